@@ -1,0 +1,127 @@
+"""The effective policy of a namespace: the one meaning that every output is translated from.
+
+Names are looked up, defaults filled in, floors merged. A rule matches a call when its subject matches the pod that
+it governs, one of its peers the other end, and its ports the port at the target.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ringfence.model.labels import LabelBox
+from ringfence.model.net import IpSet, PortSet
+from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
+from ringfence.model.world import Enrolment
+
+
+class Direction(StrEnum):
+    """Seen from the pod that a rule governs."""
+
+    INGRESS = "ingress"
+    EGRESS = "egress"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RuleRef:
+    """Where a rule was written. ``kind`` is SecurityPolicy, ClusterSecurityPolicy or ``Builtin`` (DNS and the like)."""
+
+    kind: str
+    namespace: str
+    policy: str
+    rule: str
+
+    def __str__(self) -> str:
+        owner = f"{self.namespace}/{self.policy}" if self.namespace else self.policy
+        return f"{self.kind} {owner} rule {self.rule}"
+
+
+@dataclass(frozen=True, slots=True)
+class PodPeers:
+    """Pods: those in namespaces that ``namespaces`` matches (over Namespace labels) and that ``pods`` matches."""
+
+    namespaces: LabelBox
+    pods: LabelBox
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPeers:
+    """Addresses. ``covers_pods`` says that pods with such an address match too."""
+
+    addresses: IpSet
+    covers_pods: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Everyone:
+    """Every caller: anyone can come without an identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unidentified:
+    """Callers that certainly have no identity (what a Deny of ``anonymous`` can name at layer 4)."""
+
+
+EffectivePeer = PodPeers | AddressPeers | Everyone | Unidentified
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRule:
+    """One rule, resolved. ``peers`` may be empty when nothing of what was named exists: it then matches nothing.
+
+    ``suspended_by`` names the Deny that overlaps this Allow in a way that no NetworkPolicy can express: such an
+    Allow is in force nowhere. ``builtin`` rules cannot be denied.
+    """
+
+    ref: RuleRef
+    direction: Direction
+    action: Action
+    mode: Mode
+    subject: LabelBox
+    peers: tuple[EffectivePeer, ...]
+    ports: PortSet
+    suspended_by: RuleRef | None = None
+    builtin: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """Something that a person must know about a resource; becomes a condition and an Event.
+
+    ``reason`` is a stable CamelCase code (see policy.reasons), ``subject`` the resource as
+    (kind, namespace, name).
+    """
+
+    subject: tuple[str, str, str]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRequirement:
+    """A Pod Security level that pods of the subject must satisfy, and who asked for it."""
+
+    subject: LabelBox
+    level: PodSecurityLevel
+    mode: Mode
+    ref: RuleRef
+
+
+@dataclass(frozen=True, slots=True)
+class EffectivePolicy:
+    """All that holds in one namespace. Tuples are sorted by ref, so equal meaning is equal value.
+
+    ``closed`` says that the network is default deny now (enrolled to enforce and no longer staged).
+    ``service_accounts`` maps ServiceAccount to the name of its ServiceIdentity.
+    ``egress_listed`` are the pods that need an egress Allow: a policy that applies to them has ``egress``.
+    """
+
+    namespace: str
+    enrolment: Enrolment
+    closed: bool
+    service_accounts: tuple[tuple[str, str], ...] = ()
+    rules: tuple[EffectiveRule, ...] = ()
+    egress_listed: tuple[LabelBox, ...] = ()
+    egress_listed_audit: tuple[LabelBox, ...] = ()
+    transport: tuple[tuple[LabelBox, Transport], ...] = ()
+    admission: tuple[AdmissionRequirement, ...] = ()
+    exceptions: tuple[PodSecurityException, ...] = ()
+    findings: tuple[Finding, ...] = ()

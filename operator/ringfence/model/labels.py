@@ -1,0 +1,164 @@
+"""Sets of labelled objects that can be intersected and subtracted exactly.
+
+A Kubernetes LabelSelector is a conjunction of conditions, one key at a time. So is a LabelBox: a mapping from keys
+to the set of values (absence among them) that the key may have. Boxes are closed under intersection, and the
+difference of two boxes is a finite union of boxes, which is what lets a Deny be taken out of an Allow although a
+NetworkPolicy can only allow.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSet:
+    """A finite or cofinite set over the values of one label, with absence as an element of its own.
+
+    ``values`` are the named values; ``complement`` says that the set is everything but them; ``absent`` says
+    whether an object without the label is a member.
+    """
+
+    values: frozenset[str] = frozenset()
+    complement: bool = False
+    absent: bool = False
+
+    def __contains__(self, value: str | None) -> bool:
+        if value is None:
+            return self.absent
+        return (value in self.values) != self.complement
+
+    @property
+    def empty(self) -> bool:
+        return not self.absent and not self.complement and not self.values
+
+    @property
+    def full(self) -> bool:
+        return self.absent and self.complement and not self.values
+
+    def __and__(self, other: Self) -> "ValueSet":
+        absent = self.absent and other.absent
+        if self.complement and other.complement:
+            return ValueSet(self.values | other.values, complement=True, absent=absent)
+        if self.complement:
+            return ValueSet(other.values - self.values, absent=absent)
+        if other.complement:
+            return ValueSet(self.values - other.values, absent=absent)
+        return ValueSet(self.values & other.values, absent=absent)
+
+    def __invert__(self) -> "ValueSet":
+        return ValueSet(self.values, complement=not self.complement, absent=not self.absent)
+
+
+ANY_VALUE: Final = ValueSet(complement=True, absent=True)
+
+
+def one_of(*values: str) -> ValueSet:
+    """The label is there with one of these values."""
+    return ValueSet(frozenset(values))
+
+
+def none_of(*values: str) -> ValueSet:
+    """The label is absent or has another value (Kubernetes' NotIn)."""
+    return ValueSet(frozenset(values), complement=True, absent=True)
+
+
+def exists() -> ValueSet:
+    """The label is there, whatever its value."""
+    return ValueSet(complement=True)
+
+
+def missing() -> ValueSet:
+    """The label is not there."""
+    return ValueSet(absent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBox:
+    """Objects whose labels satisfy every condition; no conditions means every object.
+
+    ``conditions`` is sorted by key and holds no full ValueSet, so equal boxes are equal values.
+    """
+
+    conditions: tuple[tuple[str, ValueSet], ...] = ()
+    _index: dict[str, ValueSet] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", dict(self.conditions))
+
+    @classmethod
+    def of(cls, conditions: Mapping[str, ValueSet]) -> Self:
+        """The box of these conditions, in canonical form."""
+        return cls(tuple(sorted((key, values) for key, values in conditions.items() if not values.full)))
+
+    def get(self, key: str) -> ValueSet:
+        """What ``key`` may be: any value when the box has no condition on it."""
+        return self._index.get(key, ANY_VALUE)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no object can be a member."""
+        return any(values.empty for _, values in self.conditions)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is a member."""
+        return all(labels.get(key) in values for key, values in self.conditions)
+
+    def __and__(self, other: Self) -> "LabelBox":
+        merged = dict(self._index)
+        for key, values in other.conditions:
+            merged[key] = merged[key] & values if key in merged else values
+        return LabelBox.of(merged)
+
+    def minus(self, other: Self) -> "tuple[LabelBox, ...]":
+        """Disjoint boxes that together hold what is in this box and not in ``other``; empty ones are left out."""
+        if (self & other).empty:
+            return () if self.empty else (self,)
+        pieces = []
+        kept = dict(self._index)
+        for key, values in other.conditions:
+            own = kept.get(key, ANY_VALUE)
+            outside = LabelBox.of({**kept, key: own & ~values})
+            if not outside.empty:
+                pieces.append(outside)
+            kept[key] = own & values
+        return tuple(pieces)
+
+    def selectors(self) -> tuple[dict[str, Any], ...]:
+        """Kubernetes LabelSelectors whose union is this box; one, except where a key may be absent or one of some."""
+        alternatives: list[list[dict[str, Any]]] = [[]]
+        for key, values in self.conditions:
+            choices = _requirements(key, values)
+            alternatives = [[*head, *choice] for head in alternatives for choice in choices]
+        return tuple(_selector(requirements) for requirements in alternatives)
+
+
+def _requirements(key: str, values: ValueSet) -> list[list[dict[str, Any]]]:
+    """Alternatives (any of) of requirements (all of) that say the same as ``values``."""
+    named = sorted(values.values)
+    if values.complement:
+        not_in = [{"key": key, "operator": "NotIn", "values": named}] if named else []
+        return [not_in] if values.absent else [[{"key": key, "operator": "Exists"}, *not_in]]
+    choices: list[list[dict[str, Any]]] = []
+    if named:
+        choices.append([{"key": key, "operator": "In", "values": named}])
+    if values.absent:
+        choices.append([{"key": key, "operator": "DoesNotExist"}])
+    return choices
+
+
+def _selector(requirements: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Requirements as people write them: a single value goes to matchLabels."""
+    labels: dict[str, str] = {}
+    expressions: list[dict[str, Any]] = []
+    for requirement in requirements:
+        if requirement["operator"] == "In" and len(requirement["values"]) == 1:
+            labels[requirement["key"]] = requirement["values"][0]
+        else:
+            expressions.append(requirement)
+    selector: dict[str, Any] = {}
+    if labels:
+        selector["matchLabels"] = labels
+    if expressions:
+        selector["matchExpressions"] = expressions
+    return selector

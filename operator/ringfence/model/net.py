@@ -1,0 +1,217 @@
+"""Sets of ports and of addresses, with exact subtraction where a NetworkPolicy can say the result.
+
+A named port is resolved by each pod for itself, so what it has in common with a number cannot be known from a
+policy alone; such differences are refused with Inexpressible instead of guessed.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from ringfence.model.resources import PortSpec, Protocol
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+FIRST_PORT: Final = 1
+LAST_PORT: Final = 65535
+
+
+class Inexpressible(Exception):
+    """The difference of two sets exists but no NetworkPolicy can express it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Ports ``first`` to ``last`` (inclusive, 1..65535) of a protocol."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NamedPort:
+    """The container port of this name and protocol, whatever its number."""
+
+    protocol: Protocol
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortSet:
+    """Ports at the target. ``everything`` is all traffic, other protocols (ICMP) included.
+
+    ``ranges`` are sorted, disjoint and not adjacent; ``names`` sorted.
+    """
+
+    everything: bool = False
+    ranges: tuple[PortRange, ...] = ()
+    names: tuple[NamedPort, ...] = ()
+
+    @classmethod
+    def of(cls, specs: Iterable[PortSpec] | None) -> Self:
+        """The set that a rule's ``ports`` names; None is everything."""
+        if specs is None:
+            return cls(everything=True)
+        ranges, names = [], []
+        for spec in specs:
+            if isinstance(spec.port, str):
+                names.append(NamedPort(spec.protocol, spec.port))
+            else:
+                ranges.append(PortRange(spec.protocol, spec.port, spec.end_port or spec.port))
+        return cls(ranges=merge(ranges), names=tuple(sorted(set(names))))
+
+    @property
+    def empty(self) -> bool:
+        return not self.everything and not self.ranges and not self.names
+
+    def contains(self, protocol: Protocol, port: int, names: Iterable[str] = ()) -> bool:
+        """Whether a port is a member; ``names`` are those that the target's pod gives to it."""
+        if self.everything:
+            return True
+        if any(r.protocol is protocol and r.first <= port <= r.last for r in self.ranges):
+            return True
+        return any(NamedPort(protocol, name) in self.names for name in names)
+
+    def disjoint(self, other: Self) -> bool:
+        """Whether they certainly have nothing in common; a name may be any number of its protocol."""
+        if self.empty or other.empty:
+            return True
+        if self.everything or other.everything:
+            return False
+        protocols_of_names = {n.protocol for n in self.names} & (
+            {n.protocol for n in other.names} | {r.protocol for r in other.ranges}
+        )
+        if protocols_of_names or {n.protocol for n in other.names} & {r.protocol for r in self.ranges}:
+            return False
+        return not any(
+            a.protocol is b.protocol and a.first <= b.last and b.first <= a.last
+            for a in self.ranges
+            for b in other.ranges
+        )
+
+    def minus(self, other: Self) -> "PortSet":
+        """What is in this set and not in the other; raises Inexpressible where names stand against numbers."""
+        if other.everything:
+            return PortSet()
+        if other.empty or self.disjoint(other):
+            return self
+        if self.everything and other.names:
+            raise Inexpressible("a named port cannot be taken out of all ports")
+        ranges = _whole_protocols() if self.everything else self.ranges
+        names = tuple(n for n in self.names if n not in other.names and not _covers(other.ranges, n.protocol))
+        for name in names:
+            if any(r.protocol is name.protocol for r in other.ranges) or any(
+                o.protocol is name.protocol for o in other.names
+            ):
+                raise Inexpressible(f"port {name.name!r} may or may not be one of the ports denied")
+        if any(o.protocol is r.protocol for o in other.names for r in ranges):
+            raise Inexpressible("a named port cannot be taken out of port numbers")
+        for cut in other.ranges:
+            ranges = tuple(piece for r in ranges for piece in _cut(r, cut))
+        return PortSet(ranges=merge(ranges), names=names)
+
+
+def merge(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """Sorted, with overlapping and adjacent ranges joined."""
+    merged: list[PortRange] = []
+    for current in sorted(ranges):
+        last = merged[-1] if merged else None
+        if last is not None and last.protocol is current.protocol and current.first <= last.last + 1:
+            merged[-1] = PortRange(last.protocol, last.first, max(last.last, current.last))
+        else:
+            merged.append(current)
+    return tuple(merged)
+
+
+def _whole_protocols() -> tuple[PortRange, ...]:
+    return tuple(PortRange(protocol, FIRST_PORT, LAST_PORT) for protocol in sorted(Protocol))
+
+
+def _covers(ranges: Iterable[PortRange], protocol: Protocol) -> bool:
+    return any(r.protocol is protocol and r.first <= FIRST_PORT and r.last >= LAST_PORT for r in ranges)
+
+
+def _cut(whole: PortRange, out: PortRange) -> list[PortRange]:
+    if whole.protocol is not out.protocol or out.last < whole.first or whole.last < out.first:
+        return [whole]
+    pieces = []
+    if whole.first < out.first:
+        pieces.append(PortRange(whole.protocol, whole.first, out.first - 1))
+    if out.last < whole.last:
+        pieces.append(PortRange(whole.protocol, out.last + 1, whole.last))
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class IpSet:
+    """Addresses as (network, networks cut out of it) pairs, sorted; what ``ipBlock`` with ``except`` can say."""
+
+    blocks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def of(cls, cidr: str, excluded: Iterable[str] = ()) -> Self:
+        """The addresses of ``cidr`` less those of ``excluded``; raises ValueError for what is not a network."""
+        return cls(((str(ipaddress.ip_network(cidr)), ()),)).minus_networks(excluded)
+
+    def __contains__(self, address: str) -> bool:
+        ip = ipaddress.ip_address(address)
+        return any(
+            ip in ipaddress.ip_network(cidr) and not any(ip in ipaddress.ip_network(e) for e in excluded)
+            for cidr, excluded in self.blocks
+        )
+
+    @property
+    def empty(self) -> bool:
+        return not self.blocks
+
+    def overlaps(self, networks: Iterable[str]) -> bool:
+        """Whether any address of ``networks`` is a member."""
+        return self.minus_networks(networks) != self
+
+    def minus_networks(self, networks: Iterable[str]) -> Self:
+        """Less every address of ``networks``."""
+        cuts = [ipaddress.ip_network(n) for n in networks]
+        blocks = (
+            _less(ipaddress.ip_network(cidr), [ipaddress.ip_network(e) for e in excluded], cuts)
+            for cidr, excluded in self.blocks
+        )
+        return type(self)(tuple(sorted(block for block in blocks if block is not None)))
+
+    def minus(self, other: Self) -> Self:
+        """Less every address of another set."""
+        result = self
+        for cidr, excluded in other.blocks:
+            kept = result.minus_networks([cidr]).blocks
+            for hole in excluded:
+                kept += result.intersect(hole).blocks
+            result = type(self)(tuple(sorted(set(kept))))
+        return result
+
+    def intersect(self, network: str) -> Self:
+        """Only what lies within ``network``."""
+        target = ipaddress.ip_network(network)
+        blocks = []
+        for cidr, excluded in self.blocks:
+            own = ipaddress.ip_network(cidr)
+            if own.version != target.version or not own.overlaps(target):
+                continue
+            smaller = own if own.prefixlen >= target.prefixlen else target
+            block = _less(smaller, [ipaddress.ip_network(e) for e in excluded], [])
+            if block is not None:
+                blocks.append(block)
+        return type(self)(tuple(sorted(blocks)))
+
+
+def _less(network: Network, excluded: Iterable[Network], cuts: Iterable[Network]) -> tuple[str, tuple[str, ...]] | None:
+    """The block ``network`` except ``excluded`` and ``cuts``, in canonical form; None when nothing is left."""
+    relevant = [n for n in (*excluded, *cuts) if n.version == network.version and n.overlaps(network)]
+    if any(n.prefixlen <= network.prefixlen for n in relevant):
+        return None
+    v4 = [n for n in relevant if isinstance(n, ipaddress.IPv4Network)]
+    v6 = [n for n in relevant if isinstance(n, ipaddress.IPv6Network)]
+    collapsed: list[Network] = [*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6)]
+    if any(n.prefixlen <= network.prefixlen for n in collapsed):
+        return None
+    return str(network), tuple(str(n) for n in sorted(collapsed, key=lambda n: (int(n.network_address), n.prefixlen)))

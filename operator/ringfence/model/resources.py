@@ -1,0 +1,226 @@
+"""Ringfence's three resources as values: what a user wrote, checked and with its defaults, names not yet looked up.
+
+Only ``api`` makes these, so whoever holds one holds something well formed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ringfence.model.labels import LabelBox
+
+
+class Kind(StrEnum):
+    """The kinds of group ringfence.dev."""
+
+    SERVICE_IDENTITY = "ServiceIdentity"
+    SECURITY_POLICY = "SecurityPolicy"
+    CLUSTER_SECURITY_POLICY = "ClusterSecurityPolicy"
+
+
+class Mode(StrEnum):
+    """Whether a policy contributes to enforcement, or is only evaluated and reported."""
+
+    ENFORCE = "Enforce"
+    AUDIT = "Audit"
+
+
+class Action(StrEnum):
+    """What a rule does with the calls that it matches; Deny wins over every Allow."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+class Protocol(StrEnum):
+    """Transport protocols that a port can have."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class MTLS(StrEnum):
+    """Transport modes, from loosest to strictest."""
+
+    DISABLED = "Disabled"
+    PERMISSIVE = "Permissive"
+    STRICT = "Strict"
+
+
+class PodSecurityLevel(StrEnum):
+    """The Pod Security Standards of Kubernetes, from loosest to strictest."""
+
+    PRIVILEGED = "privileged"
+    BASELINE = "baseline"
+    RESTRICTED = "restricted"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceMeta:
+    """What every resource has; ``namespace`` is empty for cluster-scoped kinds, ``generation`` 0 when from a file.
+
+    ``source`` is where it was read (``file:line`` or empty for the cluster).
+    """
+
+    name: str
+    namespace: str = ""
+    generation: int = 0
+    uid: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Wishes for the identity's certificates; ``ttl`` in seconds (600..86400), ``renew_at`` a share (0, 1)."""
+
+    ttl: int = 4 * 3600
+    renew_at: float = 0.25
+    key_algorithm: str = "ECDSA-P256"
+    dns_names: tuple[str, ...] = ()
+    secret_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceIdentity:
+    """An identity: the ServiceAccount it rests on (default: the name of the resource)."""
+
+    meta: ResourceMeta
+    service_account: str
+    certificate: Certificate = Certificate()
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """A port of the pod: a number 1..65535 (with ``end_port`` a range, inclusive) or a container port's name."""
+
+    port: int | str
+    end_port: int | None = None
+    protocol: Protocol = Protocol.TCP
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPeer:
+    """The ServiceIdentity of this name."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePeer:
+    """Every identity of the namespaces labelled ``ringfence.dev/zone: <name>``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePeer:
+    """Every pod of the namespace, enrolled or not, by network identity only."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpiffePeer:
+    """A SPIFFE ID in full; of another trust domain it resolves to nothing at layer 4."""
+
+    spiffe_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CidrPeer:
+    """Addresses, as a canonical network (``10.0.0.0/8``, ``2001:db8::/32``) less ``excluded``; implies anonymous."""
+
+    cidr: str
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerPeer:
+    """The Kubernetes API server."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnonymousPeer:
+    """Callers with no identity (ingress only)."""
+
+
+Peer = IdentityPeer | ZonePeer | NamespacePeer | SpiffePeer | CidrPeer | ApiServerPeer | AnonymousPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; ``peers`` None means any authenticated identity, ``ports`` None every port. Neither is ever empty."""
+
+    name: str
+    action: Action
+    peers: tuple[Peer, ...] | None
+    ports: tuple[PortSpec, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliesTo:
+    """Which pods of the namespace a policy governs: exactly one of the fields is set, or none for every pod."""
+
+    identities: tuple[str, ...] | None = None
+    pod_selector: LabelBox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Transport wishes; ``min_tls_version`` is "1.2" or "1.3"."""
+
+    mtls: MTLS = MTLS.STRICT
+    min_tls_version: str = "1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSpec:
+    """What pods must satisfy; None leaves it to other policies."""
+
+    pod_security: PodSecurityLevel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodSecurityException:
+    """Pods that a floor does not bind: who, what, why and until when.
+
+    ``until`` is RFC 3339 in UTC; after it the exception does not count. ``controls`` are control ids.
+    """
+
+    name: str
+    namespace: str
+    identities: tuple[str, ...]
+    controls: tuple[str, ...]
+    reason: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """What SecurityPolicy and ClusterSecurityPolicy share; ``ingress``/``egress`` None when the section is absent."""
+
+    mode: Mode = Mode.ENFORCE
+    transport: Transport | None = None
+    ingress: tuple[Rule, ...] | None = None
+    egress: tuple[Rule, ...] | None = None
+    admission: AdmissionSpec = AdmissionSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityPolicy:
+    """A policy for pods of its own namespace."""
+
+    meta: ResourceMeta
+    applies_to: AppliesTo
+    spec: PolicySpec
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSecurityPolicy:
+    """A floor for every pod of the selected namespaces (``namespace_selector`` over the Namespaces' labels)."""
+
+    meta: ResourceMeta
+    namespace_selector: LabelBox
+    spec: PolicySpec
+    exceptions: tuple[PodSecurityException, ...] = ()
