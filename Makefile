@@ -1,0 +1,114 @@
+# Two commands do all set-up on a fresh Debian machine: `make demo` (the main job) and `make test` (the tests).
+# Everything that is built is kept under $(RINGFENCE_CACHE), outside the work tree.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export RINGFENCE_CACHE ?= $(HOME)/.cache/ringfence
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest
+CODE := operator e2e bench tests
+
+.PHONY: help
+help: ## Show what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## --- set-up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: init
+init: $(VENV)/.ready ## Python environment with the pinned packages, and `ringfence` in .venv/bin
+
+$(VENV)/.ready: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "installing python3-venv"; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: lock
+lock: ## Resolve the pinned packages anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.txt
+
+## --- checks ---------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: init ## Style, imports between layers, shell of the Makefile's scripts
+	$(PY) -m ruff check $(CODE)
+	$(PY) -m ruff format --check $(CODE)
+	$(VENV)/bin/lint-imports
+
+.PHONY: typecheck
+typecheck: init ## mypy, strict
+	$(PY) -m mypy
+
+.PHONY: generate
+generate: init ## Write crds/, the chart's CRDs and docs/api.md from the schema
+	$(PY) -m ringfence.api.generate
+
+.PHONY: generate-check
+generate-check: init ## Fail when what is generated is stale
+	$(PY) -m ringfence.api.generate --check
+
+.PHONY: golden
+golden: init ## Write the golden files anew (read the diff!)
+	$(PYTEST) tests/unit tests/property --update-golden -q
+
+.PHONY: unit
+unit: init ## Unit, golden and property tests
+	$(PYTEST) tests/unit tests/property -q
+
+.PHONY: component
+component: init ## Tests against a real etcd and kube-apiserver
+	$(PYTEST) tests/component -q
+
+.PHONY: netpol
+netpol: cluster ## A fixed spread of cyclonus' cases against the NetworkPolicies in force on the node
+	$(PY) -m e2e.netpol --spread
+
+.PHONY: e2e
+e2e: cluster images ## Scenarios on the real node
+	$(PYTEST) e2e -m node -q
+
+.PHONY: test
+test: ## All tests: the one command, on a bare machine too
+	@$(MAKE) init lint typecheck generate-check unit component
+	@$(MAKE) images-check netpol e2e
+
+.PHONY: soak
+soak: cluster ## Long runs: every cyclonus case, more random worlds
+	$(PY) -m e2e.netpol --all
+	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property -q
+
+.PHONY: bench
+bench: init ## Figures against their goals, with ratios measured in the same run
+	$(PY) -m bench
+
+## --- running --------------------------------------------------------------------------------------------------------
+
+.PHONY: cluster
+cluster: init ## A Kubernetes cluster: kind where Docker answers, else a real node on this machine
+	$(PY) -m e2e.cluster up
+
+.PHONY: cluster-down
+cluster-down: init ## Take the cluster down; nothing is left
+	$(PY) -m e2e.cluster down
+
+.PHONY: images
+images: cluster ## Build the images and push them to the cluster's registry
+	$(PY) -m e2e.images push
+
+.PHONY: images-check
+images-check: init ## The image built here holds the same files as the one that Docker builds
+	$(PY) -m e2e.images check
+
+.PHONY: demo
+demo: init ## The main job: cluster, images, Helm install, an example shop and real attempts against it
+	$(PY) -m e2e.demo
+
+.PHONY: demo-down
+demo-down: init ## Take the demo and its cluster down; nothing is left
+	$(PY) -m e2e.demo down

@@ -1,0 +1,41 @@
+"""Shared by all tests: golden files, and how many random examples the property tests try."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "ringfence",
+    deadline=None,
+    max_examples=int(os.environ.get("RINGFENCE_EXAMPLES", "100")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("ringfence")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
+
+
+class Golden:
+    """Compares text with a file, or writes the file when asked to."""
+
+    def __init__(self, update: bool) -> None:
+        self._update = update
+
+    def check(self, path: Path, text: str) -> None:
+        """Fail unless ``path`` holds ``text``; with --update-golden write it. A missing file fails."""
+        if self._update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            return
+        assert path.exists(), f"{path} is missing: run `make golden` and read what it wrote"
+        assert path.read_text() == text, f"{path} differs: run `make golden` and read the diff"
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Golden files of this run."""
+    return Golden(bool(request.config.getoption("--update-golden")))
