@@ -158,8 +158,8 @@ class Judge:
     ) -> list[Verdict]:
         """Return the verdict on each element of ``traffic``, in order.
 
-        ``policies`` are NetworkPolicy objects as an API server accepts them (defaults may be left out). ``raw`` asks for
-        cyclonus' own reading, without our corrections. Raises JudgeError.
+        ``policies`` are NetworkPolicy objects as an API server accepts them (defaults may be left out). ``raw`` asks
+        for cyclonus' own reading, without our corrections. Raises JudgeError.
         """
         bits = self._ask(
             "verdict",
