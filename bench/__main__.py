@@ -1,4 +1,4 @@
-"""``python -m bench [NAME ...]``: every measurement, or the named ones, one after the other so that none disturbs another."""
+"""All measurements (``python -m bench``) or the named ones, one after the other so that none disturbs another."""
 
 import importlib
 import sys
