@@ -1,0 +1,43 @@
+"""Containers give up every capability; NET_BIND_SERVICE alone may come back.
+
+Fields: securityContext.capabilities.drop (must hold ``ALL``) and .add (only ``NET_BIND_SERVICE``) of every container.
+Windows has no capabilities, so pods for it are left alone; the kubelet of a Linux node refuses them.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ringfence.controls.control import Control, Found, container, quoted
+from ringfence.controls.pod import Subject
+from ringfence.model.resources import PodSecurityLevel
+
+ALLOWED: Final = frozenset({"NET_BIND_SERVICE"})
+
+
+def check(subject: Subject) -> Iterator[Found]:
+    if not subject.linux:
+        return
+    for field, each in subject.containers:
+        capabilities = each.security_context.capabilities if each.security_context else None
+        if capabilities is None or "ALL" not in (capabilities.drop or ()):
+            yield Found(
+                f"{field}.securityContext.capabilities.drop",
+                f'does not hold "ALL" for {container(each.name)}',
+                'set it to ["ALL"]',
+            )
+        refused = [name for name in (capabilities.add or ()) if name not in ALLOWED] if capabilities else ()
+        if refused:
+            yield Found(
+                f"{field}.securityContext.capabilities.add",
+                f"adds {quoted(refused)} to {container(each.name)}",
+                'leave at most "NET_BIND_SERVICE"',
+            )
+
+
+CONTROL: Final = Control(
+    id="capabilities-restricted",
+    level=PodSecurityLevel.RESTRICTED,
+    title="Containers drop ALL capabilities and add at most NET_BIND_SERVICE",
+    check=check,
+    supersedes="capabilities",
+)

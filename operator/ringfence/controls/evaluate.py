@@ -1,0 +1,155 @@
+"""What admission says of a pod: pure, and the same for the webhook and for ``ringfence admit``.
+
+An update is judged by what it changes. Pods from before a policy must still be able to change state and to end, so
+whatever was wrong with them already is no reason to refuse; removing a finalizer breaks nothing and always passes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ringfence.controls import binding, expiry, pod, requirements, templates
+from ringfence.controls.pod import Pod, Subject
+from ringfence.inject import identity
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.errors import CannotTell, FieldError, InvalidResource
+from ringfence.model.resources import Mode
+from ringfence.model.verdict import Violation
+from ringfence.model.world import Enrolment, Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything beside the pod that an answer depends on.
+
+    ``now`` is in seconds since the epoch (UTC). ``network_ready`` says whether pods may come into the namespace as
+    far as its network is concerned: the default deny is there, or the namespace is staged.
+    """
+
+    namespace: Namespace
+    policy: EffectivePolicy
+    now: float
+    network_ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Violations refuse, warnings are told to the user; both sorted, so equal pods get equal answers."""
+
+    violations: tuple[Violation, ...] = ()
+    warnings: tuple[Violation, ...] = ()
+
+    @property
+    def admitted(self) -> bool:
+        return not self.violations
+
+
+def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "") -> Outcome:
+    """Judge a new pod. ``by_node``: a kubelet asks, so a static pod may show itself."""
+    subject = Subject(new, prefix)
+    service_account = pod.service_account(new)
+    if context.policy.enrolment is Enrolment.NONE:
+        return Outcome(tuple(sorted((*binding.label(subject, ""), *binding.reserved(subject)))))
+    if pod.is_mirror(new):
+        return _mirror(subject, by_node=by_node)
+    hard = [
+        *binding.name(subject, service_account),
+        *binding.label(subject, service_account),
+        *binding.reserved(subject),
+    ]
+    soft = [*_tied(subject, service_account, context), *_broken(subject, service_account, context, Mode.ENFORCE)]
+    warned = _broken(subject, service_account, context, Mode.AUDIT)
+    return _outcome(context.policy.enrolment, hard, soft, warned)
+
+
+def update(new: Pod, old: Pod, context: Context) -> Outcome:
+    """Judge the change from ``old`` to ``new``, by whatever subresource it came."""
+    subject = Subject(new)
+    enrolled = context.policy.enrolment is not Enrolment.NONE
+    hard = list(binding.unchanged(subject, old.metadata.labels, enrolled=enrolled))
+    if not enrolled:
+        return Outcome(tuple(sorted(hard)))
+    before = Subject(old)
+    service_account = pod.service_account(new)
+    soft = _brought(subject, before, service_account, context, Mode.ENFORCE)
+    warned = _brought(subject, before, service_account, context, Mode.AUDIT)
+    return _outcome(context.policy.enrolment, hard, soft, warned)
+
+
+def admit(obj: Mapping[str, Any], context: Context) -> Outcome:
+    """Judge a Pod, or the pods of a workload, that somebody is about to create; the identity label is set first.
+
+    Raises InvalidResource when it is malformed, CannotTell when its kind has no pods.
+    """
+    group, kind = templates.group_kind(obj)
+    path = templates.TEMPLATES.get((group, kind))
+    if path is None:
+        raise CannotTell(f"{kind or 'an object without a kind'}: admission judges pods, and this kind has none")
+    try:
+        new = templates.decode(msgspec.json.encode(obj), path)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise malformed(kind, obj, error) from error
+    enrolled = context.policy.enrolment is not Enrolment.NONE
+    return create(identity.labelled(new) if enrolled else new, context, prefix=templates.prefix(path))
+
+
+def is_judged(obj: Mapping[str, Any]) -> bool:
+    """Whether ``admit`` has an answer for objects of this kind."""
+    return templates.group_kind(obj) in templates.TEMPLATES
+
+
+def malformed(kind: str, obj: Mapping[str, Any], error: Exception) -> InvalidResource:
+    """The error of the decoder in Ringfence's words."""
+    metadata = obj.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+    message, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".") or "(the object)"
+    return InvalidResource(kind, name, (FieldError(field, message or type(error).__name__),))
+
+
+def _mirror(subject: Subject, *, by_node: bool) -> Outcome:
+    """A static pod runs whatever the API server says; hiding its mirror would help nobody. It has no identity."""
+    found = [*binding.label(subject, ""), *binding.reserved(subject)]
+    if not by_node:
+        found.append(binding.forged_mirror(subject, pod.MIRROR_ANNOTATION))
+    return Outcome(tuple(sorted(found)))
+
+
+def _tied(subject: Subject, service_account: str, context: Context) -> list[Violation]:
+    """Pods need an identity to have and a network to come into."""
+    found = []
+    if not _identity(service_account, context.policy) and binding.usable(service_account):
+        found.append(binding.has_identity(subject, service_account, context.namespace.name))
+    if not context.network_ready:
+        found.append(binding.network_open(subject, context.namespace.name))
+    return found
+
+
+def _identity(service_account: str, policy: EffectivePolicy) -> str:
+    """The ServiceIdentity of a ServiceAccount, "" for none."""
+    return next((name for account, name in policy.service_accounts if account == service_account), "")
+
+
+def _broken(subject: Subject, service_account: str, context: Context, mode: Mode) -> list[Violation]:
+    excepted = expiry.excepted(context.policy, _identity(service_account, context.policy), context.now)
+    return requirements.violations(subject, context.policy, excepted, mode)
+
+
+def _brought(subject: Subject, before: Subject, account: str, context: Context, mode: Mode) -> list[Violation]:
+    """What is wrong now and was not before."""
+    now = _broken(subject, account, context, mode)
+    if not now:
+        return now
+    known = {(each.control, each.field, each.message) for each in _broken(before, account, context, mode)}
+    return [each for each in now if (each.control, each.field, each.message) not in known]
+
+
+def _outcome(enrolment: Enrolment, hard: list[Violation], soft: list[Violation], warned: list[Violation]) -> Outcome:
+    """In an audited namespace only what ties pods to identities refuses."""
+    if enrolment is Enrolment.ENFORCE:
+        known = {(each.control, each.field) for each in soft}
+        extra = [each for each in warned if (each.control, each.field) not in known]
+        return Outcome(tuple(sorted((*hard, *soft))), tuple(sorted(extra)))
+    return Outcome(tuple(sorted(hard)), tuple(sorted({*soft, *warned})))

@@ -1,0 +1,207 @@
+"""A pod as far as admission looks at it, decoded straight into typed values.
+
+Decoding is what a review costs, so only the fields that a control reads are here and unknown ones are skipped; the
+one place where an unknown field matters, the source of a volume, is kept as a mapping. A null is an absent field, as
+it is for the API server.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """Kubernetes' spelling outside, Python's inside."""
+
+
+class Capabilities(Struct, frozen=True):
+    add: list[str] | None = None
+    drop: list[str] | None = None
+
+
+class SELinuxOptions(Struct, frozen=True):
+    type: str | None = None
+    user: str | None = None
+    role: str | None = None
+
+
+class Profile(Struct, frozen=True):
+    """A seccomp or AppArmor profile."""
+
+    type: str | None = None
+
+
+class WindowsOptions(Struct, frozen=True):
+    host_process: bool | None = None
+
+
+class SecurityContext(Struct, frozen=True):
+    """Of a container."""
+
+    privileged: bool | None = None
+    allow_privilege_escalation: bool | None = None
+    capabilities: Capabilities | None = None
+    proc_mount: str | None = None
+    run_as_non_root: bool | None = None
+    run_as_user: int | None = None
+    se_linux_options: SELinuxOptions | None = None
+    seccomp_profile: Profile | None = None
+    app_armor_profile: Profile | None = None
+    windows_options: WindowsOptions | None = None
+
+
+class Sysctl(Struct, frozen=True):
+    name: str = ""
+    value: str = ""
+
+
+class PodSecurityContext(Struct, frozen=True):
+    """Of the pod."""
+
+    run_as_non_root: bool | None = None
+    run_as_user: int | None = None
+    se_linux_options: SELinuxOptions | None = None
+    seccomp_profile: Profile | None = None
+    app_armor_profile: Profile | None = None
+    windows_options: WindowsOptions | None = None
+    sysctls: list[Sysctl] | None = None
+
+
+class HostAction(Struct, frozen=True):
+    """``httpGet`` or ``tcpSocket`` of a probe or a hook."""
+
+    host: str | None = None
+
+
+class Handler(Struct, frozen=True):
+    """A probe or a lifecycle hook."""
+
+    http_get: HostAction | None = None
+    tcp_socket: HostAction | None = None
+
+
+class Lifecycle(Struct, frozen=True):
+    post_start: Handler | None = None
+    pre_stop: Handler | None = None
+
+
+class ContainerPort(Struct, frozen=True):
+    host_port: int | None = None
+
+
+class Container(Struct, frozen=True):
+    """A container of any kind."""
+
+    name: str = ""
+    security_context: SecurityContext | None = None
+    ports: list[ContainerPort] | None = None
+    liveness_probe: Handler | None = None
+    readiness_probe: Handler | None = None
+    startup_probe: Handler | None = None
+    lifecycle: Lifecycle | None = None
+
+
+class PodOS(Struct, frozen=True):
+    name: str = ""
+
+
+class PodSpec(Struct, frozen=True):
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    ephemeral_containers: list[Container] | None = None
+    #: Each volume by its fields, so that a source that nobody knew when this was written is seen.
+    volumes: list[dict[str, msgspec.Raw]] | None = None
+    security_context: PodSecurityContext | None = None
+    service_account_name: str | None = None
+    host_network: bool | None = None
+    #: ``hostPID`` and ``hostIPC``: the camel case of msgspec would spell them otherwise.
+    host_pid: bool | None = msgspec.field(default=None, name="hostPID")
+    host_ipc: bool | None = msgspec.field(default=None, name="hostIPC")
+    os: PodOS | None = None
+
+
+class Meta(Struct, frozen=True):
+    """Metadata of a pod or of a template."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    finalizers: list[str] | None = None
+    deletion_timestamp: str | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """The name, or the beginning that the API server will complete."""
+        return self.name or (f"{self.generate_name}…" if self.generate_name else "(no name)")
+
+
+class Pod(Struct, frozen=True):
+    metadata: Meta = Meta()
+    spec: PodSpec = PodSpec()
+
+
+#: Set by the kubelet on the image that it keeps in the API server of a static pod; nothing runs because of it.
+MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+#: What Kubernetes takes when a pod names no ServiceAccount.
+DEFAULT_SERVICE_ACCOUNT: Final = "default"
+
+_decoder: Final = msgspec.json.Decoder(Pod)
+
+
+def decode(data: bytes | msgspec.Raw) -> Pod:
+    """Read a pod from JSON; raises msgspec.MsgspecError that names the field whose type is wrong."""
+    return _decoder.decode(data)
+
+
+def of(obj: Mapping[str, Any]) -> Pod:
+    """The same from decoded JSON or YAML, by the same decoder, so that the command judges what the webhook judges."""
+    return decode(msgspec.json.encode(obj))
+
+
+def is_mirror(pod: Pod) -> bool:
+    """Whether it says of itself that a kubelet runs it from a file."""
+    return MIRROR_ANNOTATION in (pod.metadata.annotations or {})
+
+
+def service_account(pod: Pod) -> str:
+    """The ServiceAccount it runs under; "" for a static pod, which has none."""
+    return pod.spec.service_account_name or ("" if is_mirror(pod) else DEFAULT_SERVICE_ACCOUNT)
+
+
+class Subject:
+    """A pod with its containers of every kind in one list, and where in the object it stands.
+
+    ``containers`` are (field, container); ``prefix`` is the field of the pod template (``spec.template.`` for a
+    Deployment), empty for a Pod.
+    """
+
+    __slots__ = ("containers", "context", "linux", "meta", "prefix", "spec")
+
+    def __init__(self, pod: Pod, prefix: str = "") -> None:
+        self.meta = pod.metadata
+        self.spec = pod.spec
+        self.prefix = prefix
+        self.context = pod.spec.security_context
+        self.linux = pod.spec.os is None or pod.spec.os.name != "windows"
+        self.containers = tuple(_containers(pod.spec, f"{prefix}spec."))
+
+    @property
+    def secured(self) -> Iterator[tuple[str, Container, SecurityContext]]:
+        """Containers that have a securityContext."""
+        for field, container in self.containers:
+            if container.security_context is not None:
+                yield field, container, container.security_context
+
+
+def _containers(spec: PodSpec, prefix: str) -> Iterator[tuple[str, Container]]:
+    for kind, containers in (
+        ("initContainers", spec.init_containers),
+        ("containers", spec.containers),
+        ("ephemeralContainers", spec.ephemeral_containers),
+    ):
+        for index, container in enumerate(containers or ()):
+            yield f"{prefix}{kind}[{index}]", container

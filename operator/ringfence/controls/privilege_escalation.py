@@ -1,0 +1,33 @@
+"""No program gains more privileges than the one that started it.
+
+Fields: securityContext.allowPrivilegeEscalation of every container. Allowed: false, nothing else (absent means true).
+Pods for Windows are left alone.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ringfence.controls.control import Control, Found, container
+from ringfence.controls.pod import Subject
+from ringfence.model.resources import PodSecurityLevel
+
+
+def check(subject: Subject) -> Iterator[Found]:
+    if not subject.linux:
+        return
+    for field, each in subject.containers:
+        context = each.security_context
+        if context is None or context.allow_privilege_escalation is not False:
+            yield Found(
+                f"{field}.securityContext.allowPrivilegeEscalation",
+                f"is not false for {container(each.name)}",
+                "set it to false",
+            )
+
+
+CONTROL: Final = Control(
+    id="privilege-escalation",
+    level=PodSecurityLevel.RESTRICTED,
+    title="Containers do not allow privilege escalation",
+    check=check,
+)

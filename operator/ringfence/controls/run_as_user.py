@@ -1,0 +1,29 @@
+"""Nobody asks for user 0.
+
+Fields: securityContext.runAsUser of the pod and of every container. Allowed: absent, any but 0.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ringfence.controls.control import Control, Found, container
+from ringfence.controls.pod import Subject
+from ringfence.model.resources import PodSecurityLevel
+
+_FIX: Final = "remove it or use another user than 0"
+
+
+def check(subject: Subject) -> Iterator[Found]:
+    if subject.context and subject.context.run_as_user == 0:
+        yield Found(f"{subject.prefix}spec.securityContext.runAsUser", "is 0 (root)", _FIX)
+    for field, each, context in subject.secured:
+        if context.run_as_user == 0:
+            yield Found(f"{field}.securityContext.runAsUser", f"is 0 (root) for {container(each.name)}", _FIX)
+
+
+CONTROL: Final = Control(
+    id="run-as-user",
+    level=PodSecurityLevel.RESTRICTED,
+    title="Containers do not ask for user 0",
+    check=check,
+)

@@ -1,0 +1,1 @@
+"""What Ringfence adds to pods. Decide whether, then build the patch; inject(inject(pod)) == inject(pod)."""
