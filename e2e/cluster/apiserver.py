@@ -13,6 +13,8 @@ from pathlib import Path
 from e2e.cluster import certificates, versions
 from e2e.cluster.certificates import Authority, KeyPair
 
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -20,8 +22,13 @@ class Trust:
 
     authority: Authority
     front_proxy: Authority
+    etcd_authority: Authority
+    """Its own, since etcd believes every certificate of its authority: a kubelet's must not open it."""
     apiserver: KeyPair
     etcd: KeyPair
+    etcd_client: KeyPair
+    kubelet_client: KeyPair
+    """What the API server shows to kubelets; see manifests.py for what it may do there."""
     aggregator: KeyPair
     """What the API server shows to extension API servers."""
     admin: KeyPair
@@ -48,14 +55,19 @@ def create_trust(directory: Path, endpoints: Endpoints) -> Trust:
     authority.create()
     front_proxy = Authority(directory, "front-proxy-ca")
     front_proxy.create()
+    etcd_authority = Authority(directory, "etcd-ca")
+    etcd_authority.create()
     names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost")
     addresses = sorted({endpoints.host, endpoints.service_address, "127.0.0.1"})
     hosts = [*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)]
     return Trust(
         authority=authority,
         front_proxy=front_proxy,
-        apiserver=authority.issue("apiserver", user="kube-apiserver", groups=["kubeadm:cluster-admins"], hosts=hosts),
-        etcd=authority.issue("etcd", user="etcd", hosts=["DNS:localhost", "IP:127.0.0.1"]),
+        etcd_authority=etcd_authority,
+        apiserver=authority.issue("apiserver", user="kube-apiserver", hosts=hosts),
+        etcd=etcd_authority.issue("etcd", user="etcd", hosts=["DNS:localhost", "IP:127.0.0.1"]),
+        etcd_client=etcd_authority.issue("apiserver-etcd-client", user="kube-apiserver"),
+        kubelet_client=authority.issue("apiserver-kubelet-client", user=KUBELET_CLIENT),
         aggregator=front_proxy.issue("front-proxy-client", user="front-proxy-client"),
         admin=authority.issue("admin", user="kubernetes-admin", groups=["system:masters"]),
         service_accounts=certificates.signing_key(directory, "service-accounts"),
@@ -78,7 +90,7 @@ def etcd_arguments(program: Path, data: Path, trust: Trust, endpoints: Endpoints
         f"--initial-cluster=single={peer}",
         f"--cert-file={trust.etcd.certificate}",
         f"--key-file={trust.etcd.key}",
-        f"--trusted-ca-file={trust.authority.pair.certificate}",
+        f"--trusted-ca-file={trust.etcd_authority.pair.certificate}",
         "--client-cert-auth",
         "--log-level=warn",
         "--snapshot-count=10000",
@@ -102,12 +114,12 @@ def apiserver_arguments(program: Path, trust: Trust, endpoints: Endpoints, bind:
         f"--tls-cert-file={trust.apiserver.certificate}",
         f"--tls-private-key-file={trust.apiserver.key}",
         f"--etcd-servers=https://127.0.0.1:{endpoints.etcd_port}",
-        f"--etcd-cafile={ca}",
-        f"--etcd-certfile={trust.apiserver.certificate}",
-        f"--etcd-keyfile={trust.apiserver.key}",
+        f"--etcd-cafile={trust.etcd_authority.pair.certificate}",
+        f"--etcd-certfile={trust.etcd_client.certificate}",
+        f"--etcd-keyfile={trust.etcd_client.key}",
         f"--kubelet-certificate-authority={ca}",
-        f"--kubelet-client-certificate={trust.apiserver.certificate}",
-        f"--kubelet-client-key={trust.apiserver.key}",
+        f"--kubelet-client-certificate={trust.kubelet_client.certificate}",
+        f"--kubelet-client-key={trust.kubelet_client.key}",
         # The nodes' names do not resolve anywhere.
         "--kubelet-preferred-address-types=InternalIP",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",

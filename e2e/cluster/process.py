@@ -48,8 +48,8 @@ class Daemon:
     argv: Sequence[str]
     directory: Path
     """Holds <name>.log and <name>.pid."""
-    netns: str | None = None
-    """The network namespace that it runs in; its mounts stay those of the machine."""
+    entering: Sequence[str] = ()
+    """A command that puts what follows it into other namespaces, and stays as its parent (nsenter --pid, unshare --fork)."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -70,19 +70,19 @@ class Daemon:
         """Starts it, unless it runs already."""
         if self.running():
             return
-        prefix = ["nsenter", f"--net=/run/netns/{self.netns}", "--"] if self.netns else []
         with self.log.open("ab") as log:
             child = subprocess.Popen(
-                [*prefix, *self.argv],
+                [*self.entering, *self.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, **self.environment},
             )
-        began = start_time(child.pid)
+        pid = _only_child(child) if self.entering else child.pid
+        began = start_time(pid) if pid is not None else None
         if began is not None:
-            self.mark.write_text(json.dumps({"pid": child.pid, "start": began}))
+            self.mark.write_text(json.dumps({"pid": pid, "start": began}))
         child.returncode = 0  # reaped in stop(); keeps Popen from warning that it still runs
 
     def wait(self, ready: Callable[[], bool], *, within: float) -> None:
@@ -94,6 +94,13 @@ class Daemon:
             if time.monotonic() > deadline:
                 raise ClusterError(f"{self.name} was not ready within {within:.0f} s; {self.log}:\n{tail(self.log)}")
             time.sleep(_POLL)
+
+    def pid(self) -> int:
+        """Its process id, as the machine sees it. Raises ClusterError when it does not run."""
+        known = _read_mark(self.mark)
+        if known is None or not _alive(known):
+            raise ClusterError(f"{self.name} does not run; see {self.log}")
+        return known[0]
 
     def stop(self, grace: float = 10.0) -> None:
         """Ends it: politely, then, after `grace` seconds, by force."""
@@ -114,6 +121,23 @@ def stop_marked(mark: Path, grace: float = 10.0) -> None:
     if known is not None:
         _reap(known[0])
     mark.unlink(missing_ok=True)
+
+
+def _only_child(parent: subprocess.Popen[bytes]) -> int | None:
+    """The child of a command that forks once; None when the command ended before it did."""
+    while parent.poll() is None:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and _parent(entry) == parent.pid:
+                return int(entry.name)
+        time.sleep(0.01)
+    return None
+
+
+def _parent(entry: Path) -> int | None:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return None
 
 
 def _read_mark(mark: Path) -> tuple[int, int] | None:

@@ -50,6 +50,8 @@ CONTENT = ProgramSet(
     (("pause", ()), ("coredns", ()), ("agnhost", ())),
 )
 
+KIND = ProgramSet("kind", ("sigs.k8s.io/kind",), (("kind", ()),))
+
 HELM = ProgramSet("helm", ("helm.sh/helm/v4/cmd/helm",), (("helm", ()),))
 
 

@@ -7,4 +7,5 @@ import (
 	_ "github.com/google/go-containerregistry/cmd/crane"
 	_ "helm.sh/helm/v4/cmd/helm"
 	_ "k8s.io/kubernetes/test/images/agnhost"
+	_ "sigs.k8s.io/kind"
 )

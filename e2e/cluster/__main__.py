@@ -1,0 +1,7 @@
+"""The command: python -m e2e.cluster up|down|status|env|load|enter."""
+
+import sys
+
+from e2e.cluster.cli import main
+
+sys.exit(main(sys.argv[1:]))

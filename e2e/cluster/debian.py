@@ -1,0 +1,40 @@
+"""The programs that come as Debian packages; installed when one is missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+from e2e.cluster import versions
+from e2e.cluster.command import attempt
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.progress import step
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def missing() -> list[str]:
+    """The packages whose program is not on this machine, sorted."""
+    absent = {package for program, package in versions.DEBIAN_PACKAGES.items() if not _found(program)}
+    return sorted(absent)
+
+
+def ensure() -> None:
+    """Installs what is missing. Raises ClusterError where that cannot be done."""
+    packages = missing()
+    if not packages:
+        return
+    if shutil.which("apt-get") is None:
+        raise ClusterError(f"install these (Debian's names): {' '.join(packages)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"installing {' '.join(packages)}"):
+        install = ("apt-get", "install", "--yes", "--no-install-recommends", *packages)
+        if attempt(*install, environment=environment).returncode == 0:
+            return
+        for command in (("apt-get", "update"), install):
+            done = attempt(*command, environment=environment)
+            if done.returncode != 0:
+                raise ClusterError(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _found(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program, path=_PATH) is not None

@@ -1,0 +1,167 @@
+"""The cluster on kind, where a Docker engine answers.
+
+Images come from the same registry program as on the local node: it listens on the machine's loopback and on the gateway
+of Docker's `kind` network, and the nodes' containerd is told that the one name means the other.
+"""
+
+import ipaddress
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from e2e.cluster import kubectl, paths, process, tools, versions
+from e2e.cluster.command import attempt, run
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.process import Daemon
+from e2e.cluster.progress import say, step
+from e2e.images import registry, static
+
+TOOLS = (tools.CONTROL, tools.NODE, tools.CONTENT, tools.HELM, tools.KIND)
+_PORT = 5001
+_CERTS = "/etc/containerd/certs.d"
+
+
+@dataclass(frozen=True, slots=True)
+class KindCluster:
+    """One cluster on kind."""
+
+    name: str
+    programs: Path
+
+    @property
+    def directory(self) -> Path:
+        """The cluster's state."""
+        return paths.cluster(self.name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A cluster administrator's kubeconfig."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def registry(self) -> str:
+        """What the names of images begin with."""
+        return f"localhost:{_PORT}"
+
+    def create(self, nodes: int) -> None:
+        """Creates it, unless kind has it, and waits until its nodes take pods."""
+        if self.name not in names(self.programs):
+            file = self.directory / "kind.yaml"
+            file.write_text(yaml.safe_dump(configuration(nodes)))
+            with step(f"kind create cluster ({nodes} nodes)"):
+                arguments = (f"--config={file}", f"--kubeconfig={self.kubeconfig}", "--wait=120s")
+                run(self.programs / "kind", "create", "cluster", f"--name={self.name}", *arguments)
+        with step("starting the registry"):
+            self._start_registry()
+            for image in static.IMAGES:
+                self.load(static.build(image, self.programs / image.name), f"{image.name}:dev")
+        client = kubectl.Kubectl(self.programs / "kubectl", self.kubeconfig)
+        client.run("wait", "node", "--all", "--for=condition=Ready", "--timeout=120s")
+
+    def delete(self) -> None:
+        """Deletes it, its registry and its state."""
+        run(self.programs / "kind", "delete", "cluster", f"--name={self.name}", f"--kubeconfig={self.kubeconfig}")
+        process.stop_marked(self.directory / "registry.pid")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def status(self) -> list[tuple[str, bool]]:
+        """The nodes and the registry."""
+        states = [(node, _container_runs(node)) for node in self._nodes()]
+        return [*states, ("registry", Daemon("registry", (), self.directory).running())]
+
+    def load(self, layout: Path, reference: str) -> str:
+        """Puts an image into the registry; returns its name with its digest."""
+        return registry.push(self.programs / "crane", layout, f"{self.registry}/{reference}")
+
+    def entering(self, number: int) -> tuple[str, ...]:
+        """The command that runs what follows it inside a node."""
+        nodes = self._nodes()
+        if not 1 <= number <= len(nodes):
+            raise ClusterError(f"there is no node {number}; this cluster has {len(nodes)}")
+        return ("docker", "exec", "--interactive", nodes[number - 1])
+
+    def _nodes(self) -> list[str]:
+        return sorted(run(self.programs / "kind", "get", "nodes", f"--name={self.name}").split())
+
+    def _start_registry(self) -> None:
+        gateway = network_gateway(run("docker", "network", "inspect", "kind"))
+        blobs = self.directory / "registry"
+        blobs.mkdir(exist_ok=True)
+        addresses = f"127.0.0.1:{_PORT},{gateway}:{_PORT}"
+        daemon = Daemon(
+            "registry", (str(self.programs / "registry"), f"-addresses={addresses}", f"-directory={blobs}"), self.directory
+        )
+        daemon.start()
+        daemon.wait(lambda: registry.answers(self.registry), within=10)
+        for node in self._nodes():
+            directory = f"{_CERTS}/{self.registry}"
+            script = f"mkdir -p {directory} && cat > {directory}/hosts.toml"
+            hosts = f'[host."http://{gateway}:{_PORT}"]\n  capabilities = ["pull", "resolve"]\n'
+            run("docker", "exec", "--interactive", node, "sh", "-ec", script, stdin=hosts)
+
+
+def configuration(nodes: int) -> dict[str, object]:
+    """kind's own configuration: the same features of the API server as on the local node."""
+    flags = dict(each.removeprefix("--").split("=", 1) for each in versions.API_FEATURES)
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "featureGates": dict(versions.NODE_FEATURES),
+        "runtimeConfig": dict([flags["runtime-config"].split("=", 1)]),
+        "nodes": [
+            {"role": "control-plane" if number == 0 else "worker", "image": versions.KIND_NODE_IMAGE} for number in range(nodes)
+        ],
+        "containerdConfigPatches": [
+            f'[plugins."io.containerd.cri.v1.images".registry]\n  config_path = "{_CERTS}"\n',
+        ],
+    }
+
+
+def network_gateway(inspected: str) -> str:
+    """The IPv4 gateway in what `docker network inspect` prints. Raises ClusterError when there is none."""
+    for network in json.loads(inspected):
+        for entry in network.get("IPAM", {}).get("Config") or []:
+            gateway = entry.get("Gateway")
+            if gateway and ipaddress.ip_address(gateway).version == 4:
+                return str(gateway)
+    raise ClusterError("Docker's network `kind` has no IPv4 gateway, so the nodes could not reach the registry")
+
+
+def names(programs: Path) -> list[str]:
+    """The clusters that kind has."""
+    return run(programs / "kind", "get", "clusters").split()
+
+
+def start(name: str, nodes: int) -> KindCluster:
+    """Creates the cluster, or completes it; what a failed start has begun is removed."""
+    cluster = KindCluster(name, tools.ensure(*TOOLS))
+    cluster.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        cluster.create(nodes)
+    except BaseException:
+        say("  the start failed; removing what was started")
+        cluster.delete()
+        raise
+    return cluster
+
+
+def stop(name: str) -> bool:
+    """Deletes the cluster; False when there was none."""
+    cluster = find(name)
+    if cluster is not None:
+        cluster.delete()
+    return cluster is not None
+
+
+def find(name: str) -> KindCluster | None:
+    """The cluster of this name; None when kind has none."""
+    if not paths.cluster(name).exists():
+        return None
+    return KindCluster(name, tools.ensure(*TOOLS))
+
+
+def _container_runs(name: str) -> bool:
+    return attempt("docker", "inspect", "--format={{.State.Running}}", name).stdout.strip() == "true"

@@ -1,0 +1,116 @@
+"""Addresses and names of a cluster on this machine, all from its name and one small number.
+
+Several clusters can live beside each other: the number keeps their networks and ports apart.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster.apiserver import Endpoints
+
+MAX_CLUSTERS = 16
+MAX_NODES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: a network, mount and process namespace with a kubelet in it."""
+
+    name: str
+    """Also the name of its network namespace."""
+    number: int
+    address: str
+    gateway: str
+    """The machine's end of the bridge that joins the nodes."""
+    pod_cidr: str
+    veth: str
+    """The machine's end of its cable."""
+    cgroup: str
+    """Where its pods are, below every cgroup hierarchy."""
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One cluster: 10.89.N.0/24 joins its nodes, 10.(128+N).0.0/16 is its pods', 10.(160+N).0.0/16 its Services'."""
+
+    name: str
+    index: int
+    """From 0 to 15."""
+    node_count: int
+    directory: Path
+
+    @property
+    def bridge(self) -> str:
+        """The interface that joins the nodes."""
+        return f"rfbr{self.index}"
+
+    @property
+    def host_address(self) -> str:
+        """The machine itself, as the nodes see it."""
+        return f"10.89.{self.index}.1"
+
+    @property
+    def outside_address(self) -> str:
+        """An address that belongs to no pod, node or Service (TEST-NET-2): what tests call the outside world."""
+        return f"198.51.100.{self.index + 1}"
+
+    @property
+    def pod_cidr(self) -> str:
+        """All pods of all nodes."""
+        return f"10.{128 + self.index}.0.0/16"
+
+    @property
+    def service_cidr(self) -> str:
+        """All cluster IPs."""
+        return f"10.{160 + self.index}.0.0/16"
+
+    @property
+    def dns_address(self) -> str:
+        """The kube-dns Service."""
+        return f"10.{160 + self.index}.0.10"
+
+    @property
+    def registry_port(self) -> int:
+        """On the machine's loopback and on its end of the bridge."""
+        return 5001 + self.index
+
+    @property
+    def registry(self) -> str:
+        """What image names begin with, on the machine and in pods alike."""
+        return f"localhost:{self.registry_port}"
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes; the control plane runs on the first."""
+        return tuple(self._node(number) for number in range(1, self.node_count + 1))
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The control plane's addresses."""
+        return Endpoints(
+            host=self._node(1).address,
+            port=6443,
+            etcd_port=2379,
+            etcd_peer_port=2380,
+            service_cidr=self.service_cidr,
+            service_address=f"10.{160 + self.index}.0.1",
+        )
+
+    @property
+    def server(self) -> str:
+        """The API server's URL, for the machine, the nodes and the pods alike."""
+        return f"https://{self.endpoints.host}:{self.endpoints.port}"
+
+    def _node(self, number: int) -> Node:
+        name = f"{self.name}-{number}"
+        return Node(
+            name=name,
+            number=number,
+            address=f"10.89.{self.index}.{10 + number}",
+            gateway=self.host_address,
+            pod_cidr=f"10.{128 + self.index}.{number}.0/24",
+            veth=f"rfv{self.index}n{number}",
+            cgroup=f"rf-{name}",
+            directory=self.directory / "nodes" / str(number),
+        )

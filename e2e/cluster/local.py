@@ -1,0 +1,232 @@
+"""The cluster on this machine without Docker: who starts what, in which order, and how it is taken down again."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster import (
+    apiserver,
+    debian,
+    kubeconfig,
+    kubectl,
+    manifests,
+    network,
+    node,
+    paths,
+    process,
+    sysctl,
+    tools,
+)
+from e2e.cluster.apiserver import Trust
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.layout import MAX_CLUSTERS, MAX_NODES, Layout
+from e2e.cluster.node import NodeRunner
+from e2e.cluster.process import Daemon
+from e2e.cluster.progress import say, step
+from e2e.images import registry, static
+
+TOOLS = (tools.CONTROL, tools.NODE, tools.CONTENT, tools.HELM)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """One cluster on this machine."""
+
+    layout: Layout
+    programs: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A cluster administrator's kubeconfig."""
+        return self.layout.directory / "kubeconfig"
+
+    def up(self) -> None:
+        """Starts what does not run; returns when nodes and DNS are ready. Raises ClusterError."""
+        sysctl.raise_limits(self.layout.directory)
+        network.create_bridge(self.layout)
+        self._start_registry()
+        with ThreadPoolExecutor(1) as pool:
+            pushed = pool.submit(self.load_static_images)
+            trust = self._start_control_plane()
+            pushed.result()
+        with step(f"starting {self.layout.node_count} node(s)"):
+            for runner in self._runners():
+                runner.start(trust)
+            for runner in self._runners():
+                self._register(runner)
+            self._kubectl().apply(manifests.base(self.layout))
+            for runner in self._runners():
+                runner.start_enforcer(self.kubeconfig)
+        with step("waiting for DNS"):
+            self._kubectl().run("rollout", "status", "--namespace=kube-system", "deployment/coredns", "--timeout=90s")
+
+    def load_static_images(self) -> None:
+        """Puts the images that hold one program each into the cluster's registry."""
+        for image in static.IMAGES:
+            layout = static.build(image, self.programs / image.name)
+            registry.push(self.programs / "crane", layout, f"{self.layout.registry}/{image.name}:dev")
+
+    def down(self) -> None:
+        """Ends everything, and removes every trace outside the caches. Works on half a cluster, too."""
+        for runner in reversed(self._runners()):
+            runner.stop()
+        process.stop_marked(self.layout.directory / "registry.pid")
+        network.delete(self.layout)
+        sysctl.restore(self.layout.directory)
+        node.remove_mount_points(self.layout.directory)
+        shutil.rmtree(self.layout.directory)
+
+    def status(self) -> list[tuple[str, bool]]:
+        """Each program that was started, and whether it runs."""
+        directories = [self.layout.directory, *(each.directory for each in self.layout.nodes)]
+        marks = sorted(mark for directory in directories for mark in directory.glob("*.pid"))
+        return [
+            (f"{mark.parent.name}/{mark.stem}", Daemon(mark.stem, (), mark.parent).running()) for mark in marks
+        ]
+
+    @property
+    def registry(self) -> str:
+        """What the names of images begin with."""
+        return self.layout.registry
+
+    def load(self, layout: Path, reference: str) -> str:
+        """Puts an image into the registry; returns its name with its digest."""
+        return registry.push(self.programs / "crane", layout, f"{self.layout.registry}/{reference}")
+
+    def entering(self, number: int) -> tuple[str, ...]:
+        """The command that runs what follows it inside a node. Raises ClusterError when there is no such node."""
+        if not 1 <= number <= self.layout.node_count:
+            raise ClusterError(f"there is no node {number}; this cluster has {self.layout.node_count}")
+        return self.runner(number).entering()
+
+    def runner(self, number: int) -> NodeRunner:
+        """One node's runner, by its number from 1."""
+        return NodeRunner(self.layout, self.layout.nodes[number - 1], self.programs)
+
+    def _runners(self) -> list[NodeRunner]:
+        return [NodeRunner(self.layout, each, self.programs) for each in self.layout.nodes]
+
+    def _kubectl(self) -> kubectl.Kubectl:
+        return kubectl.Kubectl(self.programs / "kubectl", self.kubeconfig)
+
+    def _start_registry(self) -> None:
+        port = self.layout.registry_port
+        addresses = f"127.0.0.1:{port},{self.layout.host_address}:{port}"
+        blobs = self.layout.directory / "registry"
+        blobs.mkdir(exist_ok=True)
+        command = (str(self.programs / "registry"), f"-addresses={addresses}", f"-directory={blobs}")
+        daemon = Daemon("registry", command, self.layout.directory)
+        daemon.start()
+        daemon.wait(lambda: registry.answers(self.layout.registry), within=10)
+
+    def _start_control_plane(self) -> Trust:
+        first, endpoints = self.runner(1), self.layout.endpoints
+        trust = apiserver.create_trust(self.layout.directory / "pki", endpoints)
+        with step("starting etcd and kube-apiserver"):
+            first.start_namespaces()
+            data = self.layout.directory / "etcd"
+            first.run("etcd", *apiserver.etcd_arguments(self.programs / "etcd", data, trust, endpoints))
+            command = apiserver.apiserver_arguments(self.programs / "kube-apiserver", trust, endpoints, "0.0.0.0", ())  # noqa: S104
+            server = first.run("kube-apiserver", *command)
+            server.wait(lambda: apiserver.is_ready(trust, endpoints), within=90)
+        ca = trust.authority.pair.certificate
+        kubeconfig.write(self.kubeconfig, server=self.layout.server, authority=ca, user=trust.admin, name=self.layout.name)
+        for name, arguments in (
+            ("kube-controller-manager", self._manager_arguments(trust)),
+            ("kube-scheduler", []),
+        ):
+            user = trust.authority.issue(name, user=f"system:{name}")
+            file = self.layout.directory / "pki" / f"{name}.kubeconfig"
+            kubeconfig.write(file, server=self.layout.server, authority=ca, user=user, name=self.layout.name)
+            first.run(name, str(self.programs / name), f"--kubeconfig={file}", "--leader-elect=false", *arguments)
+        return trust
+
+    def _manager_arguments(self, trust: Trust) -> list[str]:
+        authority = trust.authority.pair
+        return [
+            f"--root-ca-file={authority.certificate}",
+            f"--cluster-signing-cert-file={authority.certificate}",
+            f"--cluster-signing-key-file={authority.key}",
+            f"--service-account-private-key-file={trust.service_accounts.key}",
+            "--use-service-account-credentials",
+            "--controllers=*,-node-ipam-controller,-node-route-controller",
+        ]
+
+    def _register(self, runner: NodeRunner) -> None:
+        """Waits for the node, gives it its range of pod addresses, and waits until it takes pods."""
+        client, name = self._kubectl(), runner.node.name
+        kubelet = Daemon("kubelet", (), runner.node.directory)
+        kubelet.wait(lambda: client.succeeds("get", "node", name), within=60)
+        client.merge(f"node/{name}", {"spec": {"podCIDR": runner.node.pod_cidr, "podCIDRs": [runner.node.pod_cidr]}})
+        client.run("wait", f"node/{name}", "--for=condition=Ready", "--timeout=60s")
+
+
+def start(name: str, nodes: int) -> LocalCluster:
+    """Starts the cluster of this name, or completes it when it runs; what a failed start has begun is removed."""
+    debian.ensure()
+    programs = tools.ensure(*TOOLS)
+    with tools.lock(paths.cache() / "cluster.lock", "another process starts or stops a cluster; waiting for it"):
+        cluster = _usable(name, nodes, programs) or LocalCluster(_plan(name, nodes), programs)
+        try:
+            cluster.up()
+        except BaseException:
+            say("  the start failed; removing what was started")
+            cluster.down()
+            raise
+    return cluster
+
+
+def stop(name: str) -> bool:
+    """Takes the cluster down; False when there was none."""
+    with tools.lock(paths.cache() / "cluster.lock", "another process starts or stops a cluster; waiting for it"):
+        cluster = find(name)
+        if cluster is not None:
+            cluster.down()
+    return cluster is not None
+
+
+def find(name: str) -> LocalCluster | None:
+    """The cluster of this name, running or not; None when there is none."""
+    layout = _load(paths.cluster(name))
+    return LocalCluster(layout, tools.binaries()) if layout else None
+
+
+def _usable(name: str, nodes: int, programs: Path) -> LocalCluster | None:
+    cluster = find(name)
+    if cluster is None:
+        return None
+    first = Daemon("init", (), cluster.layout.nodes[0].directory)
+    if first.running() and cluster.layout.node_count == nodes:
+        return LocalCluster(cluster.layout, programs)
+    if first.running():
+        raise ClusterError(
+            f"cluster {name} runs with {cluster.layout.node_count} node(s), not {nodes}; "
+            f"take it down first: python -m e2e.cluster down --name {name}"
+        )
+    say("  removing what a stopped cluster has left")
+    cluster.down()
+    return None
+
+
+def _plan(name: str, nodes: int) -> Layout:
+    if not 1 <= nodes <= MAX_NODES:
+        raise ClusterError(f"--nodes {nodes}: use 1 to {MAX_NODES}")
+    taken = {layout.index for layout in map(_load, (paths.cache() / "cluster").glob("*")) if layout}
+    free = (index for index in range(MAX_CLUSTERS) if index not in taken and not network.bridge_in_use(index))
+    index = next(free, None)
+    if index is None:
+        raise ClusterError(f"all {MAX_CLUSTERS} cluster numbers of this machine are in use")
+    layout = Layout(name, index, nodes, paths.cluster(name))
+    layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (layout.directory / "cluster.json").write_text(json.dumps({"index": index, "nodes": nodes}))
+    return layout
+
+
+def _load(directory: Path) -> Layout | None:
+    try:
+        value = json.loads((directory / "cluster.json").read_text())
+    except OSError:
+        return None
+    return Layout(directory.name, value["index"], value["nodes"], directory)
