@@ -1,0 +1,180 @@
+"""What the chart installs when nobody sets a value."""
+
+from collections import Counter
+from typing import Any
+
+from tests.unit.chart import conftest as chart
+
+RESTRICTED_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def _rules(manifests: list[chart.Manifest], kind: str, name: str) -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = chart.only(manifests, kind, name)["rules"]
+    return rules
+
+
+def _grants(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    """(resource, verb, name) of every grant; name "" for any."""
+    return {
+        (resource, verb, name)
+        for rule in rules
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
+
+
+def test_no_object_stands_twice(default: list[chart.Manifest]) -> None:
+    keys = Counter((each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in default)
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_nothing_carries_a_reserved_label(default: list[chart.Manifest]) -> None:
+    labelled = [each["metadata"] for each in default] + [each["metadata"] for each in chart.pod_templates(default)]
+    for each in labelled:
+        labels = each.get("labels", {})
+        assert not [key for key in labels if key.startswith("ringfence.dev/")], each
+        assert labels.get("app.kubernetes.io/managed-by") == "Helm", each  # never `ringfence`: that would be pruned
+
+
+def test_every_pod_is_hardened(default: list[chart.Manifest]) -> None:
+    templates = chart.pod_templates(default)
+    assert len(templates) == 3
+    for template in templates:
+        pod = template["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for volume in pod["volumes"]:
+            assert "configMap" in volume or volume["emptyDir"]["medium"] == "Memory", volume
+        for container in pod["containers"]:
+            assert container["securityContext"] == RESTRICTED_CONTAINER
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+
+
+def test_processes_are_probed_where_they_answer(default: list[chart.Manifest]) -> None:
+    for name in ("controller", "webhook"):
+        container = chart.only(default, "Deployment", f"ringfence-{name}")["spec"]["template"]["spec"]["containers"][0]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports["http"] == 8081
+        for probe, path in (
+            ("startupProbe", "/healthz"),
+            ("livenessProbe", "/healthz"),
+            ("readinessProbe", "/readyz"),
+        ):
+            assert container[probe]["httpGet"] == {"path": path, "port": "http"}
+
+
+def test_the_webhook_survives_the_loss_of_a_node(default: list[chart.Manifest]) -> None:
+    webhook = chart.only(default, "Deployment", "ringfence-webhook")["spec"]
+    assert webhook["replicas"] == 2
+    assert webhook["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    selector = webhook["selector"]["matchLabels"]
+    spread = webhook["template"]["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(each["labelSelector"]["matchLabels"] == selector for each in spread)
+    budget = chart.only(default, "PodDisruptionBudget", "ringfence-webhook")["spec"]
+    assert budget["selector"]["matchLabels"] == selector
+    assert budget["maxUnavailable"] < webhook["replicas"]
+
+
+def test_services_budgets_and_policies_select_one_process_each(default: list[chart.Manifest]) -> None:
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
+        for each in default
+        if each["kind"] == "Deployment"
+    }
+    policy = chart.only(default, "NetworkPolicy", "ringfence-controller-pods")["spec"]
+    selectors = {
+        "ringfence-webhook": chart.only(default, "Service", "ringfence-webhook")["spec"]["selector"],
+        "ringfence-controller": policy["podSelector"]["matchLabels"],
+    }
+    for owner, selector in selectors.items():
+        matched = [name for name, labels in pods.items() if selector.items() <= labels.items()]
+        assert matched == [owner]
+
+
+def test_the_webhook_can_write_nothing(default: list[chart.Manifest]) -> None:
+    for kind in ("ClusterRole", "Role"):
+        grants = _grants(_rules(default, kind, "ringfence-webhook"))
+        assert {verb for _, verb, _ in grants} == {"get", "list", "watch"}
+    assert {(resource, name) for resource, _, name in _grants(_rules(default, "Role", "ringfence-webhook"))} == {
+        ("secrets", "ringfence-webhook-tls")
+    }
+
+
+def test_secrets_are_in_no_cluster_wide_role(default: list[chart.Manifest]) -> None:
+    for each in default:
+        if each["kind"] == "ClusterRole":
+            assert "secrets" not in {resource for resource, _, _ in _grants(each["rules"])}, each["metadata"]["name"]
+
+
+def test_there_are_no_wildcards_and_no_ways_up(default: list[chart.Manifest]) -> None:
+    for each in default:
+        if each["kind"] in {"ClusterRole", "Role"}:
+            for resource, verb, _ in _grants(each["rules"]):
+                assert "*" not in {resource, verb}
+                assert verb not in {"escalate", "bind", "impersonate"}
+
+
+def test_admission_configuration_is_written_by_name(default: list[chart.Manifest]) -> None:
+    for resource, verb, name in _grants(_rules(default, "ClusterRole", "ringfence-controller")):
+        if resource.startswith(("mutating", "validating")) and verb in {"patch", "update", "delete"}:
+            assert name.startswith("ringfence"), (resource, verb)
+
+
+def test_namespaces_are_written_only_for_default_enrolment(render: chart.Render, default: list[chart.Manifest]) -> None:
+    def enrols(manifests: list[chart.Manifest]) -> bool:
+        grants = _grants(_rules(manifests, "ClusterRole", "ringfence-controller"))
+        wanted = {("namespaces", "patch", ""), ("clustersecuritypolicies", "enroll", "")}
+        assert not wanted & grants or wanted <= grants
+        return wanted <= grants
+
+    assert not enrols(default)
+    assert enrols(render({"defaultEnroll": "audit"}))
+
+
+def test_teams_write_policies_but_whoever_deploys_does_not(default: list[chart.Manifest]) -> None:
+    aggregated = {
+        label.rpartition("-to-")[2]: each
+        for each in default
+        if each["kind"] == "ClusterRole"
+        for label in each["metadata"]["labels"]
+        if label.startswith("rbac.authorization.k8s.io/aggregate-to-")
+    }
+    assert set(aggregated) == {"admin", "view"}
+    resources = {"securitypolicies", "serviceidentities"}
+    for each in aggregated.values():
+        assert {resource for resource, _, _ in _grants(each["rules"])} == resources
+    # `edit` aggregates `view`: whatever writes there would write for `edit` too.
+    assert {verb for _, verb, _ in _grants(aggregated["view"]["rules"])} == {"get", "list", "watch"}
+
+
+def test_only_the_platform_role_enrols(default: list[chart.Manifest]) -> None:
+    who = {
+        each["metadata"]["name"]
+        for each in default
+        if each["kind"] in {"ClusterRole", "Role"} and any(verb == "enroll" for _, verb, _ in _grants(each["rules"]))
+    }
+    assert who == {"ringfence-platform", "ringfence-uninstall"}
+
+
+def test_what_uninstalls_lives_no_longer_than_that(default: list[chart.Manifest]) -> None:
+    temporary = [each for each in default if each["metadata"]["name"] == "ringfence-uninstall"]
+    assert Counter(each["kind"] for each in temporary) == Counter(
+        ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Job"]
+    )
+    for each in temporary:
+        annotations = each["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "pre-delete"
+        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+    job = chart.only(default, "Job", "ringfence-uninstall")["spec"]
+    assert job["activeDeadlineSeconds"] == 120
+    assert job["backoffLimit"] <= 3
+    assert not [volume for volume in job["template"]["spec"]["volumes"] if "configMap" in volume]

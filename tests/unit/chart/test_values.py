@@ -1,0 +1,198 @@
+"""What the values change, and which are refused."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.chart import conftest as chart
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> None:
+    rendered = render(
+        {
+            "trustDomain": "corp.example",
+            "defaultEnroll": "audit",
+            "exemptNamespaces": ["storage"],
+            "network": {
+                "podCIDRs": ["10.244.0.0/16", "fd00:10::/56"],
+                "cidrCoversPods": True,
+                "openServices": [
+                    {
+                        "name": "dns",
+                        "namespace": "dns",
+                        "podLabels": {"app": "dns"},
+                        "ports": [{"protocol": "UDP", "port": 5353}],
+                        "addresses": ["169.254.20.10/32"],
+                    }
+                ],
+                "apiServer": [{"address": "192.0.2.10", "port": 6443}],
+            },
+            "log": {"level": "debug", "format": "text"},
+        }
+    )
+    settings = yaml.safe_load(chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
+    assert settings == {
+        "trustDomain": "corp.example",
+        "podCIDRs": ["10.244.0.0/16", "fd00:10::/56"],
+        "cidrCoversPods": True,
+        "openServices": [
+            {
+                "name": "dns",
+                "namespace": "dns",
+                "podLabels": {"app": "dns"},
+                "ports": [{"protocol": "UDP", "port": 5353}],
+                "addresses": ["169.254.20.10/32"],
+            }
+        ],
+        "defaultEnroll": "audit",
+        "exemptNamespaces": ["storage"],
+        "apiServer": [{"address": "192.0.2.10", "port": 6443}],
+        "logLevel": "debug",
+        "logFormat": "text",
+    }
+
+
+def test_the_api_server_is_found_out_unless_named(default: list[chart.Manifest]) -> None:
+    settings = yaml.safe_load(chart.only(default, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
+    assert "apiServer" not in settings
+
+
+def test_a_change_of_settings_is_a_new_pod(render: chart.Render, default: list[chart.Manifest]) -> None:
+    def checksums(rendered: list[chart.Manifest]) -> list[str]:
+        templates = [chart.only(rendered, "Deployment", f"ringfence-{name}")["spec"]["template"] for name in PROCESSES]
+        return [each["metadata"]["annotations"]["checksum/config"] for each in templates]
+
+    changed = checksums(render({"log": {"level": "debug"}}))
+    assert all(one != other for one, other in zip(checksums(default), changed, strict=True))
+
+
+PROCESSES = ("controller", "webhook")
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        ({}, "ghcr.io/ringfence/ringfence:0.1.0"),
+        ({"repository": "r.example:5000/x", "tag": "v9"}, "r.example:5000/x:v9"),
+        ({"repository": "r.example/x", "tag": "v9", "digest": DIGEST}, f"r.example/x@{DIGEST}"),
+    ],
+)
+def test_every_pod_runs_the_image(render: chart.Render, image: dict[str, str], wanted: str) -> None:
+    templates = chart.pod_templates(render({"image": image}))
+    assert len(templates) == 3
+    assert {c["image"] for each in templates for c in each["spec"]["containers"]} == {wanted}
+
+
+def test_placement_reaches_the_pods(render: chart.Render) -> None:
+    placement: dict[str, Any] = {
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"key": "system", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "podAnnotations": {"team": "platform"},
+    }
+    rendered = render(
+        {
+            "controller": placement,
+            "webhook": placement,
+            "imagePullSecrets": [{"name": "registry"}],
+            "priorityClassName": "platform",
+        }
+    )
+    for name in PROCESSES:
+        template = chart.only(rendered, "Deployment", f"ringfence-{name}")["spec"]["template"]
+        assert template["metadata"]["annotations"]["team"] == "platform"
+        spec = template["spec"]
+        assert spec["nodeSelector"] == {"pool": "system"}
+        assert spec["tolerations"] == placement["tolerations"]
+        assert spec["affinity"] == {"nodeAffinity": {}}
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert spec["priorityClassName"] == "platform"
+    assert not [each for each in rendered if each["kind"] == "ResourceQuota"]
+
+
+def test_no_priority_class_when_none_is_wanted(render: chart.Render) -> None:
+    rendered = render({"priorityClassName": ""})
+    assert all("priorityClassName" not in each["spec"] for each in chart.pod_templates(rendered))
+
+
+def test_egress_is_closed_only_where_the_port_is_known(render: chart.Render, default: list[chart.Manifest]) -> None:
+    for name in PROCESSES:
+        spec = chart.only(default, "NetworkPolicy", f"ringfence-{name}-pods")["spec"]
+        assert spec["policyTypes"] == ["Ingress"]
+        closed = chart.only(
+            render({"networkPolicy": {"apiServerPorts": [6443]}}), "NetworkPolicy", f"ringfence-{name}-pods"
+        )["spec"]
+        assert closed["policyTypes"] == ["Ingress", "Egress"]
+        assert [port["port"] for rule in closed["egress"] for port in rule["ports"]] == [6443, 53, 53]
+
+
+def test_metrics_are_open_to_those_named_only(render: chart.Render, default: list[chart.Manifest]) -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    named = render({"networkPolicy": {"metricsFrom": [peer]}})
+    assert chart.only(default, "NetworkPolicy", "ringfence-controller-pods")["spec"]["ingress"] == []
+    assert chart.only(named, "NetworkPolicy", "ringfence-controller-pods")["spec"]["ingress"] == [
+        {"from": [peer], "ports": [{"protocol": "TCP", "port": "http"}]}
+    ]
+    webhook = chart.only(named, "NetworkPolicy", "ringfence-webhook-pods")["spec"]["ingress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in webhook] == [["webhook"], ["http"]]
+
+
+def test_parts_can_be_left_out(render: chart.Render) -> None:
+    rendered = render(
+        {
+            "networkPolicy": {"enabled": False},
+            "rbac": {"aggregate": False},
+            "crds": {"install": False},
+            "uninstall": {"enabled": False},
+        }
+    )
+    assert not {"NetworkPolicy", "CustomResourceDefinition", "Job"} & {each["kind"] for each in rendered}
+    roles = {each["metadata"]["name"] for each in rendered if each["kind"] == "ClusterRole"}
+    assert roles == {"ringfence-controller", "ringfence-webhook", "ringfence-platform"}
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"imgae": {}}, "imgae"),
+        ({"image": {"repo": "x"}}, "repo"),
+        ({"image": {"repository": "r@sha256:1"}}, "/image/repository"),
+        ({"image": {"digest": "sha256:short"}}, "/image/digest"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+        ({"trustDomain": "Corp.Example"}, "/trustDomain"),
+        ({"trustDomain": ""}, "/trustDomain"),
+        ({"defaultEnroll": "yes"}, "/defaultEnroll"),
+        ({"exemptNamespaces": ["UPPER"]}, "/exemptNamespaces/0"),
+        ({"network": {"podCIDRs": ["10.244.0.0"]}}, "/network/podCIDRs/0"),
+        ({"network": {"podCIDRs": ["10.244.0.0/33"]}}, "/network/podCIDRs/0"),
+        ({"network": {"openServices": [{"name": "dns"}]}}, "/network/openServices/0"),
+        (
+            {"network": {"openServices": [{"name": "d", "namespace": "d", "podLabels": {}, "ports": []}]}},
+            "/network/openServices/0/podLabels",
+        ),
+        ({"network": {"apiServer": [{"address": "api.example", "port": 443}]}}, "/network/apiServer/0/address"),
+        ({"network": {"apiServer": [{"address": "192.0.2.1", "port": 0}]}}, "/network/apiServer/0/port"),
+        ({"log": {"level": "loud"}}, "/log/level"),
+        ({"webhook": {"replicas": 0}}, "/webhook/replicas"),
+        ({"webhook": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "/webhook/podDisruptionBudget/maxUnavailable"),
+        ({"controller": {"replicas": 2}}, "replicas"),
+        ({"networkPolicy": {"metricsFrom": [{}]}}, "/networkPolicy/metricsFrom/0"),
+        ({"uninstall": {"timeoutSeconds": 1}}, "/uninstall/timeoutSeconds"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(render: chart.Render, values: dict[str, Any], field: str) -> None:
+    with pytest.raises(chart.Refused) as refused:
+        render(values)
+    assert field in str(refused.value)
+
+
+def test_every_value_has_a_schema_and_the_other_way_round(render: chart.Render) -> None:
+    values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+    schema = yaml.safe_load((chart.CHART / "values.schema.json").read_text())
+    assert set(schema["properties"]) - {"global"} == set(values)
+    for name, each in schema["properties"].items():
+        if name != "global" and "properties" in each:
+            assert set(each["properties"]) == set(values[name]), name
