@@ -1,0 +1,222 @@
+"""Reads resources: objects as the API server or a file has them become values of the model, or an error that says all.
+
+One parser serves the webhook, the controller and the command line, so what one of them accepts all of them understand.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import Any, Final
+
+from ringfence.api import metadata, validate
+from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.api.v1alpha1.cluster_security_policy import moment
+from ringfence.api.v1alpha1.selectors import box
+from ringfence.model.errors import InvalidResource
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import API_VERSION
+from ringfence.model.resources import (
+    Action,
+    AdmissionSpec,
+    AnonymousPeer,
+    ApiServerPeer,
+    AppliesTo,
+    CidrPeer,
+    ClusterSecurityPolicy,
+    IdentityPeer,
+    Mode,
+    NamespacePeer,
+    Peer,
+    PodSecurityException,
+    PodSecurityLevel,
+    PolicySpec,
+    PortSpec,
+    Protocol,
+    ResourceMeta,
+    Rule,
+    SecurityPolicy,
+    ServiceIdentity,
+    SpiffePeer,
+    ZonePeer,
+)
+
+#: Largest spec that is looked at, in characters of its strings plus a few for each value.
+MAX_SPEC_SIZE: Final = 256 * 1024
+
+Parsed = ServiceIdentity | SecurityPolicy | ClusterSecurityPolicy
+
+_KINDS: Final = {resource.kind: resource for resource in RESOURCES}
+_TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+def parse(obj: Mapping[str, Any], *, source: str = "", default_namespace: str = "") -> Parsed:
+    """The resource that ``obj`` (decoded JSON or YAML) is; ``source`` says where it was read.
+
+    ``default_namespace`` is where a namespaced resource goes that names no namespace; without it that is an error.
+    Raises InvalidResource, with every FieldError found (at most validate.MAX_ERRORS, and how many more there are),
+    for whatever the CustomResourceDefinitions refuse and for the little that they cannot say.
+    """
+    report = validate.Report()
+    kind = _kind(obj, report)
+    if kind is None:
+        raise InvalidResource(_plain(obj, "kind"), metadata.name_of(obj), report.errors())
+    resource = _KINDS[kind]
+    meta = metadata.read(obj, resource.namespaced, source, default_namespace, report)
+    spec = _spec(obj, kind, report)
+    if not report.total:
+        for rule in resource.rules:
+            complaint = rule.test({"name": meta.name, "spec": spec})
+            if complaint is not None:
+                report.add(complaint.at, complaint.message, complaint.fix)
+    if report.total:
+        raise InvalidResource(kind, meta.name, report.errors())
+    return _BUILD[kind](meta, spec)
+
+
+def _plain(obj: object, name: str) -> str:
+    value = obj.get(name) if isinstance(obj, Mapping) else None
+    return value if isinstance(value, str) and value.isprintable() and 0 < len(value) <= 63 else "resource"
+
+
+def _kind(obj: object, report: validate.Report) -> str | None:
+    """The kind, if it is one of ours."""
+    if not isinstance(obj, Mapping):
+        report.add("", f"is {validate.describe(obj)}", "give an object with apiVersion, kind, metadata and spec")
+        return None
+    version, kind = obj.get("apiVersion"), obj.get("kind")
+    if version != API_VERSION:
+        report.add(
+            "apiVersion",
+            f"is {validate.shown(version)}" if "apiVersion" in obj else "is missing",
+            f"write {API_VERSION}",
+        )
+    if not isinstance(kind, str) or kind not in _KINDS:
+        near = validate.nearest(kind, tuple(_KINDS)) if isinstance(kind, str) else ""
+        fix = f"did you mean {near}?" if near else f"known kinds: {', '.join(_KINDS)}"
+        report.add("kind", f"is {validate.shown(kind)}" if "kind" in obj else "is missing", fix)
+    return None if report.total else str(kind)
+
+
+def _spec(obj: Mapping[str, Any], kind: str, report: validate.Report) -> dict[str, Any]:
+    """The spec with its defaults; meaningless if ``report`` has errors afterwards."""
+    validate.known(obj, _TOP_LEVEL, "", report)
+    field = _KINDS[kind].spec
+    if "spec" not in obj and field.required:
+        report.add("spec", "is missing", "give an object")
+        return {}
+    spec = obj.get("spec", field.default)
+    if not _small(spec):
+        report.add("spec", f"is larger than {MAX_SPEC_SIZE // 1024} KiB", "split it into several resources")
+        return {}
+    filled: dict[str, Any] = validate.check(field.node, spec, "spec", report)
+    return filled
+
+
+def _small(value: object) -> bool:
+    """Whether the value is at most MAX_SPEC_SIZE; looks at no more than that."""
+    size, pending = 0, [value]
+    while pending and size <= MAX_SPEC_SIZE:
+        item = pending.pop()
+        size += 4
+        if isinstance(item, str):
+            size += len(item)
+        elif isinstance(item, Mapping):
+            size += 4 * len(item)
+            if size <= MAX_SPEC_SIZE:
+                pending.extend(item)
+                pending.extend(item.values())
+        elif isinstance(item, list):
+            size += 4 * len(item)
+            if size <= MAX_SPEC_SIZE:
+                pending.extend(item)
+    return size <= MAX_SPEC_SIZE
+
+
+def _service_identity(meta: ResourceMeta, spec: Mapping[str, Any]) -> ServiceIdentity:
+    return ServiceIdentity(meta=meta, service_account=spec.get("serviceAccountName", meta.name))
+
+
+def _security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> SecurityPolicy:
+    return SecurityPolicy(meta=meta, applies_to=_applies_to(spec.get("appliesTo")), spec=_policy(spec, meta.namespace))
+
+
+def _cluster_security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> ClusterSecurityPolicy:
+    return ClusterSecurityPolicy(
+        meta=meta,
+        namespace_selector=box(spec["namespaceSelector"]),
+        spec=_policy(spec, ""),
+        exceptions=tuple(_exception(item) for item in spec.get("exceptions", ())),
+    )
+
+
+_BUILD: Final[Mapping[str, Callable[[ResourceMeta, Mapping[str, Any]], Parsed]]] = {
+    "ServiceIdentity": _service_identity,
+    "SecurityPolicy": _security_policy,
+    "ClusterSecurityPolicy": _cluster_security_policy,
+}
+
+
+def _applies_to(value: Mapping[str, Any] | None) -> AppliesTo:
+    if value is None:
+        return AppliesTo()
+    if "identities" in value:
+        return AppliesTo(identities=tuple(sorted(value["identities"])))
+    selected: LabelBox = box(value["podSelector"])
+    return AppliesTo(pod_selector=selected)
+
+
+def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
+    admission = spec.get("admission", {})
+    level = admission.get("podSecurity")
+    return PolicySpec(
+        mode=Mode(spec["mode"]),
+        ingress=_rules(spec.get("ingress"), "from", namespace),
+        egress=_rules(spec.get("egress"), "to", namespace),
+        admission=AdmissionSpec(pod_security=None if level is None else PodSecurityLevel(level)),
+    )
+
+
+def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> tuple[Rule, ...] | None:
+    if value is None:
+        return None
+    return tuple(
+        Rule(
+            name=rule["name"],
+            action=Action(rule["action"]),
+            peers=tuple(_peer(peer, namespace) for peer in rule[ends]) if ends in rule else None,
+            ports=tuple(_port(port) for port in rule["ports"]) if "ports" in rule else None,
+        )
+        for rule in value
+    )
+
+
+def _peer(value: Mapping[str, Any], namespace: str) -> Peer:
+    (kind,) = value.keys() - {"except"}
+    return _PEERS[kind](value, namespace)
+
+
+_PEERS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Peer]]] = {
+    "identity": lambda peer, own: IdentityPeer(peer["identity"].get("namespace", own), peer["identity"]["name"]),
+    "zone": lambda peer, _: ZonePeer(peer["zone"]),
+    "namespace": lambda peer, _: NamespacePeer(peer["namespace"]),
+    "spiffeID": lambda peer, _: SpiffePeer(peer["spiffeID"]),
+    "cidr": lambda peer, _: CidrPeer(peer["cidr"], tuple(peer.get("except", ()))),
+    "apiServer": lambda _peer, _own: ApiServerPeer(),
+    "anonymous": lambda _peer, _own: AnonymousPeer(),
+}
+
+
+def _port(value: int | str | Mapping[str, Any]) -> PortSpec:
+    if isinstance(value, int | str):
+        return PortSpec(value)
+    return PortSpec(value["port"], value.get("endPort"), Protocol(value["protocol"]))
+
+
+def _exception(value: Mapping[str, Any]) -> PodSecurityException:
+    return PodSecurityException(
+        name=value["name"],
+        namespace=value["namespace"],
+        identities=tuple(sorted(value["identities"])),
+        controls=tuple(sorted(value["controls"])),
+        reason=value["reason"],
+        until=moment(value["until"]).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )

@@ -1,0 +1,11 @@
+"""Version v1alpha1 of the group ringfence.dev: what its three kinds look like, as data."""
+
+from typing import Final
+
+from ringfence.api.schema import Resource
+from ringfence.api.v1alpha1.cluster_security_policy import CLUSTER_SECURITY_POLICY
+from ringfence.api.v1alpha1.security_policy import SECURITY_POLICY
+from ringfence.api.v1alpha1.service_identity import SERVICE_IDENTITY
+
+#: Every kind, in the order in which a person meets them.
+RESOURCES: Final[tuple[Resource, ...]] = (SERVICE_IDENTITY, SECURITY_POLICY, CLUSTER_SECURITY_POLICY)

@@ -1,0 +1,135 @@
+"""ClusterSecurityPolicy: a floor that no namespace can lower, and the exceptions from it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from ringfence.api.schema import Complaint, Field, ListOf, Obj, Resource, Rule, Text, at_least_one_of
+from ringfence.api.v1alpha1 import identifiers, policies
+from ringfence.api.v1alpha1.selectors import selector
+from ringfence.model.resources import Kind
+
+
+def moment(text: str) -> datetime:
+    """The RFC 3339 time in UTC; raises ValueError for days that do not exist."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _no_such_day(text: str) -> Complaint | None:
+    try:
+        moment(text)
+    except (ValueError, OverflowError):
+        return Complaint(f'"{text}" is not a time that exists')
+    return None
+
+
+#: RFC 3339 §5.6, to the second, within this century; no leap seconds.
+_UNTIL: Final = Text(
+    description=(
+        "When the exception ends, such as 2026-12-31T00:00:00Z (RFC 3339). From then on it does not count any more."
+    ),
+    pattern=(
+        "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+        "(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
+    ),
+    what="a time such as 2026-12-31T00:00:00Z",
+    max_length=25,
+    format="date-time",
+    rules=(Rule(test=_no_such_day),),
+)
+
+#: C0 and C1 controls, and the Unicode characters that turn, hide or break text.
+_UNPRINTABLE: Final = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd"
+_REASON: Final = Text(
+    description="Why, in a sentence: who decided it, and what has to happen before it can go.",
+    pattern=f"^[^{_UNPRINTABLE}]*[^ {_UNPRINTABLE}][^{_UNPRINTABLE}]*$",
+    what="a line of text",
+    max_length=1024,
+)
+
+_EXCEPTION: Final = Obj(
+    description="Pods that the admission levels of cluster policies do not bind, for a reason and until a date.",
+    fields=(
+        Field(
+            name="name",
+            node=replace(identifiers.DNS_LABEL, description="Tells the exception from the others."),
+            required=True,
+        ),
+        Field(
+            name="namespace",
+            node=replace(identifiers.DNS_LABEL, description="The namespace of the pods."),
+            required=True,
+        ),
+        Field(
+            name="identities",
+            node=ListOf(
+                description="The ServiceIdentities of the pods.",
+                items=replace(identifiers.DNS_SUBDOMAIN, description="The name of a ServiceIdentity of the namespace."),
+                max_items=64,
+                unique=True,
+            ),
+            required=True,
+        ),
+        Field(
+            name="controls",
+            node=ListOf(
+                description="The controls that the pods need not satisfy, by the names that rejections show.",
+                items=Text(
+                    description="The name of a control.",
+                    pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+                    what="the name of a control",
+                    max_length=63,
+                ),
+                max_items=64,
+                unique=True,
+            ),
+            required=True,
+        ),
+        Field(name="reason", node=_REASON, required=True),
+        Field(name="until", node=_UNTIL, required=True),
+    ),
+)
+
+_SPEC: Final = Obj(
+    description="What the policy demands.",
+    fields=(
+        Field(
+            name="namespaceSelector",
+            node=selector(
+                "The enrolled namespaces with these labels; {} selects all of them. A namespace that is not enrolled is"
+                " never governed."
+            ),
+            required=True,
+        ),
+        *policies.shared_fields(own_namespace=False),
+        Field(
+            name="exceptions",
+            node=ListOf(
+                description="Pods that need not satisfy all of the admission levels, each with a reason and an end.",
+                items=_EXCEPTION,
+                max_items=64,
+                key="name",
+            ),
+        ),
+    ),
+    rules=(at_least_one_of(("ingress", "egress", "admission", "exceptions"), "the policy"),),
+    hints={
+        **policies.SPEC_HINTS,
+        "appliesTo": Complaint("a ClusterSecurityPolicy governs whole namespaces", "write namespaceSelector"),
+        "podSelector": Complaint("a ClusterSecurityPolicy governs whole namespaces", "write namespaceSelector"),
+    },
+)
+
+CLUSTER_SECURITY_POLICY: Final = Resource(
+    kind=Kind.CLUSTER_SECURITY_POLICY.value,
+    plural="clustersecuritypolicies",
+    short_name="csecpol",
+    namespaced=False,
+    description=(
+        "A floor for every pod of the selected namespaces: its Deny rules and admission levels hold whatever a"
+        " namespace's own policies say. Only here are exceptions granted."
+    ),
+    spec=Field(name="spec", node=_SPEC, required=True),
+    status=policies.POLICY_STATUS,
+    columns=(policies.MODE, policies.PODS, policies.READY, policies.MESSAGE, policies.AGE),
+)

@@ -1,0 +1,231 @@
+"""What SecurityPolicy and ClusterSecurityPolicy share: rules, modes, admission levels and conditions."""
+
+from dataclasses import replace
+from typing import Final
+
+from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, ListOf, Obj, Text, at_least_one_of
+from ringfence.api.v1alpha1 import identifiers, peers
+from ringfence.model.resources import Action, Mode, PodSecurityLevel
+
+MAX_RULES: Final = 200
+MAX_PEERS: Final = 64
+MAX_PORTS: Final = 64
+
+_LATER: Final = "is not available yet: what a rule cannot check, it must not promise"
+_RULE_HINTS: Final = {
+    "http": Complaint(_LATER, "leave it out: this version decides by peers and ports"),
+    "jwt": Complaint(_LATER, "leave it out: this version decides by peers and ports"),
+    "when": Complaint(_LATER, "leave it out: this version decides by peers and ports"),
+    "port": Complaint("is not a field", "write ports, a list"),
+    "protocol": Complaint("is not a field", "write ports: [{port: …, protocol: …}]"),
+}
+
+
+def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
+    ends, other = ("from", "to") if ingress else ("to", "from")
+    who = "callers" if ingress else "targets"
+    hints = {**_RULE_HINTS, other: Complaint(f"is not for {'ingress' if ingress else 'egress'} rules", f"write {ends}")}
+    return Obj(
+        description=f"A rule for calls {'to' if ingress else 'from'} the pods that the policy governs.",
+        fields=(
+            Field(
+                name="name",
+                node=replace(
+                    identifiers.DNS_LABEL,
+                    description="Tells the rule from the others of its list; answers and logs name it.",
+                ),
+                required=True,
+            ),
+            Field(
+                name="action",
+                node=Choice(
+                    description="What happens to calls that the rule matches. Deny wins over every Allow.",
+                    values=tuple(Action),
+                ),
+                default=Action.ALLOW.value,
+            ),
+            Field(
+                name=ends,
+                node=ListOf(
+                    description=(
+                        f"The {who} that the rule matches: any of these. If left out, every authenticated identity."
+                    ),
+                    items=peers.peer(ingress=ingress, own_namespace=own_namespace),
+                    max_items=MAX_PEERS,
+                ),
+            ),
+            Field(
+                name="ports",
+                node=ListOf(
+                    description=(
+                        f"The ports {'of the governed pods' if ingress else 'at the target'} that the rule matches: any"
+                        " of these. If left out, every port. Ports are those of pods, not of Services."
+                    ),
+                    items=peers.PORT,
+                    max_items=MAX_PORTS,
+                ),
+            ),
+        ),
+        hints=hints,
+    )
+
+
+def _rules(*, ingress: bool, own_namespace: bool) -> Field:
+    says = (
+        "Who may call the pods that the policy governs. A call needs a rule that allows it and none that denies it."
+        if ingress
+        else "What the pods that the policy governs may call. Once a policy that applies to a pod has egress, its calls"
+        " need a rule here that allows them; until then calls inside the cluster follow the target's ingress and calls"
+        " to the outside are denied. DNS stays open."
+    )
+    return Field(
+        name="ingress" if ingress else "egress",
+        node=ListOf(
+            description=says,
+            items=_rule(ingress=ingress, own_namespace=own_namespace),
+            max_items=MAX_RULES,
+            key="name",
+        ),
+    )
+
+
+def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
+    """mode, ingress, egress and admission."""
+    return (
+        Field(
+            name="mode",
+            node=Choice(
+                description="Enforce, or Audit: evaluate and report what would have been blocked, but block nothing.",
+                values=tuple(Mode),
+            ),
+            default=Mode.ENFORCE.value,
+        ),
+        _rules(ingress=True, own_namespace=own_namespace),
+        _rules(ingress=False, own_namespace=own_namespace),
+        Field(name="admission", node=_ADMISSION),
+    )
+
+
+_ADMISSION: Final = Obj(
+    description="What pods must satisfy to be admitted.",
+    fields=(
+        Field(
+            name="podSecurity",
+            node=Choice(
+                description="The level of the Pod Security Standards of Kubernetes that pods must satisfy.",
+                values=tuple(PodSecurityLevel),
+            ),
+        ),
+    ),
+    rules=(at_least_one_of(("podSecurity",), "admission"),),
+    hints={"images": Complaint("is not available yet", "leave it out")},
+)
+
+SPEC_HINTS: Final = {
+    "transport": Complaint("is not available yet: nothing is encrypted before the proxy exists", "leave it out"),
+    "rules": Complaint("is not a field", "write ingress or egress"),
+}
+
+OBSERVED_GENERATION: Final = Field(
+    name="observedGeneration",
+    node=Integer(
+        description="The metadata.generation that this status speaks of.",
+        minimum=0,
+        maximum=2**63 - 1,
+        format="int64",
+    ),
+)
+
+
+def _line(description: str, length: int, *, minimum: int = 0) -> Text:
+    return Text(description=description, pattern="(?s)^.*$", what="text", max_length=length, min_length=minimum)
+
+
+#: Kubernetes' API conventions for conditions.
+CONDITIONS: Final = Field(
+    name="conditions",
+    node=ListOf(
+        description="What is to be said about the resource, by the conventions of Kubernetes. Ready sums them up.",
+        items=Obj(
+            description="One statement about the resource.",
+            fields=(
+                Field(
+                    name="type",
+                    node=Text(
+                        description="What the statement is about, such as Ready.",
+                        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+                        what="a CamelCase word with an optional prefix",
+                        max_length=316,
+                    ),
+                    required=True,
+                ),
+                Field(
+                    name="status",
+                    node=Choice(description="Whether it holds.", values=("True", "False", "Unknown")),
+                    required=True,
+                ),
+                OBSERVED_GENERATION,
+                Field(
+                    name="lastTransitionTime",
+                    node=Text(
+                        description="When status changed last.",
+                        pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$",
+                        what="a time such as 2026-01-31T23:59:59Z",
+                        max_length=35,
+                        format="date-time",
+                    ),
+                    required=True,
+                ),
+                Field(
+                    name="reason",
+                    node=Text(
+                        description="Why, as a word for programs.",
+                        pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                        what="a CamelCase word",
+                        max_length=1024,
+                    ),
+                    required=True,
+                ),
+                Field(name="message", node=_line("Why, and what to do, for people.", 32768), required=True),
+            ),
+        ),
+        max_items=16,
+        min_items=0,
+        key="type",
+    ),
+)
+
+POLICY_STATUS: Final = Obj(
+    description="What Ringfence made of the policy. Written by Ringfence only.",
+    fields=(
+        CONDITIONS,
+        OBSERVED_GENERATION,
+        Field(
+            name="pods",
+            node=Integer(description="How many pods the policy governs.", minimum=0, maximum=2**31 - 1, format="int32"),
+        ),
+        Field(
+            name="networkPolicies",
+            node=Integer(
+                description="How many NetworkPolicies hold rules of this policy.",
+                minimum=0,
+                maximum=2**31 - 1,
+                format="int32",
+            ),
+        ),
+    ),
+)
+
+READY: Final = Column(
+    name="Ready",
+    path='.status.conditions[?(@.type=="Ready")].status',
+    description="Whether the policy is in force as it is written.",
+)
+MESSAGE: Final = Column(
+    name="Message",
+    path='.status.conditions[?(@.type=="Ready")].message',
+    description="Why, and what to do.",
+)
+AGE: Final = Column(name="Age", path=".metadata.creationTimestamp", type="date", description="When it was created.")
+MODE: Final = Column(name="Mode", path=".spec.mode", description="Enforce or Audit.")
+PODS: Final = Column(name="Pods", path=".status.pods", type="integer", description="How many pods it governs.")
