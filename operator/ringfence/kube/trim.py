@@ -1,0 +1,70 @@
+"""What of an object a cache keeps. Ten thousand whole pods are 300 MB of dicts; what decisions need is 15.
+
+A trim takes a freshly decoded object, may change it, and returns what to keep. ``metadata.name``, ``namespace``,
+``uid`` and ``resourceVersion`` always stay.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Trim = Callable[[dict[str, Any]], dict[str, Any]]
+
+_BULKY_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
+
+
+def without_noise(obj: dict[str, Any]) -> dict[str, Any]:
+    """Everything but managedFields, selfLink and what kubectl keeps for itself."""
+    metadata = obj.get("metadata", {})
+    metadata.pop("managedFields", None)
+    metadata.pop("selfLink", None)
+    annotations = metadata.get("annotations")
+    if annotations:
+        for name in _BULKY_ANNOTATIONS:
+            annotations.pop(name, None)
+    return obj
+
+
+def pod(obj: dict[str, Any]) -> dict[str, Any]:
+    """What model.world.Workload and staging need of a Pod: labels, account, host network, named ports, phase, IPs."""
+    metadata = obj.get("metadata", {})
+    spec = obj.get("spec", {})
+    status = obj.get("status", {})
+    kept: dict[str, Any] = {
+        "metadata": {
+            key: metadata[key]
+            for key in ("name", "namespace", "uid", "resourceVersion", "labels", "deletionTimestamp")
+            if key in metadata
+        },
+        "spec": {"serviceAccountName": spec.get("serviceAccountName") or "default"},
+        "status": {"phase": status.get("phase", "")},
+    }
+    if spec.get("hostNetwork"):
+        kept["spec"]["hostNetwork"] = True
+    if ports := _named_ports(spec):
+        kept["spec"]["containers"] = [{"ports": ports}]
+    if status.get("podIPs"):
+        kept["status"]["podIPs"] = status["podIPs"]
+    return kept
+
+
+def _named_ports(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The ports that a policy can name, of containers and native sidecars."""
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    return [
+        {"name": port["name"], "containerPort": port.get("containerPort", 0), "protocol": port.get("protocol", "TCP")}
+        for container in containers
+        for port in container.get("ports") or ()
+        if port.get("name")
+    ]
+
+
+def metadata(obj: dict[str, Any]) -> dict[str, Any]:
+    """Names and labels alone: enough to know that an object is there and whose it is."""
+    source = obj.get("metadata", {})
+    return {
+        "metadata": {
+            key: source[key]
+            for key in ("name", "namespace", "uid", "resourceVersion", "labels", "deletionTimestamp")
+            if key in source
+        }
+    }

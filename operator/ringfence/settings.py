@@ -1,0 +1,246 @@
+"""What the platform team has set, read from the file that the chart writes.
+
+A setting that cannot be understood stops the start with every mistake at once: a process that guesses its trust domain
+or its pod ranges would be open in ways that nobody asked for.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from ringfence.model import names
+from ringfence.model.errors import FieldError, RingfenceError
+from ringfence.model.resources import Protocol
+from ringfence.model.world import Enrolment, Installation, OpenService
+
+DEFAULT_PATH: Final = Path("/etc/ringfence/config.yaml")
+DEFAULT_NAMESPACE: Final = "ringfence-system"
+#: Kubernetes' own; Ringfence's is added.
+ALWAYS_EXEMPT: Final = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("json", "text")
+
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+
+
+class InvalidSettings(RingfenceError):
+    """Settings that cannot be used; ``errors`` names each key with what is wrong and how to mend it."""
+
+    def __init__(self, source: str, errors: list[FieldError]) -> None:
+        self.errors = tuple(sorted(errors))
+        super().__init__(f"{source}: " + "; ".join(str(error) for error in self.errors))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one process. ``installation.api_server`` is empty when it is to be read from the cluster.
+
+    ``http_port`` (0..65535, 0 any free one) serves /healthz, /readyz and /metrics on ``http_host``.
+    """
+
+    installation: Installation = field(default_factory=Installation)
+    default_enroll: Enrolment = Enrolment.NONE
+    exempt_namespaces: frozenset[str] = ALWAYS_EXEMPT | {DEFAULT_NAMESPACE}
+    log_level: str = "info"
+    log_format: str = "json"
+    pod_name: str = "ringfence"
+    http_host: str = ""
+    http_port: int = 8081
+
+
+def load(path: Path = DEFAULT_PATH, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the file; raises InvalidSettings, also when it is missing or is not YAML."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidSettings(str(path), [FieldError("file", reason, "give its path with --config")]) from error
+    return parse(text, environment, source=str(path))
+
+
+def parse(text: str, environment: Mapping[str, str] | None = None, *, source: str = "settings") -> Settings:
+    """Settings from YAML and from the environment (POD_NAMESPACE, POD_NAME); raises InvalidSettings."""
+    environment = os.environ if environment is None else environment
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidSettings(source, [FieldError("file", f"is not YAML: {error}", "check its indentation")]) from error
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise InvalidSettings(source, [FieldError("file", "is not a mapping", "write `key: value` lines")])
+    reader = _Reader(document)
+    namespace = environment.get("POD_NAMESPACE", DEFAULT_NAMESPACE)
+    if not names.is_dns_label(namespace):
+        reader.wrong("POD_NAMESPACE", f"{namespace!r} is no name of a namespace", "set it from metadata.namespace")
+    settings = _settings(reader, namespace, environment.get("POD_NAME", "ringfence"))
+    reader.refuse_unknown()
+    if reader.errors:
+        raise InvalidSettings(source, reader.errors)
+    return settings
+
+
+def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
+    installation = Installation(
+        trust_domain=reader.matching("trustDomain", "cluster.local", _TRUST_DOMAIN),
+        namespace=namespace,
+        pod_cidrs=tuple(reader.cidr(path, each) for path, each in reader.items("podCIDRs")),
+        cidr_covers_pods=reader.flag("cidrCoversPods", False),
+        api_server=tuple(reader.endpoint(path, each) for path, each in reader.items("apiServer")),
+        open_services=(
+            tuple(reader.open_service(path, each) for path, each in reader.items("openServices"))
+            if reader.has("openServices")
+            else Installation().open_services
+        ),
+    )
+    exempt = frozenset(reader.namespace(path, each) for path, each in reader.items("exemptNamespaces"))
+    return Settings(
+        installation=installation,
+        default_enroll=Enrolment(reader.one_of("defaultEnroll", "none", tuple(Enrolment))),
+        exempt_namespaces=ALWAYS_EXEMPT | {namespace} | exempt,
+        log_level=reader.one_of("logLevel", "info", LOG_LEVELS),
+        log_format=reader.one_of("logFormat", "json", LOG_FORMATS),
+        pod_name=pod_name,
+        http_host=reader.text("httpHost", ""),
+        http_port=reader.number("httpPort", reader.document.get("httpPort", 8081), 0),
+    )
+
+
+class _Reader:
+    """Takes values out of the document and collects what is wrong with them; a wrong value reads as its default."""
+
+    def __init__(self, document: dict[Any, Any]) -> None:
+        self.document = document
+        self.errors: list[FieldError] = []
+        self._known: set[str] = set()
+
+    def wrong(self, path: str, message: str, fix: str) -> None:
+        self.errors.append(FieldError(path, message, fix))
+
+    def has(self, key: str) -> bool:
+        self._known.add(key)
+        return self.document.get(key) is not None
+
+    def refuse_unknown(self) -> None:
+        for key in self.document:
+            if key not in self._known:
+                known = ", ".join(sorted(self._known))
+                self.wrong(str(key), "no such setting", f"one of {known}")
+
+    def text(self, key: str, default: str) -> str:
+        value = self.document[key] if self.has(key) else default
+        if not isinstance(value, str):
+            self.wrong(key, f"{value!r} is no text", "write it in quotes")
+            return default
+        return value
+
+    def matching(self, key: str, default: str, pattern: re.Pattern[str]) -> str:
+        value = self.text(key, default)
+        if not pattern.fullmatch(value):
+            self.wrong(
+                key, f"{value!r} is no trust domain", "lower-case letters, digits, '.', '-' and '_', at most 255"
+            )
+        return value
+
+    def one_of(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        if value not in choices:
+            self.wrong(key, f"{value!r} is not known", f"one of {', '.join(choices)}")
+            return default
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.document[key] if self.has(key) else default
+        if not isinstance(value, bool):
+            self.wrong(key, f"{value!r} is neither true nor false", "write true or false without quotes")
+            return default
+        return value
+
+    def number(self, path: str, value: Any, first: int = 1) -> int:
+        self._known.add(path)
+        if isinstance(value, bool) or not isinstance(value, int) or not first <= value <= 65535:
+            self.wrong(path, f"{value!r} is no port", f"a number from {first} to 65535")
+            return first
+        return value
+
+    def items(self, key: str) -> list[tuple[str, Any]]:
+        """The entries of a list with their paths; a missing list is empty."""
+        value = self.document[key] if self.has(key) else []
+        if not isinstance(value, list):
+            self.wrong(key, "is no list", "write each entry on a line of its own, after a dash")
+            return []
+        return [(f"{key}[{index}]", each) for index, each in enumerate(value)]
+
+    def namespace(self, path: str, value: Any) -> str:
+        if not isinstance(value, str) or not names.is_dns_label(value):
+            self.wrong(path, f"{value!r} is no name of a namespace", "lower-case letters, digits and '-', at most 63")
+        return str(value)
+
+    def cidr(self, path: str, value: Any) -> str:
+        try:
+            return str(ipaddress.ip_network(value if isinstance(value, str) else ""))
+        except ValueError:
+            self.wrong(path, f"{value!r} is no CIDR", "as 10.244.0.0/16 or fd00::/48, with the host's bits zero")
+            return "0.0.0.0/32"
+
+    def endpoint(self, path: str, value: Any) -> tuple[str, int]:
+        entry = self._mapping(path, value, {"address", "port"})
+        address = str(entry.get("address", ""))
+        try:
+            address = str(ipaddress.ip_address(address))
+        except ValueError:
+            self.wrong(f"{path}.address", f"{address!r} is no IP address", "the address of an API server, no host name")
+        return address, self.number(f"{path}.port", entry.get("port", 443))
+
+    def open_service(self, path: str, value: Any) -> OpenService:
+        entry = self._mapping(path, value, {"name", "namespace", "podLabels", "ports", "addresses"})
+        name = self.namespace(f"{path}.name", entry.get("name"))
+        labels = self._mapping(f"{path}.podLabels", entry.get("podLabels") or {}, None)
+        addresses = self._list(f"{path}.addresses", entry.get("addresses"))
+        if not labels and not addresses:
+            self.wrong(path, "names no pods and no addresses", "set podLabels, or addresses")
+        ports = [
+            self._port(f"{path}.ports[{index}]", each)
+            for index, each in enumerate(self._list(f"{path}.ports", entry.get("ports")))
+        ]
+        if not ports:
+            self.wrong(f"{path}.ports", "is empty", "list the ports of the pods, as {protocol: UDP, port: 53}")
+        return OpenService(
+            name=name,
+            namespace=self.namespace(f"{path}.namespace", entry.get("namespace")),
+            pod_labels={str(key): str(each) for key, each in labels.items()},
+            ports=tuple(ports),
+            addresses=tuple(self.cidr(f"{path}.addresses[{index}]", each) for index, each in enumerate(addresses)),
+        )
+
+    def _port(self, path: str, value: Any) -> tuple[Protocol, int]:
+        entry = self._mapping(path, value, {"protocol", "port"})
+        protocol = entry.get("protocol", "TCP")
+        if protocol not in set(Protocol):
+            self.wrong(f"{path}.protocol", f"{protocol!r} is not known", f"one of {', '.join(Protocol)}")
+            protocol = Protocol.TCP
+        return Protocol(protocol), self.number(f"{path}.port", entry.get("port"))
+
+    def _mapping(self, path: str, value: Any, keys: set[str] | None) -> dict[Any, Any]:
+        if not isinstance(value, dict):
+            self.wrong(path, f"{value!r} is no mapping", "write `key: value` lines")
+            return {}
+        for key in value:
+            if keys is not None and key not in keys:
+                self.wrong(f"{path}.{key}", "no such key", f"one of {', '.join(sorted(keys))}")
+        return value
+
+    def _list(self, path: str, value: Any) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.wrong(path, "is no list", "write each entry on a line of its own, after a dash")
+            return []
+        return value
