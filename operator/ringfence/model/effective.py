@@ -68,7 +68,8 @@ class EffectiveRule:
     """One rule, resolved. ``peers`` may be empty when nothing of what was named exists: it then matches nothing.
 
     ``suspended_by`` names the Deny that overlaps this Allow in a way that no NetworkPolicy can express: such an
-    Allow is in force nowhere. ``builtin`` rules cannot be denied.
+    Allow is in force nowhere. ``suspended_in_audit`` names the Deny that would do so if the policies in mode Audit
+    were enforced. ``builtin`` rules cannot be denied.
     """
 
     ref: RuleRef
@@ -79,6 +80,7 @@ class EffectiveRule:
     peers: tuple[EffectivePeer, ...]
     ports: PortSet
     suspended_by: RuleRef | None = None
+    suspended_in_audit: RuleRef | None = None
     builtin: bool = False
 
 

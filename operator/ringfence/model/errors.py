@@ -36,3 +36,7 @@ class InvalidResource(RingfenceError):
 
 class CannotTell(RingfenceError):
     """A question whose answer needs something that is not known; the message names it. Never means yes."""
+
+
+class WriteRefused(RingfenceError):
+    """The API server understood a write and said no to its content; the same write again would fail again."""

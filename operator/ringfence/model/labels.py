@@ -46,6 +46,9 @@ class ValueSet:
             return ValueSet(self.values - other.values, absent=absent)
         return ValueSet(self.values & other.values, absent=absent)
 
+    def __or__(self, other: Self) -> "ValueSet":
+        return ~(~self & ~other)
+
     def __invert__(self) -> "ValueSet":
         return ValueSet(self.values, complement=not self.complement, absent=not self.absent)
 

@@ -91,6 +91,13 @@ class PortSet:
             for b in other.ranges
         )
 
+    def __or__(self, other: Self) -> "PortSet":
+        if self.everything or other.everything:
+            return PortSet(everything=True)
+        return PortSet(
+            ranges=merge((*self.ranges, *other.ranges)), names=tuple(sorted({*self.names, *other.names}))
+        )
+
     def minus(self, other: Self) -> "PortSet":
         """What is in this set and not in the other; raises Inexpressible where names stand against numbers."""
         if other.everything:
@@ -169,6 +176,9 @@ class IpSet:
     def overlaps(self, networks: Iterable[str]) -> bool:
         """Whether any address of ``networks`` is a member."""
         return self.minus_networks(networks) != self
+
+    def __or__(self, other: Self) -> "IpSet":
+        return IpSet(tuple(sorted({*self.blocks, *other.blocks})))
 
     def minus_networks(self, networks: Iterable[str]) -> Self:
         """Less every address of ``networks``."""

@@ -47,6 +47,14 @@ class Applier(Protocol):
         """Server-side apply with field manager ``ringfence`` and force; returns what the server holds then."""
         ...
 
+    async def create(self, obj: Object) -> Object:
+        """Create; raises when an object of that name is there already."""
+        ...
+
+    async def replace(self, obj: Object) -> Object:
+        """Write the object whole, on condition that it still has the ``metadata.resourceVersion`` given."""
+        ...
+
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, *, uid: str = "") -> None:
         """Delete; absent already is success. With ``uid`` only that very object."""
         ...

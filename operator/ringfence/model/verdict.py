@@ -9,6 +9,8 @@ from ringfence.model.effective import Direction, RuleRef
 class Reason(StrEnum):
     """Why a call is allowed or denied. Codes are stable: logs, tests and scripts rely on them."""
 
+    #: The end is an address outside, or a pod in the network of its node: no NetworkPolicy governs it.
+    NOT_GOVERNED = "NotGoverned"
     NOT_ENROLLED = "NotEnrolled"
     NOT_CLOSED = "NotClosed"
     ALLOWED_BY_RULE = "AllowedByRule"

@@ -94,7 +94,8 @@ class Installation:
     """What the platform team set in the chart, and what was found out about the cluster.
 
     ``pod_cidrs`` are the pods' ranges; ``cidr_covers_pods`` False (the default) subtracts them from every ``cidr``
-    peer. ``api_server`` are (address, port) of the API server's endpoints.
+    peer. ``api_server`` are (address, port) of the API server's endpoints. ``exempt_namespaces`` are never enrolled,
+    whatever their labels say, like those of Kubernetes and of Ringfence itself.
     """
 
     trust_domain: str = "cluster.local"
@@ -102,6 +103,7 @@ class Installation:
     pod_cidrs: tuple[str, ...] = ()
     cidr_covers_pods: bool = False
     api_server: tuple[tuple[str, int], ...] = ()
+    exempt_namespaces: tuple[str, ...] = ()
     open_services: tuple[OpenService, ...] = (
         OpenService(
             name="dns",
@@ -126,3 +128,5 @@ class World:
     policies: Mapping[str, tuple[SecurityPolicy, ...]] = field(default_factory=dict)
     cluster_policies: tuple[ClusterSecurityPolicy, ...] = ()
     workloads: Mapping[str, tuple[Workload, ...]] = field(default_factory=dict)
+    #: Names (sorted) of the NetworkPolicies of each namespace that are not Ringfence's.
+    strangers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

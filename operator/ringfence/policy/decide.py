@@ -1,0 +1,188 @@
+"""May this call be made? The meaning of the policies, said directly: no subtraction, no selectors.
+
+Translators reach the same answer another way, and the tests hold the two against each other.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ringfence.model.effective import (
+    AddressPeers,
+    Direction,
+    EffectivePeer,
+    EffectivePolicy,
+    EffectiveRule,
+    Everyone,
+    PodPeers,
+    RuleRef,
+    Unidentified,
+)
+from ringfence.model.errors import CannotTell
+from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
+from ringfence.model.net import IpSet
+from ringfence.model.resources import Action, Mode, Protocol
+from ringfence.model.verdict import Half, Reason, Verdict
+from ringfence.model.world import Enrolment, Workload, World
+from ringfence.policy import ends
+from ringfence.policy.builtins import is_inside
+from ringfence.policy.ends import Address, End
+from ringfence.policy.peers import ENROLLED
+
+Effective = Callable[[str], EffectivePolicy]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as one end sees it: the pod that is governed, the other end, and the port at the target."""
+
+    world: World
+    direction: Direction
+    governed: Workload
+    other: End
+    protocol: Protocol
+    port: int
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the rules say of a call."""
+
+    allowed: bool
+    reason: Reason
+    rule: RuleRef | None = None
+
+
+def decide(
+    world: World, effective: Effective, source: End, target: End, protocol: Protocol, port: int | str
+) -> Verdict:
+    """Judge a call from ``source`` to ``port`` (a number or a name of the target's) of ``target``.
+
+    ``effective`` gives the policy of a namespace. Raises CannotTell when the answer rests on something unknown,
+    such as the address of a pod that does not run yet.
+    """
+    source, target = ends.locate(world, source), ends.locate(world, target)
+    number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
+    names = ends.port_names(target, number, protocol)
+
+    def half(direction: Direction, governed: End, other: End) -> Half:
+        if not isinstance(governed, Workload) or governed.host_network:
+            return Half(direction, allowed=True, reason=Reason.NOT_GOVERNED)
+        call = Call(world, direction, governed, other, protocol, number, names)
+        return _half(effective(governed.namespace), call)
+
+    return Verdict(egress=half(Direction.EGRESS, source, target), ingress=half(Direction.INGRESS, target, source))
+
+
+def _half(policy: EffectivePolicy, call: Call) -> Half:
+    if policy.enrolment is Enrolment.NONE:
+        return Half(call.direction, allowed=True, reason=Reason.NOT_ENROLLED)
+    if not policy.closed:
+        would = judge(policy, call, audit=True)
+        audit = None if would.allowed else False
+        return Half(
+            call.direction,
+            allowed=True,
+            reason=Reason.NOT_CLOSED,
+            audit=audit,
+            audit_rule=None if would.allowed else would.rule,
+        )
+    outcome = judge(policy, call)
+    audit, audit_rule = None, None
+    if policy.egress_listed_audit or any(rule.mode is Mode.AUDIT for rule in policy.rules):
+        would = judge(policy, call, audit=True)
+        if would.allowed != outcome.allowed:
+            audit, audit_rule = would.allowed, would.rule
+    return Half(call.direction, outcome.allowed, outcome.reason, outcome.rule, audit, audit_rule)
+
+
+def judge(policy: EffectivePolicy, call: Call, *, audit: bool = False) -> Outcome:
+    """What the rules of one end say, as if the namespace were closed; with ``audit`` also those in mode Audit."""
+    worst = _judge(policy, call, audit=audit, hopeful=False)
+    best = _judge(policy, call, audit=audit, hopeful=True)
+    if worst.allowed != best.allowed:
+        raise CannotTell(
+            f"{call.direction} of {call.governed.namespace}/{call.governed.name}: the answer depends on the address of "
+            "a pod, which is not known"
+        )
+    return worst
+
+
+def _judge(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Outcome:
+    """Deny wins over Allow, Allow over the default. What cannot be known counts for the call if ``hopeful``."""
+    matching = list(_matching(policy, call, audit=audit, hopeful=hopeful))
+    for rule in matching:
+        if rule.builtin:
+            return Outcome(allowed=True, reason=Reason.ALLOWED_BUILTIN, rule=rule.ref)
+    for rule in matching:
+        if rule.action is Action.DENY:
+            return Outcome(allowed=False, reason=Reason.DENIED_BY_RULE, rule=rule.ref)
+    suspended = None
+    for rule in matching:
+        if (rule.suspended_in_audit if audit else rule.suspended_by) is not None:
+            suspended = suspended or rule.ref
+        elif is_inside(rule.ref):
+            return Outcome(allowed=True, reason=Reason.ALLOWED_INSIDE)
+        else:
+            return Outcome(allowed=True, reason=Reason.ALLOWED_BY_RULE, rule=rule.ref)
+    if suspended is not None:
+        return Outcome(allowed=False, reason=Reason.RULE_SUSPENDED, rule=suspended)
+    return Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS)
+
+
+def _matching(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Iterator[EffectiveRule]:
+    listed = call.direction is Direction.EGRESS and _listed(policy, call, audit=audit)
+    for rule in policy.rules:
+        if rule.direction is not call.direction or (rule.mode is Mode.AUDIT and not audit):
+            continue
+        if listed and is_inside(rule.ref):
+            continue
+        if not rule.subject.matches(call.governed.labels):
+            continue
+        if not rule.ports.contains(call.protocol, call.port, call.names):
+            continue
+        if _any_peer(rule, call, unknown=hopeful == (rule.action is Action.ALLOW)):
+            yield rule
+
+
+def _listed(policy: EffectivePolicy, call: Call, *, audit: bool) -> bool:
+    boxes = (*policy.egress_listed, *policy.egress_listed_audit) if audit else policy.egress_listed
+    return any(box.matches(call.governed.labels) for box in boxes)
+
+
+def _any_peer(rule: EffectiveRule, call: Call, *, unknown: bool) -> bool:
+    for peer in rule.peers:
+        answer = matches(peer, call.other, call.world)
+        if unknown if answer is None else answer:
+            return True
+    return False
+
+
+def matches(peer: EffectivePeer, end: End, world: World) -> bool | None:
+    """Whether ``end`` is one of ``peer``; None when that rests on an address that is not known."""
+    on_pod_network = isinstance(end, Workload) and not end.host_network
+    match peer:
+        case Everyone():
+            return True
+        case Unidentified():
+            return not (isinstance(end, Workload) and on_pod_network and _identified(end, world))
+        case PodPeers(namespaces, pods):
+            if not isinstance(end, Workload) or not on_pod_network:
+                return False
+            return namespaces.matches(ends.namespace_labels(world, end.namespace)) and pods.matches(end.labels)
+        case AddressPeers(addresses, covers_pods):
+            if on_pod_network and not covers_pods:
+                return False
+            return _has_address(end, addresses)
+
+
+def _identified(pod: Workload, world: World) -> bool:
+    return ends.namespace_labels(world, pod.namespace).get(LABEL_ENROLL) in ENROLLED and LABEL_IDENTITY in pod.labels
+
+
+def _has_address(end: End, addresses: IpSet) -> bool | None:
+    known = (end.ip,) if isinstance(end, Address) else end.ips
+    if not known:
+        return None
+    return any(str(ipaddress.ip_address(ip)) in addresses for ip in known)

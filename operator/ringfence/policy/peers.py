@@ -1,0 +1,261 @@
+"""From the peers that a rule names to pods by their labels and addresses: look-ups, and what they found missing.
+
+Enrolment stays in the selector of every identity. So between the moment in which a namespace is un-enrolled and
+the next compilation, its pods (whose identity labels nobody guards any more) already match nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from ringfence.model import resources
+from ringfence.model.effective import (
+    AddressPeers,
+    Direction,
+    EffectivePeer,
+    Everyone,
+    PodPeers,
+    RuleRef,
+    Unidentified,
+)
+from ringfence.model.labels import LabelBox, exists, one_of
+from ringfence.model.names import (
+    LABEL_ENROLL,
+    LABEL_IDENTITY,
+    LABEL_NAMESPACE_NAME,
+    LABEL_ZONE,
+    MAX_LABEL_VALUE,
+)
+from ringfence.model.net import IpSet
+from ringfence.model.resources import Action
+from ringfence.model.spiffe import SpiffeId
+from ringfence.model.world import Enrolment, Installation, World
+from ringfence.policy.notes import Notes
+from ringfence.policy.reasons import FindingReason
+
+ENROLLED: Final = one_of(Enrolment.AUDIT.value, Enrolment.ENFORCE.value)
+IDENTIFIED: Final = LabelBox.of({LABEL_IDENTITY: exists()})
+
+#: Every pod that has an identity.
+ANY_IDENTITY: Final = PodPeers(LabelBox.of({LABEL_ENROLL: ENROLLED}), IDENTIFIED)
+#: Every pod of the cluster.
+ANY_POD: Final = PodPeers(LabelBox(), LabelBox())
+
+
+@lru_cache(maxsize=16384)
+def identity_pods(namespace: str, service_account: str) -> PodPeers:
+    """The pods that run under a ServiceAccount of an enrolled namespace."""
+    return PodPeers(
+        LabelBox.of({LABEL_NAMESPACE_NAME: one_of(namespace), LABEL_ENROLL: ENROLLED}),
+        LabelBox.of({LABEL_IDENTITY: one_of(service_account)}),
+    )
+
+
+@lru_cache(maxsize=4096)
+def zone_pods(zone: str) -> PodPeers:
+    """The pods with an identity in the namespaces of a zone."""
+    return PodPeers(LabelBox.of({LABEL_ZONE: one_of(zone), LABEL_ENROLL: ENROLLED}), IDENTIFIED)
+
+
+@lru_cache(maxsize=4096)
+def namespace_pods(namespace: str) -> PodPeers:
+    """Every pod of a namespace, enrolled or not."""
+    return PodPeers(LabelBox.of({LABEL_NAMESPACE_NAME: one_of(namespace)}), LabelBox())
+
+
+def cidr_addresses(peer: resources.CidrPeer, installation: Installation) -> AddressPeers:
+    """The addresses of a ``cidr`` peer; the pods' ranges are taken out unless the installation says otherwise."""
+    return _cidr(peer.cidr, peer.excluded, installation.pod_cidrs, installation.cidr_covers_pods)
+
+
+@lru_cache(maxsize=4096)
+def _cidr(cidr: str, excluded: tuple[str, ...], pod_cidrs: tuple[str, ...], covers_pods: bool) -> AddressPeers:
+    addresses = IpSet.of(cidr, excluded)
+    if not pod_cidrs:
+        return AddressPeers(addresses, covers_pods=True)
+    if covers_pods:
+        return AddressPeers(addresses, covers_pods=addresses.overlaps(pod_cidrs))
+    return AddressPeers(addresses.minus_networks(pod_cidrs))
+
+
+def api_server_addresses(installation: Installation) -> AddressPeers:
+    """The endpoints of the API server, each address by itself; no pod ever has one of them."""
+    hosts = sorted({address for address, _ in installation.api_server})
+    addresses = IpSet()
+    for host in hosts:
+        addresses |= IpSet.of(f"{host}/{128 if ':' in host else 32}")
+    return AddressPeers(addresses)
+
+
+@dataclass(slots=True)
+class PeerResolver:
+    """Looks up the peers of one namespace's policies; what is missing goes to ``notes``."""
+
+    world: World
+    notes: Notes
+    _zones: frozenset[str] | None = field(default=None, init=False)
+
+    def resolve(
+        self, rule: resources.Rule, ref: RuleRef, direction: Direction
+    ) -> tuple[tuple[EffectivePeer, ...], bool]:
+        """The peers of a rule and whether all that was named exists. No peers means any authenticated identity."""
+        if rule.peers is None:
+            return (ANY_IDENTITY,), True
+        found: list[EffectivePeer] = []
+        complete = True
+        for peer in rule.peers:
+            one = self._peer(peer, rule.action, ref)
+            if one is None:
+                complete = False
+            else:
+                found.append(one)
+        if direction is Direction.EGRESS and any(isinstance(p, resources.ApiServerPeer) for p in rule.peers):
+            self._check_api_server_port(rule, ref)
+        return tuple(found), complete
+
+    def _peer(self, peer: resources.Peer, action: Action, ref: RuleRef) -> EffectivePeer | None:
+        found: EffectivePeer | None
+        match peer:
+            case resources.IdentityPeer(namespace, name):
+                found = self._identity(namespace, name, ref)
+            case resources.ZonePeer(name):
+                found = self._zone(name, ref)
+            case resources.NamespacePeer(name):
+                found = self._namespace(name, ref)
+            case resources.SpiffePeer(spiffe_id):
+                found = self._spiffe(spiffe_id, ref)
+            case resources.CidrPeer():
+                found = self._cidr(peer, ref)
+            case resources.ApiServerPeer():
+                found = self._api_server(ref)
+            case resources.AnonymousPeer():
+                # Whoever can come with an identity can come without it, so an Allow opens to everyone. A Deny can
+                # only name those that certainly have none.
+                found = Everyone() if action is Action.ALLOW else Unidentified()
+        return found
+
+    def _identity(self, namespace: str, name: str, ref: RuleRef) -> EffectivePeer | None:
+        if not self._namespace_exists(namespace, ref, f"identity {namespace}/{name}"):
+            return None
+        identity = self.world.identities.get(namespace, {}).get(name)
+        if identity is None:
+            self.notes.rule(
+                ref,
+                FindingReason.UNKNOWN_IDENTITY,
+                f"names identity {namespace}/{name}, which does not exist: it matches no pod; "
+                f"create ServiceIdentity {name} in namespace {namespace} or correct the name",
+            )
+            return None
+        return self._service_account(namespace, identity.service_account, f"identity {namespace}/{name}", ref)
+
+    def _service_account(self, namespace: str, service_account: str, what: str, ref: RuleRef) -> EffectivePeer | None:
+        if self.world.namespaces[namespace].enrolment is Enrolment.NONE:
+            self.notes.rule(
+                ref,
+                FindingReason.NAMESPACE_NOT_ENROLLED,
+                f"names {what}, whose namespace is not enrolled: it matches no pod until that is; "
+                f"enrol {namespace}, or name its pods by `namespace: {namespace}`",
+            )
+        if len(service_account) > MAX_LABEL_VALUE:
+            return None  # said once, on the ServiceIdentity
+        return identity_pods(namespace, service_account)
+
+    def _zone(self, name: str, ref: RuleRef) -> EffectivePeer:
+        if self._zones is None:
+            self._zones = frozenset(n.zone for n in self.world.namespaces.values() if n.zone)
+        if name not in self._zones:
+            self.notes.rule(
+                ref,
+                FindingReason.UNKNOWN_ZONE,
+                f"names zone {name}, which no namespace is in: it matches no pod until one has the label "
+                f"{LABEL_ZONE}: {name}",
+            )
+        return zone_pods(name)
+
+    def _namespace(self, name: str, ref: RuleRef) -> EffectivePeer:
+        self._namespace_exists(name, ref, f"namespace {name}")
+        return namespace_pods(name)
+
+    def _namespace_exists(self, namespace: str, ref: RuleRef, what: str) -> bool:
+        if namespace in self.world.namespaces:
+            return True
+        tail = "" if what == f"namespace {namespace}" else f" of namespace {namespace}"
+        self.notes.rule(
+            ref,
+            FindingReason.UNKNOWN_NAMESPACE,
+            f"names {what}{tail}, but there is no such namespace: it matches no pod; correct the name or create it",
+        )
+        return False
+
+    def _spiffe(self, spiffe_id: str, ref: RuleRef) -> EffectivePeer | None:
+        parsed = SpiffeId.parse(spiffe_id)
+        account = parsed.service_account() if parsed.trust_domain == self.world.installation.trust_domain else None
+        if account is None:
+            own = SpiffeId(self.world.installation.trust_domain, "/ns/NAMESPACE/sa/SERVICEACCOUNT")
+            self.notes.rule(
+                ref,
+                FindingReason.FOREIGN_SPIFFE_ID,
+                f"names {spiffe_id}, which no pod of this cluster can have: network policies cannot match it; "
+                f"identities of this cluster are {own}",
+            )
+            return None
+        namespace, service_account = account
+        if not self._namespace_exists(namespace, ref, spiffe_id):
+            return None
+        if all(i.service_account != service_account for i in self.world.identities.get(namespace, {}).values()):
+            self.notes.rule(
+                ref,
+                FindingReason.UNKNOWN_IDENTITY,
+                f"names {spiffe_id}, but no ServiceIdentity of namespace {namespace} rests on ServiceAccount "
+                f"{service_account}: it matches no pod; create one",
+            )
+            return None
+        return self._service_account(namespace, service_account, spiffe_id, ref)
+
+    def _cidr(self, peer: resources.CidrPeer, ref: RuleRef) -> EffectivePeer | None:
+        found = cidr_addresses(peer, self.world.installation)
+        if not found.addresses.empty:
+            return found
+        self.notes.rule(
+            ref,
+            FindingReason.RULE_NEVER_MATCHES,
+            f"names {peer.cidr}, but nothing is left of it: addresses of pods are never named by cidr; "
+            "name the pods by identity, zone or namespace",
+        )
+        return None
+
+    def _api_server(self, ref: RuleRef) -> EffectivePeer | None:
+        if self.world.installation.api_server:
+            return api_server_addresses(self.world.installation)
+        self.notes.rule(
+            ref,
+            FindingReason.API_SERVER_UNKNOWN,
+            "names the API server, whose addresses are not known: it matches nothing; check the EndpointSlices of "
+            "Service default/kubernetes or set `apiServer` in the chart",
+        )
+        return None
+
+    def _check_api_server_port(self, rule: resources.Rule, ref: RuleRef) -> None:
+        listening = sorted({port for _, port in self.world.installation.api_server})
+        if rule.ports is None or rule.action is Action.DENY or not listening:
+            return
+        if _opens(rule.ports, listening):
+            return
+        ports = ", ".join(str(port) for port in listening)
+        self.notes.rule(
+            ref,
+            FindingReason.API_SERVER_PORT,
+            f"opens no port on which the API server listens ({ports}): a NetworkPolicy sees the port behind the "
+            f"Service, so write ports: [{ports}]",
+        )
+
+
+def _opens(ports: Iterable[resources.PortSpec], wanted: Iterable[int]) -> bool:
+    """Whether any of ``wanted`` is among the TCP ``ports``."""
+    return any(
+        isinstance(spec.port, int)
+        and spec.protocol is resources.Protocol.TCP
+        and any(spec.port <= port <= (spec.end_port or spec.port) for port in wanted)
+        for spec in ports
+    )

@@ -1,0 +1,191 @@
+"""What is left of an Allow when the Denies are taken out, in pieces that a NetworkPolicy can say.
+
+A region is (pods governed) x (peer) x (ports). A Deny cuts it into: the pods that the Deny does not govern, as they
+were; of those that it does, the peers that it does not name, as they were; and for the peers that it names, the
+ports that it leaves. Where one of these differences cannot be written as selectors, blocks of addresses and ports,
+Inexpressible is raised, and the Allow is held back as a whole.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ringfence.model.effective import (
+    AddressPeers,
+    EffectivePeer,
+    EffectiveRule,
+    Everyone,
+    PodPeers,
+    RuleRef,
+    Unidentified,
+)
+from ringfence.model.labels import LabelBox, missing
+from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
+from ringfence.model.net import Inexpressible, IpSet, PortSet
+from ringfence.policy.peers import ANY_POD, ENROLLED
+
+#: Pieces that one Allow may fall into. Each Deny can double them; beyond this it is refused, never computed.
+MAX_PIECES: Final = 256
+
+WORLD: Final = IpSet.of("0.0.0.0/0") | IpSet.of("::/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Every address that is no pod's: part of what a Deny of unidentified callers names."""
+
+
+Atom = PodPeers | AddressPeers | Everyone | Outside
+
+_UNENROLLED: Final = PodPeers(LabelBox.of({LABEL_ENROLL: ~ENROLLED}), LabelBox())
+_UNLABELLED: Final = PodPeers(LabelBox.of({LABEL_ENROLL: ENROLLED}), LabelBox.of({LABEL_IDENTITY: missing()}))
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Calls between the governed pods of ``subject`` and ``peer`` on ``ports``."""
+
+    subject: LabelBox
+    peer: Atom
+    ports: PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One peer of a Deny, with the rule that it comes from."""
+
+    ref: RuleRef
+    region: Region
+
+
+class Held(Exception):
+    """The Allow cannot be compiled; ``by`` is the Deny that stands in the way and ``why`` says how (for a person)."""
+
+    def __init__(self, by: RuleRef, why: str) -> None:
+        super().__init__(f"{by}: {why}")
+        self.by = by
+        self.why = why
+
+
+def remaining(allow: EffectiveRule, denies: Iterable[EffectiveRule], pod_cidrs: tuple[str, ...]) -> tuple[Region, ...]:
+    """The regions of ``allow`` that no deny names. Raises Held.
+
+    ``denies`` are in the order of their refs. Whether an Allow is held never depends on what other Denies leave of
+    it: each is tried on the whole Allow, so that one Deny more can never bring an Allow back.
+    """
+    cuts = [cut for deny in denies for cut in _cuts(deny)]
+    start = [Region(allow.subject, peer, allow.ports) for peer in allow.peers if not isinstance(peer, Unidentified)]
+    cuts = [cut for cut in cuts if any(_overlap(region, cut.region) for region in start)]
+    if not cuts:
+        return tuple(start)
+    start = [piece for region in start for piece in _spread(region, cuts, pod_cidrs)]
+    for cut in cuts:
+        for region in start:
+            _less(region, cut)
+    regions = start
+    for cut in cuts:
+        regions = [piece for region in regions for piece in _less(region, cut)]
+        if len(regions) > MAX_PIECES:
+            raise Held(cut.ref, f"what would be left falls into more than {MAX_PIECES} pieces")
+    return tuple(regions)
+
+
+def overlap(allow: EffectiveRule, deny: EffectiveRule) -> bool:
+    """Whether both may match the same call."""
+    if (allow.subject & deny.subject).empty or allow.ports.disjoint(deny.ports):
+        return False
+    atoms = [atom for peer in deny.peers for atom in _atoms(peer)]
+    return any(not _apart(own, other) for peer in allow.peers for own in _atoms(peer) for other in atoms)
+
+
+def less_box(boxes: Sequence[LabelBox], cut: LabelBox) -> list[LabelBox]:
+    """The objects of disjoint ``boxes`` that are not in ``cut``."""
+    return [piece for box in boxes for piece in box.minus(cut)]
+
+
+def _cuts(deny: EffectiveRule) -> list[Cut]:
+    return [Cut(deny.ref, Region(deny.subject, atom, deny.ports)) for peer in deny.peers for atom in _atoms(peer)]
+
+
+def _atoms(peer: EffectivePeer) -> tuple[Atom, ...]:
+    return (_UNENROLLED, _UNLABELLED, Outside()) if isinstance(peer, Unidentified) else (peer,)
+
+
+def _overlap(one: Region, other: Region) -> bool:
+    return not (_apart(one.peer, other.peer) or one.ports.disjoint(other.ports) or (one.subject & other.subject).empty)
+
+
+def _apart(own: Atom, other: Atom) -> bool:
+    """Whether two peers have certainly nobody in common."""
+    match own, other:
+        case PodPeers(), PodPeers():
+            return (own.namespaces & other.namespaces).empty or (own.pods & other.pods).empty
+        case (PodPeers(), AddressPeers(covers_pods=covers)) | (AddressPeers(covers_pods=covers), PodPeers()):
+            return not covers
+        case (PodPeers(), Outside()) | (Outside(), PodPeers()):
+            return True
+        case AddressPeers(), AddressPeers():
+            return own.addresses.minus(other.addresses) == own.addresses
+        case _:
+            return False
+
+
+def _spread(region: Region, cuts: Sequence[Cut], pod_cidrs: tuple[str, ...]) -> list[Region]:
+    """Everyone, said in a way that the cuts can be taken out of: as pods and addresses apart, or by address alone."""
+    if not isinstance(region.peer, Everyone):
+        return [region]
+    touching = [cut for cut in cuts if _overlap(region, cut.region)]
+    by_address = [c for c in touching if isinstance(c.region.peer, AddressPeers) and c.region.peer.covers_pods]
+    by_label = [c for c in touching if isinstance(c.region.peer, PodPeers | Outside)]
+    if not touching:
+        return [region]
+    if by_address and by_label:
+        raise Held(by_address[0].ref, "it names pods by address, and another Deny names pods by label")
+    if by_label and not pod_cidrs:
+        raise Held(by_label[0].ref, "pods cannot be told from other addresses while `podCIDRs` is not configured")
+    if by_address or not pod_cidrs:
+        peers: list[Atom] = [AddressPeers(WORLD, covers_pods=True)]
+    else:
+        peers = [ANY_POD, AddressPeers(WORLD.minus_networks(pod_cidrs))]
+    return [Region(region.subject, peer, region.ports) for peer in peers]
+
+
+def _less(region: Region, cut: Cut) -> list[Region]:
+    if not _overlap(region, cut.region):
+        return [region]
+    try:
+        kept, shared = _split(region.peer, cut.region.peer)
+        ports = region.ports.minus(cut.region.ports)
+    except Inexpressible as error:
+        raise Held(cut.ref, str(error)) from error
+    inside = region.subject & cut.region.subject
+    pieces = [Region(box, region.peer, region.ports) for box in region.subject.minus(cut.region.subject)]
+    pieces += [Region(inside, peer, region.ports) for peer in kept]
+    if not ports.empty:
+        pieces += [Region(inside, peer, ports) for peer in shared]
+    return pieces
+
+
+def _split(own: Atom, other: Atom) -> tuple[list[Atom], list[Atom]]:
+    """(those of ``own`` that are not in ``other``, those that are in both); raises Inexpressible."""
+    match own, other:
+        case PodPeers(), PodPeers():
+            namespaces = own.namespaces & other.namespaces
+            kept: list[Atom] = [PodPeers(box, own.pods) for box in own.namespaces.minus(other.namespaces)]
+            kept += [PodPeers(namespaces, box) for box in own.pods.minus(other.pods)]
+            return kept, [PodPeers(namespaces, own.pods & other.pods)]
+        case AddressPeers(), AddressPeers():
+            outside = own.addresses.minus(other.addresses)
+            inside = own.addresses.minus(outside)
+            return (
+                [AddressPeers(outside, own.covers_pods)] if not outside.empty else [],
+                [AddressPeers(inside, own.covers_pods)] if not inside.empty else [],
+            )
+        case AddressPeers(covers_pods=False), Outside():
+            return [], [own]
+        case AddressPeers(), Outside():
+            raise Inexpressible("pods with an identity cannot be told from other addresses")
+        case (PodPeers(), AddressPeers()) | (AddressPeers(), PodPeers()):
+            raise Inexpressible("pods named by address and pods named by label cannot be taken out of each other")
+        case _:
+            raise Inexpressible("everyone cannot be taken apart")

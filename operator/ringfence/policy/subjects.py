@@ -1,0 +1,40 @@
+"""Which pods of its namespace a policy governs."""
+
+from typing import Final
+
+from ringfence.model.labels import LabelBox, one_of
+from ringfence.model.names import LABEL_IDENTITY, MAX_LABEL_VALUE
+from ringfence.model.resources import AppliesTo, Kind, SecurityPolicy
+from ringfence.model.world import World
+from ringfence.policy.notes import Notes
+from ringfence.policy.reasons import FindingReason
+
+EVERY_POD: Final = LabelBox()
+
+
+def subject_of(policy: SecurityPolicy, world: World, notes: Notes) -> LabelBox:
+    """The pods that ``appliesTo`` names; an empty box (that matches nothing) when no identity that it names exists."""
+    applies_to = policy.applies_to
+    if applies_to.pod_selector is not None:
+        return applies_to.pod_selector
+    if applies_to.identities is not None:
+        return _identities(applies_to, policy, world, notes)
+    return EVERY_POD
+
+
+def _identities(applies_to: AppliesTo, policy: SecurityPolicy, world: World, notes: Notes) -> LabelBox:
+    namespace = policy.meta.namespace
+    known = world.identities.get(namespace, {})
+    accounts = []
+    for name in applies_to.identities or ():
+        identity = known.get(name)
+        if identity is None:
+            notes.add(
+                (Kind.SECURITY_POLICY.value, namespace, policy.meta.name),
+                FindingReason.UNKNOWN_IDENTITY,
+                f"appliesTo names identity {name}, which does not exist in namespace {namespace}: the policy governs "
+                f"none of its pods; create ServiceIdentity {name} or correct the name",
+            )
+        elif len(identity.service_account) <= MAX_LABEL_VALUE:
+            accounts.append(identity.service_account)
+    return LabelBox.of({LABEL_IDENTITY: one_of(*accounts)})

@@ -1,0 +1,278 @@
+"""From what holds in a namespace to the NetworkPolicies that enforce it.
+
+A NetworkPolicy only allows, so Denies are taken out of the Allows that they overlap. What a NetworkPolicy leaves
+out means "all" in two places (no ``from`` or ``to``: everyone; no ``ports``: every port). So entries are made in
+one function, which refuses an empty set of either instead of leaving it out.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.model.effective import (
+    AddressPeers,
+    Direction,
+    EffectivePolicy,
+    EffectiveRule,
+    Everyone,
+    PodPeers,
+    RuleRef,
+)
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import GROUP, LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
+from ringfence.model.net import FIRST_PORT, LAST_PORT, Inexpressible, PortSet
+from ringfence.model.resources import Action, Kind, Mode
+from ringfence.model.world import Installation
+from ringfence.policy import builtins, regions
+from ringfence.policy.order import box_key, peer_key
+from ringfence.policy.overlaps import DenyIndex
+from ringfence.translate import peer_list
+from ringfence.translate.peer_list import Peer
+
+Manifest = dict[str, Any]
+
+API_VERSION: Final = "networking.k8s.io/v1"
+PURPOSE: Final = "network"
+DEFAULT_DENY: Final = "ringfence-default-deny"
+ANNOTATION_RULES: Final = f"{GROUP}/rules"
+
+#: Kubernetes' limit for the names of most objects.
+MAX_NAME: Final = 253
+#: Characters of the annotation that names the rules: all annotations of an object share 256 KiB.
+MAX_RULES: Final = 8192
+#: Peers in one object; more go into another one, so that no object outgrows what etcd takes (1.5 MiB).
+MAX_PEERS: Final = 1000
+
+_LETTERS = {Direction.INGRESS: ("ingress", "from", "Ingress"), Direction.EGRESS: ("egress", "to", "Egress")}
+_KINDS = {Kind.SECURITY_POLICY.value: "policy", Kind.CLUSTER_SECURITY_POLICY.value: "clusterpolicy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One element of ``ingress`` or ``egress``: peers and ports, neither of them empty."""
+
+    peers: tuple[Peer, ...]
+    ports: PortSet
+
+    def __post_init__(self) -> None:
+        if not self.peers or self.ports.empty:
+            raise ValueError("an entry without peers or without ports would allow all")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the rules of one object open: the pods that it governs, the entries, and the rules that say so."""
+
+    subject: LabelBox
+    entries: tuple[Entry, ...]
+    rules: tuple[RuleRef, ...]
+
+
+def objects(policy: EffectivePolicy, installation: Installation) -> tuple[Manifest, ...]:
+    """The NetworkPolicies of a namespace, sorted by name; none while it is not closed."""
+    if not policy.closed:
+        return ()
+    groups: dict[tuple[str, Direction], list[EffectiveRule]] = defaultdict(list)
+    for rule in policy.rules:
+        if rule.action is Action.ALLOW and rule.mode is Mode.ENFORCE and rule.suspended_by is None:
+            groups[_base_name(rule), rule.direction].append(rule)
+    denies = {direction: DenyIndex.of(policy.rules, direction) for direction in Direction}
+    found = {DEFAULT_DENY: _default_deny(policy.namespace)}
+    for (base, direction), rules in sorted(groups.items()):
+        allowed = _allowed(rules, denies[direction], installation.pod_cidrs)
+        for manifest in _manifests(policy.namespace, base, direction, allowed):
+            found[manifest["metadata"]["name"]] = manifest
+    return tuple(manifest for _, manifest in sorted(found.items()))
+
+
+def _base_name(rule: EffectiveRule) -> str:
+    """The name of the object that a rule goes into, but for a number."""
+    ref = rule.ref
+    direction = rule.direction.value
+    if ref.kind != builtins.BUILTIN:
+        return f"ringfence-{_KINDS[ref.kind]}-{ref.policy}-{direction}"
+    if builtins.is_inside(ref):
+        return "ringfence-allow-inside"
+    if rule.direction is Direction.INGRESS:
+        return f"ringfence-serve-{ref.rule}"
+    # "inside" and its numbered kin are taken.
+    return f"ringfence-allow-{'service-' if ref.rule.startswith(builtins.INSIDE) else ''}{ref.rule}"
+
+
+def _allowed(rules: Iterable[EffectiveRule], denies: DenyIndex, pod_cidrs: tuple[str, ...]) -> list[Allowed]:
+    """What is left of the rules, by the pods that it is for."""
+    parts: dict[LabelBox, dict[tuple[Peer, PortSet], None]] = defaultdict(dict)
+    refs: dict[LabelBox, set[RuleRef]] = defaultdict(set)
+    for rule in rules:
+        overlapping = () if rule.builtin else denies.overlapping(rule)
+        for region in regions.remaining(rule, overlapping, pod_cidrs):
+            if region.subject.empty or isinstance(region.peer, regions.Outside):
+                continue
+            parts[region.subject][region.peer, region.ports] = None
+            refs[region.subject].add(rule.ref)
+    by_content: dict[tuple[tuple[Entry, ...], tuple[RuleRef, ...]], list[LabelBox]] = defaultdict(list)
+    for subject, pairs in parts.items():
+        by_content[_entries(pairs), tuple(sorted(refs[subject]))].append(subject)
+    found = [
+        Allowed(box, entries, rules_of)
+        for (entries, rules_of), boxes in by_content.items()
+        for box in peer_list.united_boxes(boxes)
+        if entries
+    ]
+    return sorted(found, key=lambda allowed: box_key(allowed.subject))
+
+
+def _entries(pairs: Iterable[tuple[Peer, PortSet]]) -> tuple[Entry, ...]:
+    """Peers with the same ports in one entry, then ports of the same peers in one entry."""
+    by_ports: dict[PortSet, set[Peer]] = defaultdict(set)
+    for peer, ports in peer_list.maximal(list(pairs), _contains):
+        by_ports[ports].add(peer)
+    by_peers: dict[tuple[Peer, ...], PortSet] = {}
+    for ports, peers in by_ports.items():
+        short = peer_list.shortest(peers)
+        by_peers[short] = by_peers.get(short, PortSet()) | ports
+    entries = [Entry(peers, ports) for peers, ports in by_peers.items() if peers and not ports.empty]
+    return tuple(sorted(entries, key=_entry_key))
+
+
+def _entry_key(entry: Entry) -> tuple[Any, ...]:
+    ports = entry.ports
+    return (not ports.everything, ports.ranges, ports.names, [peer_key(peer) for peer in entry.peers])
+
+
+def _contains(outer: tuple[Peer, PortSet], inner: tuple[Peer, PortSet]) -> bool:
+    return (inner[1] == outer[1] or _ports_within(inner[1], outer[1])) and peer_list.contains(outer[0], inner[0])
+
+
+def _ports_within(inner: PortSet, outer: PortSet) -> bool:
+    try:
+        return inner.minus(outer).empty
+    except Inexpressible:
+        return False
+
+
+def _manifests(namespace: str, base: str, direction: Direction, allowed: Iterable[Allowed]) -> Iterator[Manifest]:
+    number = 0
+    for one in allowed:
+        for entries in _portions(one.entries):
+            for selector in one.subject.selectors():
+                number += 1
+                name = _name(base if number == 1 else f"{base}-{number}")
+                yield _manifest(namespace, name, selector, direction, entries, one.rules)
+
+
+def _portions(entries: tuple[Entry, ...]) -> Iterator[list[Entry]]:
+    """Entries in portions of at most MAX_PEERS peers."""
+    portion: list[Entry] = []
+    room = MAX_PEERS
+    for entry in entries:
+        for start in range(0, len(entry.peers), MAX_PEERS):
+            peers = entry.peers[start : start + MAX_PEERS]
+            if len(peers) > room:
+                yield portion
+                portion, room = [], MAX_PEERS
+            portion.append(Entry(peers, entry.ports))
+            room -= len(peers)
+    if portion:
+        yield portion
+
+
+def _name(name: str) -> str:
+    """A name of at most MAX_NAME characters; what is cut off is told apart by a digest."""
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{name[: MAX_NAME - 11].rstrip('-.')}-{digest}"
+
+
+def _metadata(namespace: str, name: str, rules: Iterable[RuleRef]) -> Manifest:
+    metadata: Manifest = {
+        "name": name,
+        "namespace": namespace,
+        "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_PURPOSE: PURPOSE},
+    }
+    names = [str(ref) for ref in rules if ref.kind != builtins.BUILTIN]
+    if names:
+        metadata["annotations"] = {ANNOTATION_RULES: _rule_list(names)}
+    return metadata
+
+
+def _rule_list(names: list[str]) -> str:
+    text = ", ".join(names)
+    if len(text) <= MAX_RULES:
+        return text
+    shown = text[:MAX_RULES].rsplit(", ", 1)[0]
+    return f"{shown}, and {len(names) - shown.count(', ') - 1} more"
+
+
+def _default_deny(namespace: str) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(namespace, DEFAULT_DENY, ()),
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+
+
+def _manifest(
+    namespace: str,
+    name: str,
+    selector: Mapping[str, Any],
+    direction: Direction,
+    entries: Iterable[Entry],
+    rules: Iterable[RuleRef],
+) -> Manifest:
+    section, ends, type_ = _LETTERS[direction]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(namespace, name, rules),
+        "spec": {
+            "podSelector": dict(selector),
+            "policyTypes": [type_],
+            section: [_entry(entry, ends) for entry in entries],
+        },
+    }
+
+
+def _entry(entry: Entry, ends: str) -> Manifest:
+    wire: Manifest = {}
+    if Everyone() not in entry.peers:
+        peers = [wire_peer for peer in entry.peers for wire_peer in _peers(peer)]
+        if not peers:
+            raise ValueError("peers that select nothing would allow all")
+        wire[ends] = peers
+    if not entry.ports.everything:
+        wire["ports"] = _ports(entry.ports)
+    return wire
+
+
+def _peers(peer: Peer) -> Iterator[Manifest]:
+    match peer:
+        case PodPeers(namespaces, pods):
+            for namespace_selector in namespaces.selectors():
+                for pod_selector in pods.selectors():
+                    found: Manifest = {"namespaceSelector": namespace_selector}
+                    if pod_selector:
+                        found["podSelector"] = pod_selector
+                    yield found
+        case AddressPeers(addresses):
+            for cidr, excluded in addresses.blocks:
+                yield {"ipBlock": {"cidr": cidr, "except": list(excluded)} if excluded else {"cidr": cidr}}
+        case Everyone():
+            return
+
+
+def _ports(ports: PortSet) -> list[Manifest]:
+    wire: list[Manifest] = []
+    for span in ports.ranges:
+        one: Manifest = {"protocol": span.protocol.value}
+        if (span.first, span.last) != (FIRST_PORT, LAST_PORT):
+            one["port"] = span.first
+            if span.last > span.first:
+                one["endPort"] = span.last
+        wire.append(one)
+    wire += [{"protocol": named.protocol.value, "port": named.name} for named in ports.names]
+    return wire
