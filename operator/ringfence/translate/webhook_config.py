@@ -1,0 +1,180 @@
+"""The webhook configurations: what the API server asks Ringfence about, and what happens when nobody answers.
+
+Closed where it must be (pods and NetworkPolicies of enrolled namespaces, labels that enrol, Ringfence's own kinds),
+open where a missing answer only loses a warning, and never asked about what must not wait: status updates, evictions,
+bindings, the namespaces of Kubernetes and of Ringfence, and Namespaces whose reserved labels do not change.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.model import names
+from ringfence.model.world import Enrolment, Installation
+from ringfence.translate import admission_policy, cel
+from ringfence.translate.exempt import exempt_namespaces
+
+NAME: Final = "ringfence"
+SERVICE: Final = "ringfence-webhook"
+API_VERSION: Final = admission_policy.API_VERSION
+
+MUTATE: Final = "/mutate"
+VALIDATE: Final = "/validate"
+WARN: Final = "/warn"
+
+#: Seconds. The API server's own bound is 30; a webhook that answers from memory needs milliseconds.
+TIMEOUT: Final = 3
+TIMEOUT_WARNINGS: Final = 2
+
+#: Pod subresources that never wait for a webhook; the backstop policies hold what must hold there.
+UNWATCHED: Final = ("binding", "eviction", "status")
+
+_OWN: Final = ("clustersecuritypolicies", "securitypolicies", "serviceidentities")
+_PODS: Final = ("pods", "pods/*")
+_WRITES: Final = ("CREATE", "UPDATE")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the API server finds the webhook.
+
+    ``ca_bundle`` is PEM, old and new roots while they overlap. ``url`` (``https://host:port``) is for processes outside
+    the cluster; otherwise it is the Service in Ringfence's namespace.
+    """
+
+    ca_bundle: bytes
+    url: str = ""
+    service: str = SERVICE
+    port: int = 443
+
+
+def objects(
+    installation: Installation,
+    endpoint: Endpoint,
+    *,
+    controller: str = admission_policy.CONTROLLER,
+    default_enrolment: Enrolment = Enrolment.NONE,
+) -> tuple[dict[str, Any], ...]:
+    """The mutating and the validating configuration, both named ``ringfence``."""
+    made = _Maker(installation, endpoint, exempt_namespaces(installation))
+    mutating = [made.identity()]
+    if default_enrolment is not Enrolment.NONE:
+        mutating.append(made.new_namespaces())
+    user = admission_policy.controller_user(installation, controller)
+    validating = [made.pods(user), made.resources(user), made.warnings()]
+    return (
+        _configuration("MutatingWebhookConfiguration", mutating),
+        _configuration("ValidatingWebhookConfiguration", validating),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Builds the entries of both configurations."""
+
+    installation: Installation
+    endpoint: Endpoint
+    exempt: tuple[str, ...]
+
+    def identity(self) -> dict[str, Any]:
+        """Sets the identity label; asked again when a later mutator has changed the pod."""
+        rules = [_rule("", ("pods",), ("CREATE",))]
+        return {**self._webhook("identity", MUTATE, rules), **self._enrolled(), "reinvocationPolicy": "IfNeeded"}
+
+    def new_namespaces(self) -> dict[str, Any]:
+        """Enrols new namespaces as the platform wants by default."""
+        rules = [_rule("", ("namespaces",), ("CREATE",))]
+        conditions = {
+            "not-exempt": f"!(object.metadata.name in {cel.literal(self.exempt)})",
+            "not-enrolled": f"!({cel.literal(names.LABEL_ENROLL)} in {cel.labels('object')})",
+        }
+        webhook = self._webhook("namespaces", MUTATE, rules, conditions)
+        return {**webhook, "reinvocationPolicy": "IfNeeded"}
+
+    def pods(self, user: str) -> dict[str, Any]:
+        """Judges pods however they are written, and strangers' NetworkPolicies."""
+        rules = [
+            _rule("", _PODS, _WRITES),
+            _rule("networking.k8s.io", ("networkpolicies",), (*_WRITES, "DELETE")),
+        ]
+        conditions = {
+            "may-wait": f"request.resource.resource != 'pods' || !({cel.SUBRESOURCE} in {cel.literal(UNWATCHED)})",
+            "not-by-ringfence": (
+                f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
+            ),
+        }
+        return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled()}
+
+    def resources(self, user: str) -> dict[str, Any]:
+        """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""
+        rules = [_rule("", ("namespaces", "namespaces/*"), _WRITES), _rule(names.GROUP, _OWN, _WRITES)]
+        conditions = {
+            "is-ringfences": cel.either(
+                f"request.resource.group == {cel.literal(names.GROUP)}",
+                cel.reserved_differ(cel.labels("object"), cel.labels("oldObject")),
+            ),
+            "not-by-ringfence": f"request.userInfo.username != {cel.literal(user)}",
+        }
+        return self._webhook("resources", VALIDATE, rules, conditions)
+
+    def warnings(self) -> dict[str, Any]:
+        """Tells the author of a workload what its pods will be refused for; refuses nothing itself."""
+        rules = [
+            _rule("", ("replicationcontrollers",), _WRITES),
+            _rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), _WRITES),
+            _rule("batch", ("cronjobs", "jobs"), _WRITES),
+            _rule(names.GROUP, ("serviceidentities",), ("DELETE",)),
+        ]
+        webhook = self._webhook("warnings", WARN, rules)
+        return {**webhook, **self._enrolled(), "failurePolicy": "Ignore", "timeoutSeconds": TIMEOUT_WARNINGS}
+
+    def _enrolled(self) -> dict[str, Any]:
+        return {"namespaceSelector": admission_policy.enrolled_selector(self.exempt)}
+
+    def _webhook(
+        self, name: str, path: str, rules: list[dict[str, Any]], conditions: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        webhook: dict[str, Any] = {
+            "name": f"{name}.{names.GROUP}",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": self._client(path),
+            "failurePolicy": "Fail",
+            "matchPolicy": "Equivalent",
+            "rules": rules,
+            "sideEffects": "None",
+            "timeoutSeconds": TIMEOUT,
+        }
+        return {**webhook, "matchConditions": cel.named(conditions)} if conditions else webhook
+
+    def _client(self, path: str) -> dict[str, Any]:
+        bundle = base64.b64encode(self.endpoint.ca_bundle).decode()
+        if self.endpoint.url:
+            return {"url": self.endpoint.url + path, "caBundle": bundle}
+        service = {
+            "name": self.endpoint.service,
+            "namespace": self.installation.namespace,
+            "path": path,
+            "port": self.endpoint.port,
+        }
+        return {"service": service, "caBundle": bundle}
+
+
+def _configuration(kind: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_PURPOSE: admission_policy.PURPOSE}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": NAME, "labels": labels},
+        "webhooks": webhooks,
+    }
+
+
+def _rule(group: str, resources: Sequence[str], operations: Sequence[str]) -> dict[str, Any]:
+    return {
+        "apiGroups": [group],
+        "apiVersions": ["*"],
+        "operations": list(operations),
+        "resources": list(resources),
+        "scope": "*",
+    }
