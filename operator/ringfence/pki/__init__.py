@@ -1,0 +1,1 @@
+"""Keys and certificates: template, sign, validate, renew. Clock and serial numbers are arguments."""

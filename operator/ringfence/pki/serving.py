@@ -1,0 +1,199 @@
+"""The serving certificates of Ringfence's own endpoints: a small CA that signs for them, and when to renew.
+
+It has nothing to do with the identities of workloads: its root is trusted by the API server only, through the
+caBundle of the webhook configurations. Pure functions; whoever calls them stores the results. ECDSA P-256 throughout
+(NIST SP 800-57: 128 bits of strength), no revocation: leaves live for days and the bundle says who is trusted.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ringfence.model.errors import RingfenceError
+
+#: How long a CA and a leaf live unless the caller says otherwise.
+CA_LIFE: Final = timedelta(days=365)
+LEAF_LIFE: Final = timedelta(days=30)
+#: Share of the life that must be left; below it a certificate is renewed.
+RENEW_BELOW: Final = 1 / 3
+#: Certificates count from a little before they were made, for clocks that are behind.
+BACKDATE: Final = timedelta(minutes=5)
+
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+
+
+class BadCertificate(RingfenceError):
+    """A certificate or a key that cannot be read, or that do not belong together."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pair:
+    """A certificate and its private key, both PEM (PKCS #8, not encrypted). Never logged: repr shows neither."""
+
+    certificate: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Pair(...)"
+
+
+def names(namespace: str, service: str = "ringfence-webhook") -> tuple[str, ...]:
+    """The DNS names under which the API server and others reach a Service."""
+    base = f"{service}.{namespace}"
+    return (f"{base}.svc", f"{base}.svc.cluster.local", base)
+
+
+def make_ca(now: float, serial: int, *, name: str = "Ringfence serving CA", life: timedelta = CA_LIFE) -> Pair:
+    """A new self-signed CA that may sign leaves only.
+
+    ``now`` is in seconds since the epoch (UTC), ``serial`` a positive random number of at most 159 bits (RFC 5280
+    §4.1.2.2); it is in the subject too, so that two CAs of one installation never share a name.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}")]
+    )
+    builder = (
+        _builder(subject, subject, key.public_key(), _time(now), life, serial)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key))
+
+
+def issue(ca: Pair, dns_names: Sequence[str], now: float, serial: int, *, life: timedelta = LEAF_LIFE) -> Pair:
+    """A leaf for a TLS server of these names, signed by ``ca``; it never outlives its CA.
+
+    Raises BadCertificate when ``ca`` cannot be read and ValueError without a name.
+    """
+    if not dns_names:
+        raise ValueError("a serving certificate needs at least one DNS name")
+    issuer, signing_key = _load(ca)
+    key = ec.generate_private_key(ec.SECP256R1())
+    start = _time(now)
+    life = min(life, issuer.not_valid_after_utc - start)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_names[0][:64])])
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    builder = (
+        _builder(subject, issuer.subject, key.public_key(), start, life, serial)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in dns_names]), critical=False)
+        .add_extension(authority, critical=False)
+    )
+    return Pair(_pem(builder.sign(signing_key, hashes.SHA256())), _key_pem(key))
+
+
+def needs_renewal(certificate: bytes, now: float, *, share: float = RENEW_BELOW) -> bool:
+    """Whether less than ``share`` of the life is left, or what is there is no certificate at all."""
+    try:
+        loaded = _certificate(certificate)
+    except BadCertificate:
+        return True
+    life = loaded.not_valid_after_utc - loaded.not_valid_before_utc
+    return loaded.not_valid_after_utc - _time(now) < life * share
+
+
+def is_for(leaf: bytes, ca: bytes, dns_names: Sequence[str]) -> bool:
+    """Whether ``leaf`` was signed by ``ca`` and carries at least these names."""
+    try:
+        loaded, issuer = _certificate(leaf), _certificate(ca)
+        loaded.verify_directly_issued_by(issuer)
+        own = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (BadCertificate, InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    return set(dns_names) <= set(own.get_values_for_type(x509.DNSName))
+
+
+def bundle(*parts: bytes, now: float | None = None) -> bytes:
+    """All certificates of the PEM texts, each once, in order; with ``now`` those that have ended are left out.
+
+    The first argument is the root that signs now; older ones follow until nothing they signed is in use.
+    """
+    kept: dict[bytes, None] = {}
+    for certificate in _certificates(parts):
+        if now is None or certificate.not_valid_after_utc > _time(now):
+            kept[_pem(certificate)] = None
+    return b"".join(kept)
+
+
+def ends(certificate: bytes) -> float:
+    """When a certificate ends, in seconds since the epoch (UTC). Raises BadCertificate."""
+    return _certificate(certificate).not_valid_after_utc.timestamp()
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, start: datetime, life: timedelta, serial: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(serial)
+        .not_valid_before(start - BACKDATE)
+        .not_valid_after(start + life)
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _load(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate = _certificate(pair.certificate)
+    try:
+        key = serialization.load_pem_private_key(pair.key, password=None)
+    except (ValueError, TypeError) as error:
+        raise BadCertificate("the CA's private key cannot be read") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        raise BadCertificate("the CA's private key is not the one of its certificate")
+    return certificate, key
+
+
+def _certificate(pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise BadCertificate("not a certificate in PEM") from error
+
+
+def _certificates(parts: Iterable[bytes]) -> Iterable[x509.Certificate]:
+    for part in parts:
+        for pem in _PEM.findall(part):
+            yield _certificate(pem)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _time(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC).replace(microsecond=0)
