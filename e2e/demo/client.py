@@ -96,7 +96,13 @@ def call(command: Sequence[str], environment: Mapping[str, str], stdin: str | No
     """Runs a program to its end. One that takes longer than `timeout` seconds is ended and counts as failed."""
     try:
         done = subprocess.run(
-            list(command), input=stdin, capture_output=True, text=True, check=False, env=dict(environment), timeout=timeout
+            list(command),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=dict(environment),
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired:
         return Done(124, "", f"{command[0]} did not end within {timeout:.0f} s")

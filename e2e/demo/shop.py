@@ -68,7 +68,12 @@ def wait_ready(client: Client, within: float = 120) -> None:
     for each in EVERYBODY:
         target = f"deployment/{each.name}"
         client.run(
-            "rollout", "status", f"--namespace={each.namespace}", target, f"--timeout={within:.0f}s", timeout=within + 10
+            "rollout",
+            "status",
+            f"--namespace={each.namespace}",
+            target,
+            f"--timeout={within:.0f}s",
+            timeout=within + 10,
         )
 
 

@@ -1,0 +1,90 @@
+"""The command: python -m e2e.demo [down]. Ends with 1 when anything went another way than the policy says."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from e2e.cluster import backend
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.progress import say, step
+from e2e.demo import attempts, install, people, shop, table
+from e2e.demo.client import Client, until
+
+NEXT = """\
+What to try next
+  eval "$(python -m e2e.cluster env)"; export PATH="$PWD/.venv/bin:$PATH"
+  ringfence status                                                     what is closed, what is staged and why
+  ringfence can-i shop/checkout shop-data/payments --port 8443         may A call B, and by which rule
+  ringfence can-i shop/frontend shop-data/ledger --port 5432           ... and why not
+  kubectl get secpol,svcid -A                                          what the teams wrote, and whether it is in force
+  kubectl explain securitypolicy.spec.ingress                          how to write a rule
+  kubectl -n shop get networkpolicy                                    what Ringfence made of it
+  ringfence compile -f examples/shop                                   the same without a cluster
+  make demo-down                                                       take all of it away"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the demo, or takes it down."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.demo", description=__doc__)
+    parser.add_argument("action", nargs="?", choices=["up", "down"], default="up", help="default: %(default)s")
+    options = parser.parse_args(argv)
+    try:
+        return _down() if options.action == "down" else _up()
+    except ClusterError as error:
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted; `make demo-down` takes down what stands")
+        return 130
+
+
+def _down() -> int:
+    stopped = backend.stop(install.CLUSTER)
+    say("the demo and its cluster are gone" if stopped else "there was no cluster")
+    return 0
+
+
+def _up() -> int:
+    begin = time.monotonic()
+    with step("a cluster"):
+        cluster = backend.start(install.CLUSTER, backend.DEFAULT_NODES)
+    admin = install.client(cluster)
+    with step("Ringfence's image"):
+        install.push_images()
+    with step(f"helm install {install.RELEASE}"):
+        install.install(cluster)
+        install.wait_ready(cluster)
+    with step("examples/shop"):
+        _open_shop(admin, install.agnhost(cluster))
+    rows = _try_everything(admin, install.agnhost(cluster))
+    table.show(rows)
+    print(table.summary(rows), f"{time.monotonic() - begin:.0f} s in all.")
+    print()
+    print(NEXT)
+    return 0 if all(row.as_said for row in rows) else 1
+
+
+def _open_shop(admin: Client, image: str) -> None:
+    admin.apply([*shop.objects(image), *people.rights()])
+    shop.wait_ready(admin)
+    until(lambda: all(_closed(admin, each) for each in shop.CLOSED), "the shop's namespaces are closed")
+
+
+def _closed(admin: Client, namespace: str) -> bool:
+    conditions = admin.get("namespace", namespace)["status"].get("conditions", [])
+    return any(each["type"] == "ringfence.dev/Enforced" and each["status"] == "True" for each in conditions)
+
+
+def _try_everything(admin: Client, image: str) -> list[attempts.Row]:
+    with step("trying connections"):
+        rows = attempts.connections(admin, lambda *call: attempts.can_i(admin, *call))
+    with step("trying pods"):
+        rows += attempts.pods(admin, image)
+    with step("trying people"):
+        rows += people.namespace_admin(admin) + people.platform_admin(admin)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""Ringfence on a test cluster, installed as a person would: by Helm, with the cluster's own image."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster import backend, command, paths
+from e2e.cluster.errors import ClusterError
+from e2e.demo.client import Client, until
+
+CHART = paths.REPOSITORY / "charts" / "ringfence"
+NAMESPACE = "ringfence-system"
+RELEASE = "ringfence"
+DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook")
+IMAGE = "ringfence:dev"
+CLUSTER = "ringfence"
+
+
+def client(cluster: backend.Cluster) -> Client:
+    """The cluster's administrator."""
+    return Client(cluster.programs, cluster.kubeconfig)
+
+
+def find_cluster() -> backend.Cluster:
+    """The cluster of `make cluster`. Raises ClusterError when there is none."""
+    cluster = backend.find(CLUSTER)
+    if cluster is None:
+        raise ClusterError("there is no cluster; start it with: make cluster")
+    return cluster
+
+
+def agnhost(cluster: backend.Cluster) -> str:
+    """The tests' Swiss knife in the cluster's registry."""
+    return f"{cluster.registry}/agnhost:dev"
+
+
+def push_images() -> None:
+    """Builds the images and pushes them to the cluster's registry; quick when nothing has changed."""
+    command.run(sys.executable, "-m", "e2e.images", "push")
+
+
+def values(cluster: backend.Cluster, more: Mapping[str, Any] | None = None) -> list[str]:
+    """Helm's flags: where the image is, and which addresses are pods'."""
+    repository, _, tag = f"{cluster.registry}/{IMAGE}".rpartition(":")
+    nodes = client(cluster).get("nodes")["items"]
+    ranges = sorted({each for node in nodes for each in node["spec"].get("podCIDRs", [])})
+    settings = {
+        "image.repository": repository,
+        "image.tag": tag,
+        "image.pullPolicy": "Always",
+        "network.podCIDRs": ranges,
+        **(more or {}),
+    }
+    return [part for key, value in settings.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
+
+
+def install(cluster: backend.Cluster, more: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
+    """Installs, or upgrades what is installed. Raises ClusterError."""
+    client(cluster).helm(
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(chart),
+        f"--namespace={NAMESPACE}",
+        "--create-namespace",
+        *values(cluster, more),
+    )
+
+
+def uninstall(cluster: backend.Cluster, *flags: str) -> None:
+    """`helm uninstall`. Raises ClusterError."""
+    client(cluster).helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", *flags)
+
+
+def wait_ready(cluster: backend.Cluster, within: float = 120) -> None:
+    """Returns when both processes answer and the API server asks them. Raises ClusterError."""
+    admin = client(cluster)
+    for each in DEPLOYMENTS:
+        target = f"deployment/{each}"
+        timeout = f"--timeout={within:.0f}s"
+        done = admin.attempt("rollout", "status", f"--namespace={NAMESPACE}", target, timeout, timeout=within + 10)
+        if not done.ok:
+            raise ClusterError(f"{each} is not ready: {done.message}\n{_why(admin, each)}")
+    until(lambda: _registered(admin), "the webhook configurations are written", within)
+
+
+def _registered(admin: Client) -> bool:
+    kinds = ("validatingwebhookconfiguration", "mutatingwebhookconfiguration")
+    return all(admin.attempt("get", kind, RELEASE).ok for kind in kinds)
+
+
+def _why(admin: Client, deployment: str) -> str:
+    """What a person would look at next."""
+    pods = admin.attempt("get", "pods", f"--namespace={NAMESPACE}", "--output=wide").out
+    logs = admin.attempt("logs", f"--namespace={NAMESPACE}", f"deployment/{deployment}", "--tail=15")
+    return f"{pods}{logs.out or logs.error}"
