@@ -46,7 +46,9 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What the node's network is like. ``pod_ranges``: every address that a pod of the cluster may get."""
+    """What the node's network is like. ``pod_ranges``: every address that a pod of this node may get.
+
+    Other nodes' pods are their nodes' business: there a pod that is not known yet is closed."""
 
     pod_ranges: tuple[Network, ...]
 
@@ -63,14 +65,15 @@ class World:
 def pod_from(manifest: Manifest, early: tuple[Address, ...] = ()) -> Pod | None:
     """Return the pod of an API object, or None while the network does not know it or no longer does.
 
-    ``early`` holds addresses that the network plugin has given to the pod and that its status does not show yet.
+    ``early`` holds the addresses that the network plugin gave to the pod on this node. They count before those in the
+    status, which come later, and later again when the pod gets a new sandbox.
     """
     spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
     if spec.get("hostNetwork") or status.get("phase") in ("Succeeded", "Failed"):
         return None
     listed = [each["ip"] for each in status.get("podIPs") or [] if each.get("ip")]
     single = [status["podIP"]] if status.get("podIP") else []
-    addresses = tuple(ip_address(text) for text in dict.fromkeys(listed or single)) or early
+    addresses = early or tuple(ip_address(text) for text in dict.fromkeys(listed or single))
     if not addresses:
         return None
     metadata = manifest["metadata"]

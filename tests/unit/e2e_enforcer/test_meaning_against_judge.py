@@ -5,12 +5,13 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from e2e.enforcer import meaning
 from e2e.enforcer.model import NamedPort, Pod, Protocol, World
 from e2e.judge import client
 from e2e.judge.client import Judge, Traffic
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 LABELS = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["a", "b", ""]))
 NAMESPACES = ["x", "y", "z"]
@@ -41,8 +42,12 @@ def expressions() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def selectors() -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(
-        {}, optional={"matchLabels": LABELS, "matchExpressions": st.lists(expressions(), max_size=2)}
+    # A selector drawn at random selects hardly ever anything, so most are wide.
+    narrow = st.fixed_dictionaries(
+        {}, optional={"matchLabels": LABELS, "matchExpressions": st.lists(expressions(), min_size=1, max_size=2)}
+    )
+    return st.one_of(
+        st.just({}), st.fixed_dictionaries({"matchExpressions": st.lists(expressions(), max_size=1)}), narrow
     )
 
 
@@ -76,19 +81,25 @@ def port_entries() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def rules(peer_field: str) -> st.SearchStrategy[list[dict[str, Any]]]:
-    return st.lists(
-        st.fixed_dictionaries(
-            {}, optional={peer_field: st.lists(peers(), max_size=3), "ports": st.lists(port_entries(), max_size=3)}
-        ),
-        max_size=2,
+    some_peers = st.lists(peers(), min_size=1, max_size=3)
+    some_ports = st.lists(port_entries(), min_size=1, max_size=3)
+    rule = st.one_of(
+        st.fixed_dictionaries({peer_field: some_peers}),
+        st.fixed_dictionaries({"ports": some_ports}),
+        st.fixed_dictionaries({peer_field: some_peers, "ports": some_ports}),
+        st.sampled_from([{}, {peer_field: [], "ports": []}]),
     )
+    return st.lists(rule, min_size=1, max_size=2) | st.just([])
 
 
 def specs() -> st.SearchStrategy[dict[str, Any]]:
     types = st.sampled_from([["Ingress"], ["Egress"], ["Ingress", "Egress"]])
-    return st.fixed_dictionaries(
-        {"podSelector": selectors()},
-        optional={"policyTypes": types, "ingress": rules("from"), "egress": rules("to")},
+    return st.one_of(
+        st.fixed_dictionaries({"podSelector": selectors(), "ingress": rules("from"), "egress": rules("to")}),
+        st.fixed_dictionaries(
+            {"podSelector": selectors()},
+            optional={"policyTypes": types, "ingress": rules("from"), "egress": rules("to")},
+        ),
     )
 
 
@@ -119,7 +130,7 @@ def pods(draw: st.DrawFn) -> tuple[Pod, ...]:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(pods=pods(), spaces=st.tuples(LABELS, LABELS, LABELS), given_policies=policies())
 def test_every_policy_means_what_the_judge_says(
     judge: Judge, pods: tuple[Pod, ...], spaces: tuple[dict[str, str], ...], given_policies: list[dict[str, Any]]
