@@ -1,7 +1,7 @@
 """What is tried, and what the policy says about it: one row each.
 
-The two columns come from different places. What the policy says is asked of `ringfence can-i` and `ringfence admit`, or is
-a promise of the documentation; what happened is what the cluster answered.
+The two columns come from different places. What the policy says is asked of `ringfence can-i`, or is a promise
+of the documentation; what happened is what the cluster answered.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""What people try: an admin of the shop's namespaces, who may do there what Kubernetes' ClusterRole `admin` allows and more,
-and the platform's administrator, who may do anything and is not thereby right.
+"""What people try: an admin of the shop's namespaces, with Kubernetes' ClusterRole `admin` and more, and the platform's
+administrator, who may do anything and is not thereby right.
 """
 
 import json
@@ -16,8 +16,8 @@ _RESTORED_WITHIN = 5.0
 
 
 def rights() -> list[Object]:
-    """Olga is admin of both namespaces, and may change the Namespace objects themselves, as on platforms of self-service:
-    so that admission answers her and not RBAC.
+    """Olga is admin of both namespaces, and may change the Namespace objects themselves, as self-service platforms
+    allow, so that it is admission that answers her and not RBAC.
     """
     group = "rbac.authorization.k8s.io"
     person = [{"kind": "User", "name": USER, "apiGroup": group}]

@@ -1,4 +1,4 @@
-"""The shop of examples/shop on a test cluster: the same files, with the cluster's own image in place of the published."""
+"""The shop of examples/shop on a test cluster: the same files, with the cluster's own image in place of the other."""
 
 import copy
 from collections.abc import Iterator
