@@ -110,7 +110,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "ringfence.admissionPolicies" -}}
-[ringfence-pods]
+[ringfence-namespaces, ringfence-network-policies, ringfence-pods]
 {{- end }}
 
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}

@@ -3,6 +3,9 @@
 from collections import Counter
 from typing import Any
 
+from ringfence import wiring
+from ringfence.translate import admission_policy, webhook_config
+
 from tests.unit.chart import conftest as chart
 
 RESTRICTED_CONTAINER = {
@@ -129,15 +132,24 @@ def test_admission_configuration_is_written_by_name(default: list[chart.Manifest
             assert name.startswith("ringfence"), (resource, verb)
 
 
-def test_namespaces_are_written_only_for_default_enrolment(render: chart.Render, default: list[chart.Manifest]) -> None:
-    def enrols(manifests: list[chart.Manifest]) -> bool:
-        grants = _grants(_rules(manifests, "ClusterRole", "ringfence-controller"))
-        wanted = {("namespaces", "patch", ""), ("clustersecuritypolicies", "enroll", "")}
-        assert not wanted & grants or wanted <= grants
-        return wanted <= grants
+def test_the_controller_cannot_enrol(default: list[chart.Manifest]) -> None:
+    grants = _grants(_rules(default, "ClusterRole", "ringfence-controller"))
+    assert {verb for resource, verb, _ in grants if resource == "namespaces"} == {"get", "list", "watch"}
+    assert not [verb for _, verb, _ in grants if verb == "enroll"]
 
-    assert not enrols(default)
-    assert enrols(render({"defaultEnroll": "audit"}))
+
+def test_names_are_those_that_the_code_knows(default: list[chart.Manifest]) -> None:
+    controller = _grants(_rules(default, "ClusterRole", "ringfence-controller"))
+    named = {
+        name for resource, verb, name in controller if resource == "validatingadmissionpolicies" and verb == "patch"
+    }
+    assert named == set(admission_policy.NAMES)
+    named = {name for resource, verb, name in controller if resource.endswith("webhookconfigurations") and name}
+    assert named == {webhook_config.NAME}
+    assert chart.only(default, "Service", webhook_config.SERVICE)["spec"]["ports"][0]["port"] == 443
+    assert chart.only(default, "ServiceAccount", admission_policy.CONTROLLER)
+    secrets = {name for _, verb, name in _grants(_rules(default, "Role", "ringfence-controller")) if verb == "get"}
+    assert secrets == {wiring.SERVING_CA_SECRET, wiring.SERVING_SECRET}
 
 
 def test_teams_write_policies_but_whoever_deploys_does_not(default: list[chart.Manifest]) -> None:

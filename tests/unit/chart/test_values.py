@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ringfence import settings
 
 from tests.unit.chart import conftest as chart
 
@@ -33,8 +34,8 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
             "log": {"level": "debug", "format": "text"},
         }
     )
-    settings = yaml.safe_load(chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
-    assert settings == {
+    written = yaml.safe_load(chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
+    assert written == {
         "trustDomain": "corp.example",
         "podCIDRs": ["10.244.0.0/16", "fd00:10::/56"],
         "cidrCoversPods": True,
@@ -55,9 +56,20 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
     }
 
 
+def test_the_processes_understand_the_settings_file(render: chart.Render, default: list[chart.Manifest]) -> None:
+    def parse(rendered: list[chart.Manifest]) -> settings.Settings:
+        text = chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"]
+        return settings.parse(text, {"POD_NAMESPACE": "ringfence-system"})
+
+    assert parse(default) == settings.Settings()
+    changed = parse(render({"network": {"podCIDRs": ["10.1.0.0/16"]}, "exemptNamespaces": ["storage"]}))
+    assert changed.installation.pod_cidrs == ("10.1.0.0/16",)
+    assert "storage" in changed.exempt_namespaces
+
+
 def test_the_api_server_is_found_out_unless_named(default: list[chart.Manifest]) -> None:
-    settings = yaml.safe_load(chart.only(default, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
-    assert "apiServer" not in settings
+    written = yaml.safe_load(chart.only(default, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
+    assert "apiServer" not in written
 
 
 def test_a_change_of_settings_is_a_new_pod(render: chart.Render, default: list[chart.Manifest]) -> None:
