@@ -27,14 +27,13 @@ class Rule:
     """A validation that a shape cannot say.
 
     ``test`` sees a value whose shape is right and returns what is wrong, or None. ``cel`` is the same for the API
-    server, with ``message`` (or the CEL expression ``message_cel``) as its answer; it is empty where CEL cannot say
-    it, so that only the webhook and the command line refuse such a value.
+    server, with ``message`` as its answer; it is empty where CEL cannot say it, so that only the webhook and the
+    command line refuse such a value.
     """
 
     test: Callable[[Any], Complaint | None]
     cel: str = ""
     message: str = ""
-    message_cel: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integer:
-    """A whole number from ``minimum`` to ``maximum``, both included. A boolean is not a number."""
+    """A whole number from ``minimum`` to ``maximum``, both included; ``1.0`` is one, as in JSON, a boolean is not."""
 
     description: str
     minimum: int
@@ -167,7 +166,7 @@ class Column:
 class Resource:
     """A kind: its names, its scope and its schema.
 
-    ``rules`` see {"name": metadata.name, "spec": the spec with its defaults}.
+    ``rules`` see {"name": metadata.name, "spec": the spec with its defaults}. ``example`` is a whole resource in YAML.
     """
 
     kind: str
@@ -177,6 +176,7 @@ class Resource:
     description: str
     spec: Field
     status: Obj
+    example: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
 

@@ -88,7 +88,8 @@ def _wrong_type(report: Report, path: str, wanted: str, value: object) -> None:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+    """The pattern, which is written for Go, for Python: only the form of Unicode escapes differs."""
+    return re.compile(re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", pattern))
 
 
 def _text(node: schema.Text, value: Any, path: str, report: Report) -> Any:
@@ -106,6 +107,8 @@ def _text(node: schema.Text, value: Any, path: str, report: Report) -> Any:
 
 
 def _integer(node: schema.Integer, value: Any, path: str, report: Report) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         _wrong_type(report, path, f"a whole number from {node.minimum} to {node.maximum}", value)
     elif not node.minimum <= value <= node.maximum:
@@ -181,7 +184,7 @@ def _either(node: schema.Either, value: Any, path: str, report: Report) -> Any:
             report.add(path, f"{shown(value)} is a string", f"write the number without quotes: {int(value)}")
             return value
         return check(node.word, value, path, report)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return check(node.number, value, path, report)
     _wrong_type(report, path, "a number or a name" if node.detail is None else "a number, a name or an object", value)
     return value

@@ -39,7 +39,7 @@ _UNTIL: Final = Text(
 )
 
 #: C0 and C1 controls, and the Unicode characters that turn, hide or break text.
-_UNPRINTABLE: Final = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd"
+_UNPRINTABLE: Final = r"\x00-\x1f\x7f-\x9f\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{2069}\x{feff}\x{fffd}"
 _REASON: Final = Text(
     description="Why, in a sentence: who decided it, and what has to happen before it can go.",
     pattern=f"^[^{_UNPRINTABLE}]*[^ {_UNPRINTABLE}][^{_UNPRINTABLE}]*$",
@@ -131,5 +131,24 @@ CLUSTER_SECURITY_POLICY: Final = Resource(
     ),
     spec=Field(name="spec", node=_SPEC, required=True),
     status=policies.POLICY_STATUS,
+    example="""
+apiVersion: ringfence.dev/v1alpha1
+kind: ClusterSecurityPolicy
+metadata: {name: floor}
+spec:
+  namespaceSelector: {}
+  egress:
+    - name: no-cloud-credentials
+      action: Deny
+      to: [{cidr: 169.254.169.254/32}]
+  admission: {podSecurity: baseline}
+  exceptions:
+    - name: log-collector
+      namespace: logging
+      identities: [collector]
+      controls: [host-path]
+      reason: Reads the nodes' logs until the collector of the platform replaces it (OPS-1234).
+      until: "2027-03-31T00:00:00Z"
+""",
     columns=(policies.MODE, policies.PODS, policies.READY, policies.MESSAGE, policies.AGE),
 )

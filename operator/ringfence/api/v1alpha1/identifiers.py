@@ -97,10 +97,6 @@ _CANONICAL: Final = Rule(
     test=_not_canonical,
     cel="isCIDR(self) && string(cidr(self).masked()) == self",
     message="is not a network in its usual form, such as 10.0.0.0/8 or 2001:db8::/32, with no host bits set",
-    message_cel=(
-        "isCIDR(self) ? 'the network is written ' + string(cidr(self).masked())"
-        " : 'is not a network: write it as 10.0.0.0/8 or 2001:db8::/32'"
-    ),
 )
 CIDR: Final = Text(
     description="A network.",

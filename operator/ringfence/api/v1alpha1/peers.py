@@ -54,10 +54,7 @@ _CIDR_RULES: Final = (
     only_with("except", "cidr"),
     Rule(
         test=_except_outside,
-        cel=(
-            "!has(self.except) || self.except.all(part,"
-            " cidr(self.cidr).containsCIDR(part) && cidr(part).prefixLength() > cidr(self.cidr).prefixLength())"
-        ),
+        cel=("!has(self.except) || self.except.all(part, part != self.cidr && cidr(self.cidr).containsCIDR(part))"),
         message="except names parts of cidr: networks within it and smaller",
     ),
     Rule(test=_nothing_left),
@@ -164,7 +161,7 @@ _HINTS: Final = {
 
 _PROTOCOL: Final = Choice(
     description="The transport protocol. UDP and SCTP are authorized by the network alone.",
-    values=tuple(Protocol),
+    values=tuple(p.value for p in Protocol),
 )
 _NUMBER: Final = Integer(description="The number of a port.", minimum=1, maximum=65535)
 

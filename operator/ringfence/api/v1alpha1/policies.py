@@ -7,7 +7,7 @@ from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, List
 from ringfence.api.v1alpha1 import identifiers, peers
 from ringfence.model.resources import Action, Mode, PodSecurityLevel
 
-MAX_RULES: Final = 200
+MAX_RULES: Final = 100
 MAX_PEERS: Final = 64
 MAX_PORTS: Final = 64
 
@@ -39,8 +39,8 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
             Field(
                 name="action",
                 node=Choice(
-                    description="What happens to calls that the rule matches. Deny wins over every Allow.",
-                    values=tuple(Action),
+                    description="What happens to calls that match. Deny wins over every Allow. Default: Allow.",
+                    values=tuple(action.value for action in Action),
                 ),
                 default=Action.ALLOW.value,
             ),
@@ -95,8 +95,11 @@ def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
         Field(
             name="mode",
             node=Choice(
-                description="Enforce, or Audit: evaluate and report what would have been blocked, but block nothing.",
-                values=tuple(Mode),
+                description=(
+                    "Enforce, or Audit: evaluate and report what would have been blocked, but block nothing."
+                    " Default: Enforce."
+                ),
+                values=tuple(mode.value for mode in Mode),
             ),
             default=Mode.ENFORCE.value,
         ),
@@ -113,7 +116,7 @@ _ADMISSION: Final = Obj(
             name="podSecurity",
             node=Choice(
                 description="The level of the Pod Security Standards of Kubernetes that pods must satisfy.",
-                values=tuple(PodSecurityLevel),
+                values=tuple(level.value for level in PodSecurityLevel),
             ),
         ),
     ),

@@ -71,5 +71,27 @@ SECURITY_POLICY: Final = Resource(
     ),
     spec=Field(name="spec", node=_SPEC, required=True),
     status=policies.POLICY_STATUS,
+    example="""
+apiVersion: ringfence.dev/v1alpha1
+kind: SecurityPolicy
+metadata: {name: payments, namespace: shop}
+spec:
+  appliesTo: {identities: [payments]}
+  ingress:
+    - name: checkout-charges
+      from: [{identity: {name: checkout}}]
+      ports: [8443]
+    - name: monitoring
+      from: [{namespace: monitoring}]
+      ports: [metrics]
+    - name: never-from-the-lab
+      action: Deny
+      from: [{zone: lab}]
+  egress:
+    - name: bank
+      to: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]
+      ports: [443, {port: 9000, endPort: 9010}, {port: 123, protocol: UDP}]
+  admission: {podSecurity: restricted}
+""",
     columns=(policies.MODE, policies.PODS, policies.READY, policies.MESSAGE, policies.AGE),
 )

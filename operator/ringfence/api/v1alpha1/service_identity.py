@@ -87,6 +87,12 @@ SERVICE_IDENTITY: Final = Resource(
     ),
     spec=Field(name="spec", node=_SPEC, default={}),
     status=_STATUS,
+    example="""
+apiVersion: ringfence.dev/v1alpha1
+kind: ServiceIdentity
+metadata: {name: payments, namespace: shop}
+spec: {serviceAccountName: payments}
+""",
     columns=(
         Column(name="ServiceAccount", path=".spec.serviceAccountName", description="If not the name.", priority=1),
         Column(name="SPIFFE ID", path=".status.spiffeID", description="The identity in full."),
