@@ -20,12 +20,14 @@ _COREFILE = """cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {
     reload 5s
     loadbalance
 }
-.:53 {
+example:53 {
     errors
     hosts /etc/coredns/outside {
         reload 2s
-        fallthrough
     }
+}
+.:53 {
+    errors
     template ANY ANY {
         rcode NXDOMAIN
     }
@@ -73,7 +75,7 @@ def _dns_access() -> list[dict[str, Any]]:
 
 
 def _dns_config(layout: Layout) -> dict[str, Any]:
-    outside = f"# Names beyond the cluster; the cluster has no other.\n{layout.outside_address} outside.example\n"
+    outside = f"# Names beyond the cluster, all in .example; the cluster knows no others.\n{layout.outside_address} outside.example\n"
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
