@@ -75,19 +75,24 @@ class Client:
 
     @classmethod
     async def connect(
-        cls, kubeconfig: Path | None = None, *, component: str = "controller", observer: Observer | None = None
+        cls,
+        kubeconfig: Path | None = None,
+        *,
+        context: str | None = None,
+        component: str = "controller",
+        observer: Observer | None = None,
     ) -> Self:
         """A client for ``kubeconfig``, else for the pod's ServiceAccount, else for what kubectl would use.
 
-        Opens no connection yet. Raises errors.Unreachable when none of them can be read.
+        ``context`` is one of the kubeconfig, None its current one. Opens no connection yet. Raises errors.Unreachable when none of them can be read.
         """
         configuration = Configuration(retries=0)
         try:
-            if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
                 load_incluster(client_configuration=configuration)
             else:
                 path = str(kubeconfig) if kubeconfig else None
-                await load_kubeconfig(path, client_configuration=configuration, persist_config=False)
+                await load_kubeconfig(path, context=context, client_configuration=configuration, persist_config=False)
         except (kube_config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
             raise errors.Unreachable(f"no way to the API server: {error}") from error
         agent = f"ringfence-{component}/{__version__}"

@@ -1,0 +1,147 @@
+"""Reads pods, and workloads for the pods that they would make, out of manifests that a person may have got wrong."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from ringfence.model.errors import FieldError
+from ringfence.model.resources import Protocol
+from ringfence.model.world import ContainerPort, Workload
+
+T = TypeVar("T")
+
+
+class _Struct(msgspec.Struct, frozen=True, rename="camel"):
+    pass
+
+
+class Meta(_Struct, frozen=True):
+    """Metadata as every object has it; null is absent."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+    uid: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Port(_Struct, frozen=True):
+    container_port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    name: str | None = None
+    protocol: Protocol | None = None
+
+
+class _Container(_Struct, frozen=True):
+    ports: list[_Port] | None = None
+
+
+class _Spec(_Struct, frozen=True):
+    service_account_name: str | None = None
+    host_network: bool | None = None
+    containers: list[_Container] | None = None
+    init_containers: list[_Container] | None = None
+
+
+class _Address(_Struct, frozen=True):
+    ip: str | None = None
+
+
+class _Status(_Struct, frozen=True):
+    phase: str | None = None
+    pod_ips: list[_Address] | None = msgspec.field(default=None, name="podIPs")
+
+
+class _Pod(_Struct, frozen=True):
+    metadata: Meta | None = None
+    spec: _Spec | None = None
+    status: _Status | None = None
+
+
+class Malformed(Exception):
+    """An object whose field has a wrong type."""
+
+    def __init__(self, error: FieldError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+#: How msgspec says it, and how a person would.
+_EXPECTED: Final = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
+_WORDS: Final = {
+    "object": "an object",
+    "array": "a list",
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+}
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+
+
+def convert(value: Any, type_: type[T], prefix: str = "") -> T:
+    """The value as ``type_``; raises Malformed with the field, which begins with ``prefix`` (``spec.template.``)."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        field = prefix + path.rstrip("`").lstrip(".")
+        raise Malformed(FieldError(field.rstrip("."), *_in_words(message))) from error
+
+
+def _in_words(message: str) -> tuple[str, str]:
+    """What is wrong, and what to write instead."""
+    match = _EXPECTED.fullmatch(message)
+    if match is None:
+        return f"is wrong: {message[0].lower()}{message[1:]}", ""
+    wanted, got = match.groups()
+    wanted = " or ".join(_WORDS.get(each, each) for each in wanted.split(" | ") if each != "null")
+    return f"is {_WORDS.get(got, got)}", f"give {wanted}"
+
+
+def template(obj: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The pod template at ``path``, an empty one where there is none; raises Malformed."""
+    value: Any = obj
+    for index, key in enumerate(path):
+        if not isinstance(value, Mapping):
+            raise Malformed(FieldError(".".join(path[:index]), "is no object", "give an object"))
+        value = value.get(key)
+        if value is None:
+            return {}
+    return value
+
+
+def read(obj: Mapping[str, Any], meta: Meta, path: Sequence[str]) -> tuple[Workload, bool]:
+    """The workload, and whether it exists already (a pod that a cluster knows); raises Malformed.
+
+    ``meta`` is the object's own metadata with name and namespace filled in, ``path`` leads to its pod template.
+    """
+    pod = convert(template(obj, path), _Pod, "".join(f"{key}." for key in path))
+    labels = (pod.metadata.labels if pod.metadata else None) or {}
+    spec, status = pod.spec or _Spec(), (pod.status if not path else None) or _Status()
+    workload = Workload(
+        namespace=meta.namespace or "",
+        name=meta.name or "",
+        service_account=spec.service_account_name or "default",
+        labels=labels,
+        ips=tuple(each.ip for each in status.pod_ips or () if each.ip),
+        ports=_ports(spec),
+        host_network=bool(spec.host_network),
+        kind=str(obj["kind"]),
+        finished=status.phase in _FINISHED,
+    )
+    return workload, not path and bool(meta.uid or status.phase)
+
+
+def _ports(spec: _Spec) -> tuple[ContainerPort, ...]:
+    """The named ports of containers and native sidecars."""
+    containers = [*(spec.containers or ()), *(spec.init_containers or ())]
+    return tuple(
+        ContainerPort(port.name, port.container_port, port.protocol or Protocol.TCP)
+        for container in containers
+        for port in container.ports or ()
+        if port.name
+    )
