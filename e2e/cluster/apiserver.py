@@ -1,7 +1,7 @@
 """etcd and kube-apiserver: their certificates, their arguments and the question whether they are ready.
 
-Both flavours of the cluster start the same two programs with what this module says, so that what a component test has seen
-holds on the whole node.
+Both flavours of the cluster start the same two programs with what this module says, so that what a component test has
+seen holds on the whole node.
 """
 
 import http.client
@@ -57,7 +57,13 @@ def create_trust(directory: Path, endpoints: Endpoints) -> Trust:
     front_proxy.create()
     etcd_authority = Authority(directory, "etcd-ca")
     etcd_authority.create()
-    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost")
+    names = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+    )
     addresses = sorted({endpoints.host, endpoints.service_address, "127.0.0.1"})
     hosts = [*(f"DNS:{name}" for name in names), *(f"IP:{address}" for address in addresses)]
     return Trust(
@@ -97,7 +103,9 @@ def etcd_arguments(program: Path, data: Path, trust: Trust, endpoints: Endpoints
     ]
 
 
-def apiserver_arguments(program: Path, trust: Trust, endpoints: Endpoints, bind: str, extra: Sequence[str]) -> list[str]:
+def apiserver_arguments(
+    program: Path, trust: Trust, endpoints: Endpoints, bind: str, extra: Sequence[str]
+) -> list[str]:
     """kube-apiserver with its defaults, the features that this project builds on, and `extra` last, so that it wins."""
     ca = trust.authority.pair.certificate
     return [

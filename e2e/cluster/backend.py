@@ -33,7 +33,7 @@ class Cluster(Protocol):
         ...
 
     def load(self, layout: Path, reference: str) -> str:
-        """Puts an image (OCI layout or tar) into the registry under a name with tag; returns the name with its digest."""
+        """Puts an image (OCI layout or tar) into the registry under name:tag; returns its name with its digest."""
         ...
 
     def entering(self, number: int) -> tuple[str, ...]:

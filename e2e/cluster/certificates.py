@@ -71,7 +71,12 @@ def _openssl(*arguments: str) -> None:
     # An empty configuration: the machine's own may add extensions that contradict ours.
     command = ["openssl", *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, umask=0o077, env={"OPENSSL_CONF": "/dev/null", "PATH": "/usr/bin:/bin:/usr/local/bin"}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        umask=0o077,
+        env={"OPENSSL_CONF": "/dev/null", "PATH": "/usr/bin:/bin:/usr/local/bin"},
     )
     if done.returncode != 0:
         raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")

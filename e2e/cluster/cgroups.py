@@ -1,4 +1,4 @@
-"""A cgroup for each node, in every hierarchy that the machine has, so that two kubelets never tidy up each other's pods."""
+"""A cgroup for each node, in every hierarchy of the machine, so that no kubelet tidies up another's pods."""
 
 import os
 import time
@@ -9,7 +9,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def create(name: str) -> None:
-    """Makes the cgroup everywhere, and hands down the controllers (version 2) or the CPUs and memory nodes (version 1)."""
+    """Makes the cgroup everywhere; hands down controllers (version 2) or CPUs and memory nodes (version 1)."""
     for hierarchy in hierarchies():
         group = hierarchy / name
         group.mkdir(exist_ok=True)

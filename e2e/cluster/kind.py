@@ -92,7 +92,9 @@ class KindCluster:
         blobs.mkdir(exist_ok=True)
         addresses = f"127.0.0.1:{_PORT},{gateway}:{_PORT}"
         daemon = Daemon(
-            "registry", (str(self.programs / "registry"), f"-addresses={addresses}", f"-directory={blobs}"), self.directory
+            "registry",
+            (str(self.programs / "registry"), f"-addresses={addresses}", f"-directory={blobs}"),
+            self.directory,
         )
         daemon.start()
         daemon.wait(lambda: registry.answers(self.registry), within=10)
@@ -112,7 +114,8 @@ def configuration(nodes: int) -> dict[str, object]:
         "featureGates": dict(versions.NODE_FEATURES),
         "runtimeConfig": dict([flags["runtime-config"].split("=", 1)]),
         "nodes": [
-            {"role": "control-plane" if number == 0 else "worker", "image": versions.KIND_NODE_IMAGE} for number in range(nodes)
+            {"role": "control-plane" if number == 0 else "worker", "image": versions.KIND_NODE_IMAGE}
+            for number in range(nodes)
         ],
         "containerdConfigPatches": [
             f'[plugins."io.containerd.cri.v1.images".registry]\n  config_path = "{_CERTS}"\n',

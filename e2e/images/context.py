@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """An allow list in .dockerignore's language: `*`, then `!path` for what is let in, then `**/name` for what is not."""
+    """An allow list in .dockerignore's language: `*`, then `!path` for what is let in, then `**/name` for what not."""
 
     allowed: tuple[str, ...]
     """Paths from the root of the context."""

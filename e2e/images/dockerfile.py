@@ -103,7 +103,9 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 def _stage(number: int, rest: str) -> Stage:
     match = _STAGE.fullmatch(rest)
     if match is None:
-        raise DockerfileError(f"line {number}: FROM takes an image or a stage and, optionally, AS and a name; got {rest}")
+        raise DockerfileError(
+            f"line {number}: FROM takes an image or a stage and, optionally, AS and a name; got {rest}"
+        )
     return Stage(match["name"], From(match["image"]), ())
 
 
@@ -127,10 +129,14 @@ def _copy(number: int, rest: str) -> Copy:
     if words[0].startswith("--from="):
         stage = words.pop(0).removeprefix("--from=")
     if len(words) < 2 or any(re.search(r"[*?\[\]<\"'$]|^--", word) for word in words):
-        raise DockerfileError(f"line {number}: COPY takes [--from=STAGE] SOURCE... TARGET, without patterns; got {rest}")
+        raise DockerfileError(
+            f"line {number}: COPY takes [--from=STAGE] SOURCE... TARGET, without patterns; got {rest}"
+        )
     *sources, target = words
     if not target.startswith("/") or not target.endswith("/"):
-        raise DockerfileError(f"line {number}: COPY's target must be a directory from the root, as /name/; got {target}")
+        raise DockerfileError(
+            f"line {number}: COPY's target must be a directory from the root, as /name/; got {target}"
+        )
     return Copy(tuple(sources), target, stage)
 
 

@@ -1,4 +1,4 @@
-"""What is in an image, as text that can be compared: one line for each file, with what it holds and who may do what with it."""
+"""What is in an image, as text to compare: one line for each file, with its rights, its owner and what it holds."""
 
 import hashlib
 import io

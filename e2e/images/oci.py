@@ -1,9 +1,10 @@
-"""Writing OCI images: layers are tar files with everything that changes by itself left out, so equal input is equal bytes.
+"""Writing OCI images: what changes by itself (times) is left out of the layers, so equal input is equal bytes.
 
 Format: https://github.com/opencontainers/image-spec (image layout, manifest, configuration).
 """
 
 import hashlib
+import io
 import json
 import shutil
 import tarfile
@@ -11,9 +12,11 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-_CHUNK = 1 << 20
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -63,7 +66,9 @@ def write_layer(target: Path, fill: Callable[[tarfile.TarFile], None]) -> Layer:
         with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             fill(tar)
         writer.finish()
-    return Layer(target, f"sha256:{writer.packed.hexdigest()}", f"sha256:{writer.plain.hexdigest()}", target.stat().st_size)
+    return Layer(
+        target, f"sha256:{writer.packed.hexdigest()}", f"sha256:{writer.plain.hexdigest()}", target.stat().st_size
+    )
 
 
 def write_layout(target: Path, layers: Sequence[Layer], config: Config) -> str:
@@ -112,7 +117,7 @@ def add_directory(tar: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
     tar.addfile(header)
 
 
-class _Compressor:
+class _Compressor(io.RawIOBase):
     """gzip with a fixed header (no name, no time), hashing both sides as bytes pass."""
 
     def __init__(self, target: BinaryIO) -> None:
@@ -121,10 +126,13 @@ class _Compressor:
         self.plain = hashlib.sha256()
         self.packed = hashlib.sha256()
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "Buffer") -> int:
         self.plain.update(data)
         self._put(self._deflate.compress(data))
-        return len(data)
+        return memoryview(data).nbytes
 
     def finish(self) -> None:
         self._put(self._deflate.flush())

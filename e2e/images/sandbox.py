@@ -14,8 +14,8 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MACHINE_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _TRUST = "/run/machine-certificates.crt"
 
-# In namespaces of its own: mounts and left-over processes end with it. The machine's resolver and certificates are lent,
-# so that downloads work behind a proxy, and never become part of the tree.
+# In namespaces of its own: mounts and left-over processes end with it. The machine's resolver and certificates are
+# lent, so that downloads work behind a proxy, and never become part of the tree.
 _SCRIPT = """
 root=$1 trust=$2; shift 2
 mount -t proc proc "$root/proc"
@@ -58,7 +58,20 @@ def execute(root: Path, command: str, *, environment: Mapping[str, str], directo
     trust = {name: _TRUST for name in ("PIP_CERT", "SSL_CERT_FILE") if Path(_MACHINE_CERTIFICATES).exists()}
     variables = [f"{name}={value}" for name, value in {**trust, **lent, **environment}.items()]
     script = _SCRIPT.format(devices=" ".join(_DEVICES), machine=_MACHINE_CERTIFICATES)
-    isolated = ("unshare", "--mount", "--pid", "--fork", "--ipc", "--uts", "sh", "-euc", script, "sandbox", str(root), _TRUST)
+    isolated = (
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--ipc",
+        "--uts",
+        "sh",
+        "-euc",
+        script,
+        "sandbox",
+        str(root),
+        _TRUST,
+    )
     shell = ("/bin/sh", "-c", f"cd '{directory}' && {{ {command}\n}}")
     done = subprocess.run(
         [*isolated, *variables, *shell], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

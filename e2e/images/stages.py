@@ -59,7 +59,9 @@ def _base(image: str, done: dict[str, Built]) -> Built:
         return Built(_digest("scratch"))
     match = _DEBIAN.fullmatch(image)
     if match is None:
-        raise ClusterError(f"FROM {image}: without Docker a stage starts from debian:SUITE, scratch or an earlier stage")
+        raise ClusterError(
+            f"FROM {image}: without Docker a stage starts from debian:SUITE, scratch or an earlier stage"
+        )
     key = _digest("debian", match[1])
 
     def fill(target: Path) -> None:
@@ -96,7 +98,9 @@ def _set(current: Built, setting: Setting) -> Built:
 
 def _run(current: Built, instruction: Run) -> Built:
     if current.config.user not in ("", "root", "0"):
-        raise ClusterError(f"RUN after USER {current.config.user} is not supported without Docker: {instruction.command}")
+        raise ClusterError(
+            f"RUN after USER {current.config.user} is not supported without Docker: {instruction.command}"
+        )
     key = _digest(current.key, "RUN", instruction.command)
     environment = {"HOME": "/root", **dict(each.split("=", 1) for each in current.config.environment)}
     directory = current.config.working_directory or "/"

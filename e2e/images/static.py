@@ -1,4 +1,4 @@
-"""Images that hold one static program and nothing else: the pods' pause, CoreDNS, and agnhost, the tests' Swiss knife."""
+"""Images that hold one static program and nothing else: the pods' pause, CoreDNS, and agnhost for tests."""
 
 import hashlib
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from e2e.cluster import paths
 from e2e.images import oci
 
-_PASSWD = "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n"  # noqa: S105
+_PASSWD = "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n"
 _FORMAT = "1"
 """Part of each image's key: change it when the content changes for another reason than the program."""
 
@@ -59,6 +59,10 @@ def _write(scratch: Path, image: StaticImage, program: Path) -> None:
 
     layer = oci.write_layer(scratch / "layer", fill)
     config = oci.Config(
-        entrypoint=(f"/{image.name}",), command=image.command, user=image.user, environment=("PATH=/",), working_directory="/"
+        entrypoint=(f"/{image.name}",),
+        command=image.command,
+        user=image.user,
+        environment=("PATH=/",),
+        working_directory="/",
     )
     oci.write_layout(scratch / "layout", [layer], config)

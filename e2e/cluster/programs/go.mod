@@ -1,4 +1,4 @@
-module ringfence.dev/e2e/cluster/tools
+module ringfence.dev/e2e/cluster/programs
 
 go 1.25.0
 

@@ -1,7 +1,7 @@
 //go:build tools
 
-// Package tools names the programs that are built unchanged from their own modules, so that go.mod keeps them.
-package tools
+// Package programs names the programs that are built unchanged from their own modules, so that go.mod keeps them.
+package programs
 
 import (
 	_ "github.com/google/go-containerregistry/cmd/crane"
