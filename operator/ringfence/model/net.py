@@ -94,19 +94,20 @@ class PortSet:
     def __or__(self, other: Self) -> "PortSet":
         if self.everything or other.everything:
             return PortSet(everything=True)
-        return PortSet(
-            ranges=merge((*self.ranges, *other.ranges)), names=tuple(sorted({*self.names, *other.names}))
-        )
+        return PortSet(ranges=merge((*self.ranges, *other.ranges)), names=tuple(sorted({*self.names, *other.names})))
 
     def minus(self, other: Self) -> "PortSet":
-        """What is in this set and not in the other; raises Inexpressible where names stand against numbers."""
+        """What is in this set and not in the other; raises Inexpressible where names stand against numbers.
+
+        What is left of everything is left of TCP, UDP and SCTP: a NetworkPolicy cannot name other protocols.
+        """
         if other.everything:
             return PortSet()
         if other.empty or self.disjoint(other):
             return self
-        if self.everything and other.names:
-            raise Inexpressible("a named port cannot be taken out of all ports")
         ranges = _whole_protocols() if self.everything else self.ranges
+        for cut in other.ranges:
+            ranges = tuple(piece for r in ranges for piece in _cut(r, cut))
         names = tuple(n for n in self.names if n not in other.names and not _covers(other.ranges, n.protocol))
         for name in names:
             if any(r.protocol is name.protocol for r in other.ranges) or any(
@@ -115,8 +116,6 @@ class PortSet:
                 raise Inexpressible(f"port {name.name!r} may or may not be one of the ports denied")
         if any(o.protocol is r.protocol for o in other.names for r in ranges):
             raise Inexpressible("a named port cannot be taken out of port numbers")
-        for cut in other.ranges:
-            ranges = tuple(piece for r in ranges for piece in _cut(r, cut))
         return PortSet(ranges=merge(ranges), names=names)
 
 

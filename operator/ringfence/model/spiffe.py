@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from ringfence.model.names import is_dns_label, is_dns_subdomain
+
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _SEGMENT = re.compile(r"[a-zA-Z0-9._-]+")
 #: SPIFFE-ID §2.3: an ID is at most 2048 bytes.
@@ -42,7 +44,12 @@ class SpiffeId:
 
     @classmethod
     def of_service_account(cls, trust_domain: str, namespace: str, name: str) -> Self:
-        """The identity of a ServiceAccount: ``spiffe://<trust domain>/ns/<namespace>/sa/<name>``."""
+        """The identity of a ServiceAccount: ``spiffe://<trust domain>/ns/<namespace>/sa/<name>``.
+
+        Raises ValueError for names that Kubernetes does not have, so that none can pose as a longer path.
+        """
+        if not is_dns_label(namespace) or not is_dns_subdomain(name):
+            raise ValueError(f"{namespace!r} and {name!r} are not a namespace and a ServiceAccount")
         return cls.parse(f"spiffe://{trust_domain}/ns/{namespace}/sa/{name}")
 
     def service_account(self) -> tuple[str, str] | None:

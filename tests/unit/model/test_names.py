@@ -1,0 +1,28 @@
+"""What Kubernetes accepts as a name."""
+
+import pytest
+from ringfence.model import names
+
+LABELS = ["a", "0", "a-b", "a--b", "0a", "x" * 63]
+NOT_LABELS = ["", "-a", "a-", "A", "a.b", "a_b", "x" * 64, "a\n", "\u0430", "a\x00", "a b", " a"]
+
+
+@pytest.mark.parametrize("value", LABELS)
+def test_labels(value: str) -> None:
+    assert names.is_dns_label(value)
+    assert names.is_dns_subdomain(value)
+
+
+@pytest.mark.parametrize("value", NOT_LABELS)
+def test_what_is_no_label(value: str) -> None:
+    assert not names.is_dns_label(value)
+
+
+@pytest.mark.parametrize("value", ["a.b", "a-b.c-d.0", "x" * 253, ".".join(["ab"] * 84) + ".a"])
+def test_subdomains(value: str) -> None:
+    assert names.is_dns_subdomain(value)
+
+
+@pytest.mark.parametrize("value", ["", ".a", "a.", "a..b", "a.-b", "a-.b", "A.b", "x" * 254, "a.b\n"])
+def test_what_is_no_subdomain(value: str) -> None:
+    assert not names.is_dns_subdomain(value)
