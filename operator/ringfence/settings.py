@@ -88,7 +88,9 @@ def parse(text: str, environment: Mapping[str, str] | None = None, *, source: st
 
 
 def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
+    exempt = frozenset(reader.namespace(path, each) for path, each in reader.items("exemptNamespaces"))
     installation = Installation(
+        exempt_namespaces=tuple(sorted(exempt)),
         trust_domain=reader.matching("trustDomain", "cluster.local", _TRUST_DOMAIN),
         namespace=namespace,
         pod_cidrs=tuple(reader.cidr(path, each) for path, each in reader.items("podCIDRs")),
@@ -100,7 +102,6 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
             else Installation().open_services
         ),
     )
-    exempt = frozenset(reader.namespace(path, each) for path, each in reader.items("exemptNamespaces"))
     return Settings(
         installation=installation,
         default_enroll=Enrolment(reader.one_of("defaultEnroll", "none", tuple(Enrolment))),

@@ -7,7 +7,7 @@ a change of the library stays inside this package.
 from collections.abc import Mapping
 from typing import Any
 
-from ringfence.model.errors import RingfenceError
+from ringfence.model.errors import RingfenceError, WriteRefused
 
 
 class KubeError(RingfenceError):
@@ -60,7 +60,7 @@ class Expired(KubeError):
     """410: the version to watch from, or to continue a list at, is gone: list again."""
 
 
-class Rejected(KubeError):
+class Rejected(KubeError, WriteRefused):
     """400, 422 and the like: the API server understood and said no; trying again would not help."""
 
 

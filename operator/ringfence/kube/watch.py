@@ -235,6 +235,9 @@ class Reflector:
     def _decode(self, raw: msgspec.Raw) -> dict[str, Any]:
         try:
             obj: dict[str, Any] = msgspec.json.decode(raw)
+            # The items of a list carry neither.
+            obj.setdefault("apiVersion", self.resource.api_version)
+            obj.setdefault("kind", self.resource.kind)
             return self._trim(obj)
         except (msgspec.DecodeError, AttributeError, TypeError) as error:
             raise errors.ServerError(f"{self._path()}: an object that cannot be read: {error}") from error

@@ -1,0 +1,122 @@
+"""Brings what belongs to the whole cluster to what it shall be: guards in the API server, serving certificates, and
+the statuses of ClusterSecurityPolicies.
+
+The webhook configurations fail closed, so they are written only once the webhook has a certificate that they trust,
+and while that cannot be made sure they stay as they are.
+"""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ringfence.model.errors import RingfenceError
+from ringfence.model.ports import Applier, Clock, EventSink, Lister, Object
+from ringfence.model.world import Installation
+from ringfence.reconcile import status
+from ringfence.reconcile.apply import Writer
+from ringfence.reconcile.gather import Gatherer
+from ringfence.reconcile.namespaces import write_status
+from ringfence.reconcile.serving import ServingCertificates
+from ringfence.translate.admission_policy import PURPOSE
+
+#: The objects that guard, without and with what depends on the caBundle.
+Policies = Callable[[Installation], tuple[Object, ...]]
+Webhooks = Callable[[Installation, bytes], tuple[Object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterListers:
+    """The caches of what Ringfence manages cluster-wide."""
+
+    mutating_webhooks: Lister
+    validating_webhooks: Lister
+    admission_policies: Lister
+    admission_policy_bindings: Lister
+    cluster_policies: Lister
+
+    def webhooks(self) -> list[Object]:
+        """Both kinds of webhook configuration."""
+        return [*self.mutating_webhooks.list(), *self.validating_webhooks.list()]
+
+    def policies(self) -> list[Object]:
+        """ValidatingAdmissionPolicies and their bindings."""
+        return [*self.admission_policies.list(), *self.admission_policy_bindings.list()]
+
+
+class ClusterReconciler:
+    """``reconcile`` never runs twice at once."""
+
+    def __init__(
+        self,
+        listers: ClusterListers,
+        gatherer: Gatherer,
+        certificates: ServingCertificates,
+        applier: Applier,
+        events: EventSink,
+        clock: Clock,
+        *,
+        policies: Policies,
+        webhooks: Webhooks,
+    ) -> None:
+        self._listers = listers
+        self._gatherer = gatherer
+        self._certificates = certificates
+        self._applier = applier
+        self._events = events
+        self._clock = clock
+        self._policies = policies
+        self._webhooks = webhooks
+        self._writer = Writer(applier, PURPOSE, absent_is_safe=False)
+
+    async def reconcile(self, shares: Mapping[str, Mapping[str, status.Share]]) -> float:
+        """Make it so; ``shares`` maps namespace and ClusterSecurityPolicy to what they came to.
+
+        Returns the seconds after which this wants to be called again (0: no wish). Raises RingfenceError when not
+        everything could be written; everything is tried.
+        """
+        installation = self._gatherer.world().installation
+        failures: list[RingfenceError] = []
+        again_in = 0.0
+        for part in (self._guards, self._admission):
+            try:
+                again_in = max(again_in, await part(installation))
+            except RingfenceError as error:
+                failures.append(error)
+        try:
+            await self._statuses(shares)
+        except RingfenceError as error:
+            failures.append(error)
+        if failures:
+            raise failures[0]
+        return again_in
+
+    async def _guards(self, installation: Installation) -> float:
+        await self._writer.write(self._policies(installation), self._listers.policies())
+        return 0.0
+
+    async def _admission(self, installation: Installation) -> float:
+        held = self._listers.webhooks()
+        trust = await self._certificates.ensure(ca_bundles(held))
+        await self._writer.write(self._webhooks(installation, trust.bundle), held)
+        return trust.again_in
+
+    async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]]) -> None:
+        parsed = self._gatherer.cluster_policies
+        errors = {obj["metadata"]["name"]: error for obj, error in parsed.errors("")}
+        for obj in self._listers.cluster_policies.list():
+            name = obj["metadata"]["name"]
+            own = {namespace: each[name] for namespace, each in shares.items() if name in each}
+            said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own)
+            await write_status(self._applier, self._events, self._clock, obj, *said)
+
+
+def ca_bundles(configurations: Sequence[Object]) -> list[bytes]:
+    """The caBundle (PEM) of every webhook; empty where there is none."""
+    found = []
+    for configuration in configurations:
+        for webhook in configuration.get("webhooks") or ():
+            try:
+                found.append(base64.b64decode(webhook.get("clientConfig", {}).get("caBundle") or "", validate=True))
+            except ValueError:
+                found.append(b"")
+    return found

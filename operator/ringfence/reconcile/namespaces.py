@@ -1,0 +1,209 @@
+"""Brings one namespace to what its policies say: network, condition of the Namespace, statuses, Events.
+
+Order matters where a kill may fall between two writes. Closing: the latch, then the NetworkPolicies, the default deny
+last; so whatever is missing after a restart is known to be missing, and meanwhile the webhook admits no pod. Opening:
+the NetworkPolicies go first, the latch last.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.errors import InvalidResource
+from ringfence.model.ports import Applier, Clock, EventSink, Object
+from ringfence.model.resources import ClusterSecurityPolicy, Kind, SecurityPolicy
+from ringfence.model.world import Enrolment, Installation, Workload, World
+from ringfence.policy.notes import Notes
+from ringfence.policy.subjects import subject_of
+from ringfence.reconcile import gather, staging, status
+from ringfence.reconcile.apply import PartlyApplied, Writer
+from ringfence.reconcile.conditions import Condition
+from ringfence.reconcile.impact import Impact
+from ringfence.reconcile.status import Outcome, Share
+from ringfence.translate.network_policy import DEFAULT_DENY, PURPOSE
+
+Resolve = Callable[[World, str], EffectivePolicy]
+Translate = Callable[[EffectivePolicy, Installation], tuple[Object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All that was read and computed in one turn of the event loop."""
+
+    world: World
+    outcome: Outcome
+    observed: Sequence[Object]
+
+
+class NamespaceReconciler:
+    """``reconcile`` may run for several namespaces at once, never twice at once for the same."""
+
+    def __init__(
+        self,
+        listers: gather.Listers,
+        gatherer: gather.Gatherer,
+        applier: Applier,
+        events: EventSink,
+        clock: Clock,
+        *,
+        resolve: Resolve,
+        translate: Translate,
+    ) -> None:
+        self._listers = listers
+        self._gatherer = gatherer
+        self._applier = applier
+        self._events = events
+        self._clock = clock
+        self._resolve = resolve
+        self._translate = translate
+        self._writer = Writer(applier, PURPOSE, absent_is_safe=True)
+        self.impact = Impact()
+        #: What each namespace contributes to the status of each ClusterSecurityPolicy.
+        self.shares: dict[str, dict[str, Share]] = {}
+
+    async def reconcile(self, name: str) -> None:
+        """Make the namespace what it shall be; raises RingfenceError when not everything could be written."""
+        namespace = self._listers.namespaces.get("", name)
+        if namespace is None or "deletionTimestamp" in namespace["metadata"]:
+            # What is in a terminating namespace goes with it; nothing new may be written there.
+            self.impact.forget(name)
+            self.shares.pop(name, None)
+            return
+        seen = self._look(name)
+        closed = seen.outcome.staging.closed
+        if closed:
+            await self._record(namespace, seen.outcome)
+        failure: PartlyApplied | None = None
+        try:
+            await self._writer.write(seen.outcome.objects, seen.observed, last=DEFAULT_DENY)
+        except PartlyApplied as error:
+            failure = error
+        if not closed and failure is None:
+            await self._record(namespace, seen.outcome)
+        outcome = replace(seen.outcome, failure=str(failure or ""))
+        await self._tell(name, seen.world, outcome)
+        if failure is not None:
+            raise failure
+
+    def _look(self, name: str) -> _Seen:
+        """Read the caches and compute; no await in here, so that all of it is one state."""
+        world = self._gatherer.world()
+        policy = self._resolve(world, name)
+        governing = self._governing(world, name, policy)
+        self.impact.note(name, (*governing, *world.policies.get(name, ())))
+        objects = self._translate(policy, world.installation)
+        workloads = world.workloads.get(name, ())
+        outcome = Outcome(
+            policy=policy,
+            staging=staging.of(policy, world.strangers.get(name, ())),
+            objects=objects,
+            workloads=workloads,
+            invalid=self._invalid(name),
+        )
+        self._share(name, governing, outcome)
+        return _Seen(world, outcome, self._listers.network_policies.list(name))
+
+    def _governing(self, world: World, name: str, policy: EffectivePolicy) -> list[ClusterSecurityPolicy]:
+        """The ClusterSecurityPolicies that hold in the namespace."""
+        if policy.enrolment is Enrolment.NONE:
+            return []
+        labels = world.namespaces[name].labels
+        return [each for each in world.cluster_policies if each.namespace_selector.matches(labels)]
+
+    def _share(self, name: str, governing: Sequence[ClusterSecurityPolicy], outcome: Outcome) -> None:
+        pods = sum(not each.finished for each in outcome.workloads)
+        shares = {
+            each.meta.name: Share(
+                findings=tuple(
+                    finding
+                    for finding in outcome.policy.findings
+                    if finding.subject == (Kind.CLUSTER_SECURITY_POLICY.value, "", each.meta.name)
+                ),
+                network_policies=status.network_policies_of(
+                    outcome.objects, f"{Kind.CLUSTER_SECURITY_POLICY} {each.meta.name} rule "
+                ),
+                pods=pods,
+            )
+            for each in governing
+        }
+        if shares:
+            self.shares[name] = shares
+        else:
+            self.shares.pop(name, None)
+
+    def _invalid(self, name: str) -> dict[tuple[str, str], tuple[InvalidResource, bool]]:
+        gatherer = self._gatherer
+        found = {}
+        for kind, parsed in (
+            (Kind.SERVICE_IDENTITY, gatherer.identities),
+            (Kind.SECURITY_POLICY, gatherer.policies),
+        ):
+            for obj, error in parsed.errors(name):
+                own = obj["metadata"]["name"]
+                found[kind.value, own] = (error, parsed.in_force(name, own))
+        return found
+
+    async def _record(self, namespace: Object, outcome: Outcome) -> None:
+        """Write the condition of the Namespace if it says something else, and tell about the change."""
+        patch = staging.status_patch(namespace, outcome.staging, self._clock.now())
+        if patch is None:
+            return
+        held = staging.recorded(namespace)
+        await self._applier.apply(patch, subresource="status")
+        now = outcome.staging
+        if now.reason and (held is None or (held.get("reason"), held.get("message")) != (now.reason, now.message)):
+            await self._events.emit(
+                namespace,
+                type_="Normal" if now.closed else "Warning",
+                reason=now.reason,
+                action="CloseNetwork",
+                note=now.message,
+            )
+
+    async def _tell(self, name: str, world: World, outcome: Outcome) -> None:
+        """Statuses of the namespace's resources, and what was found about the Namespace itself."""
+        trust_domain = world.installation.trust_domain
+        for obj in self._listers.identities.list(name):
+            value = self._gatherer.identities.get(name, obj["metadata"]["name"])
+            await self._status(obj, *status.identity(obj, value, outcome, trust_domain))
+        for obj in self._listers.policies.list(name):
+            policy = self._gatherer.policies.get(name, obj["metadata"]["name"])
+            pods = _governed(policy, world, outcome.workloads)
+            mode = None if policy is None else policy.spec.mode
+            await self._status(obj, *status.security_policy(obj, mode, pods, outcome))
+        await self._tell_namespace(name, outcome)
+
+    async def _tell_namespace(self, name: str, outcome: Outcome) -> None:
+        namespace = self._listers.namespaces.get("", name)
+        for finding in outcome.policy.findings:
+            if namespace is None or finding.subject[0] != "Namespace" or finding.reason == outcome.staging.reason:
+                continue
+            await self._events.emit(
+                namespace, type_="Warning", reason=finding.reason, action="Resolve", note=finding.message
+            )
+
+    async def _status(self, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:
+        await write_status(self._applier, self._events, self._clock, obj, numbers, ready)
+
+
+async def write_status(
+    applier: Applier, events: EventSink, clock: Clock, obj: Object, numbers: dict[str, Any], ready: Condition
+) -> None:
+    """Write a resource's status if it differs, with an Event where a person must know."""
+    patch = status.patch(obj, numbers, ready, clock.now())
+    if patch is None:
+        return
+    await applier.apply(patch, subresource="status")
+    told = status.news(obj, ready)
+    if told is not None:
+        type_ = "Normal" if told.status else "Warning"
+        await events.emit(obj, type_=type_, reason=told.reason, action="Reconcile", note=told.message)
+
+
+def _governed(policy: SecurityPolicy | None, world: World, workloads: Sequence[Workload]) -> int:
+    """How many running pods a policy governs."""
+    if policy is None:
+        return 0
+    subject = subject_of(policy, world, Notes())
+    return sum(not each.finished and subject.matches(each.labels) for each in workloads)

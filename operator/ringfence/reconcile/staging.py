@@ -1,0 +1,84 @@
+"""What the Namespace says about the closing of its network, and what is read back from there.
+
+Whether a namespace is closed is decided by policy.closing. Once closed it stays closed for as long as it is labelled
+``enforce``: the condition written here is that latch, so that no pod that appears later can open the namespace. It is
+written before the first NetworkPolicy and removed after the last, so a controller that is killed in between goes on
+where it was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
+from ringfence.model.ports import Object
+from ringfence.model.world import Enrolment
+from ringfence.policy.closing import listing
+from ringfence.policy.reasons import FindingReason
+from ringfence.reconcile import conditions
+from ringfence.translate.admission_policy import CONDITION_ENFORCED
+
+REASON_CLOSED: Final = "Closed"
+
+#: What keeps a namespace open, the one that needs a decision first.
+_IN_THE_WAY: Final = (FindingReason.STRANGERS_NETWORK_POLICIES, FindingReason.STAGED, FindingReason.TOO_COMPLEX)
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Whether a namespace's network is closed, and what to tell about it. ``reason`` is "" when not enforced."""
+
+    closed: bool
+    reason: str = ""
+    message: str = ""
+
+
+def of(policy: EffectivePolicy, strangers: Sequence[str] = ()) -> Staging:
+    """What to record; ``strangers`` are the names of the namespace's NetworkPolicies that are not Ringfence's."""
+    if policy.enrolment is not Enrolment.ENFORCE:
+        return Staging(closed=False)
+    if policy.closed:
+        message = "everything that no rule allows is denied"
+        if strangers:
+            message += f"; but NetworkPolicies that are not Ringfence's may open more: {listing(tuple(strangers))}"
+        return Staging(True, REASON_CLOSED, message)
+    findings = {each.reason: each.message for each in policy.findings if each.subject[0] == "Namespace"}
+    reasons = [reason for reason in _IN_THE_WAY if reason in findings] or [FindingReason.STAGED]
+    return Staging(False, reasons[0], "; ".join(findings[reason] for reason in reasons if reason in findings))
+
+
+def is_own(obj: Object) -> bool:
+    """Whether an object carries the label that Ringfence puts on all that it writes."""
+    labels = obj["metadata"].get("labels") or {}
+    return bool(labels.get(LABEL_MANAGED_BY) == MANAGED_BY)
+
+
+def latched(namespace: Object) -> bool:
+    """Whether Ringfence has recorded on the Namespace that it is closed."""
+    held = recorded(namespace)
+    return held is not None and held.get("status") == "True"
+
+
+def recorded(namespace: Object) -> dict[str, Any] | None:
+    """The condition that the Namespace carries now."""
+    return conditions.find((namespace.get("status") or {}).get("conditions"), CONDITION_ENFORCED)
+
+
+def status_patch(namespace: Object, staging: Staging, now: float) -> dict[str, Any] | None:
+    """What to apply to the Namespace's status subresource, None when it already says so. ``now``: epoch seconds."""
+    held = recorded(namespace)
+    body: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": namespace["metadata"]["name"]},
+        "status": {},
+    }
+    if not staging.reason:
+        return body if held is not None else None
+    wanted = conditions.Condition(CONDITION_ENFORCED, staging.closed, staging.reason, staging.message)
+    rendered = wanted.render(held, now, generation=None)
+    if rendered == held:
+        return None
+    body["status"] = {"conditions": [rendered]}
+    return body
