@@ -51,9 +51,9 @@ def _up() -> int:
         cluster = backend.start(install.CLUSTER, backend.DEFAULT_NODES)
     admin = install.client(cluster)
     with step("Ringfence's image"):
-        install.push_images()
+        image = install.push_images()
     with step(f"helm install {install.RELEASE}"):
-        install.install(cluster)
+        install.install(cluster, image)
         install.wait_ready(cluster)
     with step("examples/shop"):
         _open_shop(admin, install.agnhost(cluster))

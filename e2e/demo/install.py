@@ -1,12 +1,14 @@
 """Ringfence on a test cluster, installed as a person would: by Helm, with the cluster's own image."""
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from e2e.cluster import backend, command, paths
+from e2e.cluster import backend, paths
 from e2e.cluster.errors import ClusterError
 from e2e.demo.client import Client, until
 
@@ -14,8 +16,9 @@ CHART = paths.REPOSITORY / "charts" / "ringfence"
 NAMESPACE = "ringfence-system"
 RELEASE = "ringfence"
 DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook")
-IMAGE = "ringfence:dev"
 CLUSTER = "ringfence"
+
+_RINGFENCE = re.compile(r"\S+/ringfence@sha256:[0-9a-f]{64}")
 
 
 def client(cluster: backend.Cluster) -> Client:
@@ -36,27 +39,32 @@ def agnhost(cluster: backend.Cluster) -> str:
     return f"{cluster.registry}/agnhost:dev"
 
 
-def push_images() -> None:
-    """Builds the images and pushes them to the cluster's registry; quick when nothing has changed."""
-    command.run(sys.executable, "-m", "e2e.images", "push")
+def push_images() -> str:
+    """Builds the images and pushes them to the cluster's registry, quickly when nothing has changed; the name of
+    Ringfence's own with its digest. Raises ClusterError.
+    """
+    done = subprocess.run([sys.executable, "-m", "e2e.images", "push"], stdout=subprocess.PIPE, text=True, check=False)
+    pushed = [line for line in done.stdout.split() if _RINGFENCE.fullmatch(line)]
+    if done.returncode != 0 or len(pushed) != 1:
+        raise ClusterError("the images could not be built and pushed")
+    return pushed[0]
 
 
-def values(cluster: backend.Cluster, more: Mapping[str, Any] | None = None) -> list[str]:
-    """Helm's flags: where the image is, and which addresses are pods'."""
-    repository, _, tag = f"{cluster.registry}/{IMAGE}".rpartition(":")
+def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None = None) -> list[str]:
+    """Helm's flags: the image by its digest, and which addresses are pods'."""
+    repository, _, digest = image.partition("@")
     nodes = client(cluster).get("nodes")["items"]
     ranges = sorted({each for node in nodes for each in node["spec"].get("podCIDRs", [])})
     settings = {
         "image.repository": repository,
-        "image.tag": tag,
-        "image.pullPolicy": "Always",
+        "image.digest": digest,
         "network.podCIDRs": ranges,
         **(more or {}),
     }
     return [part for key, value in settings.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
-def install(cluster: backend.Cluster, more: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
+def install(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
     """Installs, or upgrades what is installed. Raises ClusterError."""
     client(cluster).helm(
         "upgrade",
@@ -65,7 +73,7 @@ def install(cluster: backend.Cluster, more: Mapping[str, Any] | None = None, cha
         str(chart),
         f"--namespace={NAMESPACE}",
         "--create-namespace",
-        *values(cluster, more),
+        *values(cluster, image, more),
     )
 
 
