@@ -1,0 +1,229 @@
+"""Random worlds: small enough that rules meet, and with every kind of peer, port, mode and floor."""
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from ringfence.model import labels
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_NAMESPACE_NAME, LABEL_ZONE
+from ringfence.model.resources import (
+    Action,
+    AnonymousPeer,
+    ApiServerPeer,
+    AppliesTo,
+    CidrPeer,
+    ClusterSecurityPolicy,
+    IdentityPeer,
+    Kind,
+    Mode,
+    NamespacePeer,
+    Peer,
+    PolicySpec,
+    PortSpec,
+    Protocol,
+    ResourceMeta,
+    Rule,
+    SecurityPolicy,
+    ServiceIdentity,
+    SpiffePeer,
+    ZonePeer,
+)
+from ringfence.model.world import ContainerPort, Installation, Namespace, OpenService, Workload, World
+
+NAMESPACES = ("bank", "shop")
+ELSEWHERE = ("lab", "legacy", "kube-system")
+IDENTITIES = ("api", "web")
+ZONES = ("a", "b")
+APPS = ("blue", "green")
+NODE = "192.168.1.10"
+API_SERVER = "192.168.1.1"
+OUTSIDE = ("203.0.113.9", "198.51.100.1", "2001:db8::5", NODE, API_SERVER)
+CIDRS = ("0.0.0.0/0", "10.0.0.0/8", "10.244.0.0/24", "203.0.113.0/24", "192.168.0.0/16", "2001:db8::/32", "::/0")
+PORTS = (
+    (Protocol.TCP, 80),
+    (Protocol.TCP, 8080),
+    (Protocol.TCP, 9090),
+    (Protocol.UDP, 53),
+    (Protocol.TCP, 53),
+    (Protocol.SCTP, 80),
+)
+POD_CIDRS = ("10.244.0.0/16",)
+
+
+def installations() -> st.SearchStrategy[Installation]:
+    """Mostly the usual one; sometimes pods' ranges are not known or are named by cidr."""
+    usual = Installation(
+        pod_cidrs=POD_CIDRS,
+        api_server=((API_SERVER, 80),),
+        open_services=(
+            OpenService(
+                "dns", "kube-system", {"k8s-app": "kube-dns"}, ((Protocol.TCP, 53), (Protocol.UDP, 53)), (f"{NODE}/32",)
+            ),
+            OpenService("hub", "bank", {"app": "blue"}, ((Protocol.TCP, 9090),)),
+        ),
+    )
+    others = (usual, usual, replace(usual, cidr_covers_pods=True), replace(usual, pod_cidrs=()))
+    return st.sampled_from((usual, *others))
+
+
+def identity_names() -> st.SearchStrategy[tuple[str, str]]:
+    """(namespace, identity); the last of each does not exist."""
+    return st.tuples(st.sampled_from((*NAMESPACES, "lab", "nowhere")), st.sampled_from((*IDENTITIES, "ghost")))
+
+
+def peers(ingress: bool) -> st.SearchStrategy[Peer]:
+    """Every kind of peer; anonymous in ingress only."""
+    kinds: list[st.SearchStrategy[Peer]] = [
+        st.builds(lambda both: IdentityPeer(*both), identity_names()),
+        st.builds(lambda both: SpiffePeer(f"spiffe://cluster.local/ns/{both[0]}/sa/{both[1]}"), identity_names()),
+        st.builds(ZonePeer, st.sampled_from((*ZONES, "nowhere"))),
+        st.builds(NamespacePeer, st.sampled_from((*NAMESPACES, *ELSEWHERE))),
+        st.builds(CidrPeer, st.sampled_from(CIDRS), st.sampled_from(((), ("10.244.0.0/30",), ("203.0.113.9/32",)))).filter(
+            lambda peer: peer.excluded == () or peer.cidr in {"0.0.0.0/0", "10.0.0.0/8"} or peer.cidr[:3] == peer.excluded[0][:3]
+        ),
+        st.just(ApiServerPeer()),
+    ]
+    if ingress:
+        kinds.append(st.just(AnonymousPeer()))
+    return st.one_of(kinds)
+
+
+def ports() -> st.SearchStrategy[tuple[PortSpec, ...] | None]:
+    """All ports, or some by number, range or name."""
+    one = st.one_of(
+        st.builds(PortSpec, st.sampled_from((53, 80, 8080, 9090)), st.none(), st.sampled_from(list(Protocol))),
+        st.sampled_from((PortSpec(1, 100), PortSpec(80, 9000), PortSpec(1, 65535), PortSpec(1, 65535, Protocol.UDP))),
+        st.builds(PortSpec, st.sampled_from(("http", "metrics"))),
+    )
+    return st.one_of(st.none(), st.lists(one, min_size=1, max_size=2, unique=True).map(tuple))
+
+
+@st.composite
+def rules(draw: st.DrawFn, direction: str) -> tuple[Rule, ...]:
+    """Up to three rules with names of their own."""
+    count = draw(st.integers(0, 3))
+    named = st.lists(peers(direction == "ingress"), min_size=1, max_size=2, unique=True).map(tuple)
+    return tuple(
+        Rule(
+            name=f"{direction[0]}{number}",
+            action=draw(st.sampled_from((Action.ALLOW, Action.ALLOW, Action.DENY))),
+            peers=draw(st.one_of(named, named, named, st.none())),
+            ports=draw(ports()),
+        )
+        for number in range(count)
+    )
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> PolicySpec:
+    """Sections that may be absent; mostly enforced."""
+    return PolicySpec(
+        mode=draw(st.sampled_from((Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE, Mode.AUDIT))),
+        ingress=draw(st.one_of(st.none(), rules("ingress"))),
+        egress=draw(st.one_of(st.none(), rules("egress"))),
+    )
+
+
+def pod_boxes() -> st.SearchStrategy[LabelBox]:
+    """Selectors that users write over pods' labels."""
+    values = st.sampled_from(
+        (
+            labels.one_of("blue"),
+            labels.none_of("blue"),
+            labels.exists(),
+            labels.missing(),
+            labels.one_of("blue", "green"),
+        )
+    )
+    return st.dictionaries(st.sampled_from(("app", "tier")), values, min_size=1, max_size=2).map(LabelBox.of)
+
+
+def subjects() -> st.SearchStrategy[AppliesTo]:
+    """Every form of ``appliesTo``."""
+    names = st.lists(st.sampled_from((*IDENTITIES, "ghost")), min_size=1, max_size=2, unique=True).map(tuple)
+    return st.one_of(
+        st.just(AppliesTo()),
+        names.map(lambda some: AppliesTo(identities=some)),
+        pod_boxes().map(lambda box: AppliesTo(pod_selector=box)),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn, namespace: str) -> tuple[SecurityPolicy, ...]:
+    """Up to three policies of a namespace."""
+    count = draw(st.integers(0, 3))
+    return tuple(
+        SecurityPolicy(ResourceMeta(f"p{number}", namespace), draw(subjects()), draw(specs())) for number in range(count)
+    )
+
+
+@st.composite
+def floors(draw: st.DrawFn) -> tuple[ClusterSecurityPolicy, ...]:
+    """Up to two floors for all namespaces or a zone's."""
+    count = draw(st.integers(0, 2))
+    selectors = st.sampled_from((LabelBox(), LabelBox.of({LABEL_ZONE: labels.one_of("a")})))
+    return tuple(
+        ClusterSecurityPolicy(ResourceMeta(f"floor{number}"), draw(selectors), draw(specs())) for number in range(count)
+    )
+
+
+@st.composite
+def namespaces(draw: st.DrawFn) -> dict[str, Namespace]:
+    """Two closed namespaces, one in audit or not enrolled, and others that nobody enrolled."""
+    found = {}
+    for name in NAMESPACES:
+        zone = draw(st.sampled_from(({}, {LABEL_ZONE: "a"}, {LABEL_ZONE: "b"})))
+        found[name] = Namespace.of(name, {LABEL_ENROLL: "enforce", **zone}, enforced=True)
+    lab = draw(st.sampled_from(({}, {LABEL_ENROLL: "audit"}, {LABEL_ENROLL: "audit", LABEL_ZONE: "b"})))
+    return found | {"lab": Namespace.of("lab", lab)} | {name: Namespace.of(name) for name in ("legacy", "kube-system")}
+
+
+@st.composite
+def workloads(draw: st.DrawFn, known: dict[str, Namespace]) -> dict[str, tuple[Workload, ...]]:
+    """Two or three pods in each namespace, with an identity where admission would have given one, and one on its node."""
+    found: dict[str, tuple[Workload, ...]] = {}
+    for place, (name, namespace) in enumerate(sorted(known.items())):
+        pods = []
+        for number, account in enumerate((*IDENTITIES, "ghost")):
+            own = draw(st.dictionaries(st.sampled_from(("app", "tier")), st.sampled_from(APPS), max_size=2))
+            if namespace.enrolment != "none" and (account != "ghost" or draw(st.booleans())):
+                own[LABEL_IDENTITY] = account
+            pods.append(
+                Workload(
+                    namespace=name,
+                    name=f"{account}-{number}",
+                    service_account=account,
+                    labels=own,
+                    ips=(f"10.244.{place % 2}.{10 * place + number + 1}",),
+                    ports=draw(st.sampled_from(((), _named(80, 9090), _named(8080, 9090), _named(8080, 8080)))),
+                )
+            )
+        found[name] = tuple(pods)
+    host = Workload("shop", "on-node", "web", {LABEL_IDENTITY: "web"}, ips=(NODE,), host_network=True)
+    dns = Workload("kube-system", "dns", "dns", {"k8s-app": "kube-dns"}, ips=("10.244.7.7",))
+    found["shop"] += (host,)
+    found["kube-system"] += (dns,)
+    return found
+
+
+def _named(http: int, metrics: int) -> tuple[ContainerPort, ...]:
+    return (ContainerPort("http", http), ContainerPort("metrics", metrics))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A whole world."""
+    known = draw(namespaces())
+    accounts = {n: {i: ServiceIdentity(ResourceMeta(i, n), i) for i in IDENTITIES} for n in (*NAMESPACES, "lab")}
+    return World(
+        installation=draw(installations()),
+        namespaces=known,
+        identities=accounts,
+        policies={name: draw(policies(name)) for name in NAMESPACES},
+        cluster_policies=draw(floors()),
+        workloads=draw(workloads(known)),
+    )
+
+
+__all__ = ["LABEL_NAMESPACE_NAME", "OUTSIDE", "PORTS", "Kind", "rules", "worlds"]
