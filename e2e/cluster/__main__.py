@@ -1,4 +1,4 @@
-"""The command: python -m e2e.cluster up|down|status|env|load|enter."""
+"""The command: python -m e2e.cluster up|down|status|env|load|kill|enter."""
 
 import sys
 

@@ -7,8 +7,6 @@ from typing import Protocol
 from e2e.cluster import kind, local
 from e2e.cluster.command import attempt
 
-DEFAULT_NODES = 2
-
 
 class Cluster(Protocol):
     """What both kinds can do."""
@@ -36,6 +34,10 @@ class Cluster(Protocol):
         """Puts an image (OCI layout or tar) into the registry under name:tag; returns its name with its digest."""
         ...
 
+    def kill(self, part: str) -> None:
+        """Ends one of the parts that `status` names, by force; `start` brings it back. Raises ClusterError."""
+        ...
+
     def entering(self, number: int) -> tuple[str, ...]:
         """The command that runs what follows it inside a node."""
         ...
@@ -46,8 +48,8 @@ def docker_answers() -> bool:
     return shutil.which("docker") is not None and attempt("docker", "info").returncode == 0
 
 
-def start(name: str, nodes: int) -> Cluster:
-    """Starts the cluster, or completes it. Raises ClusterError."""
+def start(name: str, nodes: int | None = None) -> Cluster:
+    """Starts the cluster, or completes it; without `nodes`, as large as it is, or two. Raises ClusterError."""
     return kind.start(name, nodes) if docker_answers() else local.start(name, nodes)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from e2e.cluster import backend, paths
 from e2e.cluster.backend import Cluster
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.layout import DEFAULT_NODES
 from e2e.cluster.progress import say, step
 
 DEFAULT_NAME = "ringfence"
@@ -46,13 +47,15 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     up = add("up", _up, "Start the cluster, or complete it when it runs.")
-    up.add_argument("--nodes", type=int, default=backend.DEFAULT_NODES, help="how many nodes (default: %(default)s)")
+    up.add_argument("--nodes", type=int, help=f"how many nodes (default: {DEFAULT_NODES}, or what runs)")
     add("down", _down, "Take the cluster down; nothing is left but caches.")
     add("status", _status, "Say what runs; ends with 1 unless all of it does.")
     add("env", _env, 'Print what a shell needs: eval "$(python -m e2e.cluster env)"')
     load = add("load", _load, "Put an image into the cluster's registry and print its name with its digest.")
     load.add_argument("layout", type=Path, help="an OCI image layout (a directory) or an image tar file")
     load.add_argument("reference", help="its name there without the registry, such as ringfence:dev")
+    kill = add("kill", _kill, "End one part by force, as a failure would; `up` brings it back.")
+    kill.add_argument("part", help="as `status` names it, such as 1/kube-apiserver")
     enter = add("enter", _enter, "Run a command inside a node, among its processes, mounts and interfaces.")
     enter.add_argument("--node", type=int, default=1, help="the node's number (default: 1)")
     enter.add_argument("argv", nargs="+", metavar="ARGUMENT", help="the command; put -- before it")
@@ -93,6 +96,11 @@ def _env(options: argparse.Namespace) -> int:
 
 def _load(options: argparse.Namespace) -> int:
     print(_existing(options.name).load(options.layout, options.reference))
+    return 0
+
+
+def _kill(options: argparse.Namespace) -> int:
+    _existing(options.name).kill(options.part)
     return 0
 
 

@@ -15,6 +15,7 @@ import yaml
 from e2e.cluster import kubectl, paths, process, tools, versions
 from e2e.cluster.command import attempt, run
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.layout import DEFAULT_NODES
 from e2e.cluster.process import Daemon
 from e2e.cluster.progress import say, step
 from e2e.images import registry, static
@@ -54,6 +55,8 @@ class KindCluster:
             with step(f"kind create cluster ({nodes} nodes)"):
                 arguments = (f"--config={file}", f"--kubeconfig={self.kubeconfig}", "--wait=120s")
                 run(self.programs / "kind", "create", "cluster", f"--name={self.name}", *arguments)
+        for node in self._nodes():
+            run("docker", "start", node)
         with step("starting the registry"):
             self._start_registry()
             for image in static.IMAGES:
@@ -75,6 +78,15 @@ class KindCluster:
     def load(self, layout: Path, reference: str) -> str:
         """Puts an image into the registry; returns its name with its digest."""
         return registry.push(self.programs / "crane", layout, f"{self.registry}/{reference}")
+
+    def kill(self, part: str) -> None:
+        """Stops a node's container, or the registry."""
+        if part == "registry":
+            process.stop_marked(self.directory / "registry.pid", grace=0)
+        elif part in self._nodes():
+            run("docker", "kill", part)
+        else:
+            raise ClusterError(f"there is no part {part}; see: python -m e2e.cluster status --name {self.name}")
 
     def entering(self, number: int) -> tuple[str, ...]:
         """The command that runs what follows it inside a node."""
@@ -138,12 +150,12 @@ def names(programs: Path) -> list[str]:
     return run(programs / "kind", "get", "clusters").split()
 
 
-def start(name: str, nodes: int) -> KindCluster:
+def start(name: str, nodes: int | None) -> KindCluster:
     """Creates the cluster, or completes it; what a failed start has begun is removed."""
     cluster = KindCluster(name, tools.ensure(*TOOLS))
     cluster.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        cluster.create(nodes)
+        cluster.create(nodes or DEFAULT_NODES)
     except BaseException:
         say("  the start failed; removing what was started")
         cluster.delete()

@@ -1,12 +1,12 @@
 """Kubeconfig files, self-contained, so that one may be copied anywhere."""
 
 import base64
-import os
 from pathlib import Path
 
 import yaml
 
 from e2e.cluster.certificates import KeyPair
+from e2e.cluster.files import put
 
 
 def write(target: Path, *, server: str, authority: Path, user: KeyPair, name: str) -> Path:
@@ -27,10 +27,7 @@ def write(target: Path, *, server: str, authority: Path, user: KeyPair, name: st
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        yaml.safe_dump(document, stream, sort_keys=False)
+    put(target, yaml.safe_dump(document, sort_keys=False), mode=0o600)
     return target
 
 

@@ -10,6 +10,8 @@ from e2e.cluster.apiserver import Endpoints
 
 MAX_CLUSTERS = 16
 MAX_NODES = 9
+DEFAULT_NODES = 2
+"""Rollout of DaemonSets and policy between nodes need two; a second costs two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Layout:
     @property
     def registry_port(self) -> int:
         """On the machine's loopback and on its end of the bridge."""
-        return 5001 + self.index
+        return registry_port(self.index)
 
     @property
     def registry(self) -> str:
@@ -114,3 +116,8 @@ class Layout:
             cgroup=f"rf-{name}",
             directory=self.directory / "nodes" / str(number),
         )
+
+
+def registry_port(index: int) -> int:
+    """The registry's port in cluster number `index`."""
+    return 5001 + index

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from e2e.cluster import (
 )
 from e2e.cluster.apiserver import Trust
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.layout import Layout
+from e2e.cluster.layout import DEFAULT_NODES, Layout, registry_port
 from e2e.cluster.node import NodeRunner
 from e2e.cluster.process import Daemon
 from e2e.cluster.progress import say, step
@@ -83,9 +84,15 @@ class LocalCluster:
 
     def status(self) -> list[tuple[str, bool]]:
         """Each program that was started, and whether it runs."""
-        directories = [self.layout.directory, *(each.directory for each in self.layout.nodes)]
-        marks = sorted(mark for directory in directories for mark in directory.glob("*.pid"))
+        marks = self._marks()
         return [(f"{mark.parent.name}/{mark.stem}", Daemon(mark.stem, (), mark.parent).running()) for mark in marks]
+
+    def kill(self, part: str) -> None:
+        """Ends one program by force; `start` brings it back. Raises ClusterError when it was never started."""
+        found = [mark for mark in self._marks() if f"{mark.parent.name}/{mark.stem}" == part]
+        if not found:
+            raise ClusterError(f"there is no part {part}; see: python -m e2e.cluster status --name {self.layout.name}")
+        process.stop_marked(found[0], grace=0)
 
     @property
     def registry(self) -> str:
@@ -108,6 +115,10 @@ class LocalCluster:
 
     def _runners(self) -> list[NodeRunner]:
         return [NodeRunner(self.layout, each, self.programs) for each in self.layout.nodes]
+
+    def _marks(self) -> list[Path]:
+        directories = [self.layout.directory, *(each.directory for each in self.layout.nodes)]
+        return sorted(mark for directory in directories for mark in directory.glob("*.pid"))
 
     def _kubectl(self) -> kubectl.Kubectl:
         return kubectl.Kubectl(self.programs / "kubectl", self.kubeconfig)
@@ -166,7 +177,7 @@ class LocalCluster:
         client.run("wait", f"node/{name}", "--for=condition=Ready", "--timeout=60s")
 
 
-def start(name: str, nodes: int) -> LocalCluster:
+def start(name: str, nodes: int | None) -> LocalCluster:
     """Starts the cluster of this name, or completes it when it runs; what a failed start has begun is removed."""
     if os.geteuid() != 0:
         raise ClusterError(
@@ -176,7 +187,7 @@ def start(name: str, nodes: int) -> LocalCluster:
     programs = tools.ensure(*TOOLS)
     with _locked():
         running = _running(name, nodes, programs)
-        cluster = running or _new(name, nodes, programs)
+        cluster = running or _new(name, nodes or DEFAULT_NODES, programs)
         try:
             cluster.up()
         except BaseException:
@@ -202,7 +213,7 @@ def find(name: str) -> LocalCluster | None:
     return LocalCluster(remembered.layout, remembered.programs) if remembered else None
 
 
-def _running(name: str, nodes: int, programs: Path) -> LocalCluster | None:
+def _running(name: str, nodes: int | None, programs: Path) -> LocalCluster | None:
     """The cluster, when it runs; what a stopped one has left is removed."""
     cluster = find(name)
     if cluster is None:
@@ -211,7 +222,7 @@ def _running(name: str, nodes: int, programs: Path) -> LocalCluster | None:
         say("  removing what a stopped cluster has left")
         cluster.down()
         return None
-    if cluster.layout.node_count != nodes:
+    if nodes not in (None, cluster.layout.node_count):
         raise ClusterError(
             f"cluster {name} runs with {cluster.layout.node_count} node(s), not {nodes}; "
             f"take it down first: python -m e2e.cluster down --name {name}"
@@ -221,9 +232,16 @@ def _running(name: str, nodes: int, programs: Path) -> LocalCluster | None:
 
 
 def _new(name: str, nodes: int, programs: Path) -> LocalCluster:
-    layout = state.plan(paths.cluster(name), nodes, network.bridge_in_use)
+    layout = state.plan(paths.cluster(name), nodes, _in_use)
     Remembered(layout, programs).save()
     return LocalCluster(layout, programs)
+
+
+def _in_use(index: int) -> bool:
+    """Whether something else on this machine has the interface or the port of this cluster number."""
+    with socket.socket() as probe:
+        taken = probe.connect_ex(("127.0.0.1", registry_port(index))) == 0
+    return taken or network.bridge_in_use(index)
 
 
 def _locked() -> AbstractContextManager[None]:

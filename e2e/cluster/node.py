@@ -14,6 +14,7 @@ import yaml
 
 from e2e.cluster import cgroups, configuration, kubeconfig, network, paths, process
 from e2e.cluster.apiserver import Trust
+from e2e.cluster.files import put
 from e2e.cluster.layout import Layout, Node
 from e2e.cluster.process import Daemon
 
@@ -140,17 +141,13 @@ class NodeRunner:
 
     def _configure(self, trust: Trust) -> None:
         files, node = self._files, self.node
-        hosts = files / "certs.d" / self.layout.registry
-        for directory in (files / "cni", hosts):
-            directory.mkdir(parents=True, exist_ok=True)
-        ca = trust.authority.pair.certificate
-        (files / "ca.crt").write_bytes(ca.read_bytes())
-        (files / "resolv.conf").write_text("# The outside has no names here.\n")
-        (files / "containerd.toml").write_text(configuration.containerd(self.layout, node))
-        (files / "cni" / "10-pods.conflist").write_text(configuration.cni(node))
-        (hosts / "hosts.toml").write_text(configuration.registry_hosts(self.layout))
-        (files / "kubelet.yaml").write_text(yaml.safe_dump(configuration.kubelet(self.layout, node)))
-        (files / "kube-proxy.yaml").write_text(yaml.safe_dump(configuration.kube_proxy(self.layout, node)))
+        put(files / "ca.crt", trust.authority.pair.certificate.read_bytes())
+        put(files / "resolv.conf", "# The outside has no names here.\n")
+        put(files / "containerd.toml", configuration.containerd(self.layout, node))
+        put(files / "cni" / "10-pods.conflist", configuration.cni(node))
+        put(files / "certs.d" / self.layout.registry / "hosts.toml", configuration.registry_hosts(self.layout))
+        put(files / "kubelet.yaml", yaml.safe_dump(configuration.kubelet(self.layout, node)))
+        put(files / "kube-proxy.yaml", yaml.safe_dump(configuration.kube_proxy(self.layout, node)))
         self._issue(trust)
 
     def _issue(self, trust: Trust) -> None:
@@ -162,9 +159,8 @@ class NodeRunner:
             hosts=[f"DNS:{node.name}", f"IP:{node.address}"],
         )
         proxy = trust.authority.issue("kube-proxy", user="system:kube-proxy")
-        (self._files / "kubelet.crt").write_bytes(kubelet.certificate.read_bytes())
-        (self._files / "kubelet.key").write_bytes(kubelet.key.read_bytes())
-        (self._files / "kubelet.key").chmod(0o600)
+        put(self._files / "kubelet.crt", kubelet.certificate.read_bytes())
+        put(self._files / "kubelet.key", kubelet.key.read_bytes(), mode=0o600)
         for name, user in (("kubelet", kubelet), ("kube-proxy", proxy)):
             kubeconfig.write(
                 self._files / f"{name}.kubeconfig",
