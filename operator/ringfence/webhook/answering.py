@@ -1,0 +1,115 @@
+"""From the bytes of a review to the bytes of its answer; everything that can go wrong ends in a refusal.
+
+The one place that knows of time, reads that are still to be made, metrics and the log.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ringfence.model.errors import CannotTell, RingfenceError
+from ringfence.webhook import review, wire
+from ringfence.webhook.live import Learner
+from ringfence.webhook.metrics import Metrics
+from ringfence.webhook.review import Purpose
+from ringfence.webhook.view import NoPolicy, Rules, Unknown, View
+from ringfence.webhook.wire import Answer, BadReview, Request
+
+_log: Final = logging.getLogger("ringfence.webhook.admission")
+
+#: Seconds that are kept back from the API server's deadline for the way of the answer.
+RESERVE: Final = 0.25
+#: Seconds at most for reading what the cache does not hold.
+LONGEST_READ: Final = 1.0
+#: A namespace, then its network: nothing needs a third round.
+_ROUNDS: Final = 3
+
+
+class Answering:
+    """Answers reviews over one View."""
+
+    def __init__(
+        self, view: View, rules: Rules, learner: Learner, metrics: Metrics, now: Callable[[], float] = time.time
+    ) -> None:
+        self._view = view
+        self._rules = rules
+        self._learner = learner
+        self._metrics = metrics
+        self._now = now
+
+    async def answer(self, purpose: Purpose, body: bytes, deadline: float) -> bytes:
+        """The AdmissionReview to send back. ``deadline`` is by time.monotonic.
+
+        Raises BadReview for a body without a uid to answer to; every other trouble is an answer.
+        """
+        start = time.perf_counter()
+        try:
+            request = wire.decode(body)
+        except BadReview as error:
+            self._metrics.answered(purpose.name.lower(), "malformed", time.perf_counter() - start)
+            if not error.uid:
+                raise
+            return wire.encode(error.uid, review.malformed(str(error)))
+        answer = await self._decide(purpose, request, deadline)
+        encoded = wire.encode(request.uid, answer)
+        self._record(purpose, request, answer, time.perf_counter() - start)
+        return encoded
+
+    async def _decide(self, purpose: Purpose, request: Request, deadline: float) -> Answer:
+        view = self._view
+        for _ in range(_ROUNDS):
+            try:
+                return review.judge(purpose, request, view, self._rules, self._now())
+            except Unknown as unknown:
+                self._metrics.learned.inc()
+                seconds = min(LONGEST_READ, deadline - time.monotonic() - RESERVE)
+                try:
+                    view = await self._learner.learn(view, unknown, max(seconds, 0.0))
+                except CannotTell as error:
+                    return cannot_tell(error)
+            except NoPolicy as error:
+                return cannot_tell(error)
+            except Exception:  # noqa: BLE001 (a defect must not let anything in)
+                _log.exception("a review could not be judged (uid %s)", request.uid)
+                return FAILED
+        return FAILED
+
+    def _record(self, purpose: Purpose, request: Request, answer: Answer, seconds: float) -> None:
+        result = "allowed" if answer.allowed else "denied" if answer.code in {403, 422} else "failed"
+        self._metrics.answered(purpose.name.lower(), result, seconds)
+        if not answer.allowed:
+            self._metrics.refused(answer.controls)
+            _log.warning("refused", extra={"review": described(purpose, request, answer)})
+
+
+def described(purpose: Purpose, request: Request, answer: Answer) -> dict[str, object]:
+    """A refusal as fields for the log: who wanted what where, and why not. Never the object itself."""
+    resource = request.resource.resource + (f"/{request.sub_resource}" if request.sub_resource else "")
+    return {
+        "webhook": purpose.name.lower(),
+        "uid": request.uid,
+        "user": request.user_info.username,
+        "operation": request.operation,
+        "resource": resource,
+        "namespace": request.namespace or "",
+        "name": request.name or "",
+        "controls": list(answer.controls),
+        "message": answer.message,
+        "dryRun": bool(request.dry_run),
+    }
+
+
+def cannot_tell(error: RingfenceError) -> Answer:
+    """Fail closed: the same request may be right in a moment."""
+    message = f"Ringfence cannot judge this now and refuses it: {error}; try again"
+    return Answer(False, message, 503, "ServiceUnavailable", controls=("cannot-tell",))
+
+
+FAILED: Final = Answer(
+    False,
+    "Ringfence met an error of its own and refuses what it could not judge; its log has the details",
+    500,
+    "InternalError",
+    controls=("error",),
+)

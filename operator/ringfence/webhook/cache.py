@@ -1,0 +1,195 @@
+"""The View over the caches: policies are compiled once for each change and kept until a newer one compiles.
+
+A change only marks its namespace; whoever asks next, or the background task, compiles it. A policy that cannot be
+compiled (a defect, since resources that cannot be parsed are dealt with before) never takes the last good one away.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.names import LABEL_ENROLL, LABEL_MANAGED_BY, MANAGED_BY
+from ringfence.model.ports import Lister, Object
+from ringfence.model.resources import ServiceIdentity
+from ringfence.model.world import Enrolment, Namespace, World
+from ringfence.reconcile import conditions, gather, staging
+from ringfence.translate.admission_policy import CONDITION_ENFORCED
+from ringfence.translate.network_policy import DEFAULT_DENY
+from ringfence.webhook.view import Missing, NoPolicy
+
+_log = logging.getLogger(__name__)
+
+Resolve = Callable[[World, str], EffectivePolicy]
+
+#: Seconds between two looks of the background task for namespaces that have changed.
+_PAUSE: Final = 0.05
+
+
+class NoPods:
+    """An empty Lister: admission needs no pods, and watching them all would cost more than the rest together."""
+
+    @property
+    def synced(self) -> bool:
+        """Nothing is all there is."""
+        return True
+
+    def stale_for(self, monotonic: float) -> float:
+        """Never stale."""
+        del monotonic
+        return 0.0
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """Nothing."""
+        del namespace, name
+        return None
+
+    def list(self, namespace: str | None = None) -> Sequence[Object]:
+        """Nothing."""
+        return [] if namespace else ()
+
+
+class CachedView:
+    """Fulfils view.View from Listers. Lives in one event loop with them."""
+
+    def __init__(
+        self,
+        gatherer: gather.Gatherer,
+        namespaces: Lister,
+        network_policies: Lister,
+        resolve: Resolve,
+        exempt: frozenset[str],
+    ) -> None:
+        self._gatherer = gatherer
+        self._exempt = exempt
+        self._namespaces = namespaces
+        self._network_policies = network_policies
+        self._resolve = resolve
+        self._compiled: dict[str, tuple[Namespace, EffectivePolicy]] = {}
+        self._changed: set[str] = set()
+        self._failed: set[str] = set()
+        #: Counts every change of what policies are made of: the revision that is in force.
+        self.revision = 0
+
+    # --- view.View ----------------------------------------------------------------------------------------------
+
+    def namespace(self, name: str) -> Namespace | None:
+        """The Namespace, None when the cache does not hold it."""
+        obj = self._namespaces.get("", name)
+        return namespace_of(obj, self._exempt) if obj is not None else None
+
+    def policy(self, namespace: Namespace) -> EffectivePolicy:
+        """What holds in it; raises NoPolicy when it never could be compiled."""
+        name = namespace.name
+        held = self._compiled.get(name)
+        if held is not None and name not in self._changed and held[0] == namespace:
+            return held[1]
+        return self._compile(namespace, held[1] if held else None)
+
+    def network(self, namespace: str) -> bool | None:
+        """True when the default deny is there or the namespace is staged; None otherwise."""
+        obj = self._namespaces.get("", namespace)
+        return True if network_ready(obj, self._network_policies.get(namespace, DEFAULT_DENY)) else None
+
+    def identities(self, namespace: str) -> tuple[ServiceIdentity, ...]:
+        """Its ServiceIdentities, by name."""
+        return self._gatherer.identities.of(namespace)
+
+    def asked(self, missing: Missing) -> bool:
+        """A cache asks nobody."""
+        del missing
+        return False
+
+    # --- upkeep -------------------------------------------------------------------------------------------------
+
+    def changed(self, namespace: str) -> None:
+        """Something that its policy is made of has changed; "" for all namespaces."""
+        self.revision += 1
+        if namespace:
+            self._changed.add(namespace)
+        else:
+            self._changed.update(self._compiled)
+
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """Namespaces whose policy could never be compiled, so that nothing is let in there; sorted."""
+        return tuple(sorted(self._failed - self._compiled.keys()))
+
+    def compile_all(self) -> None:
+        """Compile every enrolled namespace; what fails is logged and counted."""
+        for obj in self._namespaces.list():
+            namespace = namespace_of(obj, self._exempt)
+            if namespace.enrolment is not Enrolment.NONE:
+                self._try(namespace)
+
+    async def keep_compiled(self) -> None:
+        """Compile what has changed, a namespace at a time, so that hardly a review has to; until cancelled."""
+        while True:
+            await asyncio.sleep(_PAUSE)
+            for name in sorted(self._changed):
+                namespace = self.namespace(name)
+                if namespace is None or namespace.enrolment is Enrolment.NONE:
+                    self._forget(name)
+                else:
+                    self._try(namespace)
+                await asyncio.sleep(0)
+
+    def _try(self, namespace: Namespace) -> None:
+        try:
+            self.policy(namespace)
+        except NoPolicy:
+            _log.debug("namespace %s has no policy yet", namespace.name)
+
+    def _forget(self, name: str) -> None:
+        self._changed.discard(name)
+        self._failed.discard(name)
+        self._compiled.pop(name, None)
+
+    def _compile(self, namespace: Namespace, former: EffectivePolicy | None) -> EffectivePolicy:
+        name = namespace.name
+        world = dataclasses.replace(self._gatherer.world(), namespaces={name: namespace})
+        self._changed.discard(name)
+        try:
+            policy = self._resolve(world, name)
+        except Exception as error:
+            self._failed.add(name)
+            _log.exception("cannot compile the policy of namespace %s", name)
+            if former is None or former.enrolment is not namespace.enrolment:
+                raise NoPolicy(f"the policy of namespace {name} cannot be compiled: {error}") from error
+            return former
+        self._failed.discard(name)
+        if namespace.enrolment is not Enrolment.NONE:
+            self._compiled[name] = (namespace, policy)
+        return policy
+
+
+def namespace_of(obj: Object, exempt: frozenset[str]) -> Namespace:
+    """A Namespace as a value; one that is exempt is not enrolled, whatever its label says."""
+    metadata = obj["metadata"]
+    name, labels = metadata["name"], dict(metadata.get("labels") or {})
+    if name in exempt:
+        labels.pop(LABEL_ENROLL, None)
+    return Namespace.of(name, labels, terminating="deletionTimestamp" in metadata, enforced=staging.latched(obj))
+
+
+def network_ready(namespace: Object | None, default_deny: Object | None) -> bool:
+    """Whether a pod may come: all is denied by default already, or Ringfence has said that it is not yet to be."""
+    if default_deny is not None and denies_all(default_deny):
+        return True
+    found = conditions.find(((namespace or {}).get("status") or {}).get("conditions"), CONDITION_ENFORCED)
+    return found is not None and found.get("status") == "False"
+
+
+def denies_all(obj: Object) -> bool:
+    """Whether a NetworkPolicy is Ringfence's default deny, by what it says and not by its name alone."""
+    labels = obj["metadata"].get("labels") or {}
+    spec: dict[str, Any] = obj.get("spec") or {}
+    return (
+        labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+        and not spec.get("podSelector")
+        and {"Ingress", "Egress"} <= set(spec.get("policyTypes") or ())
+        and not spec.get("ingress")
+        and not spec.get("egress")
+    )

@@ -1,0 +1,112 @@
+"""Pods, by every way that they are written."""
+
+from typing import Final
+
+import msgspec
+
+from ringfence.controls import binding, evaluate, pod, text
+from ringfence.controls.evaluate import Context, Outcome
+from ringfence.controls.pod import Meta, Pod, Subject
+from ringfence.inject import identity
+from ringfence.model.verdict import Violation
+from ringfence.model.world import Enrolment, Namespace
+from ringfence.webhook.view import Missing, Rules, Unknown, View
+from ringfence.webhook.wire import ALLOWED, Answer, BadReview, Request
+
+#: Subresources that write a pod, or nothing at all, and carry another kind: what they say is judged here or harmless.
+_HARMLESS: Final = frozenset({"eviction"})
+_AUDIT: Final = "violations"
+
+
+class _Labelled(msgspec.Struct, frozen=True):
+    metadata: Meta = Meta()
+
+
+_labelled: Final = msgspec.json.Decoder(_Labelled)
+
+
+def mutate(request: Request, view: View, rules: Rules, now: float) -> Answer:
+    """Set the identity label. Whether the namespace is enrolled the API server has asked already (its selector)."""
+    del view, rules, now
+    if request.operation != "CREATE" or request.sub_resource:
+        return ALLOWED
+    patch = identity.operations(pod.decode(request.object))
+    return Answer(True, patch=tuple(patch)) if patch else ALLOWED
+
+
+def validate(request: Request, view: View, rules: Rules, now: float) -> Answer:
+    """Judge the final pod, or the change to it."""
+    del rules
+    if request.operation in {"DELETE", "CONNECT"} or request.sub_resource in _HARMLESS:
+        return ALLOWED
+    if request.resource.resource == "bindings" or request.sub_resource == "binding":
+        return _binding(request)
+    if request.kind.kind != "Pod":
+        what = f"pods/{request.sub_resource} with a {request.kind.kind or 'nameless kind'}"
+        raise BadReview(f"this version does not know {what} and cannot judge it")
+    namespace = _namespace(request, view)
+    policy = view.policy(namespace)
+    new = pod.decode(request.object)
+    if request.has_old_object:
+        outcome = evaluate.update(new, pod.decode(request.old_object), Context(namespace, policy, now))
+        return answer(_what(request, new), outcome)
+    ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
+    outcome = evaluate.create(new, Context(namespace, policy, now, ready), by_node=request.by_node)
+    return answer(_what(request, new), outcome)
+
+
+def answer(what: str, outcome: Outcome) -> Answer:
+    """An outcome as an answer: everything that is wrong at once."""
+    warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings)) if outcome.warnings else ()
+    if outcome.admitted:
+        return Answer(True, warnings=warnings, audit=_audit(outcome.warnings)) if warnings else ALLOWED
+    return Answer(
+        False,
+        text.refusal(what, outcome.violations),
+        warnings=warnings,
+        controls=tuple(sorted({each.control for each in outcome.violations})),
+        audit=_audit(outcome.violations),
+    )
+
+
+def _audit(violations: tuple[Violation, ...]) -> dict[str, str]:
+    return {_AUDIT: text.controls(violations)}
+
+
+def _namespace(request: Request, view: View) -> Namespace:
+    """The pod's namespace. The API server asks about enrolled ones only: if the cache says otherwise, it lags."""
+    name = request.namespace or ""
+    if not name:
+        raise BadReview("request.namespace is missing")
+    known = view.namespace(name)
+    if known is None or known.enrolment is Enrolment.NONE:
+        missing = Missing("Namespace", "", name)
+        if not view.asked(missing):
+            raise Unknown(missing)
+        if known is None:
+            raise BadReview(f"namespace {name} does not exist")
+    return known
+
+
+def _network(namespace: str, view: View) -> bool:
+    """Whether the default deny is there, or the namespace staged; when the cache says no, the API server is asked."""
+    if view.network(namespace):
+        return True
+    missing = Missing("NetworkPolicy", namespace, "ringfence-default-deny")
+    if view.asked(missing):
+        return False
+    raise Unknown(missing, Missing("Namespace", "", namespace))
+
+
+def _binding(request: Request) -> Answer:
+    """The API server copies a binding's labels into its pod."""
+    meta = _labelled.decode(request.object).metadata
+    subject = Subject(Pod(metadata=meta))
+    outcome = Outcome(tuple(sorted((*binding.label(subject, ""), *binding.reserved(subject)))))
+    return answer(f"the binding of Pod {request.namespace}/{meta.shown_name}", outcome)
+
+
+def _what(request: Request, new: Pod) -> str:
+    name = request.name or new.metadata.shown_name
+    kind = f"Pod {request.namespace}/{name}"
+    return kind if request.operation == "CREATE" else f"this change of {kind}"

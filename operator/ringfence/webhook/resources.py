@@ -1,0 +1,70 @@
+"""Ringfence's own kinds, by the same parser that the controller uses: what is admitted here is understood there."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ringfence import api
+from ringfence.controls import expiry, registry
+from ringfence.model.errors import FieldError, InvalidResource
+from ringfence.model.resources import ClusterSecurityPolicy, ServiceIdentity
+from ringfence.webhook.view import Rules, View
+from ringfence.webhook.wire import ALLOWED, Answer, Request
+
+INVALID: Final = "invalid-resource"
+
+Resource = dict[str, Any]
+_decoder: Final = msgspec.json.Decoder(Resource)
+
+
+def validate(request: Request, view: View, rules: Rules, now: float) -> Answer:
+    """Refuse what the parser refuses, with every error; a change that leaves the spec alone always passes."""
+    del rules
+    if not request.has_object or request.sub_resource:
+        return ALLOWED
+    obj = _decoder.decode(request.object)
+    if request.has_old_object and _decoder.decode(request.old_object).get("spec") == obj.get("spec"):
+        return ALLOWED
+    try:
+        parsed = api.parse(obj, default_namespace=request.namespace or "")
+    except InvalidResource as error:
+        return _refused(error)
+    if errors := tuple(_beyond(parsed, view)):
+        return _refused(InvalidResource(request.kind.kind, parsed.meta.name, errors))
+    warnings = tuple(_ended(parsed, now)) if isinstance(parsed, ClusterSecurityPolicy) else ()
+    return Answer(True, warnings=warnings) if warnings else ALLOWED
+
+
+def _beyond(parsed: api.Parsed, view: View) -> Iterator[FieldError]:
+    """What a resource on its own cannot show."""
+    if isinstance(parsed, ServiceIdentity):
+        for other in view.identities(parsed.meta.namespace):
+            if other.service_account == parsed.service_account and other.meta.name != parsed.meta.name:
+                yield FieldError(
+                    "spec.serviceAccountName",
+                    f"{parsed.service_account} has an identity already: ServiceIdentity {other.meta.name}",
+                    "name another ServiceAccount, or delete the other ServiceIdentity first",
+                )
+    if isinstance(parsed, ClusterSecurityPolicy):
+        for index, exception in enumerate(parsed.exceptions):
+            for unknown in sorted(set(exception.controls) - registry.IDS):
+                yield FieldError(
+                    f"spec.exceptions[{index}].controls",
+                    f"{unknown} is no control",
+                    f"one of {', '.join(sorted(registry.IDS))}",
+                )
+
+
+def _ended(policy: ClusterSecurityPolicy, now: float) -> Iterator[str]:
+    for exception in policy.exceptions:
+        if not expiry.in_force(exception, now):
+            yield f"Ringfence: exception {exception.name} ended at {exception.until} and frees nobody"
+
+
+def _refused(error: InvalidResource) -> Answer:
+    head = f"Ringfence refuses {error.kind} {error.name}"
+    message = f"{head}: {error.errors[0]}"
+    if len(error.errors) > 1:
+        message = "\n".join((f"{head} for {len(error.errors)} reasons:", *(f"- {each}" for each in error.errors)))
+    return Answer(False, message, 422, "Invalid", controls=(INVALID,))

@@ -1,0 +1,74 @@
+"""One request in, one answer out: pure, so that every sentence of the rules can be tested without a server.
+
+What this version does not know is refused, not skipped: a new pod subresource, a kind that the configuration asks
+about by mistake, an object that is not what its kind says.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ringfence.model.names import GROUP
+from ringfence.webhook import namespaces, network_policies, pods, resources, workloads
+from ringfence.webhook.view import Rules, View
+from ringfence.webhook.wire import ALLOWED, Answer, BadReview, Request
+
+
+class Purpose(StrEnum):
+    """Which of the webhooks asks; the value is its path."""
+
+    MUTATE = "/mutate"
+    VALIDATE = "/validate"
+    WARN = "/warn"
+
+
+Judge = Callable[[Request, View, Rules, float], Answer]
+
+_VALIDATE: Final[Mapping[tuple[str, str], Judge]] = {
+    ("", "pods"): pods.validate,
+    ("", "bindings"): pods.validate,
+    ("", "namespaces"): namespaces.validate,
+    ("networking.k8s.io", "networkpolicies"): network_policies.validate,
+    (GROUP, "clustersecuritypolicies"): resources.validate,
+    (GROUP, "securitypolicies"): resources.validate,
+    (GROUP, "serviceidentities"): resources.validate,
+}
+_MUTATE: Final[Mapping[tuple[str, str], Judge]] = {
+    ("", "pods"): pods.mutate,
+    ("", "namespaces"): namespaces.mutate,
+}
+
+
+def judge(purpose: Purpose, request: Request, view: View, rules: Rules, now: float) -> Answer:
+    """Decide; ``now`` is in seconds since the epoch (UTC).
+
+    Raises view.Unknown when something must be read first, and view.NoPolicy.
+    """
+    try:
+        if purpose is Purpose.WARN:
+            return workloads.warn(request, view, now)
+        table = _MUTATE if purpose is Purpose.MUTATE else _VALIDATE
+        decide = table.get((request.resource.group, request.resource.resource))
+        if decide is None:
+            return _unexpected(request)
+        return decide(request, view, rules, now)
+    except BadReview as error:
+        return malformed(str(error))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if purpose is Purpose.WARN:
+            return ALLOWED
+        return malformed(f"the object cannot be read: {str(error) or type(error).__name__}")
+
+
+def malformed(message: str) -> Answer:
+    """The refusal of what cannot be understood."""
+    return Answer(False, f"Ringfence: {message}", 400, "BadRequest", controls=("malformed",))
+
+
+def _unexpected(request: Request) -> Answer:
+    resource = request.resource
+    name = f"{resource.resource}.{resource.group}" if resource.group else resource.resource
+    message = f"Ringfence: this version does not judge {name}; the webhook configuration asks for too much"
+    return Answer(False, message, 400, "BadRequest", controls=("unexpected",))

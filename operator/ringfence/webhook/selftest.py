@@ -1,0 +1,90 @@
+"""A review that must be refused and one that must pass: a process that gets either wrong must not be asked.
+
+They go the whole way from bytes to bytes, over a world of their own, so that nothing in the cluster can break them.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
+from ringfence.model.resources import Kind, Mode, PodSecurityLevel, ServiceIdentity
+from ringfence.model.world import Enrolment, Namespace
+from ringfence.webhook import review, wire
+from ringfence.webhook.view import Missing, Rules
+
+_NAMESPACE: Final = "self-test"
+_ASKED: Final = AdmissionRequirement(
+    LabelBox(),
+    PodSecurityLevel.RESTRICTED,
+    Mode.ENFORCE,
+    RuleRef(Kind.CLUSTER_SECURITY_POLICY.value, "", "self-test", "admission"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Fulfils view.View: one enforced, closed namespace with one identity under a restricted floor."""
+
+    def namespace(self, name: str) -> Namespace | None:
+        return Namespace.of(name, {LABEL_ENROLL: Enrolment.ENFORCE.value})
+
+    def policy(self, namespace: Namespace) -> EffectivePolicy:
+        accounts = (("default", "default"),)
+        return EffectivePolicy(namespace.name, Enrolment.ENFORCE, True, accounts, admission=(_ASKED,))
+
+    def network(self, namespace: str) -> bool | None:
+        return bool(namespace)
+
+    def identities(self, namespace: str) -> tuple[ServiceIdentity, ...]:
+        del namespace
+        return ()
+
+    def asked(self, missing: Missing) -> bool:
+        del missing
+        return True
+
+
+def trouble() -> str:
+    """What went wrong, "" when both answers were right."""
+    if not _allowed(_pod(privileged=False)):
+        return "the self-test refused a good pod"
+    if _allowed(_pod(privileged=True)):
+        return "the self-test let a privileged pod in"
+    return ""
+
+
+def _allowed(pod: dict[str, Any]) -> bool:
+    request = wire.decode(_review(pod))
+    answer = review.judge(review.Purpose.VALIDATE, request, _World(), Rules("", frozenset()), 0.0)
+    decoded = json.loads(wire.encode(request.uid, answer))
+    return bool(decoded["response"]["allowed"])
+
+
+def _pod(*, privileged: bool) -> dict[str, Any]:
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "privileged": privileged}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "self-test", "labels": {LABEL_IDENTITY: "default"}},
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "serviceAccountName": "default",
+            "containers": [{"name": "program", "image": "program", "securityContext": context}],
+        },
+    }
+
+
+def _review(pod: dict[str, Any]) -> bytes:
+    request = {
+        "uid": "self-test",
+        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "resource": {"group": "", "version": "v1", "resource": "pods"},
+        "namespace": _NAMESPACE,
+        "operation": "CREATE",
+        "userInfo": {"username": "self-test"},
+        "object": pod,
+    }
+    return json.dumps({"apiVersion": wire.API_VERSION, "kind": wire.KIND, "request": request}).encode()

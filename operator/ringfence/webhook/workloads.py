@@ -1,0 +1,50 @@
+"""Warnings for the authors of workloads: what their pods will be refused for. Nothing here refuses."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ringfence.controls import evaluate, templates, text
+from ringfence.controls.evaluate import Context
+from ringfence.inject import identity
+from ringfence.model.names import GROUP
+from ringfence.model.world import Enrolment
+from ringfence.webhook.view import View
+from ringfence.webhook.wire import ALLOWED, Answer, Request
+
+_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def warn(request: Request, view: View, now: float) -> Answer:
+    """Judge the pod template as its pods will be judged."""
+    namespace = view.namespace(request.namespace or "")
+    if namespace is None or namespace.enrolment is Enrolment.NONE:
+        return ALLOWED
+    if request.resource.group == GROUP:
+        return _said(_ending(request))
+    path = templates.TEMPLATES.get((request.kind.group, request.kind.kind))
+    if not path or not request.has_object:
+        return ALLOWED
+    template = templates.decode(request.object, path)
+    if request.has_old_object and templates.decode(request.old_object, path) == template:
+        return ALLOWED
+    context = Context(namespace, view.policy(namespace), now)
+    outcome = evaluate.create(identity.labelled(template), context, prefix=templates.prefix(path))
+    consequence = "pods of this workload will be refused" if namespace.enrolment is Enrolment.ENFORCE else "audit"
+    refused = (f"Ringfence ({consequence}): {line}" for line in text.sentences(outcome.violations))
+    warned = (f"Ringfence: {line}" for line in text.sentences(outcome.warnings))
+    return _said((*refused, *warned))
+
+
+def _ending(request: Request) -> Iterator[str]:
+    """A ServiceIdentity that goes takes away the identity of whoever runs under it."""
+    if request.operation == "DELETE":
+        spec = _decoder.decode(request.old_object).get("spec") or {}
+        account = spec.get("serviceAccountName") or request.name
+        yield f"Ringfence: new pods under ServiceAccount {account} will be refused: it has no identity any more"
+
+
+def _said(warnings: Iterator[str] | tuple[str, ...]) -> Answer:
+    told = tuple(warnings)
+    return Answer(True, warnings=told) if told else ALLOWED
