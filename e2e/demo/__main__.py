@@ -48,7 +48,7 @@ def _down() -> int:
 def _up() -> int:
     begin = time.monotonic()
     with step("a cluster"):
-        cluster = backend.start(install.CLUSTER, backend.DEFAULT_NODES)
+        cluster = backend.start(install.CLUSTER)
     admin = install.client(cluster)
     with step("Ringfence's image"):
         image = install.push_images()

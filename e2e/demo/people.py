@@ -105,12 +105,12 @@ def _olga(olga: Client) -> Iterable[Refusal]:
     )
 
 
-def platform_admin(admin: Client) -> list[Row]:
+def platform_admin(admin: Client, namespace: str = "shop") -> list[Row]:
     """The platform's administrator deletes a NetworkPolicy; Ringfence puts it back."""
-    before = _uid(admin)
-    done = admin.attempt("delete", "--namespace=shop", _DEFAULT_DENY)
+    before = _uid(admin, namespace)
+    done = admin.attempt("delete", f"--namespace={namespace}", _DEFAULT_DENY)
     try:
-        seconds = client.until(lambda: _uid(admin) not in {"", before}, "restored", within=30, every=0.05)
+        seconds = client.until(lambda: _uid(admin, namespace) not in {"", before}, "restored", within=30, every=0.05)
         happened, as_said = f"passed; restored after {seconds:.1f} s", done.ok and seconds <= _RESTORED_WITHIN
     except ClusterError:
         happened, as_said = "not restored within 30 s", False
@@ -120,8 +120,8 @@ def platform_admin(admin: Client) -> list[Row]:
     ]
 
 
-def _uid(admin: Client) -> str:
-    done = admin.attempt("get", "--namespace=shop", _DEFAULT_DENY, "--output=json")
+def _uid(admin: Client, namespace: str) -> str:
+    done = admin.attempt("get", f"--namespace={namespace}", _DEFAULT_DENY, "--output=json")
     return str(json.loads(done.out)["metadata"]["uid"]) if done.ok else ""
 
 

@@ -1,0 +1,132 @@
+"""What the policies say is what connections do: the shop's whole truth table, and what the shop does not use."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster import backend
+from e2e.demo import attempts, install, shop
+from e2e.demo.client import Client, until
+from e2e.scenarios.conftest import Sandboxes
+from e2e.scenarios.support import PORT, reaches, wait_cut, wait_reaches
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+
+OPEN = {
+    ("frontend", "checkout"),
+    ("checkout", "payments"),
+    ("payments", "ledger"),
+    *((each.name, "frontend") for each in (shop.CHECKOUT, shop.LEDGER, shop.INTRUDER)),
+}
+"""What examples/shop is meant to allow, written by hand. Payments has `egress` and does not name the frontend."""
+
+
+@pytest.fixture(scope="module")
+def opened_shop(cluster: backend.Cluster, admin: Client, ringfence: None) -> Iterator[Client]:
+    """examples/shop, running."""
+    admin.apply(shop.objects(install.agnhost(cluster)))
+    shop.wait_ready(admin)
+    yield admin
+    admin.run("delete", "clustersecuritypolicy", "floor", "--ignore-not-found")
+    admin.run("delete", "namespace", *shop.NAMESPACES, "--ignore-not-found", "--wait=false")
+
+
+def test_the_shop_is_closed_as_its_policies_say(opened_shop: Client) -> None:
+    rows = attempts.connections(opened_shop, lambda *call: attempts.can_i(opened_shop, *call))
+    assert [row for row in rows if not row.as_said] == []
+
+
+def test_its_policies_say_what_they_are_meant_to(opened_shop: Client) -> None:
+    for source, target in itertools.permutations(shop.EVERYBODY, 2):
+        if target is not shop.INTRUDER:
+            answer = attempts.can_i(opened_shop, source.identity, target.identity, target.port)
+            assert answer.allowed is ((source.name, target.name) in OPEN), (source.name, target.name, answer.why)
+
+
+def test_addresses_of_pods_are_no_way_around_names(opened_shop: Client) -> None:
+    [pod] = opened_shop.get("pods", "--namespace=shop-data", "--selector=app=ledger")["items"]
+    address = f"{pod['status']['podIP']}:{shop.LEDGER.port}"
+    assert reaches(opened_shop, shop.PAYMENTS, address)
+    assert not reaches(opened_shop, shop.FRONTEND, address)
+    assert not reaches(opened_shop, shop.INTRUDER, address)
+
+
+def test_a_rule_takes_effect_and_goes_again(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("rules", enroll="enforce")
+    client, server = space.run("client", "server")
+    space.wait_closed()
+    assert not reaches(admin, client, server.address)
+    admin.apply([space.allow("server", "client")])
+    wait_reaches(admin, client, server.address)
+    assert not reaches(admin, client, server.address, "udp")
+    assert not reaches(admin, server, client.address)
+    admin.run("delete", "securitypolicy", "server", f"--namespace={space.name}")
+    wait_cut(admin, client, server.address)
+
+
+def test_zone_namespace_and_protocol(admin: Client, sandbox: Sandboxes) -> None:
+    target = sandbox("target", enroll="enforce", zone="inner")
+    friend = sandbox("friend", enroll="enforce", zone="outer")
+    plain = sandbox("plain")
+    [server] = target.run("server")
+    [caller] = friend.run("caller")
+    [visitor] = plain.run("visitor", identity=False)
+    rules = [
+        {"name": "outer", "from": [{"zone": "outer"}], "ports": [PORT]},
+        {"name": "visitors", "from": [{"namespace": plain.name}], "ports": [{"port": PORT, "protocol": "UDP"}]},
+    ]
+    admin.apply([target.policy("server", {"ingress": rules})])
+    wait_reaches(admin, caller, server.address)
+    wait_reaches(admin, visitor, server.address, "udp")
+    assert not reaches(admin, caller, server.address, "udp")
+    assert not reaches(admin, visitor, server.address)
+
+
+def test_a_floor_closes_what_a_team_has_opened(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("floored", enroll="enforce")
+    client, server = space.run("client", "server")
+    admin.apply([space.allow("server", "client")])
+    wait_reaches(admin, client, server.address)
+    name = f"floor-{space.name}"
+    floor = {
+        "apiVersion": "ringfence.dev/v1alpha1",
+        "kind": "ClusterSecurityPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.name}},
+            "ingress": [{"name": "no-one", "action": "Deny", "from": [{"namespace": space.name}], "ports": [PORT]}],
+        },
+    }
+    admin.apply([floor])
+    try:
+        wait_cut(admin, client, server.address)
+    finally:
+        admin.run("delete", "clustersecuritypolicy", name)
+    wait_reaches(admin, client, server.address)
+
+
+def test_the_way_to_the_api_server_is_a_rule(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("apiserver", enroll="enforce")
+    [client] = space.run("client")
+    space.wait_closed()
+    address = "kubernetes.default.svc:443"
+    [endpoint] = admin.get("endpointslices", "--namespace=default", "--selector=kubernetes.io/service-name=kubernetes")[
+        "items"
+    ]
+    assert not reaches(admin, client, address)
+    rule = {"name": "kubernetes", "to": [{"apiServer": True}], "ports": [endpoint["ports"][0]["port"]]}
+    admin.apply([space.policy("client", {"appliesTo": {"identities": ["client"]}, "egress": [rule]})])
+    wait_reaches(admin, client, address)
+
+
+def test_what_a_policy_gets_wrong_it_says(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("wrong", enroll="enforce")
+    unknown = {"name": "who", "from": [{"identity": {"namespace": space.name, "name": "nobody"}}], "ports": [PORT]}
+    admin.apply([space.policy("server", {"ingress": [unknown]})])
+
+    def conditions() -> list[dict[str, str]]:
+        status = admin.get("securitypolicy", "server", f"--namespace={space.name}").get("status", {})
+        return [each for each in status.get("conditions", []) if "nobody" in each["message"]]
+
+    until(lambda: bool(conditions()), "the policy says that it names nobody", 20)

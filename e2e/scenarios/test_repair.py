@@ -1,0 +1,91 @@
+"""Whatever is changed by hand, killed or restarted: it ends as the policies say."""
+
+import pytest
+
+from e2e.cluster import backend, command, process
+from e2e.cluster.local import LocalCluster
+from e2e.demo import install, people
+from e2e.demo.client import Client, until
+from e2e.scenarios import support
+from e2e.scenarios.conftest import Sandboxes
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+
+REPAIRED_WITHIN = 5.0
+DENY = "networkpolicy/ringfence-default-deny"
+
+
+def test_what_is_deleted_comes_back(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("deleted", enroll="enforce")
+    space.wait_closed()
+    before = space.network_policies()
+    admin.run("delete", "networkpolicies", "--all", f"--namespace={space.name}")
+    until(lambda: set(space.network_policies()) == set(before), "all are back", REPAIRED_WITHIN, every=0.05)
+
+
+def test_what_is_edited_is_put_right(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("edited", enroll="enforce")
+    space.wait_closed()
+    spec = space.network_policies()["ringfence-default-deny"]["spec"]
+    done = support.patch(admin, space.name, DENY, {"spec": {"ingress": [{}]}, "metadata": {"labels": {"a": "b"}}})
+    if done.ok:  # the cluster's administrator holds `enroll`; admission may still refuse an edit
+        until(
+            lambda: space.network_policies()["ringfence-default-deny"]["spec"] == spec,
+            "the edit is undone",
+            REPAIRED_WITHIN,
+            every=0.05,
+        )
+    assert space.network_policies()["ringfence-default-deny"]["spec"] == spec
+
+
+def test_admission_configuration_comes_back(admin: Client, ringfence: None) -> None:
+    for kind, name in (
+        ("validatingwebhookconfiguration", "ringfence"),
+        ("mutatingwebhookconfiguration", "ringfence"),
+        ("validatingadmissionpolicybinding", "ringfence-pods"),
+        ("validatingadmissionpolicy", "ringfence-pods"),
+    ):
+        admin.run("delete", kind, name)
+        _wait_back(admin, kind, name)
+
+
+def _wait_back(admin: Client, kind: str, name: str) -> None:
+    until(lambda: admin.attempt("get", kind, name).ok, f"{kind} {name} is back", REPAIRED_WITHIN, every=0.05)
+
+
+def test_the_controller_killed_at_work_goes_on(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("killed", enroll="enforce")
+    client, server = space.run("client", "server")
+    admin.apply([space.allow("server", "client")])
+    selector = "--selector=app.kubernetes.io/component=controller"
+    admin.run("delete", "pod", selector, f"--namespace={install.NAMESPACE}", "--grace-period=0", "--force")
+    # Changed while nobody looks.
+    admin.run("delete", "securitypolicy", "server", f"--namespace={space.name}")
+    admin.attempt("delete", DENY, f"--namespace={space.name}")
+    admin.run(
+        "rollout", "status", f"--namespace={install.NAMESPACE}", "deployment/ringfence-controller", "--timeout=90s"
+    )
+    until(space.is_closed, "the namespace is closed again", 60)
+    support.wait_cut(admin, client, server.address)
+
+
+def test_a_restart_of_the_api_server_is_survived(cluster: backend.Cluster, admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("restart", enroll="enforce")
+    client, server = space.run("client", "server")
+    _restart_api_server(cluster)
+    until(lambda: admin.attempt("get", "--raw=/readyz").ok, "the API server is back", 60)
+    admin.apply([space.allow("server", "client")])
+    until(lambda: support.reaches(admin, client, server.address), "the new rule is in force", 60)
+    for each in install.DEPLOYMENTS:
+        admin.run("rollout", "status", f"--namespace={install.NAMESPACE}", f"deployment/{each}", "--timeout=60s")
+    rows = people.platform_admin(admin, space.name)
+    assert [row for row in rows if not row.as_said] == []
+
+
+def _restart_api_server(cluster: backend.Cluster) -> None:
+    """Kills it; on kind the kubelet starts it again."""
+    if isinstance(cluster, LocalCluster):
+        process.stop_marked(cluster.layout.nodes[0].directory / "kube-apiserver.pid", grace=0)
+        backend.start(install.CLUSTER)
+    else:
+        command.run(*cluster.entering(1), "pkill", "-9", "-x", "kube-apiserver")
