@@ -26,6 +26,11 @@ class Cluster(Protocol):
         """What the names of images begin with."""
         ...
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Facts for scripts and tests: the ranges of pods and Services, and an address outside of the cluster."""
+        ...
+
     def status(self) -> list[tuple[str, bool]]:
         """Each part, and whether it runs."""
         ...

