@@ -1,4 +1,4 @@
-"""The little of the Kubernetes API that the enforcer needs: GET as JSON, and watch.
+"""The little of the Kubernetes API that is needed here: requests with JSON, and watch.
 
 Plain HTTP: importing the official client takes longer than everything that happens here until the rules are in force.
 """
@@ -42,7 +42,11 @@ class Server:
 
     def get(self, path: str) -> Any:
         """Return the JSON at ``path``. Raises ApiError, OSError, http.client.HTTPException."""
-        with self._answer(path, CONNECT_SECONDS) as response:
+        return self.send("GET", path)
+
+    def send(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+        """Send one request and return the JSON of the answer; ``kind`` is the body's media type. Raises as ``get``."""
+        with self._answer(method, path, CONNECT_SECONDS, body, kind) as response:
             return json.load(response)
 
     def watch(self, path: str, version: str) -> Iterator[Mapping[str, Any]]:
@@ -53,17 +57,20 @@ class Server:
             "resourceVersion": version,
             "timeoutSeconds": WATCH_SECONDS,
         }
-        with self._answer(f"{path}?{urlencode(query)}", WATCH_SECONDS + CONNECT_SECONDS) as response:
+        with self._answer("GET", f"{path}?{urlencode(query)}", WATCH_SECONDS + CONNECT_SECONDS) as response:
             while line := response.readline():
                 yield json.loads(line)
 
     @contextmanager
-    def _answer(self, path: str, seconds: float) -> Iterator[http.client.HTTPResponse]:
+    def _answer(
+        self, method: str, path: str, seconds: float, body: Any = None, kind: str = "application/json"
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=seconds)
         try:
-            connection.request("GET", path, headers={"Accept": "application/json", **self.headers})
+            headers = {"Accept": "application/json", "Content-Type": kind, **self.headers}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
-            if response.status != http.HTTPStatus.OK:
+            if response.status // 100 != 2:
                 raise ApiError(response.status, response.read(2000).decode(errors="replace"))
             yield response
         finally:

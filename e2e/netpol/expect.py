@@ -1,4 +1,4 @@
-"""What should get through: the judge's verdict between pods and the outside, and what holds whatever the policies say."""
+"""What should get through: what the judge says, and what holds whatever the policies say."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

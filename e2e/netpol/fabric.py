@@ -135,15 +135,18 @@ class Fabric:
     def _ip(self, namespace: Namespace, *commands: str) -> None:
         # nodad keeps IPv6 addresses from being tentative for seconds; for IPv4 ip refuses the word.
         lines = [each.removesuffix(" nodad") if self.version == 4 else each for each in commands]
-        with namespace.entered():
-            done = subprocess.run(
-                ["ip", f"-{self.version}", "-batch", "-"],
-                input="\n".join(lines) + "\n",
-                text=True,
-                capture_output=True,
-                check=False,
-                timeout=30,
-            )
+        try:
+            with namespace.entered():
+                done = subprocess.run(
+                    ["ip", f"-{self.version}", "-batch", "-"],
+                    input="\n".join(lines) + "\n",
+                    text=True,
+                    capture_output=True,
+                    check=False,
+                    timeout=30,
+                )
+        except FileNotFoundError as error:
+            raise FabricError("there is no ip program: install Debian's package iproute2") from error
         if done.returncode != 0:
             raise FabricError(f"ip refused {lines}: {done.stderr.strip()}")
 

@@ -25,7 +25,7 @@ class Disagreement:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a run. ``late`` counts steps whose change was not in force at the first probe (only on a cluster)."""
+    """What came of a run. ``late`` counts steps whose change was not in force at the first probe, on a cluster."""
 
     ground: str
     cases: int = 0
