@@ -46,7 +46,7 @@ class Options:
 
 def run(settings: Settings, options: Options = Options()) -> int:
     """Serve until SIGTERM or SIGINT; the exit status."""
-    logs.setup(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(_serve(settings, options))
     except errors.KubeError as error:
