@@ -144,7 +144,7 @@ def _read_mark(mark: Path) -> tuple[int, int] | None:
     try:
         value = json.loads(mark.read_text())
         return int(value["pid"]), int(value["start"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
