@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ringfence.api import validate
+from ringfence.api import validate, wording
 from ringfence.api.v1alpha1 import identifiers
 from ringfence.model.resources import ResourceMeta
 
@@ -44,7 +44,7 @@ def read(
     """
     meta = obj.get("metadata")
     if not isinstance(meta, Mapping):
-        report.add("metadata", "is missing" if meta is None else f"is {validate.describe(meta)}", "give metadata.name")
+        report.add("metadata", "is missing" if meta is None else f"is {wording.described(meta)}", "give metadata.name")
         return ResourceMeta(name="?")
     validate.known(meta, _KNOWN, "metadata", report)
     for name in ("labels", "annotations"):
@@ -88,10 +88,9 @@ def _strings(value: object, path: str, report: validate.Report) -> None:
     if value is None:
         return
     if not isinstance(value, Mapping):
-        report.add(path, f"is {validate.describe(value)}", "give an object of strings")
+        report.add(path, f"is {wording.described(value)}", "give an object of strings")
         return
     for name, item in value.items():
         if not isinstance(name, str) or not isinstance(item, str):
             wrong = name if not isinstance(name, str) else item
-            where = f"{path}[{name}]" if isinstance(name, str) and len(name) <= 317 else path
-            report.add(where, f"is {validate.describe(wrong)}, {validate.shown(wrong)}", "write it in quotes")
+            report.add(f"{path}[{wording.key(name)}]", f"is {wording.described(wrong)}", "write it in quotes")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import Any, Final
 
-from ringfence.api import metadata, validate
+from ringfence.api import metadata, validate, wording
 from ringfence.api.v1alpha1 import RESOURCES
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
@@ -80,19 +80,15 @@ def _plain(obj: object, name: str) -> str:
 def _kind(obj: object, report: validate.Report) -> str | None:
     """The kind, if it is one of ours."""
     if not isinstance(obj, Mapping):
-        report.add("", f"is {validate.describe(obj)}", "give an object with apiVersion, kind, metadata and spec")
+        report.add("", f"is {wording.described(obj)}", "give an object with apiVersion, kind, metadata and spec")
         return None
     version, kind = obj.get("apiVersion"), obj.get("kind")
     if version != API_VERSION:
-        report.add(
-            "apiVersion",
-            f"is {validate.shown(version)}" if "apiVersion" in obj else "is missing",
-            f"write {API_VERSION}",
-        )
+        found = f"is {wording.shown(version)}" if "apiVersion" in obj else "is missing"
+        report.add("apiVersion", found, f"write {API_VERSION}")
     if not isinstance(kind, str) or kind not in _KINDS:
-        near = validate.nearest(kind, tuple(_KINDS)) if isinstance(kind, str) else ""
-        fix = f"did you mean {near}?" if near else f"known kinds: {', '.join(_KINDS)}"
-        report.add("kind", f"is {validate.shown(kind)}" if "kind" in obj else "is missing", fix)
+        found = f"is {wording.shown(kind)}" if "kind" in obj else "is missing"
+        report.add("kind", found, wording.meant(kind, tuple(_KINDS)))
     return None if report.total else str(kind)
 
 
@@ -106,7 +102,6 @@ def _spec(obj: Mapping[str, Any], kind: str, report: validate.Report) -> dict[st
     spec = obj.get("spec", field.default)
     if not _small(spec):
         report.add("spec", f"is larger than {MAX_SPEC_SIZE // 1024} KiB", "split it into several resources")
-        return {}
     filled: dict[str, Any] = validate.check(field.node, spec, "spec", report)
     return filled
 

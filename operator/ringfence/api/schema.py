@@ -192,7 +192,7 @@ def exactly_one_of(names: Iterable[str], subject: str) -> Rule:
             return None
         if not given:
             return Complaint(f"{subject} says nothing", f"give one of {listed}")
-        return Complaint(f"{subject} has {' and '.join(given)}", "give each an entry of its own" if subject else "")
+        return Complaint(f"{subject} has {' and '.join(given)}", "give one of them")
 
     present = ", ".join(f"has(self.{cel_name(name)})" for name in wanted)
     return Rule(

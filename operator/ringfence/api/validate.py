@@ -4,20 +4,17 @@ The work is linear in what the schema allows: a list that is too long is refused
 what is not known is named, not walked.
 """
 
-import difflib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from ringfence.api import schema
+from ringfence.api import schema, wording
 from ringfence.model.errors import FieldError
 
 #: A person mends a few at a time; a machine needs the first.
 MAX_ERRORS: Final = 50
-_SHOWN_LENGTH: Final = 60
 
 
 @dataclass(slots=True)
@@ -39,10 +36,10 @@ class Report:
         return len(self.found) >= MAX_ERRORS
 
     def errors(self) -> tuple[FieldError, ...]:
-        """What was found, sorted by path; the last says how many more there are."""
+        """What was found, and how many more there are."""
         hidden = self.total - len(self.found)
         more = [FieldError("spec", f"{hidden} more errors are not shown", "mend these first")] if hidden else []
-        return (*sorted(self.found), *more)
+        return (*self.found, *more)
 
 
 def check(node: schema.Node, value: Any, path: str, report: Report) -> Any:
@@ -50,40 +47,15 @@ def check(node: schema.Node, value: Any, path: str, report: Report) -> Any:
     return _CHECKS[type(node)](node, value, path, report)
 
 
-def shown(value: object) -> str:
-    """A value as it can safely stand in a message: JSON, ASCII, cut."""
-    if isinstance(value, int) and abs(value) >= 10**_SHOWN_LENGTH:
-        return "a very large one"
-    if isinstance(value, str):
-        value = value[:_SHOWN_LENGTH]
-    text = json.dumps(value) if isinstance(value, str | int | float | None) else describe(value)
-    return text if len(text) < _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + "…"
+def known(value: Mapping[Any, Any], names: tuple[str, ...], path: str, report: Report) -> None:
+    """Whether the object has no fields but these."""
+    for name in value:
+        if name not in names:
+            _not_a_field(name, names, path, report)
 
 
-def describe(value: object) -> str:
-    """What kind of value it is, in words."""
-    for kinds, words in _WORDS:
-        if isinstance(value, kinds):
-            return words
-    return f"a {type(value).__name__}"
-
-
-_WORDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (type(None), "null"),
-    (bool, "a boolean"),
-    ((int, float), "a number"),
-    (str, "a string"),
-    (Mapping, "an object"),
-    ((list, tuple), "a list"),
-)
-
-
-def _wrong_type(report: Report, path: str, wanted: str, value: object) -> None:
-    if value is None:
-        report.add(path, "is null", f"leave it out or give {wanted}")
-    else:
-        got = describe(value) if isinstance(value, Mapping | list | tuple) else f"{describe(value)}, {shown(value)}"
-        report.add(path, f"is {got}", f"give {wanted}")
+def _wrong(node: schema.Node, value: object, path: str, report: Report) -> None:
+    report.add(path, f"is {wording.described(value)}", f"give {wording.wanted(node)}")
 
 
 @cache
@@ -94,13 +66,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _text(node: schema.Text, value: Any, path: str, report: Report) -> Any:
     if not isinstance(value, str):
-        _wrong_type(report, path, f"a string: {node.what}", value)
+        _wrong(node, value, path, report)
     elif len(value) > node.max_length:
         report.add(path, f"has {len(value)} characters", f"at most {node.max_length} are allowed")
     elif len(value) < node.min_length:
-        report.add(path, "is empty" if not value else "is too short", f"give {node.what}")
+        report.add(path, "is empty", f"give {node.what}")
     elif _compiled(node.pattern).fullmatch(value) is None:
-        report.add(path, f"{shown(value)} is not {node.what}")
+        report.add(path, f"{wording.shown(value)} is not {node.what}")
     else:
         _apply(node.rules, value, path, report)
     return value
@@ -110,34 +82,35 @@ def _integer(node: schema.Integer, value: Any, path: str, report: Report) -> Any
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        _wrong_type(report, path, f"a whole number from {node.minimum} to {node.maximum}", value)
+        _wrong(node, value, path, report)
     elif not node.minimum <= value <= node.maximum:
-        report.add(path, "is out of range", f"give a whole number from {node.minimum} to {node.maximum}")
+        report.add(path, "is out of range", f"give {wording.wanted(node)}")
     return value
 
 
 def _choice(node: schema.Choice, value: Any, path: str, report: Report) -> Any:
-    listed = ", ".join(node.values)
     if not isinstance(value, str):
-        _wrong_type(report, path, f"one of {listed}", value)
+        _wrong(node, value, path, report)
     elif value not in node.values:
         same = [v for v in node.values if v.lower() == value.lower()]
-        report.add(path, f"{shown(value)} is not one of {listed}", f"write {same[0]}" if same else "")
+        report.add(
+            path, f"{wording.shown(value)} is not {wording.wanted(node)}", f"did you mean {same[0]}?" if same else ""
+        )
     return value
 
 
 def _flag(node: schema.Flag, value: Any, path: str, report: Report) -> Any:
     if value is not True:
-        _wrong_type(report, path, "true, or leave it out", value)
+        report.add(path, f"is {wording.described(value)}", "give true, or leave it out")
     return value
 
 
 def _list(node: schema.ListOf, value: Any, path: str, report: Report) -> Any:
     if not isinstance(value, list):
-        _wrong_type(report, path, "a list", value)
+        _wrong(node, value, path, report)
         return value
     if len(value) < node.min_items:
-        report.add(path, "is empty", "leave it out or list at least one")
+        report.add(path, "is empty", "list at least one")
         return value
     if len(value) > node.max_items:
         report.add(path, f"has {len(value)} entries", f"at most {node.max_items} are allowed")
@@ -155,23 +128,22 @@ def _distinct(node: schema.ListOf, items: list[Any], path: str, report: Report) 
         value = item[node.key] if node.key else item
         if value in first:
             where = f"{path}[{index}].{node.key}" if node.key else f"{path}[{index}]"
-            report.add(where, f"{shown(value)} is taken by {path}[{first[value]}]", "each must be different")
+            report.add(where, f"{wording.shown(value)} is taken by {path}[{first[value]}]", "each must be different")
         else:
             first[value] = index
 
 
 def _map(node: schema.MapOf, value: Any, path: str, report: Report) -> Any:
     if not isinstance(value, Mapping):
-        _wrong_type(report, path, "an object of strings", value)
-        return value
-    if not value:
-        report.add(path, "is empty", "leave it out or give at least one entry")
+        _wrong(node, value, path, report)
+    elif not value:
+        report.add(path, "is empty", "give at least one entry")
     elif len(value) > node.max_items:
         report.add(path, f"has {len(value)} entries", f"at most {node.max_items} are allowed")
     else:
-        for key, item in value.items():
-            where = f"{path}[{key}]" if isinstance(key, str) and len(key) <= node.keys.max_length else f"{path}[…]"
-            check(node.keys, key, where, report)
+        for name, item in value.items():
+            where = f"{path}[{wording.key(name)}]"
+            check(node.keys, name, where, report)
             check(node.values, item, where, report)
     return value
 
@@ -179,53 +151,49 @@ def _map(node: schema.MapOf, value: Any, path: str, report: Report) -> Any:
 def _either(node: schema.Either, value: Any, path: str, report: Report) -> Any:
     if isinstance(value, Mapping) and node.detail is not None:
         return check(node.detail, value, path, report)
-    if isinstance(value, str):
-        if value.isascii() and value.isdigit() and len(value) <= 5:
-            report.add(path, f"{shown(value)} is a string", f"write the number without quotes: {int(value)}")
-            return value
-        return check(node.word, value, path, report)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return check(node.number, value, path, report)
-    _wrong_type(report, path, "a number or a name" if node.detail is None else "a number, a name or an object", value)
+    if not isinstance(value, str):
+        _wrong(node, value, path, report)
+    elif value.isascii() and value.isdigit() and len(value) <= 5:
+        report.add(path, f"{wording.shown(value)} is a string", f"write the number without quotes: {int(value)}")
+    else:
+        check(node.word, value, path, report)
     return value
 
 
 def _object(node: schema.Obj, value: Any, path: str, report: Report) -> Any:
     if not isinstance(value, Mapping):
-        _wrong_type(report, path, "an object", value)
+        _wrong(node, value, path, report)
         return value
     before = report.total
     filled: dict[str, Any] = {}
     for name, item in value.items():
-        known = node.by_name.get(name) if isinstance(name, str) else None
-        if known is None:
+        field_ = node.by_name.get(name) if isinstance(name, str) else None
+        if field_ is None:
             _unknown(node, name, path, report)
         else:
-            filled[name] = check(known.node, item, f"{path}.{name}", report)
-    for known in node.fields:
-        if known.name in value:
+            filled[name] = _given(field_, item, f"{path}.{name}", report)
+    for field_ in node.fields:
+        if field_.name in value:
             continue
-        if known.required:
-            report.add(f"{path}.{known.name}", "is missing", f"give {_wanted(known.node)}")
-        elif known.default is not schema.NO_DEFAULT:
-            filled[known.name] = check(known.node, known.default, f"{path}.{known.name}", report)
+        if field_.required:
+            report.add(f"{path}.{field_.name}", "is missing", f"give {wording.wanted(field_.node)}")
+        elif field_.default is not schema.NO_DEFAULT:
+            filled[field_.name] = check(field_.node, field_.default, f"{path}.{field_.name}", report)
     if report.total == before:
         _apply(node.rules, filled, path, report)
     return filled
 
 
-def _wanted(node: schema.Node) -> str:
-    match node:
-        case schema.Text():
-            return node.what
-        case schema.Choice():
-            return f"one of {', '.join(node.values)}"
-        case schema.Integer():
-            return f"a whole number from {node.minimum} to {node.maximum}"
-        case schema.ListOf():
-            return "a list"
-        case _:
-            return "an object"
+def _given(field_: schema.Field, value: Any, path: str, report: Report) -> Any:
+    """As check, but a field with nothing in it that may be left out is told so."""
+    empty = isinstance(field_.node, schema.ListOf | schema.MapOf) and value in ([], {})
+    if (value is None or empty) and field_.optional:
+        something = "at least one entry" if empty else wording.wanted(field_.node)
+        report.add(path, "is empty" if empty else "is null", f"leave it out or give {something}")
+        return value
+    return check(field_.node, value, path, report)
 
 
 def _unknown(node: schema.Obj, name: object, path: str, report: Report) -> None:
@@ -233,45 +201,25 @@ def _unknown(node: schema.Obj, name: object, path: str, report: Report) -> None:
     if hint is not None:
         report.add(f"{path}.{name}", hint.message, hint.fix)
     else:
-        not_a_field(name, tuple(node.by_name), path, report)
+        _not_a_field(name, tuple(node.by_name), path, report)
 
 
-def known(value: Mapping[Any, Any], names: tuple[str, ...], path: str, report: Report) -> None:
-    """Whether the object has no fields but these."""
-    for name in value:
-        if name not in names:
-            not_a_field(name, names, path, report)
-
-
-def not_a_field(name: object, names: tuple[str, ...], path: str, report: Report) -> None:
+def _not_a_field(name: object, names: tuple[str, ...], path: str, report: Report) -> None:
     """Report a field that does not exist, with the nearest that does; cheap however many there are."""
     if report.full:
         report.add(path, "is not a field")
         return
-    near = nearest(name, names) if isinstance(name, str) else ""
-    where = f"{path}.{key(name)}" if path else key(name)
-    report.add(where, "is not a field", f"did you mean {near}?" if near else f"known fields: {', '.join(names)}")
-
-
-def key(name: object) -> str:
-    """The name of a field as it can safely stand in a path."""
-    return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name) else shown(name)
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """The known name that ``name`` was probably meant to be, "" when none is near."""
-    if len(name) > 63:
-        return ""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else ""
+    where = f"{path}.{wording.key(name)}" if path else wording.key(name)
+    report.add(where, "is not a field", wording.meant(name, names))
 
 
 def _apply(rules: tuple[schema.Rule, ...], value: Any, path: str, report: Report) -> None:
+    """The first rule that is broken: those after it may rest on it."""
     for rule in rules:
         complaint = rule.test(value)
         if complaint is not None:
             report.add(f"{path}.{complaint.at}" if complaint.at else path, complaint.message, complaint.fix)
+            return
 
 
 _CHECKS: Final[Mapping[type[schema.Node], Callable[[Any, Any, str, Report], Any]]] = {

@@ -43,7 +43,7 @@ _UNPRINTABLE: Final = r"\x00-\x1f\x7f-\x9f\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2
 _REASON: Final = Text(
     description="Why, in a sentence: who decided it, and what has to happen before it can go.",
     pattern=f"^[^{_UNPRINTABLE}]*[^ {_UNPRINTABLE}][^{_UNPRINTABLE}]*$",
-    what="a line of text",
+    what="one line of text without control characters",
     max_length=1024,
 )
 

@@ -16,13 +16,13 @@ _LABEL_VALUE: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 DNS_LABEL: Final = Text(
     description="A DNS label.",
     pattern=f"^{_LABEL}$",
-    what="a DNS label (lower-case letters, digits and '-', beginning and ending with a letter or digit)",
+    what="a DNS label of lower-case letters, digits and, inside, '-'",
     max_length=63,
 )
 DNS_SUBDOMAIN: Final = Text(
     description="A DNS subdomain.",
     pattern=f"^{_SUBDOMAIN}$",
-    what="a name (lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit)",
+    what="a name of lower-case letters, digits and, inside, '-' and '.'",
     max_length=253,
 )
 #: Also the value of the label ringfence.dev/identity, hence the shorter limit.
@@ -32,14 +32,14 @@ SERVICE_ACCOUNT: Final = dataclasses.replace(DNS_SUBDOMAIN, max_length=63)
 PORT_NAME: Final = Text(
     description="The name of a container port.",
     pattern="^([0-9]-?)*[a-z](-?[a-z0-9])*$",
-    what="the name of a container port (lower-case letters, digits and single '-', with at least one letter)",
+    what="the name of a port, of lower-case letters, digits and single '-', with at least one letter",
     max_length=15,
 )
 
 LABEL_VALUE: Final = Text(
     description="The value of a label.",
     pattern=f"^({_LABEL_VALUE})?$",
-    what="the value of a label (letters, digits, '-', '_' and '.', beginning and ending with a letter or digit)",
+    what="the value of a label, of letters, digits and, inside, '-', '_' and '.'",
     min_length=0,
     max_length=63,
 )
@@ -53,7 +53,7 @@ def _long_prefix(key: str) -> Complaint | None:
 LABEL_KEY: Final = Text(
     description="The key of a label.",
     pattern=rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
-    what="the key of a label (a name of at most 63 characters, with an optional DNS prefix and '/')",
+    what="the key of a label: [prefix/]name, the name at most 63 letters, digits and, inside, '-', '_' and '.'",
     max_length=253 + 1 + 63,
     rules=(
         Rule(
@@ -79,7 +79,7 @@ def _not_canonical(text: str) -> Complaint | None:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return Complaint(f'"{text}" is not a network', "write it as 10.0.0.0/8 or 2001:db8::/32")
+        return Complaint(f'"{text}" is not a network', "such are 10.0.0.0/8 and 2001:db8::/32")
     if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
         return Complaint(f'"{text}" holds IPv4 addresses in IPv6 form', "write the IPv4 network")
     if "/" not in text:

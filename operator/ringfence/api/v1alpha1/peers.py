@@ -147,7 +147,7 @@ def peer(*, ingress: bool, own_namespace: bool) -> Obj:
     return Obj(
         description=f"{'A caller' if ingress else 'A target'}: exactly one of {', '.join(kinds)}.",
         fields=fields,
-        rules=(exactly_one_of(kinds, "a peer"), *_CIDR_RULES),
+        rules=(*_CIDR_RULES, exactly_one_of(kinds, "a peer")),
         hints=hints,
     )
 

@@ -1,0 +1,328 @@
+"""The parser reads what is good, and refuses what is not with every mistake named."""
+
+import copy
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from ringfence import api
+from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.model import labels
+from ringfence.model.errors import FieldError, InvalidResource
+from ringfence.model.labels import LabelBox
+from ringfence.model.resources import (
+    Action,
+    AdmissionSpec,
+    AnonymousPeer,
+    ApiServerPeer,
+    AppliesTo,
+    CidrPeer,
+    ClusterSecurityPolicy,
+    IdentityPeer,
+    Mode,
+    NamespacePeer,
+    PodSecurityException,
+    PodSecurityLevel,
+    PolicySpec,
+    PortSpec,
+    Protocol,
+    ResourceMeta,
+    Rule,
+    SecurityPolicy,
+    ServiceIdentity,
+    SpiffePeer,
+    ZonePeer,
+)
+
+from tests.conftest import Golden
+from tests.unit.api import corpus, strategies
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "crds"
+META = ResourceMeta(name="payments", namespace="shop")
+
+
+def errors(obj: Any) -> tuple[FieldError, ...]:
+    with pytest.raises(InvalidResource) as caught:
+        api.parse(obj)
+    return caught.value.errors
+
+
+def refusal(obj: Any) -> tuple[FieldError, ...] | None:
+    try:
+        api.parse(obj)
+    except InvalidResource as invalid:
+        return invalid.errors
+    return None
+
+
+def by_path(obj: Any) -> dict[str, FieldError]:
+    return {error.path: error for error in errors(obj)}
+
+
+@pytest.mark.parametrize("name", corpus.GOOD)
+def test_what_is_good_is_read(name: str) -> None:
+    before = copy.deepcopy(corpus.GOOD[name])
+    api.parse(corpus.GOOD[name])
+    assert corpus.GOOD[name] == before
+
+
+BAD = {**corpus.REFUSED, **corpus.KEPT}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_bad_is_refused_with_the_field(name: str) -> None:
+    for error in errors(BAD[name]):
+        assert error.path.split(".")[0].split("[")[0] in {"spec", "metadata", "apiVersion", "ingress", "specs"}
+        assert error.message
+        assert len(str(error)) < 500
+        assert str(error).isprintable()
+
+
+def test_what_is_said_of_what_is_bad(golden: Golden) -> None:
+    said = {name: [str(error) for error in errors(obj)] for name, obj in BAD.items()}
+    golden.check(GOLDEN / "errors.out.yaml", yaml.safe_dump(said, sort_keys=False, width=1000, allow_unicode=True))
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_the_examples_of_the_reference_are_good(resource: Any) -> None:
+    loaded = yaml.safe_load(resource.example)
+    assert api.parse(loaded).meta.name == loaded["metadata"]["name"]
+
+
+def test_an_identity_takes_its_name_for_the_service_account() -> None:
+    assert api.parse(corpus.identity()) == ServiceIdentity(meta=META, service_account="payments")
+    assert api.parse(corpus.identity(spec={"serviceAccountName": "pay"})) == ServiceIdentity(META, "pay")
+
+
+def test_a_policy_in_full() -> None:
+    every_peer = [
+        {"identity": {"name": "checkout"}},
+        {"identity": {"name": "scraper", "namespace": "monitoring"}},
+        {"zone": "front"},
+        {"namespace": "ingress"},
+        {"spiffeID": "spiffe://example.org/ns/a/sa/b"},
+        {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]},
+        {"apiServer": True},
+        {"anonymous": True},
+    ]
+    every_port = [8443, "https", {"port": 53, "protocol": "UDP"}, {"port": 1, "endPort": 9}]
+    spec = {
+        "appliesTo": {"identities": ["payments", "ledger"]},
+        "mode": "Audit",
+        "ingress": [{"name": "in", "from": every_peer, "ports": every_port}],
+        "egress": [{"name": "out", "action": "Deny"}],
+        "admission": {"podSecurity": "restricted"},
+    }
+    peers = (
+        IdentityPeer("shop", "checkout"),
+        IdentityPeer("monitoring", "scraper"),
+        ZonePeer("front"),
+        NamespacePeer("ingress"),
+        SpiffePeer("spiffe://example.org/ns/a/sa/b"),
+        CidrPeer("10.0.0.0/8", ("10.1.0.0/16",)),
+        ApiServerPeer(),
+        AnonymousPeer(),
+    )
+    ports = (PortSpec(8443), PortSpec("https"), PortSpec(53, None, Protocol.UDP), PortSpec(1, 9))
+    assert api.parse(corpus.policy(spec)) == SecurityPolicy(
+        meta=META,
+        applies_to=AppliesTo(identities=("ledger", "payments")),
+        spec=PolicySpec(
+            mode=Mode.AUDIT,
+            ingress=(Rule("in", Action.ALLOW, peers, ports),),
+            egress=(Rule("out", Action.DENY, None, None),),
+            admission=AdmissionSpec(PodSecurityLevel.RESTRICTED),
+        ),
+    )
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert api.parse(corpus.policy({"ingress": [{"name": "any"}]})) == SecurityPolicy(
+        meta=META,
+        applies_to=AppliesTo(),
+        spec=PolicySpec(mode=Mode.ENFORCE, ingress=(Rule("any", Action.ALLOW, None, None),)),
+    )
+
+
+def test_a_cluster_policy_in_full() -> None:
+    spec = {
+        "namespaceSelector": {"matchLabels": {"env": "prod"}},
+        "egress": [{"name": "metadata", "action": "Deny", "to": [{"cidr": "169.254.169.254/32"}]}],
+        "exceptions": corpus.exception(until="2027-03-31T01:00:00+02:00")["spec"]["exceptions"],
+    }
+    deny = Rule("metadata", Action.DENY, (CidrPeer("169.254.169.254/32"),), None)
+    assert api.parse(corpus.cluster_policy(spec)) == ClusterSecurityPolicy(
+        meta=ResourceMeta(name="floor"),
+        namespace_selector=LabelBox.of({"env": labels.one_of("prod")}),
+        spec=PolicySpec(egress=(deny,)),
+        exceptions=(
+            PodSecurityException(
+                name="collector",
+                namespace="logging",
+                identities=("collector",),
+                controls=("host-path",),
+                reason="Reads the nodes' logs.",
+                until="2027-03-30T23:00:00Z",
+            ),
+        ),
+    )
+
+
+def test_an_empty_namespace_selector_selects_all() -> None:
+    parsed = api.parse(corpus.cluster_policy())
+    assert isinstance(parsed, ClusterSecurityPolicy)
+    assert parsed.namespace_selector == LabelBox()
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    spec = {
+        "mod": "Audit",
+        "appliesTo": {"identities": []},
+        "ingress": [
+            {"form": [{"zone": "a"}]},
+            {"name": "b", "from": [{"cidr": "10.0.0.1/8"}, {}], "ports": ["8443", True]},
+        ],
+        "egress": [{"name": "bank", "to": [{"host": "api.bank.example"}]}],
+    }
+    assert {path: (error.message, error.fix) for path, error in by_path(corpus.policy(spec)).items()} == {
+        "spec.appliesTo.identities": ("is empty", "leave it out or give at least one entry"),
+        "spec.egress[0].to[0].host": (
+            "is refused until Ringfence's proxy can check names: a network policy sees addresses only",
+            "give cidr",
+        ),
+        "spec.ingress[0].form": ("is not a field", "did you mean from?"),
+        "spec.ingress[0].name": (
+            "is missing",
+            "give a DNS label of lower-case letters, digits and, inside, '-'",
+        ),
+        "spec.ingress[1].from[0].cidr": ('"10.0.0.1/8" has host bits set', "the network is 10.0.0.0/8"),
+        "spec.ingress[1].from[1]": (
+            "a peer says nothing",
+            "give one of identity, zone, namespace, spiffeID, cidr, apiServer, anonymous",
+        ),
+        "spec.ingress[1].ports[0]": ('"8443" is a string', "write the number without quotes: 8443"),
+        "spec.ingress[1].ports[1]": ("is a boolean, true", "give a number, a name or an object"),
+        "spec.mod": ("is not a field", "did you mean mode?"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("obj", "path", "fix"),
+    [
+        (None, "", "give an object with apiVersion, kind, metadata and spec"),
+        ([], "", "give an object with apiVersion, kind, metadata and spec"),
+        ({}, "apiVersion", "write ringfence.dev/v1alpha1"),
+        ({**corpus.policy(), "kind": "SecurityPolcy"}, "kind", "did you mean SecurityPolicy?"),
+        (
+            {**corpus.policy(), "kind": ["x"]},
+            "kind",
+            "known: ServiceIdentity, SecurityPolicy, ClusterSecurityPolicy",
+        ),
+        ({**corpus.policy(), "metadata": None}, "metadata", "give metadata.name"),
+        (corpus.policy(metadata={"name": "a"}), "metadata.namespace", "give the namespace that the resource is for"),
+        (corpus.cluster_policy(metadata={"name": "a", "namespace": "b"}), "metadata.namespace", "leave it out"),
+    ],
+)
+def test_what_is_hardly_a_resource(obj: Any, path: str, fix: str) -> None:
+    assert by_path(obj)[path].fix == fix
+
+
+def test_a_namespace_can_be_given_by_the_caller() -> None:
+    without = corpus.policy(metadata={"name": "payments"})
+    assert api.parse(without, default_namespace="shop").meta == META
+    assert api.parse(corpus.policy(), default_namespace="other").meta == META
+    assert api.parse(corpus.cluster_policy(), default_namespace="shop").meta.namespace == ""
+
+
+def test_where_it_was_read_and_which_version_it_is() -> None:
+    metadata = {"name": "payments", "namespace": "shop", "generation": 7, "uid": "u-1"}
+    assert api.parse(corpus.policy(metadata=metadata), source="shop.yaml:3").meta == ResourceMeta(
+        name="payments", namespace="shop", generation=7, uid="u-1", source="shop.yaml:3"
+    )
+
+
+def test_a_name_that_is_yet_to_be_generated_does_not_matter() -> None:
+    parsed = api.parse(corpus.policy(metadata={"generateName": "payments-", "namespace": "shop"}))
+    assert parsed.meta.name == "payments-"
+
+
+def test_the_status_is_not_what_people_write() -> None:
+    assert api.parse(corpus.policy(status={"anything": ["goes"]})) == api.parse(corpus.policy())
+
+
+def test_many_mistakes_are_counted_and_the_first_are_told() -> None:
+    rules = [{"name": f"r{n}", "action": "?"} for n in range(100)]
+    found = errors(corpus.policy({"ingress": rules}))
+    assert len(found) == api.MAX_ERRORS + 1
+    assert found[0] == FieldError("spec", "50 more errors are not shown", "mend these first")
+
+
+def hostile() -> dict[str, Any]:
+    deep: Any = {}
+    for _ in range(100_000):
+        deep = {"from": [deep]}
+    return {
+        "10,000 rules": {"ingress": [{"name": f"r{n}"} for n in range(10_000)]},
+        "100,000 unknown fields": {f"field{n}": n for n in range(100_000)},
+        "unknown fields in every rule": {
+            "ingress": [{"name": f"r{n}", **{f"x{m}": m for m in range(100)}} for n in range(100)]
+        },
+        "deep nesting": {"ingress": [deep]},
+        "a string of 8 MiB": {"ingress": [{"name": "x" * 2**23}]},
+        "8 MiB of a's where a pattern backtracks": {"ingress": [{"name": "r", "from": [{"zone": "a" * 2**23}]}]},
+        "a huge number": {"ingress": [{"name": "r", "ports": [10**100_000]}]},
+        "infinity": {"ingress": [{"name": "r", "ports": [float("inf"), float("nan")]}]},
+        "keys that are no strings": {1: 2, None: 3, 1.5: 4, (1, 2): 5},
+        "half a surrogate": {"ingress": [{"name": "\ud800", "\udfff": 1}]},
+        "control characters in a key": {"\x1b[31m": 1, "a\nb": 2},
+    }
+
+
+@pytest.mark.parametrize("name", hostile())
+def test_hostile_input_is_refused_quickly(name: str) -> None:
+    obj = corpus.policy()
+    obj["spec"] = hostile()[name]
+    start = time.perf_counter()
+    found = errors(obj)
+    assert time.perf_counter() - start < 1
+    assert len(found) <= api.MAX_ERRORS + 1
+    assert all(len(str(error)) < 1000 and str(error).isprintable() for error in found)
+
+
+@pytest.mark.parametrize("text", ["a" * 253 + "!", "a-" * 126 + "!", "a." * 126 + "!", "." * 253, "a" + "-" * 252])
+def test_no_pattern_takes_long_to_say_no(text: str) -> None:
+    start = time.perf_counter()
+    errors(corpus.caller(identity={"name": text}))
+    errors(corpus.caller(spiffeID="spiffe://example.org/" + 7 * text + "!"))
+    errors(corpus.selecting({"matchLabels": {text: "a"}}))
+    errors(corpus.exception(reason=text + "\n"))
+    assert time.perf_counter() - start < 0.5
+
+
+@given(strategies.resources())
+def test_whatever_the_schema_describes_is_read(obj: dict[str, Any]) -> None:
+    assert api.parse(obj) == api.parse(copy.deepcopy(obj))
+
+
+@given(strategies.resources(), st.data())
+def test_whatever_is_given_is_read_or_refused_in_words(obj: dict[str, Any], data: st.DataObject) -> None:
+    broken = data.draw(strategies.broken(obj))
+    found = refusal(broken)
+    assert found is None or (found and list(found) == sorted(found))
+    assert all(str(error).isprintable() for error in found or ())
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(values)
+def test_nothing_at_all_is_more_than_refused(value: Any) -> None:
+    for obj in (value, {**corpus.policy(), "spec": value}, {**corpus.cluster_policy(), "metadata": value}):
+        errors(obj)
