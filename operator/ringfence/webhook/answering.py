@@ -80,22 +80,22 @@ class Answering:
         self._metrics.answered(purpose.name.lower(), result, seconds)
         if not answer.allowed:
             self._metrics.refused(answer.controls)
-            _log.warning("refused", extra={"review": described(purpose, request, answer)})
+            _log.warning(
+                "refused for %s: %s", request.user_info.username, answer.message, extra=described(request, answer)
+            )
 
 
-def described(purpose: Purpose, request: Request, answer: Answer) -> dict[str, object]:
+def described(request: Request, answer: Answer) -> dict[str, str | bool]:
     """A refusal as fields for the log: who wanted what where, and why not. Never the object itself."""
     resource = request.resource.resource + (f"/{request.sub_resource}" if request.sub_resource else "")
     return {
-        "webhook": purpose.name.lower(),
         "uid": request.uid,
         "user": request.user_info.username,
         "operation": request.operation,
         "resource": resource,
         "namespace": request.namespace or "",
-        "name": request.name or "",
-        "controls": list(answer.controls),
-        "message": answer.message,
+        "object": request.name or "",
+        "controls": ",".join(answer.controls),
         "dryRun": bool(request.dry_run),
     }
 

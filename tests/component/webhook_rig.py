@@ -1,0 +1,373 @@
+"""A real API server with a real webhook process behind it, as the tests of admission need them.
+
+The webhook is reached by URL instead of by Service, since nobody routes to Services here; all else is as the chart
+installs it: the same configurations, the same backstop policies, the serving certificate from its Secret.
+"""
+
+import base64
+import contextlib
+import json
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.cluster import controlplane
+from ringfence.model.world import Enrolment, Installation
+from ringfence.pki import serving
+from ringfence.translate import admission_policy, webhook_config
+
+OWN = "ringfence-system"
+CONTROLLER = f"system:serviceaccount:{OWN}:ringfence-controller"
+IDENTITY = "ringfence.dev/identity"
+ENROLL = "ringfence.dev/enroll"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+_PROGRAM = """
+import os, sys
+from pathlib import Path
+from ringfence import settings
+from ringfence.webhook import main
+set_up = settings.parse(sys.argv[1], {"POD_NAMESPACE": "ringfence-system", "POD_NAME": "webhook-test"})
+options = main.Options(host="127.0.0.1", port=int(sys.argv[2]), kubeconfig=Path(sys.argv[3]), drain=0.2)
+sys.exit(main.run(set_up, options))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the API server answered."""
+
+    status: int
+    body: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.status < 300
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+
+class Api:
+    """Requests to the API server as anybody."""
+
+    def __init__(self, plane: controlplane.ControlPlane) -> None:
+        self._port = plane.port
+        pki = plane.directory / "pki"
+        self._context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        self._context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        user: str = "",
+        groups: Sequence[str] = (),
+        media: str = "application/json",
+    ) -> Reply:
+        """One request; ``body`` is an object, or bytes to send as they are."""
+        headers = {"Content-Type": media, "Accept": "application/json"}
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        connection = HTTPSConnection("127.0.0.1", self._port, context=self._context, timeout=30)
+        try:
+            connection.putrequest(method, path)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            if user:
+                connection.putheader("Impersonate-User", user)
+                for group in groups:
+                    connection.putheader("Impersonate-Group", group)
+            if data is not None:
+                connection.putheader("Content-Length", str(len(data)))
+            connection.endheaders(data)
+            answer = connection.getresponse()
+            text = answer.read()
+            warnings = tuple(_warning(each) for each in answer.headers.get_all("Warning") or ())
+            return Reply(answer.status, json.loads(text) if text.startswith(b"{") else {}, warnings)
+        finally:
+            connection.close()
+
+    def create(self, obj: Mapping[str, Any], *, dry_run: bool = False, **who: Any) -> Reply:
+        """POST an object to its collection."""
+        return self.request("POST", collection(obj) + ("?dryRun=All" if dry_run else ""), obj, **who)
+
+    def apply(self, obj: Mapping[str, Any], **who: Any) -> Reply:
+        """Server-side apply."""
+        path = f"{collection(obj)}/{obj['metadata']['name']}?fieldManager=test&force=true"
+        return self.request("PATCH", path, obj, media="application/apply-patch+yaml", **who)
+
+    def merge(self, path: str, patch: Mapping[str, Any], **who: Any) -> Reply:
+        """JSON merge patch."""
+        return self.request("PATCH", path, patch, media="application/merge-patch+json", **who)
+
+
+_PLURALS = {
+    "NetworkPolicy": "networkpolicies",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+    "SecurityPolicy": "securitypolicies",
+    "ClusterSecurityPolicy": "clustersecuritypolicies",
+    "ServiceIdentity": "serviceidentities",
+}
+
+
+def collection(obj: Mapping[str, Any]) -> str:
+    """The path of an object's collection."""
+    version, kind = obj["apiVersion"], obj["kind"]
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    namespace = obj["metadata"].get("namespace")
+    plural = _PLURALS.get(kind, kind.lower() + "s")
+    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
+
+
+@dataclass
+class Webhook:
+    """The process and its ports."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    http_port: int
+    log: Path
+
+    def get(self, path: str) -> tuple[int, str]:
+        """From its plain port; status 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def wait_ready(self, *, ready: bool = True, within: float = 30.0) -> None:
+        """Until /readyz says so."""
+        self.wait(lambda: (self.get("/readyz")[0] == 200) == ready, within)
+
+    def wait(self, condition: Any, within: float = 30.0) -> None:
+        """Until a condition holds."""
+        until(condition, within, lambda: f"{self.get('/readyz')} {self.log.read_text()[-3000:]}")
+
+    def stop(self, *, kill: bool = False) -> int:
+        """End it; its exit status."""
+        (self.process.kill if kill else self.process.terminate)()
+        return self.process.wait(20)
+
+
+@dataclass
+class Rig:
+    """All of it."""
+
+    plane: controlplane.ControlPlane
+    api: Api
+    directory: Path
+    installation: Installation
+    default_enrolment: Enrolment = Enrolment.NONE
+    webhook: Webhook | None = None
+    ca: serving.Pair | None = None
+    webhooks: list[Webhook] = field(default_factory=list)
+
+    def start_webhook(self) -> Webhook:
+        """A webhook process, ready."""
+        port, http_port = _free_port(), _free_port()
+        log = self.directory / f"webhook-{len(self.webhooks)}.log"
+        settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
+        command = [sys.executable, "-c", _PROGRAM, settings, str(port), str(self.plane.kubeconfig)]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(command, cwd=REPOSITORY, stdout=stream, stderr=stream)
+        self.webhook = Webhook(process, port, http_port, log)
+        self.webhooks.append(self.webhook)
+        self.webhook.wait_ready()
+        return self.webhook
+
+    def certify(self, ca: serving.Pair, *, life: float = 30 * 86400) -> None:
+        """Store a leaf of this CA where the webhook looks for it."""
+        from datetime import timedelta
+
+        leaf = serving.issue(ca, ["localhost"], time.time(), secrets.randbits(120) | 1, life=timedelta(seconds=life))
+        data = {"tls.crt": leaf.certificate, "tls.key": leaf.key, "ca.crt": ca.certificate}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "ringfence-webhook-tls", "namespace": OWN},
+            "type": "kubernetes.io/tls",
+            "data": {name: base64.b64encode(value).decode() for name, value in data.items()},
+        }
+        assert self.api.apply(secret).ok
+
+    def configure(self, bundle: bytes | None = None, *, url: str = "") -> None:
+        """Write the webhook configurations, as the controller does."""
+        assert self.webhook is not None
+        assert self.ca is not None
+        endpoint = webhook_config.Endpoint(
+            bundle or self.ca.certificate, url or f"https://localhost:{self.webhook.port}"
+        )
+        for obj in webhook_config.objects(self.installation, endpoint, default_enrolment=self.default_enrolment):
+            reply = self.api.apply(obj)
+            assert reply.ok, reply.message
+
+    def backstop(self) -> None:
+        """Write the policies and wait until they are in force."""
+        for obj in admission_policy.objects(self.installation, default_enrolment=self.default_enrolment):
+            reply = self.api.apply(obj)
+            assert reply.ok, reply.message
+        probe = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "probe", "labels": {IDENTITY: "x"}}}
+        user = {"user": "somebody", "groups": ["system:masters-not"]}
+        self.grant("somebody", [("", ["namespaces"], ["create"])])
+        until(lambda: "ringfence-namespaces" in self.api.create(probe, dry_run=True, **user).message, 30)
+
+    def grant(self, user: str, rules: Sequence[tuple[str, list[str], list[str]]]) -> None:
+        """A ClusterRole of (group, resources, verbs) for a user."""
+        name = f"test:{user}".replace("/", "-")
+        role = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": [{"apiGroups": [group], "resources": each, "verbs": verbs} for group, each, verbs in rules],
+        }
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
+        }
+        assert self.api.apply(role).ok
+        assert self.api.apply(binding).ok
+
+    def namespace(self, name: str, enroll: str = "", **labels: str) -> None:
+        """A namespace with its `default` ServiceAccount, enrolled or not."""
+        wanted = {**labels, **({ENROLL: enroll} if enroll else {})}
+        obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": wanted}}
+        reply = self.api.create(obj)
+        assert reply.ok, reply.message
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        until(lambda: self.api.request("GET", account).ok, 20)
+
+    def enforced(self, name: str, *identities: str) -> None:
+        """A closed namespace: enrolled, with its default deny and these ServiceIdentities."""
+        self.namespace(name, "enforce")
+        assert self.api.create(default_deny(name), user=CONTROLLER, groups=["system:masters"]).ok
+        for each in identities or ("default",):
+            reply = self.api.create(identity(name, each))
+            assert reply.ok, reply.message
+        # The webhook hears of all this by its watches.
+        until(lambda: self.api.create(pod("probe", name), dry_run=True).ok, 10, lambda: str(self.api.create(pod("probe", name), dry_run=True)))
+
+
+@contextlib.contextmanager
+def rig(
+    name: str, directory: Path, *, webhook: bool = True, default_enrolment: Enrolment = Enrolment.NONE
+) -> Iterator[Rig]:
+    """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise."""
+    controllers = ["namespace-controller", "serviceaccount-controller"]
+    with controlplane.ControlPlane(name, controllers=controllers) as plane:
+        made = Rig(plane, Api(plane), directory, Installation(), default_enrolment)
+        try:
+            for path in sorted((REPOSITORY / "crds").glob("*.yaml")):
+                reply = made.api.apply(yaml.safe_load(path.read_text()))
+                assert reply.ok, reply.message
+            made.namespace(OWN)
+            for plural in ("serviceidentities", "securitypolicies", "clustersecuritypolicies"):
+                path = f"/apis/ringfence.dev/v1alpha1/{plural}"
+                until(lambda path=path: made.api.request("GET", path).ok, 20)
+            if webhook:
+                made.ca = serving.make_ca(time.time(), secrets.randbits(120) | 1)
+                made.certify(made.ca)
+                made.start_webhook()
+                made.configure()
+            made.backstop()
+            yield made
+        finally:
+            for each in made.webhooks:
+                if each.process.poll() is None:
+                    each.stop(kill=True)
+
+
+def until(condition: Any, within: float, describe: Any = lambda: "") -> None:
+    """Wait for a condition; fail with the description."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within} s: {describe()}"
+        time.sleep(0.05)
+
+
+def pod(name: str, namespace: str, *, labels: Mapping[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """A pod that the restricted standard accepts, unless ``spec`` says otherwise."""
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    if labels is not None:
+        metadata["labels"] = dict(labels)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container("main")],
+            **spec,
+        },
+    }
+
+
+def container(name: str, **fields: Any) -> dict[str, Any]:
+    """A container that the restricted standard accepts; ``context`` is merged into its securityContext."""
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, **fields.pop("context", {})}
+    return {"name": name, "image": "registry.example/program", "securityContext": context, **fields}
+
+
+def identity(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
+    """A ServiceIdentity."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "ringfence.dev/v1alpha1", "kind": "ServiceIdentity", "metadata": metadata, "spec": spec}
+
+
+def floor(name: str, level: str, exceptions: Sequence[Mapping[str, Any]] = (), mode: str = "Enforce") -> dict[str, Any]:
+    """A ClusterSecurityPolicy that asks for a Pod Security level."""
+    spec: dict[str, Any] = {"mode": mode, "namespaceSelector": {}, "admission": {"podSecurity": level}}
+    if exceptions:
+        spec["exceptions"] = list(exceptions)
+    return {
+        "apiVersion": "ringfence.dev/v1alpha1",
+        "kind": "ClusterSecurityPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def default_deny(namespace: str) -> dict[str, Any]:
+    """What the controller writes before a namespace's first pod."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": "ringfence-default-deny",
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": "ringfence", "ringfence.dev/purpose": "network"},
+        },
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+
+
+def _warning(header: str) -> str:
+    """The text of a Warning header (RFC 7234 §5.5)."""
+    return json.loads(header.partition(" - ")[2])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
