@@ -134,7 +134,8 @@ OBSERVED_GENERATION: Final = Field(
     node=Integer(
         description="The metadata.generation that this status speaks of.",
         minimum=0,
-        maximum=2**63 - 1,
+        # A schema's bounds are floats, which the API server turns into int64: 2**63 - 1 would come out negative.
+        maximum=2**53 - 1,
         format="int64",
     ),
 )
