@@ -29,6 +29,8 @@ QUIET: Final = frozenset({("", "Service"), ("", "ServiceAccount")})
 _NAME: Final = "lower-case letters, digits and '-', at most 63 (253 and '.' for other objects than namespaces)"
 
 Key = tuple[str, str, str, str]
+#: Kind, namespace, name.
+ResourceKey = tuple[str, str, str]
 _Add = Callable[[Document, workloads.Meta], None]
 
 
@@ -52,19 +54,18 @@ class Judged:
 class Loaded:
     """The world, what admission would judge of it, and what a person should know about how it was read.
 
-    ``assumed`` are namespaces that no document describes, with the enrolment that they are taken to have; ``places``
-    says where each resource was written; ``ignored`` what was left aside; ``invalid`` what could not be understood and
+    ``assumed`` are namespaces that no document describes, with the enrolment that they are taken to have; ``resources``
+    and ``namespaces`` are the documents behind the world; ``ignored`` what was left aside; ``invalid`` what could not be understood and
     was left out (only where the caller allows that).
     """
 
     world: World
     judged: tuple[Judged, ...] = ()
     assumed: Mapping[str, Enrolment] = field(default_factory=dict)
-    places: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    resources: Mapping[ResourceKey, Document] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     invalid: tuple[Problem, ...] = ()
-    namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    resources: tuple[Mapping[str, Any], ...] = ()
+    namespaces: Mapping[str, Document] = field(default_factory=dict)
 
 
 def load(
@@ -100,9 +101,9 @@ class _Builder:
         self._invalid: list[Problem] = []
         self._ignored: list[str] = []
         self._namespaces: dict[str, Namespace] = {}
-        self._namespace_objects: dict[str, Mapping[str, Any]] = {}
+        self._namespace_documents: dict[str, Document] = {}
         self._resources: list[api.Parsed] = []
-        self._resource_objects: list[Mapping[str, Any]] = []
+        self._resource_documents: dict[ResourceKey, Document] = {}
         self._workloads: list[tuple[Workload, bool]] = []
         self._judged: list[Judged] = []
         self._strangers: dict[str, list[str]] = {}
@@ -168,7 +169,7 @@ class _Builder:
         kind = str(document.value["kind"])
         if self._first((GROUP, kind, parsed.meta.namespace, parsed.meta.name), document):
             self._resources.append(parsed)
-            self._resource_objects.append(document.value)
+            self._resource_documents[kind, parsed.meta.namespace, parsed.meta.name] = document
 
     def _add_object(self, document: Document, group: str, kind: str, add: _Add) -> None:
         try:
@@ -215,7 +216,7 @@ class _Builder:
         self._namespaces[name] = Namespace.of(
             name, labels, terminating=meta.deletion_timestamp is not None, enforced=staging.latched(value)
         )
-        self._namespace_objects[name] = value
+        self._namespace_documents[name] = document
 
     def _add_workload(self, document: Document, meta: workloads.Meta) -> None:
         path = templates.TEMPLATES[templates.group_kind(document.value)]
@@ -265,13 +266,10 @@ class _Builder:
             world=replace(world, workloads=self._admitted(world)),
             judged=tuple(self._judged),
             assumed=assumed,
-            places={
-                (type(each).__name__, each.meta.namespace, each.meta.name): each.meta.source for each in self._resources
-            },
+            resources=self._resource_documents,
             ignored=tuple(self._ignored),
             invalid=tuple(sorted(self._invalid)),
-            namespaces=self._namespace_objects,
-            resources=tuple(self._resource_objects),
+            namespaces=self._namespace_documents,
         )
 
     def _assume(self, enforce_unknown: bool) -> dict[str, Enrolment]:

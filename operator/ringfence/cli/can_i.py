@@ -1,0 +1,207 @@
+"""`ringfence can-i`: may one end call another, and which rule says so. The same `decide` as everywhere."""
+
+import argparse
+from typing import Any, Final
+
+from ringfence.cli import calls, inputs, options, words
+from ringfence.cli.calls import Member
+from ringfence.cli.console import Cell, Console, Output, Style
+from ringfence.cli.question import Answer, Question, Row
+from ringfence.cli.world import Loaded
+from ringfence.model.effective import Direction
+from ringfence.model.net import FIRST_PORT, LAST_PORT
+from ringfence.model.resources import Protocol
+from ringfence.model.verdict import Half
+
+ALLOWED: Final = 0
+DENIED: Final = 1
+CANNOT: Final = 2
+
+_DESCRIPTION = f"""
+Say whether FROM may call TO, and which rule of which policy says so, at both ends: a call needs the source's leave
+(egress) and the target's (ingress). The ends are {calls.FORMS}.
+A zone stands for all its identities, which must agree.
+
+With --port the answer is about that port of the target's pods; without, about every port that a rule or a container
+names.
+"""
+_EXAMPLES = """
+  {prog} can-i -f examples/shop shop/frontend shop/checkout --port 8080
+  {prog} can-i -f examples/shop shop/checkout shop-data/payments         # every port, in a table
+  {prog} can-i shop/checkout shop-data/payments --port http              # the cluster, a port by its name
+  {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
+  {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
+  {prog} can-i -n shop frontend apiserver --port 6443 -o json
+
+exit status: 0 allowed (without --port: on at least one port), 1 denied, 2 cannot tell (an unknown end, members that
+differ, input that cannot be used)
+"""
+_ANSWERS: Final = {
+    True: Cell("allowed", Style.GOOD),
+    False: Cell("denied", Style.BAD),
+    None: Cell("cannot tell", Style.CAUTION),
+}
+
+
+def add(subparsers: options.Subparsers) -> None:
+    """Define the command."""
+    parser = options.command(
+        subparsers, "can-i", "say whether one end may call another, and why", _DESCRIPTION, _EXAMPLES
+    )
+    parser.add_argument("source", metavar="FROM", help="who calls")
+    parser.add_argument("target", metavar="TO", help="who is called")
+    parser.add_argument("--port", type=_port, help="number, or name of a container's port")
+    protocols = [str(each) for each in Protocol]
+    parser.add_argument("--protocol", type=str.upper, choices=protocols, help="default: TCP; without --port, all")
+    options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
+    options.cluster(parser)
+    options.output(parser)
+    parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int | str:
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdigit():
+        number = int(text[:8])
+        if not FIRST_PORT <= number <= LAST_PORT:
+            raise argparse.ArgumentTypeError(f"{text} is no port: {FIRST_PORT} to {LAST_PORT}")
+        return number
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: give a number or a name")
+    return text
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Ask and answer."""
+    ends = (arguments.source, arguments.target)
+    for text in ends:
+        calls.check(text)
+    loaded, _ = inputs.load(arguments, console)
+    source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
+    for asked in (source, target):
+        if asked.remark:
+            console.note(asked.remark)
+    question = Question(loaded.world, inputs.effective(loaded.world), source, target)
+    teller = _Teller(question, loaded, console)
+    protocol = Protocol(arguments.protocol) if arguments.protocol else None
+    if arguments.port is not None:
+        return teller.one(question.ask(protocol or Protocol.TCP, arguments.port))
+    for name in question.unknown_names():
+        console.note(f"rules name a port {name!r}, which no container of {target.text} has: it is not shown")
+    return teller.table(question.every(protocol))
+
+
+class _Teller:
+    """Writes answers for people and for programs."""
+
+    def __init__(self, question: Question, loaded: Loaded, console: Console) -> None:
+        self._question = question
+        self._loaded = loaded
+        self._console = console
+
+    def one(self, row: Row) -> int:
+        """The answer about one port, with both halves."""
+        if self._console.output is not Output.TEXT:
+            self._data([row], row.allowed)
+        elif len(row.answers) == 1:
+            self._line(row)
+            self._halves(row.answers[0])
+        else:
+            self._line(row)
+            self._members(row)
+        if row.allowed is None:
+            reason = row.answers[0].unknown if len(row.answers) == 1 else "the members differ"
+            self._console.error(f"cannot tell: {reason}")
+            return CANNOT
+        return ALLOWED if row.allowed else DENIED
+
+    def table(self, rows: list[Row]) -> int:
+        """A line for each range of ports."""
+        told = [row.allowed for row in rows]
+        overall = True if any(told) else None if None in told else False
+        if self._console.output is not Output.TEXT:
+            self._data(rows, overall)
+        else:
+            source, target = self._question.source.text, self._question.target.text
+            self._console.print(Cell(f"{source} -> {target}", Style.STRONG))
+            lines = [(row.shown, _ANSWERS[row.allowed], self._because(row)) for row in rows]
+            self._console.table(("PORT", "ANSWER", "BECAUSE"), lines)
+        if overall is None:
+            self._console.error("cannot tell for every port: the members differ, or something is not known")
+        return {True: ALLOWED, False: DENIED, None: CANNOT}[overall]
+
+    def _line(self, row: Row) -> None:
+        source, target = self._question.source.text, self._question.target.text
+        self._console.print(_ANSWERS[row.allowed], f": {source} -> {target} {row.shown}")
+
+    def _halves(self, answer: Answer) -> None:
+        for half, member in _sides(answer):
+            self._console.print(
+                f"  {half.direction} of {member.shown}: ", _ANSWERS[half.allowed], f", {self._why(half, member)}"
+            )
+
+    def _members(self, row: Row) -> None:
+        """One line a pair, or one for all when they agree for one reason."""
+        lines = [
+            (f"{answer.source.shown} -> {answer.target.shown}", _ANSWERS[answer.allowed], self._deciding(answer))
+            for answer in row.answers
+        ]
+        self._console.table(("CALL", "ANSWER", "BECAUSE"), lines, indent="  ")
+
+    def _because(self, row: Row) -> str:
+        """Why, if all pairs say the same."""
+        reasons = list(dict.fromkeys(self._deciding(answer) for answer in row.answers))
+        if len(reasons) == 1:
+            return reasons[0]
+        if row.allowed is not None:
+            return f"{reasons[0]}; and {len(reasons) - 1} more"
+        first = next(answer for answer in row.answers if answer.allowed != row.answers[0].allowed)
+        pair = f"{first.source.shown} -> {first.target.shown}"
+        return f"{reasons[0]}; but {pair}: {self._deciding(first)}"
+
+    def _deciding(self, answer: Answer) -> str:
+        if answer.verdict is None:
+            return answer.unknown
+        half = answer.verdict.deciding
+        member = answer.source if half.direction is Direction.EGRESS else answer.target
+        return f"{half.direction}: {self._why(half, member)}"
+
+    def _why(self, half: Half, member: Member) -> str:
+        return words.because(half, self._question.located(member), self._loaded)
+
+    def _data(self, rows: list[Row], overall: bool | None) -> None:
+        self._console.data(
+            {
+                "from": self._question.source.text,
+                "to": self._question.target.text,
+                "allowed": overall,
+                "ports": [self._row_data(row) for row in rows],
+            }
+        )
+
+    def _row_data(self, row: Row) -> dict[str, Any]:
+        return {
+            "ports": row.shown,
+            "protocol": str(row.protocol),
+            "port": row.port,
+            "endPort": row.last,
+            "allowed": row.allowed,
+            "answers": [self._answer_data(answer) for answer in row.answers],
+        }
+
+    def _answer_data(self, answer: Answer) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "from": answer.source.shown,
+            "to": answer.target.shown,
+            "allowed": answer.allowed,
+            "cannotTell": answer.unknown,
+        }
+        for half, member in _sides(answer):
+            data[half.direction] = words.half_data(half, self._question.located(member), self._loaded)
+        return data
+
+
+def _sides(answer: Answer) -> tuple[tuple[Half, Member], ...]:
+    if answer.verdict is None:
+        return ()
+    return (answer.verdict.egress, answer.source), (answer.verdict.ingress, answer.target)

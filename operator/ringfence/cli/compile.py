@@ -1,0 +1,56 @@
+"""`ringfence compile`: what the policies mean for a cluster, as the objects that the controller would write."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ringfence.cli import inputs, options
+from ringfence.cli.console import Console, Output
+from ringfence.translate import admission_policy, network_policy
+
+KINDS: Final = ("NetworkPolicy", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+_DESCRIPTION = """
+Show every object that Ringfence would write for these policies, sorted by kind, namespace and name. Nothing is changed
+anywhere. What a person should look at (a rule that names nobody, an Allow that a Deny suspends) goes to standard error.
+
+The webhook configurations are left out: they carry a certificate that is made when Ringfence runs.
+"""
+_EXAMPLES = """
+  {prog} compile -f examples/shop                          # all that would be written, as YAML
+  {prog} compile -f examples/shop --kind NetworkPolicy     # only what closes the network
+  {prog} compile -f policies/ -f namespaces.yaml -o json | jq '.items[].metadata.name'
+  kubectl get ns,svcid,secpol,csecpol,pods -A -o yaml | {prog} compile -f -
+  {prog} compile --kind NetworkPolicy | kubectl diff -f -  # does the cluster have what its policies say?
+
+exit status: 0 compiled (also with warnings), 2 the input cannot be used
+"""
+
+
+def add(subparsers: options.Subparsers) -> None:
+    """Define the command."""
+    parser = options.command(subparsers, "compile", "show every object that would be written", _DESCRIPTION, _EXAMPLES)
+    options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
+    options.cluster(parser)
+    options.output(parser, (Output.YAML, Output.JSON))
+    parser.add_argument(
+        "--kind", action="append", choices=KINDS, metavar="KIND", help=f"only this kind, repeatable: {', '.join(KINDS)}"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Compile and show."""
+    loaded, settings = inputs.load(arguments, console)
+    wanted = arguments.kind or KINDS
+    policies = [inputs.effective(loaded.world)(name) for name in sorted(loaded.world.namespaces)]
+    admission = admission_policy.objects(loaded.world.installation, default_enrolment=settings.default_enroll)
+    networks = (obj for policy in policies for obj in network_policy.objects(policy, loaded.world.installation))
+    objects = [obj for obj in (*networks, *admission) if obj["kind"] in wanted]
+    console.objects(sorted(objects, key=_key))
+    inputs.report(inputs.findings(policies), loaded, console)
+    return 0
+
+
+def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:
+    return obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]

@@ -1,0 +1,93 @@
+"""From the command line to the world that it speaks of: files if any are named, else the live cluster."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from ringfence import settings
+from ringfence.cli import documents, options, world
+from ringfence.cli.console import Console
+from ringfence.cli.documents import Document
+from ringfence.cli.problems import Problem
+from ringfence.cli.world import Loaded
+from ringfence.model.effective import EffectivePolicy, Finding
+from ringfence.model.names import LABEL_ENROLL
+from ringfence.model.world import Enrolment, World
+from ringfence.policy import resolve
+
+
+def given(arguments: argparse.Namespace) -> tuple[Document, ...]:
+    """The documents that ``-f`` names; raises BadInput."""
+    return documents.read(arguments.filename, sys.stdin.buffer)
+
+
+def configured(arguments: argparse.Namespace) -> settings.Settings:
+    """The settings that ``--config`` names, else the defaults; raises InvalidSettings."""
+    if arguments.config is None:
+        return settings.parse("", {})
+    return settings.load(arguments.config, {})
+
+
+def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:
+    """The world of the command line, with remarks on what it rests on."""
+    if arguments.filename:
+        found = configured(arguments)
+        loaded = world.load(given(arguments), found.installation, default_namespace=arguments.namespace)
+        remark(loaded, console)
+        return loaded, found
+    return from_cluster(arguments, console)
+
+
+def from_cluster(
+    arguments: argparse.Namespace, console: Console, extra: Iterable[Document] = ()
+) -> tuple[Loaded, settings.Settings]:
+    """The world of the cluster, and what ``extra`` adds to it."""
+    from ringfence.cli import live  # noqa: PLC0415 (the client takes half a second that files need not wait)
+
+    answered = asyncio.run(live.read(options.target(arguments)))
+    for text in answered.remarks:
+        console.note(text)
+    installation = answered.settings.installation
+    loaded = world.load(
+        (*answered.documents, *extra), installation, default_namespace=arguments.namespace, tolerant=True
+    )
+    remark(loaded, console)
+    return loaded, answered.settings
+
+
+def remark(loaded: Loaded, console: Console) -> None:
+    """Say what was assumed, what was left out because it is wrong, and (with -v) what was ignored."""
+    for name, enrolment in sorted(loaded.assumed.items()):
+        if enrolment is Enrolment.ENFORCE:
+            console.note(f"Namespace {name} is not among the files: taken as enrolled ({LABEL_ENROLL}: enforce)")
+        else:
+            console.note(f"Namespace {name} is not among the files: taken as not enrolled")
+    for problem in loaded.invalid:
+        console.warn(f"{problem}; it is not in force")
+    for text in loaded.ignored:
+        console.detail(text)
+
+
+def effective(world_: World) -> Callable[[str], EffectivePolicy]:
+    """The effective policy of each namespace, resolved once."""
+    return cache(lambda namespace: resolve.resolve(world_, namespace))
+
+
+def findings(policies: Iterable[EffectivePolicy]) -> tuple[Finding, ...]:
+    """What a person must know, each thing once, sorted."""
+    return tuple(sorted({finding for policy in policies for finding in policy.findings}))
+
+
+def report(found: Iterable[Finding], loaded: Loaded, console: Console) -> None:
+    """Say each finding with the place where its resource was written."""
+    for finding in found:
+        kind, namespace, name = finding.subject
+        shown = f"{namespace}/{name}" if namespace else name
+        document = loaded.resources.get(finding.subject) or (
+            loaded.namespaces.get(name) if kind == "Namespace" else None
+        )
+        source, line = (document.source, document.position.line) if document is not None else ("", 0)
+        message = f"{finding.reason}: {finding.message}"
+        console.warn(str(Problem(source, line, f"{kind} {shown}", "", message)))

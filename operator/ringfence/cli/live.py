@@ -1,0 +1,112 @@
+"""The world as the cluster has it: read once, by lists, with the rights of whoever asks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence import settings
+from ringfence.cli.documents import Document
+from ringfence.cli.options import Target
+from ringfence.kube import client, errors, resources
+from ringfence.kube.resources import Resource
+from ringfence.model.errors import RingfenceError
+from ringfence.model.names import GROUP
+
+CONFIG_MAP: Final = "ringfence-config"
+CONFIG_KEY: Final = "config.yaml"
+PAGE: Final = 500
+
+#: What a World is made of, and what of it may be missing without making the answer wrong.
+_READ: Final = (
+    resources.NAMESPACES,
+    resources.SERVICE_IDENTITIES,
+    resources.SECURITY_POLICIES,
+    resources.CLUSTER_SECURITY_POLICIES,
+    resources.PODS,
+    resources.NETWORK_POLICIES,
+)
+
+
+class NoCluster(RingfenceError):
+    """The cluster cannot be asked, or lacks what the question is about; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the cluster said. ``remarks`` are about what it would not say."""
+
+    documents: tuple[Document, ...]
+    settings: settings.Settings
+    remarks: tuple[str, ...] = ()
+
+
+async def connect(target: Target) -> client.Client:
+    """A client; close it. Raises NoCluster."""
+    try:
+        return await client.Client.connect(target.kubeconfig, context=target.context, component="cli")
+    except errors.KubeError as error:
+        raise NoCluster(f"{error} (name a kubeconfig with --kubeconfig, or give files with -f)") from error
+
+
+async def read(target: Target) -> Answered:
+    """Everything that the world is made of; raises NoCluster."""
+    api = await connect(target)
+    try:
+        documents: list[Document] = []
+        for resource in _READ:
+            documents += (Document.answered(obj) for obj in await listed(api, resource))
+        remarks: list[str] = []
+        documents += await _endpoints(api, remarks)
+        return Answered(tuple(documents), await _settings(api, target, remarks), tuple(remarks))
+    finally:
+        await api.close()
+
+
+async def listed(api: client.Client, resource: Resource, namespace: str = "") -> list[dict[str, Any]]:
+    """All objects of a kind, with ``kind`` and ``apiVersion``; raises NoCluster in words that help."""
+    query = {"limit": str(PAGE)}
+    found: list[dict[str, Any]] = []
+    try:
+        while True:
+            page = await api.request("GET", resource.path(namespace), query=query)
+            kind = {"apiVersion": resource.api_version, "kind": resource.kind}
+            found.extend({**kind, **item} for item in page.get("items") or ())
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return found
+            query["continue"] = following
+    except errors.KubeError as error:
+        raise NoCluster(_explained(error, resource)) from error
+
+
+def _explained(error: errors.KubeError, resource: Resource) -> str:
+    if isinstance(error, errors.NotFound) and resource.api_version.startswith(GROUP):
+        return f"this cluster does not know the kind {resource.kind}: install Ringfence first, or give files with -f"
+    if isinstance(error, errors.Forbidden):
+        return f"{error} (you need the right to list {resource.plural} in all namespaces)"
+    return str(error)
+
+
+async def _endpoints(api: client.Client, remarks: list[str]) -> Iterable[Document]:
+    """The API server's own addresses, which not everybody may read."""
+    path = resources.ENDPOINT_SLICES.path("default")
+    try:
+        page = await api.request("GET", path, query={"labelSelector": "kubernetes.io/service-name=kubernetes"})
+    except errors.KubeError as error:
+        remarks.append(f"the API server's addresses are not known: {error}")
+        return ()
+    kind = {"apiVersion": resources.ENDPOINT_SLICES.api_version, "kind": resources.ENDPOINT_SLICES.kind}
+    return [Document.answered({**kind, **item}) for item in page.get("items") or ()]
+
+
+async def _settings(api: client.Client, target: Target, remarks: list[str]) -> settings.Settings:
+    """The installation's settings; the defaults, with a remark, where they cannot be read."""
+    environment = {"POD_NAMESPACE": target.namespace}
+    path = resources.CONFIG_MAPS.path(target.namespace, CONFIG_MAP)
+    try:
+        found = await api.request("GET", path)
+    except errors.KubeError as error:
+        remarks.append(f"the settings of the installation cannot be read, so its defaults are taken: {error}")
+        return settings.parse("", environment)
+    text = (found.get("data") or {}).get(CONFIG_KEY) or ""
+    return settings.parse(text, environment, source=f"ConfigMap {target.namespace}/{CONFIG_MAP}")

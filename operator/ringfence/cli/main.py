@@ -1,0 +1,110 @@
+"""Reads the command line and hands it to a command; whatever goes wrong becomes a sentence and an exit status."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ringfence import __version__
+from ringfence.cli import admit, can_i, options, processes
+from ringfence.cli import compile as compile_
+from ringfence.cli.console import Console, Output
+from ringfence.cli.problems import BadInput
+from ringfence.cli.processes import Process
+from ringfence.model.errors import CannotTell, RingfenceError
+from ringfence.settings import InvalidSettings
+
+CANNOT: Final = 2
+INTERRUPTED: Final = 130
+#: What a shell reports for a program that SIGPIPE ended.
+BROKEN_PIPE: Final = 141
+
+_DESCRIPTION = """
+Ringfence closes the networks of namespaces and checks their pods, from policies that speak of identities.
+This command says what those policies mean before they are in force (compile, admit, can-i: they need no cluster), and
+looks after a cluster that runs Ringfence (status, enroll).
+"""
+_EPILOG = """
+examples:
+  {prog} can-i -f examples/shop shop/frontend shop/checkout   # may it call, and which rule says so?
+  {prog} compile -f examples/shop                              # what would be written into the cluster?
+  {prog} admit -f examples/shop -f pod.yaml                    # would this pod be let in?
+  {prog} status                                                # what does Ringfence make of my cluster?
+
+`{prog} COMMAND --help` shows each with examples. Answers go to standard output, remarks to standard error.
+"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog=prog,
+        description=_DESCRIPTION.strip(),
+        epilog=_EPILOG.strip("\n").replace("{prog}", prog),
+        formatter_class=options.Formatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"ringfence {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for module in (compile_, admit, can_i, processes):
+        module.add(commands)
+    return top
+
+
+def program(path: str) -> str:
+    """What the user typed to get here."""
+    return "kubectl ringfence" if Path(path).name.startswith("kubectl-") else "ringfence"
+
+
+def main(argv: Sequence[str], known: Mapping[str, Process], *, prog: str = "ringfence") -> int:
+    """Run one command; the exit status. ``known`` are the processes that ``run`` can start."""
+    top = parser(prog)
+    try:
+        arguments = top.parse_args(argv)
+        if arguments.command is None:
+            top.print_help()
+            return 0
+        arguments.processes = known
+        return _guarded(arguments)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else CANNOT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _guarded(arguments: argparse.Namespace) -> int:
+    console = Console(
+        sys.stdout,
+        sys.stderr,
+        os.environ,
+        output=Output(getattr(arguments, "output", Output.TEXT)),
+        verbosity=getattr(arguments, "verbose", 0),
+    )
+    try:
+        status: int = arguments.run(arguments, console)
+        sys.stdout.flush()
+    except BadInput as error:
+        for problem in error.problems:
+            console.error(str(problem))
+    except InvalidSettings as error:
+        console.error(str(error))
+    except CannotTell as error:
+        console.error(f"cannot tell: {error}")
+    except RingfenceError as error:
+        console.error(str(error))
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 (a person gets a sentence, whatever it is)
+        console.error(f"a defect in ringfence: {type(error).__name__}: {error} (please report it; -v shows more)")
+        if console.verbosity:
+            traceback.print_exc()
+    else:
+        return status
+    return CANNOT

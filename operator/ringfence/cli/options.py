@@ -1,0 +1,100 @@
+"""What the commands have in common: where to read, which cluster, how to answer; and help that shows examples."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.cli.console import Output
+
+#: A parser that is being filled, or one of its groups.
+Subparsers = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which cluster, and where in it Ringfence is; None is what kubectl would take."""
+
+    kubeconfig: Path | None
+    context: str | None
+    namespace: str
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps examples as they are written."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def command(
+    subparsers: Subparsers, name: str, summary: str, description: str, examples: str
+) -> argparse.ArgumentParser:
+    """A new command; ``examples`` are shown below its options, with the program's name filled in for ``{prog}``."""
+    prog = " ".join(subparsers._prog_prefix.split())
+    made: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=description.strip(),
+        epilog="examples:\n" + examples.strip("\n").replace("{prog}", prog),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    return made
+
+
+def files(parser: argparse.ArgumentParser, what: str) -> None:
+    """``-f``, and what reading files needs."""
+    group = parser.add_argument_group("what to read")
+    group.add_argument(
+        "-f",
+        "--filename",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"{what}: a file, a directory (read with all below it) or - for standard input; may be repeated",
+    )
+    group.add_argument(
+        "-n",
+        "--namespace",
+        default="default",
+        help="namespace of what names none (default: default)",
+    )
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings of the installation (the chart's config.yaml); default: those of an installation with no values",
+    )
+
+
+def cluster(parser: argparse.ArgumentParser) -> None:
+    """Which cluster."""
+    group = parser.add_argument_group("which cluster")
+    group.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl")
+    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig; default: the current one")
+    group.add_argument(
+        "--ringfence-namespace",
+        default="ringfence-system",
+        metavar="NAME",
+        help="where Ringfence is installed (default: ringfence-system)",
+    )
+
+
+def target(arguments: argparse.Namespace) -> Target:
+    """The cluster that the command line names."""
+    return Target(arguments.kubeconfig, arguments.context, arguments.ringfence_namespace)
+
+
+def output(parser: argparse.ArgumentParser, choices: Sequence[Output] = tuple(Output)) -> None:
+    """How to answer."""
+    group = parser.add_argument_group("how to answer")
+    group.add_argument(
+        "-o",
+        "--output",
+        choices=[str(each) for each in choices],
+        default=str(choices[0]),
+        help=f"default: {choices[0]}",
+    )
+    group.add_argument("-v", "--verbose", action="count", default=0, help="also say what was left aside")

@@ -1,0 +1,98 @@
+"""A verdict in words: who decided, by which rule, and where that rule is written."""
+
+from typing import Any
+
+from ringfence.cli.world import Loaded
+from ringfence.model.effective import Direction, RuleRef
+from ringfence.model.verdict import Half, Reason
+from ringfence.model.world import Enrolment, Workload
+from ringfence.policy.ends import Address
+
+
+def place(ref: RuleRef, direction: Direction, loaded: Loaded) -> str:
+    """``file:line`` of a rule; "" for one that comes from no file."""
+    document = loaded.resources.get((ref.kind, ref.namespace, ref.policy))
+    if document is None or not document.position.line:
+        return ""
+    rules = document.value["spec"].get(direction) or []
+    field = next((f"spec.{direction}[{i}]" for i, rule in enumerate(rules) if rule["name"] == ref.rule), "spec")
+    return f"{document.source}:{document.position.line_of(field)}"
+
+
+def because(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
+    """Why one end says what it says."""
+    audit = _audit(half, loaded)
+    return _reason(half, governed, loaded) + audit
+
+
+def _reason(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
+    where = f"namespace {governed.namespace}" if isinstance(governed, Workload) else "it"
+    match half.reason:
+        case Reason.NOT_GOVERNED:
+            what = "it is an address" if isinstance(governed, Address) else "it uses the network of its node"
+            return f"{what}, which no policy governs"
+        case Reason.NOT_ENROLLED:
+            return f"{where} is not enrolled, so nothing is closed there"
+        case Reason.NOT_CLOSED:
+            return f"{where} {_open(governed, loaded)}"
+        case Reason.ALLOWED_INSIDE:
+            return "no policy lists its egress, so calls inside the cluster are up to the target"
+        case Reason.NO_RULE_ALLOWS:
+            return "no rule allows it"
+        case Reason.ALLOWED_BUILTIN:
+            return f"{half.rule.rule if half.rule else 'it'} is always open"
+        case Reason.RULE_SUSPENDED:
+            return f"{_rule(half.rule, half, loaded)} would allow it but is suspended: see `ringfence compile`"
+        case Reason.ALLOWED_BY_RULE | Reason.DENIED_BY_RULE:
+            return _rule(half.rule, half, loaded)
+
+
+def _open(governed: Workload | Address, loaded: Loaded) -> str:
+    known = loaded.world.namespaces.get(governed.namespace) if isinstance(governed, Workload) else None
+    if known is not None and known.enrolment is Enrolment.AUDIT:
+        return "is audited, so nothing is blocked there"
+    return "is enrolled but not closed yet (`ringfence compile` says why)"
+
+
+def _rule(ref: RuleRef | None, half: Half, loaded: Loaded) -> str:
+    if ref is None:
+        return "a rule"
+    where = place(ref, half.direction, loaded)
+    return f"{ref} ({where})" if where else str(ref)
+
+
+def _audit(half: Half, loaded: Loaded) -> str:
+    if half.audit is None or half.audit == half.allowed:
+        return ""
+    would = "allow" if half.audit else "deny"
+    by = f" by {_rule(half.audit_rule, half, loaded)}" if half.audit_rule else ""
+    return f"; if all were enforced, it would {would} it{by}"
+
+
+def half_data(half: Half, governed: Workload | Address, loaded: Loaded) -> dict[str, Any]:
+    """One end's answer for programs."""
+    return {
+        "allowed": half.allowed,
+        "reason": str(half.reason),
+        "rule": rule_data(half.rule, half.direction, loaded),
+        "because": because(half, governed, loaded),
+        "audit": None
+        if half.audit is None
+        else {
+            "allowed": half.audit,
+            "rule": rule_data(half.audit_rule, half.direction, loaded),
+        },
+    }
+
+
+def rule_data(ref: RuleRef | None, direction: Direction, loaded: Loaded) -> dict[str, str] | None:
+    """A rule for programs."""
+    if ref is None:
+        return None
+    return {
+        "kind": ref.kind,
+        "namespace": ref.namespace,
+        "policy": ref.policy,
+        "rule": ref.rule,
+        "source": place(ref, direction, loaded),
+    }
