@@ -8,10 +8,9 @@ from ringfence.cli.calls import Member
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.question import Answer, Question, Row
 from ringfence.cli.world import Loaded
-from ringfence.model.effective import Direction
 from ringfence.model.net import FIRST_PORT, LAST_PORT
 from ringfence.model.resources import Protocol
-from ringfence.model.verdict import Half
+from ringfence.model.verdict import Half, Verdict
 
 ALLOWED: Final = 0
 DENIED: Final = 1
@@ -162,8 +161,7 @@ class _Teller:
     def _deciding(self, answer: Answer) -> str:
         if answer.verdict is None:
             return answer.unknown
-        half = answer.verdict.deciding
-        member = answer.source if half.direction is Direction.EGRESS else answer.target
+        half, member = _deciding(answer.verdict, answer)
         return f"{half.direction}: {self._why(half, member)}"
 
     def _why(self, half: Half, member: Member) -> str:
@@ -205,3 +203,11 @@ def _sides(answer: Answer) -> tuple[tuple[Half, Member], ...]:
     if answer.verdict is None:
         return ()
     return (answer.verdict.egress, answer.source), (answer.verdict.ingress, answer.target)
+
+
+def _deciding(verdict: Verdict, answer: Answer) -> tuple[Half, Member]:
+    """The half to name in a line: the one that denies; where both allow, one with a rule, the target's first."""
+    half = verdict.deciding
+    if verdict.allowed and verdict.ingress.rule is None and verdict.egress.rule is not None:
+        half = verdict.egress
+    return half, answer.source if half is verdict.egress else answer.target

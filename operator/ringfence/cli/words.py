@@ -1,6 +1,7 @@
 """A verdict in words: who decided, by which rule, and where that rule is written."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ringfence.cli.world import Loaded
 from ringfence.model.effective import Direction, RuleRef
@@ -25,26 +26,27 @@ def because(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
     return _reason(half, governed, loaded) + audit
 
 
+#: What needs nothing looked up; ``{rule}`` is the rule that decided, ``{where}`` the namespace that is governed.
+_SENTENCES: Final[Mapping[Reason, str]] = {
+    Reason.NOT_ENROLLED: "{where} is not enrolled, so nothing is closed there",
+    Reason.ALLOWED_INSIDE: "no policy lists its egress, so calls inside the cluster are up to the target",
+    Reason.NO_RULE_ALLOWS: "no rule allows it",
+    Reason.ALLOWED_BUILTIN: "{name} is always open",
+    Reason.RULE_SUSPENDED: "{rule} would allow it but is suspended (`ringfence compile` says why)",
+    Reason.ALLOWED_BY_RULE: "{rule}",
+    Reason.DENIED_BY_RULE: "{rule}",
+}
+
+
 def _reason(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
+    if half.reason is Reason.NOT_GOVERNED:
+        what = "it is an address" if isinstance(governed, Address) else "it uses the network of its node"
+        return f"{what}, which no policy governs"
     where = f"namespace {governed.namespace}" if isinstance(governed, Workload) else "it"
-    match half.reason:
-        case Reason.NOT_GOVERNED:
-            what = "it is an address" if isinstance(governed, Address) else "it uses the network of its node"
-            return f"{what}, which no policy governs"
-        case Reason.NOT_ENROLLED:
-            return f"{where} is not enrolled, so nothing is closed there"
-        case Reason.NOT_CLOSED:
-            return f"{where} {_open(governed, loaded)}"
-        case Reason.ALLOWED_INSIDE:
-            return "no policy lists its egress, so calls inside the cluster are up to the target"
-        case Reason.NO_RULE_ALLOWS:
-            return "no rule allows it"
-        case Reason.ALLOWED_BUILTIN:
-            return f"{half.rule.rule if half.rule else 'it'} is always open"
-        case Reason.RULE_SUSPENDED:
-            return f"{_rule(half.rule, half, loaded)} would allow it but is suspended: see `ringfence compile`"
-        case Reason.ALLOWED_BY_RULE | Reason.DENIED_BY_RULE:
-            return _rule(half.rule, half, loaded)
+    if half.reason is Reason.NOT_CLOSED:
+        return f"{where} {_open(governed, loaded)}"
+    name = half.rule.rule if half.rule is not None else "it"
+    return _SENTENCES[half.reason].format(where=where, name=name, rule=_rule(half.rule, half, loaded))
 
 
 def _open(governed: Workload | Address, loaded: Loaded) -> str:

@@ -55,8 +55,8 @@ class Loaded:
     """The world, what admission would judge of it, and what a person should know about how it was read.
 
     ``assumed`` are namespaces that no document describes, with the enrolment that they are taken to have; ``resources``
-    and ``namespaces`` are the documents behind the world; ``ignored`` what was left aside; ``invalid`` what could not be understood and
-    was left out (only where the caller allows that).
+    and ``namespaces`` are the documents behind the world; ``ignored`` what was left aside; ``invalid`` what could not
+    be understood and was left out (only where the caller allows that).
     """
 
     world: World
