@@ -4,6 +4,7 @@ Every pattern is ASCII only, so that look-alike letters of other alphabets, NUL 
 """
 
 import dataclasses
+import functools
 import ipaddress
 from typing import Final
 
@@ -74,6 +75,7 @@ SPIFFE_ID: Final = Text(
 )
 
 
+@functools.lru_cache(maxsize=4096)
 def _not_canonical(text: str) -> Complaint | None:
     """Strict where ipaddress is lenient (netmasks, missing or zero-padded prefix, host bits, upper case)."""
     try:
