@@ -7,8 +7,10 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from e2e.enforcer import api, process
+from e2e.enforcer.addresses import RESULTS
 from e2e.enforcer.kernel import KernelError
 from e2e.enforcer.model import NodeFacts
+from e2e.enforcer.netns import Namespace
 
 
 def main() -> int:
@@ -23,6 +25,19 @@ def main() -> int:
     where.add_argument(
         "--pod-range", type=ip_network, action="append", help="instead: such a range (may be given several times)"
     )
+    parser.add_argument(
+        "--netns",
+        action="append",
+        metavar="PATH",
+        help="enforce in this network namespace (may be given several times), not in the one where this runs",
+    )
+    parser.add_argument(
+        "--cni-results",
+        type=Path,
+        default=RESULTS,
+        metavar="DIR",
+        help="where the container runtime keeps the network plugin's answers (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%H:%M:%S")
     try:
@@ -31,7 +46,8 @@ def main() -> int:
             node = NodeFacts(tuple(arguments.pod_range))
         else:
             node = process.node_facts(server, arguments.node)
-        process.Enforcer(server, node).run()
+        namespaces: list[Namespace | None] = [Namespace.at(path) for path in arguments.netns or ()]
+        process.Enforcer(server, node, namespaces or [None], arguments.cni_results).run()
     except (OSError, KeyError, api.ApiError, KernelError) as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return 1

@@ -9,12 +9,16 @@ import logging
 import queue
 import signal
 import time
+from collections.abc import Sequence
 from ipaddress import ip_network
+from pathlib import Path
 from types import FrameType
 
 from e2e.enforcer import addresses, kernel, nft
+from e2e.enforcer.addresses import RESULTS
 from e2e.enforcer.api import ApiError, Server
 from e2e.enforcer.model import Manifest, Network, NodeFacts, World, namespace_labels, pod_from
+from e2e.enforcer.netns import Namespace
 from e2e.enforcer.watch import Collection
 
 LOG = logging.getLogger(__name__)
@@ -26,22 +30,24 @@ RETRY_SECONDS = 1.0
 class Enforcer:
     """One node's enforcer; ``run`` returns after SIGTERM or SIGINT."""
 
-    def __init__(self, server: Server, node: NodeFacts) -> None:
-        """Enforce in the caller's network namespace."""
-        self._node = node
+    def __init__(
+        self, server: Server, node: NodeFacts, namespaces: Sequence[Namespace | None] = (None,), results: Path = RESULTS
+    ) -> None:
+        """Enforce in each of ``namespaces`` (None: the caller's), with CNI results in ``results``."""
+        self._node, self._targets = node, namespaces
         # Not a condition variable: a signal handler may put into this queue while the main thread waits on it.
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._pods = Collection(server, "/api/v1/pods", self._changed)
         self._namespaces = Collection(server, "/api/v1/namespaces", self._changed)
         self._policies = Collection(server, "/apis/networking.k8s.io/v1/networkpolicies", self._changed)
-        self._addresses = addresses.Watcher(self._changed)
+        self._addresses = addresses.Watcher(self._changed, results)
         self._stopping = False
 
     def run(self) -> None:
         """Enforce until told to end, then take the table away. Raises KernelError if not even a first table loads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        kernel.load(nft.render(World(), self._node))
+        self._load(nft.render(World(), self._node))
         LOG.info("closed until the cluster is known; pods of this node: %s", _listed(self._node.pod_ranges))
         self._addresses.start()
         collections = (self._namespaces, self._pods, self._policies)
@@ -51,7 +57,7 @@ class Enforcer:
         while self._next():
             if all(each.synced.is_set() for each in collections):
                 in_force = self._enforce(in_force)
-        kernel.load(nft.removal())
+        self._load(nft.removal())
         LOG.info("table removed")
 
     def _next(self) -> bool:
@@ -69,7 +75,7 @@ class Enforcer:
         if world == in_force:
             return in_force
         try:
-            kernel.load(nft.render(world, self._node))
+            self._load(nft.render(world, self._node))
         except (kernel.KernelError, ValueError) as error:
             LOG.warning("the last good rules stay in force: %s", error)
             time.sleep(RETRY_SECONDS)
@@ -78,6 +84,10 @@ class Enforcer:
         took = (time.monotonic() - started) * 1000
         LOG.info("in force after %.0f ms: %d pods, %d policies", took, len(world.pods), len(world.policies))
         return world
+
+    def _load(self, text: str) -> None:
+        for each in self._targets:
+            kernel.load(text, each)
 
     def _world(self) -> World:
         early = self._addresses.known()

@@ -5,9 +5,10 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
-from e2e.enforcer.api import ApiError, Server
+from e2e.enforcer.api import ApiError
 from e2e.enforcer.model import Manifest
 
 LOG = logging.getLogger(__name__)
@@ -19,10 +20,20 @@ Objects = Mapping[tuple[str, str], Manifest]
 """Objects by (namespace, name)."""
 
 
+class Source(Protocol):
+    """Where objects come from: an api.Server."""
+
+    def get(self, path: str) -> Any:
+        """Return the JSON at ``path``."""
+
+    def watch(self, path: str, version: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the events of a collection from ``version`` on."""
+
+
 class Collection:
     """One kind of object. What was last seen stays while the server is away: no news drops no rules."""
 
-    def __init__(self, server: Server, path: str, changed: Callable[[], None]) -> None:
+    def __init__(self, server: Source, path: str, changed: Callable[[], None]) -> None:
         """Follow the collection at ``path``; ``changed`` is called from another thread after each change."""
         self._server, self._path, self._changed = server, path, changed
         self._lock = threading.Lock()
