@@ -37,6 +37,11 @@ from ringfence.policy.reasons import FindingReason
 ENROLLED: Final = one_of(Enrolment.AUDIT.value, Enrolment.ENFORCE.value)
 IDENTIFIED: Final = LabelBox.of({LABEL_IDENTITY: exists()})
 
+#: Addresses that no network gives to pods: link-local (RFC 3927, RFC 4291; where clouds serve credentials), loopback
+#: and multicast. Were they taken for pods', a floor that closes 169.254.169.254 would hold back every Allow of pods
+#: wherever the pods' ranges are not known.
+NEVER_PODS: Final = ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::1/128", "fe80::/10", "ff00::/8")
+
 #: Every pod that has an identity.
 ANY_IDENTITY: Final = PodPeers(LabelBox.of({LABEL_ENROLL: ENROLLED}), IDENTIFIED)
 #: Every pod of the cluster.
@@ -73,7 +78,7 @@ def cidr_addresses(peer: resources.CidrPeer, installation: Installation) -> Addr
 def _cidr(cidr: str, excluded: tuple[str, ...], pod_cidrs: tuple[str, ...], covers_pods: bool) -> AddressPeers:
     addresses = IpSet.of(cidr, excluded)
     if not pod_cidrs:
-        return AddressPeers(addresses, covers_pods=True)
+        return AddressPeers(addresses, covers_pods=not addresses.minus_networks(NEVER_PODS).empty)
     if covers_pods:
         return AddressPeers(addresses, covers_pods=addresses.overlaps(pod_cidrs))
     return AddressPeers(addresses.minus_networks(pod_cidrs))
