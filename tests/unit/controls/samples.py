@@ -1,0 +1,45 @@
+"""Pods for the tests of the controls: a good one, and ways to spoil it."""
+
+from typing import Any
+
+from ringfence.controls import pod
+from ringfence.controls.control import Control
+from ringfence.controls.pod import Subject
+
+
+def spec(*containers: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A pod with these containers (one bare one if there are none)."""
+    metadata = fields.pop("metadata", {"name": "sample"})
+    named = [{"name": f"c{index}", **each} for index, each in enumerate(containers or ({},))]
+    return {"metadata": metadata, "spec": {"containers": named, **fields}}
+
+
+def secured(**context: Any) -> dict[str, Any]:
+    """A container with this securityContext."""
+    return {"securityContext": context}
+
+
+def found(control: Control, obj: dict[str, Any]) -> list[str]:
+    """The fields that break the control."""
+    return [each.field for each in control.check(Subject(pod.of(obj)))]
+
+
+def every_kind(container: dict[str, Any]) -> dict[str, Any]:
+    """A pod that has the container as each kind of container: plain, init, native sidecar, ephemeral."""
+    return {
+        "metadata": {"name": "sample"},
+        "spec": {
+            "containers": [{"name": "main", **container}],
+            "initContainers": [{"name": "init", **container}, {"name": "side", "restartPolicy": "Always", **container}],
+            "ephemeralContainers": [{"name": "debug", **container}],
+        },
+    }
+
+
+#: Where the containers of ``every_kind`` stand, in the order of judgement.
+EVERY_KIND = (
+    "spec.initContainers[0]",
+    "spec.initContainers[1]",
+    "spec.containers[0]",
+    "spec.ephemeralContainers[0]",
+)

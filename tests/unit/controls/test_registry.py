@@ -1,0 +1,52 @@
+"""The list is complete: every control is in it once, has a test of its own, and its name is what files are called."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ringfence import controls
+from ringfence.controls import registry
+from ringfence.model.resources import PodSecurityLevel
+
+MODULES = sorted(Path(controls.__file__).parent.glob("*.py"))
+WITH_CONTROL = [path.stem for path in MODULES if re.search(r"^CONTROL: Final", path.read_text(), re.MULTILINE)]
+NONE: frozenset[str] = frozenset()
+
+
+def test_every_module_with_a_control_is_registered() -> None:
+    assert sorted(each.id.replace("-", "_") for each in registry.CONTROLS) == WITH_CONTROL
+
+
+@pytest.mark.parametrize("module", WITH_CONTROL)
+def test_every_control_has_tests_of_its_own(module: str) -> None:
+    assert Path(__file__).with_name(f"test_{module}.py").exists()
+
+
+def test_levels_add_up() -> None:
+    assert registry.active(PodSecurityLevel.PRIVILEGED) == ()
+    baseline = {each.id for each in registry.active(PodSecurityLevel.BASELINE)}
+    restricted = {each.id for each in registry.active(PodSecurityLevel.RESTRICTED)}
+    superseded = {each.supersedes for each in registry.CONTROLS} - {""}
+    assert baseline - superseded <= restricted
+    assert superseded <= baseline
+    assert not superseded & restricted
+    assert len(baseline) == 12
+    assert len(restricted) == 15
+
+
+def test_an_exception_takes_away_one_control_and_no_more() -> None:
+    whole = set(registry.active(PodSecurityLevel.BASELINE))
+    left = set(registry.active(PodSecurityLevel.BASELINE, frozenset({"host-ports"})))
+    assert {each.id for each in whole - left} == {"host-ports"}
+    assert not left - whole
+
+
+def test_who_is_freed_of_the_stricter_form_is_bound_by_the_weaker_one() -> None:
+    left = {each.id for each in registry.active(PodSecurityLevel.RESTRICTED, frozenset({"capabilities-restricted"}))}
+    assert "capabilities" in left
+    assert "capabilities-restricted" not in left
+
+
+def test_who_is_freed_of_the_weaker_form_is_bound_by_the_stricter_one() -> None:
+    left = {each.id for each in registry.active(PodSecurityLevel.RESTRICTED, frozenset({"capabilities"}))}
+    assert "capabilities-restricted" in left
