@@ -53,8 +53,12 @@ def can_i(admin: Client, source: str, target: str, port: int) -> Answer:
     done = ringfence(admin, "can-i", source, target, f"--port={port}", "--output=json")
     if done.code not in (0, 1):
         raise ClusterError(f"ringfence can-i {source} {target} --port={port} ended with {done.code}: {done.message}")
-    answer = json.loads(done.out)
-    return Answer(done.code == 0, str(answer.get("rule") or answer.get("reason")))
+    # Each pair of pods behind the ends answers for itself; the one that decides is the first that says what all say.
+    answers = [each for ports in json.loads(done.out)["ports"] for each in ports["answers"]]
+    allowed = done.code == 0
+    deciding = next(each for each in answers if each["allowed"] is allowed)
+    half = deciding["ingress"] if deciding["egress"]["allowed"] else deciding["egress"]
+    return Answer(allowed, half["because"])
 
 
 def connections(admin: Client, ask: Callable[[str, str, int], Answer]) -> list[Row]:
@@ -110,7 +114,7 @@ class Refusal:
             says=f"{ALLOWED if self.passes else DENIED}: {self.says}",
             happened=happened,
             as_said=done.ok is self.passes and not missing,
-            detail="" if done.ok else done.message,
+            detail="" if done.ok else done.error.strip(),
         )
 
 

@@ -71,13 +71,13 @@ def _olga(olga: Client) -> Iterable[Refusal]:
         "un-enrol shop",
         "needs the verb `enroll`",
         lambda: olga.attempt("label", "namespace", "shop", "ringfence.dev/enroll-"),
-        ("ringfence.dev/enroll",),
+        ("verb enroll",),
     )
     yield Refusal(
         "move shop into the zone of the data",
         "needs the verb `enroll`",
         lambda: olga.attempt("label", "namespace", "shop", "--overwrite", "ringfence.dev/zone=data"),
-        ("ringfence.dev/zone",),
+        ("verb enroll",),
     )
     yield Refusal(
         "write an allow-all NetworkPolicy",

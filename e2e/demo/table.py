@@ -5,6 +5,7 @@ from itertools import groupby
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from e2e.demo.attempts import Row
@@ -28,8 +29,8 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
         console.print(table)
         for row in listed:
             if row.detail:
-                console.print(f"  [dim]{escape(row.attempt)}:[/]", highlight=False)
-                console.print(f"    {escape(row.detail)}", highlight=False)
+                console.print(Padding(f"[dim]{escape(row.attempt)}:[/]", (0, 0, 0, 2), expand=False))
+                console.print(Padding(escape(row.detail), (0, 0, 0, 6), expand=False))
         console.print()
 
 
