@@ -6,9 +6,13 @@ it is for the API server.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+
+#: What the API server can hold: larger numbers are refused there, so they are errors here too.
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Port = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class Struct(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -44,7 +48,7 @@ class SecurityContext(Struct, frozen=True):
     capabilities: Capabilities | None = None
     proc_mount: str | None = None
     run_as_non_root: bool | None = None
-    run_as_user: int | None = None
+    run_as_user: Id | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: Profile | None = None
     app_armor_profile: Profile | None = None
@@ -60,7 +64,7 @@ class PodSecurityContext(Struct, frozen=True):
     """Of the pod."""
 
     run_as_non_root: bool | None = None
-    run_as_user: int | None = None
+    run_as_user: Id | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: Profile | None = None
     app_armor_profile: Profile | None = None
@@ -87,7 +91,7 @@ class Lifecycle(Struct, frozen=True):
 
 
 class ContainerPort(Struct, frozen=True):
-    host_port: int | None = None
+    host_port: Port | None = None
 
 
 class Container(Struct, frozen=True):

@@ -1,0 +1,382 @@
+"""What admission says of pods: create, update, offline; audited, enforced and other namespaces."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from ringfence.controls import binding, evaluate, pod
+from ringfence.controls.evaluate import Context
+from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
+from ringfence.model.errors import CannotTell, InvalidResource
+from ringfence.model.labels import LabelBox, one_of
+from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.resources import Mode, PodSecurityException, PodSecurityLevel
+from ringfence.model.world import Enrolment, Namespace
+
+EVERY_POD = LabelBox()
+NOW = 1_800_000_000.0
+FLOOR = RuleRef("ClusterSecurityPolicy", "", "floor", "admission")
+OWN = RuleRef("SecurityPolicy", "shop", "strict", "admission")
+MIRROR = {pod.MIRROR_ANNOTATION: "hash"}
+
+
+def requirement(
+    level: str, ref: RuleRef = FLOOR, mode: Mode = Mode.ENFORCE, box: LabelBox = EVERY_POD
+) -> AdmissionRequirement:
+    return AdmissionRequirement(box, PodSecurityLevel(level), mode, ref)
+
+
+def context(
+    *admission: AdmissionRequirement, enrolment: Enrolment = Enrolment.ENFORCE, ready: bool = True, **more: Any
+) -> Context:
+    policy = EffectivePolicy(
+        "shop",
+        enrolment,
+        True,
+        service_accounts=(("checkout", "till"), ("default", "default")),
+        admission=admission,
+        **more,
+    )
+    return Context(Namespace.of("shop", {"ringfence.dev/enroll": enrolment.value}), policy, NOW, ready)
+
+
+def made(
+    *, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": "p"}
+    if labels is not None:
+        metadata["labels"] = labels
+    if annotations is not None:
+        metadata["annotations"] = annotations
+    spec.setdefault("containers", [{"name": "main"}])
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def labelled(account: str = "default", **spec: Any) -> dict[str, Any]:
+    return made(labels={LABEL_IDENTITY: account}, serviceAccountName=account, **spec)
+
+
+def create(obj: dict[str, Any], where: Context, *, by_node: bool = False) -> tuple[list[str], list[str]]:
+    outcome = evaluate.create(pod.of(obj), where, by_node=by_node)
+    return [each.control for each in outcome.violations], [each.control for each in outcome.warnings]
+
+
+def update(old: dict[str, Any], new: dict[str, Any], where: Context) -> tuple[list[str], list[str]]:
+    outcome = evaluate.update(pod.of(new), pod.of(old), where)
+    return [each.control for each in outcome.violations], [each.control for each in outcome.warnings]
+
+
+class TestCreate:
+    def test_a_pod_with_its_identity_is_admitted(self) -> None:
+        assert create(labelled("checkout"), context(requirement("baseline"))) == ([], [])
+
+    @pytest.mark.parametrize(
+        "labels", [None, {}, {LABEL_IDENTITY: "checkout"}, {LABEL_IDENTITY: ""}, {LABEL_IDENTITY: "Default"}]
+    )
+    @pytest.mark.parametrize("enrolment", [Enrolment.AUDIT, Enrolment.ENFORCE])
+    def test_the_label_must_be_the_service_account_in_audited_namespaces_too(
+        self, labels: dict | None, enrolment: Enrolment
+    ) -> None:
+        assert create(made(labels=labels), context(enrolment=enrolment)) == ([binding.IDENTITY_LABEL], [])
+
+    def test_a_pod_that_names_no_account_runs_under_default(self) -> None:
+        assert create(made(labels={LABEL_IDENTITY: "default"}), context()) == ([], [])
+
+    @pytest.mark.parametrize(
+        "key", ["ringfence.dev/zone", "ringfence.dev/enroll", "ringfence.dev/anything", "ringfence.dev/"]
+    )
+    def test_reserved_labels_are_refused(self, key: str) -> None:
+        assert create(made(labels={LABEL_IDENTITY: "default", key: "x"}), context()) == ([binding.RESERVED_LABELS], [])
+
+    @pytest.mark.parametrize("key", ["ringfence.dev", "x.ringfence.dev/zone", "ringfence.device/x"])
+    def test_labels_of_others_are_not(self, key: str) -> None:
+        assert create(made(labels={LABEL_IDENTITY: "default", key: "x"}), context()) == ([], [])
+
+    def test_without_a_service_identity_it_is_refused_when_enforced_and_warned_of_when_audited(self) -> None:
+        assert create(labelled("stranger"), context()) == ([binding.SERVICE_IDENTITY], [])
+        assert create(labelled("stranger"), context(enrolment=Enrolment.AUDIT)) == ([], [binding.SERVICE_IDENTITY])
+
+    def test_before_the_network_is_closed_nobody_comes_in(self) -> None:
+        assert create(labelled(), context(ready=False)) == ([binding.NETWORK_CLOSED], [])
+
+    def test_a_name_that_no_label_can_hold_is_refused(self) -> None:
+        long = "a" * 64
+        where = context()
+        where = dataclasses.replace(where, policy=dataclasses.replace(where.policy, service_accounts=((long, "x"),)))
+        assert create(made(serviceAccountName=long), where)[0] == [binding.IDENTITY_LABEL, binding.SERVICE_ACCOUNT_NAME]
+
+    def test_the_longest_name_that_fits_is_not(self) -> None:
+        long = "a" * 63
+        where = context()
+        where = dataclasses.replace(where, policy=dataclasses.replace(where.policy, service_accounts=((long, "x"),)))
+        assert create(labelled(long), where) == ([], [])
+
+    def test_everything_that_is_wrong_is_said_at_once(self) -> None:
+        bad = made(labels={"ringfence.dev/zone": "x"}, serviceAccountName="stranger", hostNetwork=True)
+        assert set(create(bad, context(requirement("baseline"), ready=False))[0]) == {
+            binding.IDENTITY_LABEL,
+            binding.RESERVED_LABELS,
+            binding.SERVICE_IDENTITY,
+            binding.NETWORK_CLOSED,
+            "host-namespaces",
+        }
+
+    def test_outside_enrolled_namespaces_only_the_labels_are_judged(self) -> None:
+        outside = context(requirement("restricted"), enrolment=Enrolment.NONE, ready=False)
+        assert create(made(hostNetwork=True), outside) == ([], [])
+        assert create(labelled(), outside) == ([binding.IDENTITY_LABEL], [])
+        assert create(made(labels={"ringfence.dev/zone": "x"}), outside) == ([binding.RESERVED_LABELS], [])
+
+
+class TestMirror:
+    def test_a_kubelet_may_show_its_static_pod(self) -> None:
+        assert create(made(annotations=MIRROR, hostNetwork=True), context(requirement("restricted")), by_node=True) == (
+            [],
+            [],
+        )
+
+    def test_nobody_else_may(self) -> None:
+        assert create(made(annotations=MIRROR), context()) == ([binding.MIRROR_POD], [])
+
+    def test_it_has_no_identity(self) -> None:
+        forged = made(annotations=MIRROR, labels={LABEL_IDENTITY: "checkout"})
+        assert create(forged, context(), by_node=True) == ([binding.IDENTITY_LABEL], [])
+
+
+class TestLevels:
+    def test_the_strictest_holds_and_each_violation_names_who_asked(self) -> None:
+        where = context(requirement("baseline"), requirement("restricted", OWN))
+        outcome = evaluate.create(pod.of(labelled(hostNetwork=True)), where)
+        asked = {each.control: each.policy for each in outcome.violations}
+        assert asked["host-namespaces"] == "ClusterSecurityPolicy floor"
+        assert asked["run-as-non-root"] == "SecurityPolicy shop/strict"
+
+    def test_nobody_is_told_the_same_twice(self) -> None:
+        where = context(requirement("baseline"), requirement("restricted", OWN))
+        container = {"name": "main", "securityContext": {"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}}
+        controls = create(labelled(containers=[container]), where)[0]
+        assert "capabilities" not in controls
+        assert controls.count("capabilities-restricted") == 1
+
+    def test_only_pods_of_the_subject_are_bound(self) -> None:
+        box = LabelBox.of({"app": one_of("web")})
+        where = context(requirement("baseline", OWN, box=box))
+        bound = labelled(hostPID=True)
+        assert create(bound, where) == ([], [])
+        bound["metadata"]["labels"]["app"] = "web"
+        assert create(bound, where) == (["host-namespaces"], [])
+
+    def test_a_policy_in_audit_warns(self) -> None:
+        assert create(labelled(hostPID=True), context(requirement("baseline", mode=Mode.AUDIT))) == (
+            [],
+            ["host-namespaces"],
+        )
+
+    def test_what_refuses_is_not_warned_of_again(self) -> None:
+        where = context(requirement("baseline"), requirement("baseline", OWN, Mode.AUDIT))
+        assert create(labelled(hostPID=True), where) == (["host-namespaces"], [])
+
+    def test_an_audited_namespace_only_warns(self) -> None:
+        where = context(requirement("baseline"), enrolment=Enrolment.AUDIT)
+        assert create(labelled(hostPID=True), where) == ([], ["host-namespaces"])
+
+    def test_privileged_asks_for_nothing(self) -> None:
+        assert create(labelled(hostPID=True), context(requirement("privileged"))) == ([], [])
+
+
+def exception(**fields: Any) -> PodSecurityException:
+    given = {
+        "name": "e",
+        "namespace": "shop",
+        "identities": ("till",),
+        "controls": ("host-namespaces",),
+        "reason": "r",
+        "until": "2099-01-01T00:00:00Z",
+        **fields,
+    }
+    return PodSecurityException(**given)
+
+
+class TestExceptions:
+    def refused(
+        self, *exceptions: PodSecurityException, account: str = "checkout", ref: RuleRef = FLOOR, **spec: Any
+    ) -> list[str]:
+        where = context(requirement("baseline", ref), exceptions=exceptions)
+        return create(labelled(account, **(spec or {"hostPID": True})), where)[0]
+
+    def test_it_frees_its_identity_of_its_control(self) -> None:
+        assert self.refused(exception()) == []
+
+    def test_it_frees_of_nothing_else(self) -> None:
+        ports = [{"name": "main", "ports": [{"containerPort": 1, "hostPort": 1}]}]
+        assert self.refused(exception(), hostPID=True, containers=ports) == ["host-ports"]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"identities": ("checkout",)},  # the ServiceAccount's name, not the identity's
+            {"identities": ("default",)},
+            {"identities": ()},
+            {"identities": ("*",)},
+            {"namespace": "other"},
+            {"namespace": ""},
+            {"namespace": "*"},
+            {"controls": ("host-ports",)},
+            {"controls": ()},
+            {"controls": ("*",)},
+            {"until": "2001-01-01T00:00:00Z"},
+            {"until": "2099-01-01T00:00:00"},
+            {"until": "never"},
+            {"until": ""},
+        ],
+    )
+    def test_its_scope_is_what_is_written(self, fields: dict) -> None:
+        assert self.refused(exception(**fields)) == ["host-namespaces"]
+
+    def test_two_do_not_combine(self) -> None:
+        one = exception(identities=("default",))
+        other = exception(name="f", controls=("host-ports",))
+        assert self.refused(one, other) == ["host-namespaces"]
+
+    def test_it_ends_at_its_moment(self) -> None:
+        assert self.refused(exception(until="2027-01-15T08:00:01Z")) == []
+        assert self.refused(exception(until="2027-01-15T08:00:00Z")) == ["host-namespaces"]
+
+    def test_it_frees_of_floors_only(self) -> None:
+        assert self.refused(exception(), ref=OWN) == ["host-namespaces"]
+
+    def test_who_has_no_identity_has_no_exception(self) -> None:
+        assert "host-namespaces" in self.refused(exception(), account="stranger")
+
+
+class TestUpdate:
+    def test_what_was_wrong_before_is_no_reason(self) -> None:
+        old = made(hostPID=True)
+        new = made(hostPID=True, labels={"app": "web"})
+        assert update(old, new, context(requirement("restricted"))) == ([], [])
+
+    def test_what_the_change_brings_is(self) -> None:
+        old = labelled()
+        new = labelled(ephemeralContainers=[{"name": "debug", "securityContext": {"privileged": True}}])
+        assert update(old, new, context(requirement("baseline"))) == (["privileged"], [])
+
+    def test_a_second_violation_of_the_same_control_is_one_more(self) -> None:
+        one = {"name": "a", "securityContext": {"privileged": True}}
+        other = {"name": "b", "securityContext": {"privileged": True}}
+        old, new = labelled(ephemeralContainers=[one]), labelled(ephemeralContainers=[one, other])
+        assert update(old, new, context(requirement("baseline"))) == (["privileged"], [])
+
+    def test_a_label_that_moves_the_pod_under_a_policy_is_judged_by_it(self) -> None:
+        where = context(requirement("baseline", OWN, box=LabelBox.of({"app": one_of("web")})))
+        old, new = labelled(hostPID=True), labelled(hostPID=True)
+        new["metadata"]["labels"]["app"] = "web"
+        assert update(old, new, where) == (["host-namespaces"], [])
+        assert update(new, old, where) == ([], [])
+
+    @pytest.mark.parametrize("enrolment", [Enrolment.AUDIT, Enrolment.ENFORCE])
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [("default", None), ("default", "checkout"), (None, "default"), (None, "checkout"), ("x", "default")],
+    )
+    def test_the_identity_label_never_changes(
+        self, enrolment: Enrolment, before: str | None, after: str | None
+    ) -> None:
+        old, new = (made(labels={LABEL_IDENTITY: value} if value else {}) for value in (before, after))
+        assert update(old, new, context(enrolment=enrolment)) == ([binding.IDENTITY_LABEL], [])
+
+    def test_reserved_labels_are_not_added_or_changed_but_removed(self) -> None:
+        bare, zoned, other = ({"ringfence.dev/zone": z} if z else {} for z in ("", "a", "b"))
+        for before, after, refused in (
+            (bare, zoned, True),
+            (zoned, other, True),
+            (zoned, bare, False),
+            (zoned, zoned, False),
+        ):
+            assert update(made(labels=before), made(labels=after), context())[0] == [binding.RESERVED_LABELS] * refused
+
+    def test_outside_the_label_may_go_but_not_come(self) -> None:
+        outside = context(enrolment=Enrolment.NONE)
+        assert update(labelled(), made(), outside) == ([], [])
+        assert update(made(), labelled(), outside) == ([binding.IDENTITY_LABEL], [])
+
+    def test_removing_a_finalizer_passes_whatever_is_wrong(self) -> None:
+        old = made(hostNetwork=True, serviceAccountName="stranger")
+        old["metadata"] |= {"finalizers": ["x/y"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+        new = {**old, "metadata": {**old["metadata"], "finalizers": []}}
+        assert update(old, new, context(requirement("restricted"), ready=False)) == ([], [])
+
+    def test_a_pod_that_is_ending_is_judged_all_the_same(self) -> None:
+        old, new = labelled(), labelled(ephemeralContainers=[{"name": "d", "securityContext": {"privileged": True}}])
+        for each in (old, new):
+            each["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        assert update(old, new, context(requirement("baseline"))) == (["privileged"], [])
+
+    def test_in_audit_the_change_is_warned_of(self) -> None:
+        new = labelled(ephemeralContainers=[{"name": "debug", "securityContext": {"privileged": True}}])
+        assert update(labelled(), new, context(requirement("baseline", mode=Mode.AUDIT))) == ([], ["privileged"])
+
+
+class TestAdmit:
+    def test_the_label_is_set_first(self) -> None:
+        assert evaluate.admit(made(), context()).admitted
+
+    def test_a_workload_is_judged_by_its_template_and_the_field_says_where(self) -> None:
+        template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "main"}], "hostPID": True}}
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "d"},
+            "spec": {"template": template},
+        }
+        job = {"spec": {"template": template}}
+        cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "d"}, "spec": {"jobTemplate": job}}
+        for obj, prefix in ((deployment, "spec.template."), (cron, "spec.jobTemplate.spec.template.")):
+            (only,) = evaluate.admit(obj, context(requirement("baseline"))).violations
+            assert only.field == f"{prefix}spec.hostPID"
+
+    def test_a_wrong_label_in_a_template_is_found(self) -> None:
+        template = {"metadata": {"labels": {LABEL_IDENTITY: "checkout"}}, "spec": {"containers": [{"name": "main"}]}}
+        obj = {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "d"},
+            "spec": {"template": template},
+        }
+        assert [each.control for each in evaluate.admit(obj, context()).violations] == [binding.IDENTITY_LABEL]
+
+    @pytest.mark.parametrize(
+        "obj", [{}, {"kind": "Pod"}, {"apiVersion": "apps/v1", "kind": "Pod"}, {"apiVersion": "v1", "kind": "Service"}]
+    )
+    def test_kinds_without_pods_cannot_be_told(self, obj: dict) -> None:
+        if obj == {"kind": "Pod"}:
+            assert evaluate.is_judged(obj)
+            return
+        assert not evaluate.is_judged(obj)
+        with pytest.raises(CannotTell):
+            evaluate.admit(obj, context())
+
+    @pytest.mark.parametrize(
+        ("spec", "field"),
+        [
+            ({"containers": "none"}, "spec.containers"),
+            (
+                {"containers": [{"securityContext": {"privileged": "true"}}]},
+                "spec.containers[0].securityContext.privileged",
+            ),
+            ({"hostNetwork": "yes"}, "spec.hostNetwork"),
+            (
+                {"containers": [{"securityContext": {"runAsUser": 2**70}}]},
+                "spec.containers[0].securityContext.runAsUser",
+            ),
+        ],
+    )
+    def test_what_is_malformed_names_its_field(self, spec: dict, field: str) -> None:
+        with pytest.raises(InvalidResource) as caught:
+            evaluate.admit({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}, context())
+        assert caught.value.kind == "Pod"
+        assert caught.value.name == "p"
+        assert field in caught.value.errors[0].path
+
+    def test_nulls_are_absent_fields(self) -> None:
+        obj = made(initContainers=None, volumes=None, securityContext=None, serviceAccountName=None)
+        assert evaluate.admit(obj, context(requirement("baseline"))).admitted
