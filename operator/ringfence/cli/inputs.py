@@ -46,7 +46,7 @@ def from_cluster(
     """The world of the cluster, and what ``extra`` adds to it."""
     from ringfence.cli import live  # noqa: PLC0415 (the client takes half a second that files need not wait)
 
-    answered = asyncio.run(live.read(options.target(arguments)))
+    answered = asyncio.run(live.ask(options.target(arguments)))
     for text in answered.remarks:
         console.note(text)
     installation = answered.settings.installation

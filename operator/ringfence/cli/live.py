@@ -1,5 +1,6 @@
 """The world as the cluster has it: read once, by lists, with the rights of whoever asks."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,41 +43,55 @@ class Answered:
 
 async def connect(target: Target) -> client.Client:
     """A client; close it. Raises NoCluster."""
+    # The library logs what it then raises; one sentence is enough.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         return await client.Client.connect(target.kubeconfig, context=target.context, component="cli")
     except errors.KubeError as error:
         raise NoCluster(f"{error} (name a kubeconfig with --kubeconfig, or give files with -f)") from error
 
 
-async def read(target: Target) -> Answered:
-    """Everything that the world is made of; raises NoCluster."""
+async def ask(target: Target) -> Answered:
+    """``read`` with a client of its own."""
     api = await connect(target)
     try:
-        documents: list[Document] = []
-        for resource in _READ:
-            documents += (Document.answered(obj) for obj in await listed(api, resource))
-        remarks: list[str] = []
-        documents += await _endpoints(api, remarks)
-        return Answered(tuple(documents), await _settings(api, target, remarks), tuple(remarks))
+        return await read(target, api)
     finally:
         await api.close()
 
 
+async def read(target: Target, api: client.Client) -> Answered:
+    """Everything that the world is made of; raises NoCluster."""
+    documents: list[Document] = []
+    for resource in _READ:
+        documents += (Document.answered(obj) for obj in await listed(api, resource))
+    remarks: list[str] = []
+    documents += await _endpoints(api, remarks)
+    return Answered(tuple(documents), await _settings(api, target, remarks), tuple(remarks))
+
+
 async def listed(api: client.Client, resource: Resource, namespace: str = "") -> list[dict[str, Any]]:
     """All objects of a kind, with ``kind`` and ``apiVersion``; raises NoCluster in words that help."""
-    query = {"limit": str(PAGE)}
-    found: list[dict[str, Any]] = []
     try:
-        while True:
-            page = await api.request("GET", resource.path(namespace), query=query)
-            kind = {"apiVersion": resource.api_version, "kind": resource.kind}
-            found.extend({**kind, **item} for item in page.get("items") or ())
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
-                return found
-            query["continue"] = following
+        return await pages(api, resource, namespace=namespace)
     except errors.KubeError as error:
         raise NoCluster(_explained(error, resource)) from error
+
+
+async def pages(
+    api: client.Client, resource: Resource, *, namespace: str = "", labels: str = ""
+) -> list[dict[str, Any]]:
+    """The same page by page; raises KubeError."""
+    query = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
+    kind = {"apiVersion": resource.api_version, "kind": resource.kind}
+    found: list[dict[str, Any]] = []
+    while True:
+        page = await api.request("GET", resource.path(namespace), query=query)
+        found.extend({**kind, **item} for item in page.get("items") or ())
+        following = (page.get("metadata") or {}).get("continue")
+        if not following:
+            return found
+        query["continue"] = following
 
 
 def _explained(error: errors.KubeError, resource: Resource) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ringfence import __version__
-from ringfence.cli import admit, can_i, options, processes
+from ringfence.cli import admit, can_i, commands, options, processes
 from ringfence.cli import compile as compile_
 from ringfence.cli.console import Console, Output
 from ringfence.cli.problems import BadInput
@@ -48,9 +48,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"ringfence {__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (compile_, admit, can_i, processes):
-        module.add(commands)
+    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for module in (compile_, admit, can_i, commands, processes):
+        module.add(subparsers)
     return top
 
 

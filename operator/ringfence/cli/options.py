@@ -1,6 +1,7 @@
 """What the commands have in common: where to read, which cluster, how to answer; and help that shows examples."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +77,9 @@ def cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--context", metavar="NAME", help="context of the kubeconfig; default: the current one")
     group.add_argument(
         "--ringfence-namespace",
-        default="ringfence-system",
+        default=os.environ.get("POD_NAMESPACE", "ringfence-system"),
         metavar="NAME",
-        help="where Ringfence is installed (default: ringfence-system)",
+        help="where Ringfence is installed (default: $POD_NAMESPACE, else ringfence-system)",
     )
 
 
@@ -98,3 +99,8 @@ def output(parser: argparse.ArgumentParser, choices: Sequence[Output] = tuple(Ou
         help=f"default: {choices[0]}",
     )
     group.add_argument("-v", "--verbose", action="count", default=0, help="also say what was left aside")
+
+
+def verbosity(parser: argparse.ArgumentParser) -> None:
+    """``-v`` for commands that answer in words only."""
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more")

@@ -1,0 +1,123 @@
+"""Restarts workloads the way `kubectl rollout restart` does: by a change to the pod template."""
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.cli import live
+from ringfence.cli.console import Console
+from ringfence.kube import client, errors, resources
+from ringfence.kube.resources import Resource
+from ringfence.model.names import GROUP
+from ringfence.reconcile import gather
+
+ANNOTATION: Final = f"{GROUP}/restarted-at"
+
+_RESTARTABLE: Final[Mapping[str, Resource]] = {
+    each.kind: each for each in (resources.DEPLOYMENTS, resources.STATEFUL_SETS, resources.DAEMON_SETS)
+}
+#: What has a pod template of its own; ReplicaSets and Jobs are mostly made by another.
+_TEMPLATED: Final = (*_RESTARTABLE.values(), resources.CRON_JOBS)
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Owner:
+    """A workload whose pods a rollout replaces."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def unidentified(pods: Iterable[Object]) -> list[Object]:
+    """The pods that keep a network from closing: running, in a network of their own, without their identity."""
+    found = []
+    for each in pods:
+        workload = gather.workload(each)
+        if not (workload.labelled or workload.finished or workload.host_network):
+            found.append(each)
+    return found
+
+
+async def owners(
+    api: client.Client, namespace: str, pods: Iterable[Object]
+) -> tuple[tuple[Owner, ...], tuple[str, ...]]:
+    """Who can restart these pods, and the pods that nobody can."""
+    replica_sets: dict[str, Owner | None] = {}
+    found: set[Owner] = set()
+    left: list[str] = []
+    for pod in pods:
+        kind, name = _controller(pod)
+        owner: Owner | None = Owner(kind, name) if kind in _RESTARTABLE else None
+        if kind == "ReplicaSet":
+            if name not in replica_sets:
+                replica_sets[name] = await _deployment(api, namespace, name)
+            owner = replica_sets[name]
+        if owner is not None:
+            found.add(owner)
+        else:
+            left.append(f"Pod {pod['metadata']['name']}" + (f" (of {kind} {name})" if kind else " (bare)"))
+    return tuple(sorted(found)), tuple(sorted(left))
+
+
+async def templates(api: client.Client, namespace: str) -> list[dict[str, Any]]:
+    """The workloads of a namespace that will make pods."""
+    return [each for resource in _TEMPLATED for each in await live.listed(api, resource, namespace)]
+
+
+def _controller(obj: Object) -> tuple[str, str]:
+    """Kind and name of the controlling owner; empty for none."""
+    for each in obj["metadata"].get("ownerReferences") or ():
+        if each.get("controller"):
+            return each["kind"], each["name"]
+    return "", ""
+
+
+async def _deployment(api: client.Client, namespace: str, replica_set: str) -> Owner | None:
+    try:
+        found = await api.request("GET", resources.REPLICA_SETS.path(namespace, replica_set))
+    except errors.NotFound:
+        return None
+    kind, name = _controller(found)
+    return Owner(kind, name) if kind in _RESTARTABLE else None
+
+
+class Restarter:
+    """Restarts each workload once, and again only for pods that came, still without identity, after that."""
+
+    def __init__(self, api: client.Client, namespace: str, console: Console) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._console = console
+        self._since: dict[Owner, str] = {}
+
+    async def waiting(self) -> list[Object]:
+        """The pods without identity as they are now."""
+        return unidentified(await live.pages(self._api, resources.PODS, namespace=self._namespace))
+
+    async def restart(self, pods: Sequence[Object]) -> None:
+        """Restart the owners of these pods, unless that has been done since the pods were made."""
+        fresh = [each for each in pods if not each["metadata"].get("deletionTimestamp")]
+        for owner in (await owners(self._api, self._namespace, fresh))[0]:
+            if owner not in self._since or await self._outlived(owner, fresh):
+                self._since[owner] = await self._touch(owner)
+                self._console.print(f"restarted {owner}")
+
+    async def _outlived(self, owner: Owner, pods: Sequence[Object]) -> bool:
+        """Whether a pod of this owner was made after its last restart."""
+        younger = [each for each in pods if str(each["metadata"].get("creationTimestamp", "")) > self._since[owner]]
+        return owner in (await owners(self._api, self._namespace, younger))[0]
+
+    async def _touch(self, owner: Owner) -> str:
+        """Change the template; the moment of it, as the API writes moments."""
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {"spec": {"template": {"metadata": {"annotations": {ANNOTATION: now}}}}}
+        path = _RESTARTABLE[owner.kind].path(self._namespace, owner.name)
+        query = {"fieldManager": "ringfence-cli"}
+        await self._api.request("PATCH", path, query=query, body=body, content_type=client.MERGE)
+        return now

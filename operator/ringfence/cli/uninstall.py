@@ -1,0 +1,68 @@
+"""`ringfence uninstall`: takes away what would bind or block a cluster without Ringfence; the chart runs it."""
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from typing import Any, Final
+
+from ringfence.cli import live, options
+from ringfence.cli.console import Console
+from ringfence.cli.problems import Usage
+from ringfence.kube import apply, client, errors, resources
+from ringfence.reconcile import uninstall
+
+CONTROLLER: Final = "ringfence-controller"
+_CONTROLLER_PODS: Final = "app.kubernetes.io/component=controller,app.kubernetes.io/name=ringfence"
+#: Seconds that the controller gets to end: its own grace period and a bit.
+STOP_SECONDS: Final = 90.0
+
+_BY_KIND: Final = {each.kind: each for each in resources.ALL}
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Do it."""
+    if sys.stdin.isatty() and not arguments.yes:
+        raise Usage("this opens every namespace that Ringfence has closed: say --yes if that is what you want")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    asyncio.run(_run(options.target(arguments)))
+    console.print("Ringfence no longer binds this cluster; CRDs, their resources and Secrets are kept")
+    return 0
+
+
+async def _run(target: options.Target) -> None:
+    api = await live.connect(target)
+    try:
+        await uninstall.uninstall(_Cluster(api, target.namespace), apply.KubeApplier(api))
+    finally:
+        await api.close()
+
+
+class _Cluster:
+    """Fulfils uninstall.Cluster."""
+
+    def __init__(self, api: client.Client, namespace: str) -> None:
+        self._api = api
+        self._namespace = namespace
+
+    async def list(self, kind: str, *, labels: str = "") -> list[dict[str, Any]]:
+        """All objects of a kind; none when the API server does not know it."""
+        try:
+            return await live.pages(self._api, _BY_KIND[kind], labels=labels)
+        except errors.NotFound:
+            return []
+
+    async def stop_controller(self) -> None:
+        """Scale it to nothing and wait until its pods are gone."""
+        path = resources.DEPLOYMENTS.path(self._namespace, CONTROLLER, "scale")
+        try:
+            body = {"spec": {"replicas": 0}}
+            await self._api.request("PATCH", path, body=body, content_type=client.MERGE)
+        except errors.NotFound:
+            return
+        deadline = time.monotonic() + STOP_SECONDS
+        while await live.pages(self._api, resources.PODS, namespace=self._namespace, labels=_CONTROLLER_PODS):
+            if time.monotonic() > deadline:
+                raise live.NoCluster(f"the controller still runs after {STOP_SECONDS:.0f} s: delete its pod, try again")
+            await asyncio.sleep(1.0)
