@@ -51,7 +51,7 @@ def ringfence(admin: Client, *arguments: str, stdin: str | None = None) -> clien
 def can_i(admin: Client, source: str, target: str, port: int) -> Answer:
     """Asks the live cluster. Raises ClusterError when the command cannot tell."""
     done = ringfence(admin, "can-i", source, target, f"--port={port}", "--output=json")
-    if done.code not in (0, 1):
+    if done.code not in (0, 1) or not done.out:
         raise ClusterError(f"ringfence can-i {source} {target} --port={port} ended with {done.code}: {done.message}")
     # Each pair of pods behind the ends answers for itself; the one that decides is the first that says what all say.
     answers = [each for ports in json.loads(done.out)["ports"] for each in ports["answers"]]

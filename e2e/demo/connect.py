@@ -1,5 +1,6 @@
 """Real connections between pods, told apart by how they fail: a policy drops, so a refusal is something else."""
 
+import time
 from enum import StrEnum
 
 from e2e.demo.client import Client
@@ -7,6 +8,9 @@ from e2e.demo.shop import Service
 
 SECONDS = 2
 """How long a connection may take. Pods of one machine connect in milliseconds; two seconds are a dropped packet."""
+
+PATIENCE = 10.0
+"""Seconds for which a refusal is tried again: kube-proxy hears of a pod that is ready a moment after everybody else."""
 
 
 class Outcome(StrEnum):
@@ -21,6 +25,15 @@ class Outcome(StrEnum):
 
 def connect(client: Client, source: Service, address: str, protocol: str = "tcp") -> tuple[Outcome, str]:
     """Tries a connection from a program's pod to host:port; what it said comes beside the outcome."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        outcome, message = _once(client, source, address, protocol)
+        if outcome is not Outcome.REFUSED or time.monotonic() > deadline:
+            return outcome, message
+        time.sleep(0.5)
+
+
+def _once(client: Client, source: Service, address: str, protocol: str) -> tuple[Outcome, str]:
     done = client.attempt(
         "exec",
         f"--namespace={source.namespace}",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from e2e.cluster import backend
-from e2e.demo import install
-from e2e.demo.client import Client
+from e2e.demo import install, people, shop
+from e2e.demo.client import Client, until
 from e2e.scenarios.support import Sandbox
 
 Sandboxes = Callable[..., Sandbox]
@@ -38,6 +38,18 @@ def ringfence(cluster: backend.Cluster, image: str) -> None:
     """Ringfence of this checkout, installed and ready."""
     install.install(cluster, image)
     install.wait_ready(cluster)
+
+
+@pytest.fixture(scope="session")
+def opened_shop(cluster: backend.Cluster, admin: Client, ringfence: None) -> Iterator[Client]:
+    """examples/shop, running, and the rights of its admin."""
+    admin.apply([*shop.objects(install.agnhost(cluster)), *people.rights()])
+    shop.wait_ready(admin)
+    until(lambda: all(Sandbox(admin, each, "").is_closed() for each in shop.CLOSED), "the shop is closed")
+    yield admin
+    admin.run("delete", "clustersecuritypolicy", "floor", "--ignore-not-found")
+    admin.run("delete", "clusterrole,clusterrolebinding", "demo-own-namespaces", "--ignore-not-found")
+    admin.run("delete", "namespace", *shop.NAMESPACES, "--ignore-not-found", timeout=180)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """No way around admission: what is refused stays refused when the webhook is away, and nobody else is held up."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 from e2e.cluster import backend
-from e2e.demo import attempts, install, people, shop
+from e2e.demo import attempts, install, people
 from e2e.demo.client import Client, until
 from e2e.scenarios import support
 from e2e.scenarios.conftest import Sandboxes
@@ -13,54 +14,47 @@ from e2e.scenarios.conftest import Sandboxes
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def no_webhook(admin: Client) -> Iterator[None]:
+@contextlib.contextmanager
+def _no_webhook(admin: Client) -> Iterator[None]:
     """Every replica of the webhook is gone."""
     support.scale(admin, install.NAMESPACE, "ringfence-webhook", 0)
-    yield
-    support.scale(admin, install.NAMESPACE, "ringfence-webhook", 2)
+    try:
+        yield
+    finally:
+        support.scale(admin, install.NAMESPACE, "ringfence-webhook", 2)
 
 
-@pytest.fixture(scope="module")
-def opened_shop(cluster: backend.Cluster, admin: Client, ringfence: None) -> Iterator[str]:
-    """examples/shop and the rights of its admin; the image that its pods run."""
-    image = install.agnhost(cluster)
-    admin.apply([*shop.objects(image), *people.rights()])
-    shop.wait_ready(admin)
-    yield image
-    admin.run("delete", "clustersecuritypolicy", "floor", "--ignore-not-found")
-    admin.run("delete", "clusterrole,clusterrolebinding", "demo-own-namespaces", "--ignore-not-found")
-    admin.run("delete", "namespace", *shop.NAMESPACES, "--ignore-not-found", "--wait=false")
+def test_pods_are_let_in_or_refused_with_a_reason(cluster: backend.Cluster, opened_shop: Client) -> None:
+    rows = attempts.pods(opened_shop, install.agnhost(cluster))
+    assert [row for row in rows if not row.as_said] == []
 
 
-def test_pods_are_let_in_or_refused_with_a_reason(admin: Client, opened_shop: str) -> None:
-    assert [row for row in attempts.pods(admin, opened_shop) if not row.as_said] == []
+def test_a_namespaces_admin_cannot_open_it(opened_shop: Client) -> None:
+    assert [row for row in people.namespace_admin(opened_shop) if not row.as_said] == []
 
 
-def test_a_namespaces_admin_cannot_open_it(admin: Client, opened_shop: str) -> None:
-    assert [row for row in people.namespace_admin(admin) if not row.as_said] == []
-
-
-def test_pods_wait_for_a_webhook_that_is_away_and_others_do_not(
-    admin: Client, sandbox: Sandboxes, no_webhook: None
-) -> None:
-    # The fixture is in force before the namespaces are made: closing one needs no webhook.
-    closed, free = sandbox("closed", enroll="enforce"), sandbox("free")
+def test_pods_wait_for_a_webhook_that_is_away_and_others_do_not(admin: Client, sandbox: Sandboxes) -> None:
+    closed = sandbox("closed", enroll="enforce")
     closed.wait_closed()
-    accounts = [each for space in (closed, free) for each in space.program("web") if each["kind"] == "ServiceAccount"]
-    admin.apply(accounts)
+    with _no_webhook(admin):
+        free = sandbox("free")
+        for space in (closed, free):
+            admin.apply([each for each in space.program("web") if each["kind"] == "ServiceAccount"])
 
-    refused = admin.create(closed.pod("web", "web"))
-    assert not refused.ok
-    assert "ringfence" in refused.message.lower()
-    assert admin.create(free.pod("web", "web")).ok
+        refused = admin.create(closed.pod("web", "web"))
+        assert not refused.ok
+        assert "ringfence" in refused.message.lower()
+        assert admin.create(free.pod("web", "web")).ok
 
-    # A user who brings the right label is refused as well; one who brings a wrong one, by the API server itself.
-    forged = free.pod("forged", "web")
-    forged["metadata"]["labels"]["ringfence.dev/identity"] = "checkout"
-    refused = admin.create(forged)
-    assert not refused.ok
-    assert "ringfence.dev/identity" in refused.message
+        # What the API server holds by itself: a forged label, enrolment, strangers' NetworkPolicies.
+        forged = free.pod("forged", "web")
+        forged["metadata"]["labels"]["ringfence.dev/identity"] = "checkout"
+        refused = admin.create(forged)
+        assert not refused.ok
+        assert "ringfence.dev/identity" in refused.message
+        assert not free.enroll().ok
+        assert not admin.create(closed.allow_all()).ok
+        assert admin.create(free.allow_all()).ok
 
 
 def test_running_pods_live_on_while_the_webhook_is_away(admin: Client, sandbox: Sandboxes) -> None:
@@ -68,16 +62,13 @@ def test_running_pods_live_on_while_the_webhook_is_away(admin: Client, sandbox: 
     client, server = space.run("client", "server")
     admin.apply([space.allow("server", "client")])
     support.wait_reaches(admin, client, server.address)
-    support.scale(admin, install.NAMESPACE, "ringfence-webhook", 0)
-    try:
+    with _no_webhook(admin):
         [pod] = space.pod_names("server")
         assert support.reaches(admin, client, server.address)
         # A new pod does not come, the old one can go, and its status is still written.
         admin.run("delete", "pod", pod, f"--namespace={space.name}", "--wait=true", timeout=60)
         until(lambda: support.ready_replicas(admin, space.name, "server") == 0, "its status is written", 30)
         assert space.pod_names("server") == []
-    finally:
-        support.scale(admin, install.NAMESPACE, "ringfence-webhook", 2)
     # Controllers back off while they are refused; a restart of the rollout shortens the wait.
     admin.run("rollout", "restart", "deployment/server", f"--namespace={space.name}")
     space.wait_running("server")

@@ -1,12 +1,10 @@
 """What the policies say is what connections do: the shop's whole truth table, and what the shop does not use."""
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
-from e2e.cluster import backend
-from e2e.demo import attempts, install, shop
+from e2e.demo import attempts, shop
 from e2e.demo.client import Client, until
 from e2e.scenarios.conftest import Sandboxes
 from e2e.scenarios.support import PORT, reaches, wait_cut, wait_reaches
@@ -20,16 +18,6 @@ OPEN = {
     *((each.name, "frontend") for each in (shop.CHECKOUT, shop.LEDGER, shop.INTRUDER)),
 }
 """What examples/shop is meant to allow, written by hand. Payments has `egress` and does not name the frontend."""
-
-
-@pytest.fixture(scope="module")
-def opened_shop(cluster: backend.Cluster, admin: Client, ringfence: None) -> Iterator[Client]:
-    """examples/shop, running."""
-    admin.apply(shop.objects(install.agnhost(cluster)))
-    shop.wait_ready(admin)
-    yield admin
-    admin.run("delete", "clustersecuritypolicy", "floor", "--ignore-not-found")
-    admin.run("delete", "namespace", *shop.NAMESPACES, "--ignore-not-found", "--wait=false")
 
 
 def test_the_shop_is_closed_as_its_policies_say(opened_shop: Client) -> None:

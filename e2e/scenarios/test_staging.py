@@ -57,20 +57,15 @@ def test_pods_from_before_enrolment_are_named_restarted_and_then_closed_in(admin
 
 def test_strangers_network_policies_hold_up_closing_and_are_named(admin: Client, sandbox: Sandboxes) -> None:
     space = sandbox("strangers")
-    stranger = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "left-over", "namespace": space.name},
-        "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]},
-    }
+    stranger = space.allow_all()
     assert admin.create(stranger).ok
     assert space.enroll().ok
     until(lambda: bool(space.condition()), "Ringfence says what it waits for", 20)
     condition = space.condition()
     assert (condition["status"], condition["reason"]) == ("False", "StrangersNetworkPolicies")
-    assert "left-over" in condition["message"]
+    assert "allow-all" in condition["message"]
 
-    admin.run("delete", "networkpolicy", "left-over", f"--namespace={space.name}")
+    admin.run("delete", "networkpolicy", "allow-all", f"--namespace={space.name}")
     space.wait_closed()
     again = admin.create(stranger)
     assert not again.ok

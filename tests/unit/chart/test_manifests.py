@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from ringfence import wiring
+from ringfence.reconcile import serving
 from ringfence.translate import admission_policy, webhook_config
 
 from tests.unit.chart import conftest as chart
@@ -149,7 +149,7 @@ def test_names_are_those_that_the_code_knows(default: list[chart.Manifest]) -> N
     assert chart.only(default, "Service", webhook_config.SERVICE)["spec"]["ports"][0]["port"] == 443
     assert chart.only(default, "ServiceAccount", admission_policy.CONTROLLER)
     secrets = {name for _, verb, name in _grants(_rules(default, "Role", "ringfence-controller")) if verb == "get"}
-    assert secrets == {wiring.SERVING_CA_SECRET, wiring.SERVING_SECRET}
+    assert secrets == {serving.CA_SECRET, serving.LEAF_SECRET}
 
 
 def test_teams_write_policies_but_whoever_deploys_does_not(default: list[chart.Manifest]) -> None:
