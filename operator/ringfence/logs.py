@@ -1,69 +1,86 @@
-"""The log of a process: one line for each thing that happened, as JSON for machines or as text for people."""
+"""Logs for machines (one JSON object a line) or for people, with what must stay secret blotted out.
 
+Redaction is a net below code that does not log secrets in the first place: it knows the shapes of tokens, keys and
+credentials, and works on the finished line, so no formatting slips past it.
+"""
+
+import datetime
 import json
 import logging
+import re
 import sys
-import time
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
-_LEVELS: Final = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
-#: What every LogRecord has; anything else came by ``extra``.
-_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+REDACTED: Final = "[redacted]"
+
+_SECRETS: Final = (
+    # PEM private keys, also with their line breaks escaped.
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+    # JSON Web Tokens: three base64url parts, the first the header of a JSON object.
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"),
+    # PEM in base64, as in the data of a Secret ("-----BEGIN").
+    re.compile(r"\bLS0tLS1CRUdJTi[A-Za-z0-9+/=]{16,}"),
+)
+_NAMED: Final = (
+    re.compile(r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',}]+"),
+    re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(?i)([\"']?\b(?:password|passwd|client[_-]?secret|api[_-]?key)[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]+"),
+)
+
+#: What a LogRecord has by itself; everything else came in by ``extra``.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def setup(level: str, format_: str) -> None:
-    """Log to stderr from ``level`` (debug, info, warning, error) on, as ``json`` or ``text``; replaces what was set."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if format_ == "json" else TextFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(_LEVELS[level])
-
-
-def extras(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields that came by ``extra``; those of a mapping stand on their own."""
-    found: dict[str, Any] = {}
-    for key, value in record.__dict__.items():
-        if key in _STANDARD:
-            continue
-        found.update(value if isinstance(value, dict) else {key: value})
-    return found
+def redact(text: str) -> str:
+    """The text without tokens, keys and passwords."""
+    for pattern in _SECRETS:
+        text = pattern.sub(REDACTED, text)
+    for pattern in _NAMED:
+        text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    return text
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; control characters of whoever is quoted in it are escaped."""
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then what ``extra`` brought."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON: time, level, logger, message, then the extra fields."""
-        line = {
-            "time": _timestamp(record.created),
+        """The line."""
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        entry: dict[str, Any] = {
+            "time": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "msg": record.getMessage(),
+            "message": redact(record.getMessage()),
         }
-        for key, value in extras(record).items():
-            line[key if key not in line else f"{key}_"] = value
+        for key, value in vars(record).items():
+            if key not in _STANDARD and isinstance(value, str | int | float | bool | type(None)):
+                entry[key] = redact(value) if isinstance(value, str) else value
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+            entry["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(entry, ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
-    """For people: time, level, message, and the extra fields behind it."""
+    """For people: time, level, logger, message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record on one line, an exception below it."""
-        fields = " ".join(f"{key}={json.dumps(value, default=str)}" for key, value in extras(record).items())
-        text = f"{_timestamp(record.created)} {record.levelname:<7} {record.name}: {record.getMessage()}"
-        text = f"{text} {fields}" if fields else text
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        """The line, and the traceback if there is one."""
+        return redact(super().format(record))
 
 
-def _timestamp(created: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created)) + f".{int(created * 1000) % 1000:03d}Z"
+def configure(level: str, format_: str, stream: TextIO | None = None) -> None:
+    """Have everything that this process logs go to ``stream`` (default: standard error) in that form.
+
+    ``level`` is debug, info, warning or error; ``format_`` json or text.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if format_ == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Libraries are chatty below warning, and their debug lines may hold request bodies.
+    for name in ("kopf", "aiohttp", "kubernetes", "asyncio", "uvicorn"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

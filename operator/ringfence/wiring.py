@@ -5,17 +5,27 @@ Caches come first: each process names those that it reads and gets them as one v
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from typing import Self
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
 
-from ringfence.kube import client, resources, trim, watch
+from ringfence import api, metrics
+from ringfence.kube import apply, client, events, resources, trim, watch
 from ringfence.kube.clock import SystemClock
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Clock
-
-SERVING_CA_SECRET = "ringfence-serving-ca"  # noqa: S105 (a name)
-SERVING_SECRET = "ringfence-webhook-tls"  # noqa: S105 (a name)
+from ringfence.model.world import Installation
+from ringfence.policy import resolve
+from ringfence.reconcile import gather
+from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
+from ringfence.reconcile.means import Means
+from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET, ServingCertificates
+from ringfence.settings import Settings
+from ringfence.translate import admission_policy, network_policy, webhook_config
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,8 @@ def caches(
         "validating_webhooks": _OWN,
         "admission_policies": _OWN,
         "admission_policy_bindings": _OWN,
-        "serving_ca": watch.Selection(own_namespace, fields=f"metadata.name={SERVING_CA_SECRET}"),
-        "serving": watch.Selection(own_namespace, fields=f"metadata.name={SERVING_SECRET}"),
+        "serving_ca": watch.Selection(own_namespace, fields=f"metadata.name={CA_SECRET}"),
+        "serving": watch.Selection(own_namespace, fields=f"metadata.name={LEAF_SECRET}"),
     }
     made = {}
     for name in names:
@@ -112,3 +122,120 @@ def caches(
             clock=clock or SystemClock(),
         )
     return Caches(made)
+
+
+#: What the controller reads.
+CONTROLLER_CACHES = tuple(_WHAT)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The controller's parts, put together; whoever drives it runs ``caches`` and calls the reconcilers."""
+
+    api: client.Client
+    caches: Caches
+    gatherer: gather.Gatherer
+    namespaces: NamespaceReconciler
+    cluster: ClusterReconciler
+
+
+@contextlib.asynccontextmanager
+async def operator(
+    settings: Settings, kubeconfig: Path | None, *, timing: watch.Timing | None = None
+) -> AsyncIterator[Operator]:
+    """The controller's parts while the block runs. Opens no connection by itself; raises kube.errors.Unreachable."""
+    clock = SystemClock()
+    connection = await client.Client.connect(kubeconfig, component="controller", observer=metrics.observe_request)
+    namespace = settings.installation.namespace
+    held = caches(connection, CONTROLLER_CACHES, own_namespace=namespace, timing=timing, clock=clock)
+    means = Means(
+        applier=apply.KubeApplier(connection, learn=_learner(held), counted=metrics.count_write),
+        events=events.KubeEvents(connection, clock, instance=settings.pod_name),
+        clock=clock,
+    )
+    gatherer = gatherer_of(held, settings)
+    collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
+    metrics.register(collector)
+    try:
+        yield Operator(
+            api=connection,
+            caches=held,
+            gatherer=gatherer,
+            namespaces=NamespaceReconciler(
+                _listers(held), gatherer, means, resolve=resolve.resolve, translate=network_policy.objects
+            ),
+            cluster=_cluster(settings, held, gatherer, means),
+        )
+    finally:
+        metrics.unregister(collector)
+        await connection.close()
+
+
+def gatherer_of(held: Caches, settings: Settings) -> gather.Gatherer:
+    """Worlds from these caches; the API server's addresses come from the settings, or else from ``endpoint_slices``."""
+
+    def installation() -> Installation:
+        own = settings.installation
+        if own.api_server or "endpoint_slices" not in held.reflectors:
+            return own
+        return replace(own, api_server=gather.api_server_endpoints(held["endpoint_slices"]))
+
+    return gather.Gatherer(_listers(held), api.parse, installation)
+
+
+def _listers(held: Caches) -> gather.Listers:
+    return gather.Listers(
+        namespaces=held["namespaces"],
+        identities=held["identities"],
+        policies=held["policies"],
+        cluster_policies=held["cluster_policies"],
+        pods=held["pods"] if "pods" in held.reflectors else gather.NOTHING,
+        network_policies=held["network_policies"],
+    )
+
+
+def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means: Means) -> ClusterReconciler:
+    default = settings.default_enroll
+    certificates = ServingCertificates(
+        held["serving_ca"], held["serving"], means, lambda: secrets.randbits(158) + 1, settings.installation.namespace
+    )
+    return ClusterReconciler(
+        ClusterListers(
+            mutating_webhooks=held["mutating_webhooks"],
+            validating_webhooks=held["validating_webhooks"],
+            admission_policies=held["admission_policies"],
+            admission_policy_bindings=held["admission_policy_bindings"],
+            cluster_policies=held["cluster_policies"],
+        ),
+        gatherer,
+        certificates,
+        means,
+        policies=lambda installation: admission_policy.objects(installation, default_enrolment=default),
+        webhooks=lambda installation, bundle: webhook_config.objects(
+            installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default
+        ),
+    )
+
+
+def _learner(held: Caches) -> Callable[[dict[str, Any]], None]:
+    """Shows every object that was written to the cache that holds its kind."""
+    by_kind: dict[str, list[watch.Reflector]] = {}
+    for reflector in held:
+        by_kind.setdefault(reflector.resource.kind, []).append(reflector)
+
+    def learn(obj: dict[str, Any]) -> None:
+        for reflector in by_kind.get(obj.get("kind", ""), ()):
+            if reflector.selects(obj):
+                reflector.learn(obj)
+
+    return learn
+
+
+def _figures(held: Caches) -> Iterable[metrics.Cache]:
+    now = time.monotonic()
+    for name, each in held.reflectors.items():
+        yield metrics.Cache(name, len(each), each.stale_for(now), each.relists)
+
+
+def _with_conditions(held: Caches) -> dict[str, Iterable[dict[str, Any]]]:
+    return {held[name].resource.kind: held[name].list() for name in ("identities", "policies", "cluster_policies")}

@@ -84,7 +84,8 @@ class Client:
     ) -> Self:
         """A client for ``kubeconfig``, else for the pod's ServiceAccount, else for what kubectl would use.
 
-        ``context`` is one of the kubeconfig, None its current one. Opens no connection yet. Raises errors.Unreachable when none of them can be read.
+        ``context`` is one of the kubeconfig, None its current one. Opens no connection yet. Raises errors.Unreachable
+        when none of them can be read.
         """
         configuration = Configuration(retries=0)
         try:

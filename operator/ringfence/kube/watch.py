@@ -48,11 +48,12 @@ class Selection:
 class Timing:
     """How patient a Reflector is. Seconds.
 
-    ``watch``: after how long the server ends a watch (drawn between this and 1.5 times this). ``silence``: how long a
-    watch may say nothing before its connection counts as dead; the API server sends a bookmark about every minute.
+    ``watch``: after how long the server ends a watch (drawn between this and 1.5 times this); short, because on a kind
+    that never changes the API server sends no bookmark, and only a new watch proves that it is still there.
+    ``silence``: how long a watch may say nothing before its connection counts as dead; more than 1.5 times ``watch``.
     """
 
-    watch: float = 240.0
+    watch: float = 60.0
     silence: float = 100.0
     page: int = 500
     first_retry: float = 0.25
@@ -131,6 +132,19 @@ class Reflector:
     async def wait_synced(self) -> None:
         """Return once the first list is complete."""
         await self._synced.wait()
+
+    def selects(self, obj: dict[str, Any]) -> bool:
+        """Whether an object of this kind belongs here by its namespace and, for the forms used here, its selectors.
+
+        Knows ``key=value`` of labels and ``metadata.name=value`` of fields; anything else selects nothing.
+        """
+        metadata, chosen = obj["metadata"], self._selection
+        if chosen.namespace and metadata.get("namespace") != chosen.namespace:
+            return False
+        key, equal, value = chosen.labels.partition("=")
+        if chosen.labels and not (equal and (metadata.get("labels") or {}).get(key) == value):
+            return False
+        return not chosen.fields or chosen.fields == f"metadata.name={metadata['name']}"
 
     def learn(self, obj: dict[str, Any]) -> None:
         """Take an answer to an own write into the cache at once, so that nobody decides on the state before it.
@@ -224,10 +238,11 @@ class Reflector:
         if type_ not in {"ADDED", "MODIFIED", "DELETED", "BOOKMARK"}:
             _log.warning("a watch of %s says %r, which is unknown: ignored", self.resource.plural, type_)
             return
+        if type_ == "BOOKMARK":
+            self._version = version_of(msgspec.json.decode(raw)) or self._version
+            return
         obj = self._decode(raw)
         self._version = version_of(obj) or self._version
-        if type_ == "BOOKMARK":
-            return
         changed = self._store.remove(key_of(obj)) if type_ == "DELETED" else self._store.put(obj)
         if changed:
             self._tell(key_of(obj))

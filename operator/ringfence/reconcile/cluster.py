@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ringfence.model.errors import RingfenceError
-from ringfence.model.ports import Applier, Clock, EventSink, Lister, Object
+from ringfence.model.ports import Lister, Object
 from ringfence.model.world import Installation
 from ringfence.reconcile import status
 from ringfence.reconcile.apply import Writer
 from ringfence.reconcile.gather import Gatherer
+from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
 from ringfence.reconcile.serving import ServingCertificates
 from ringfence.translate.admission_policy import PURPOSE
@@ -51,9 +52,7 @@ class ClusterReconciler:
         listers: ClusterListers,
         gatherer: Gatherer,
         certificates: ServingCertificates,
-        applier: Applier,
-        events: EventSink,
-        clock: Clock,
+        means: Means,
         *,
         policies: Policies,
         webhooks: Webhooks,
@@ -61,12 +60,10 @@ class ClusterReconciler:
         self._listers = listers
         self._gatherer = gatherer
         self._certificates = certificates
-        self._applier = applier
-        self._events = events
-        self._clock = clock
+        self._means = means
         self._policies = policies
         self._webhooks = webhooks
-        self._writer = Writer(applier, PURPOSE, absent_is_safe=False)
+        self._writer = Writer(means.applier, PURPOSE, absent_is_safe=False)
 
     async def reconcile(self, shares: Mapping[str, Mapping[str, status.Share]]) -> float:
         """Make it so; ``shares`` maps namespace and ClusterSecurityPolicy to what they came to.
@@ -107,7 +104,7 @@ class ClusterReconciler:
             name = obj["metadata"]["name"]
             own = {namespace: each[name] for namespace, each in shares.items() if name in each}
             said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own)
-            await write_status(self._applier, self._events, self._clock, obj, *said)
+            await write_status(self._means, obj, *said)
 
 
 def ca_bundles(configurations: Sequence[Object]) -> list[bytes]:

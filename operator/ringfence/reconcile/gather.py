@@ -5,7 +5,7 @@ the others nor silently change what is in force: its last good version stays, as
 error becomes a finding. With no last good version its rules are absent, which denies.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +32,24 @@ class Listers:
     cluster_policies: Lister
     pods: Lister
     network_policies: Lister
+
+
+class _Nothing:
+    """A Lister of what this process does not look at."""
+
+    synced = True
+
+    def stale_for(self, monotonic: float) -> float:
+        return 0.0
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        return None
+
+    def list(self, namespace: str | None = None) -> Sequence[Object]:
+        return ()
+
+
+NOTHING: Lister = _Nothing()
 
 
 @dataclass(slots=True)

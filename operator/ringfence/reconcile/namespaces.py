@@ -11,7 +11,7 @@ from typing import Any
 
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import InvalidResource
-from ringfence.model.ports import Applier, Clock, EventSink, Object
+from ringfence.model.ports import Object
 from ringfence.model.resources import ClusterSecurityPolicy, Kind, SecurityPolicy
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
@@ -20,6 +20,7 @@ from ringfence.reconcile import gather, staging, status
 from ringfence.reconcile.apply import PartlyApplied, Writer
 from ringfence.reconcile.conditions import Condition
 from ringfence.reconcile.impact import Impact
+from ringfence.reconcile.means import Means
 from ringfence.reconcile.status import Outcome, Share
 from ringfence.translate.network_policy import DEFAULT_DENY, PURPOSE
 
@@ -43,21 +44,17 @@ class NamespaceReconciler:
         self,
         listers: gather.Listers,
         gatherer: gather.Gatherer,
-        applier: Applier,
-        events: EventSink,
-        clock: Clock,
+        means: Means,
         *,
         resolve: Resolve,
         translate: Translate,
     ) -> None:
         self._listers = listers
         self._gatherer = gatherer
-        self._applier = applier
-        self._events = events
-        self._clock = clock
+        self._means = means
         self._resolve = resolve
         self._translate = translate
-        self._writer = Writer(applier, PURPOSE, absent_is_safe=True)
+        self._writer = Writer(means.applier, PURPOSE, absent_is_safe=True)
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
         self.shares: dict[str, dict[str, Share]] = {}
@@ -146,14 +143,14 @@ class NamespaceReconciler:
 
     async def _record(self, namespace: Object, outcome: Outcome) -> None:
         """Write the condition of the Namespace if it says something else, and tell about the change."""
-        patch = staging.status_patch(namespace, outcome.staging, self._clock.now())
+        patch = staging.status_patch(namespace, outcome.staging, self._means.clock.now())
         if patch is None:
             return
         held = staging.recorded(namespace)
-        await self._applier.apply(patch, subresource="status")
+        await self._means.applier.apply(patch, subresource="status")
         now = outcome.staging
         if now.reason and (held is None or (held.get("reason"), held.get("message")) != (now.reason, now.message)):
-            await self._events.emit(
+            await self._means.events.emit(
                 namespace,
                 type_="Normal" if now.closed else "Warning",
                 reason=now.reason,
@@ -179,26 +176,24 @@ class NamespaceReconciler:
         for finding in outcome.policy.findings:
             if namespace is None or finding.subject[0] != "Namespace" or finding.reason == outcome.staging.reason:
                 continue
-            await self._events.emit(
+            await self._means.events.emit(
                 namespace, type_="Warning", reason=finding.reason, action="Resolve", note=finding.message
             )
 
     async def _status(self, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:
-        await write_status(self._applier, self._events, self._clock, obj, numbers, ready)
+        await write_status(self._means, obj, numbers, ready)
 
 
-async def write_status(
-    applier: Applier, events: EventSink, clock: Clock, obj: Object, numbers: dict[str, Any], ready: Condition
-) -> None:
+async def write_status(means: Means, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:
     """Write a resource's status if it differs, with an Event where a person must know."""
-    patch = status.patch(obj, numbers, ready, clock.now())
+    patch = status.patch(obj, numbers, ready, means.clock.now())
     if patch is None:
         return
-    await applier.apply(patch, subresource="status")
+    await means.applier.apply(patch, subresource="status")
     told = status.news(obj, ready)
     if told is not None:
         type_ = "Normal" if told.status else "Warning"
-        await events.emit(obj, type_=type_, reason=told.reason, action="Reconcile", note=told.message)
+        await means.events.emit(obj, type_=type_, reason=told.reason, action="Reconcile", note=told.message)
 
 
 def _governed(policy: SecurityPolicy | None, world: World, workloads: Sequence[Workload]) -> int:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
-from ringfence.model.ports import Applier, Clock, Lister, Object
+from ringfence.model.ports import Lister, Object
 from ringfence.pki import serving
+from ringfence.reconcile.means import Means
 
 CA_SECRET: Final = "ringfence-serving-ca"  # noqa: S105 (a name)
 LEAF_SECRET: Final = "ringfence-webhook-tls"  # noqa: S105 (a name)
@@ -39,16 +40,15 @@ class ServingCertificates:
         self,
         ca: Lister,
         leaf: Lister,
-        applier: Applier,
-        clock: Clock,
+        means: Means,
         serial: Callable[[], int],
         namespace: str,
     ) -> None:
         """``ca`` and ``leaf`` hold one Secret each; ``serial`` draws positive random numbers of at most 159 bits."""
         self._ca = ca
         self._leaf = leaf
-        self._applier = applier
-        self._clock = clock
+        self._applier = means.applier
+        self._clock = means.clock
         self._serial = serial
         self._namespace = namespace
         self._names = serving.names(namespace)

@@ -1,0 +1,146 @@
+"""The heart of the controller: workers that take keys and reconcile them, until told to stop.
+
+It needs nothing from Kopf: whatever wakes it, it looks at the caches and makes the cluster what it shall be.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import AsyncIterator
+
+from ringfence import metrics, wiring
+from ringfence.controller.queue import WorkQueue
+from ringfence.controller.triggers import CLUSTER, Triggers
+from ringfence.model.errors import RingfenceError
+
+_log = logging.getLogger(__name__)
+
+#: Namespaces that are reconciled at the same time; more only queue up in the API server.
+WORKERS = 8
+#: Seconds between two looks at everything, drawn between this and 1.5 times this.
+RESYNC_SECONDS = 300.0
+#: A cache that has not heard of the API server for so many seconds makes the controller not ready.
+STALE_SECONDS = 120.0
+
+
+class Core:
+    """Reconciles while ``run`` runs."""
+
+    def __init__(self, operator: wiring.Operator) -> None:
+        self.operator = operator
+        self.queue = WorkQueue()
+        self.triggers = Triggers(operator, self.queue.add)
+        self._shares: object = None
+        self._started = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether all caches are complete and fresh, and everything has been looked at once."""
+        return self._started and not self.why_not_ready()
+
+    def why_not_ready(self) -> str:
+        """What is missing, for a person; "" when ready."""
+        caches = self.operator.caches
+        waiting = [name for name, each in caches.reflectors.items() if not each.synced]
+        if waiting:
+            return f"first lists are not complete: {', '.join(waiting)} {caches.troubles() or ''}".strip()
+        stale = caches.stale_for(time.monotonic())
+        if stale > STALE_SECONDS:
+            return f"nothing heard of the API server for {stale:.0f} s: {caches.troubles()}"
+        return "" if self._started else "starting"
+
+    def wake(self, namespace: str) -> None:
+        """Somebody outside has seen a change in a namespace ("" for cluster-wide kinds)."""
+        if self.operator.caches.synced:
+            self.queue.add(namespace or CLUSTER)
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises only for a defect."""
+        async with self.operator.caches.running() as caches:
+            await caches.wait_synced()
+            self.triggers.connect()
+            self.triggers.everything()
+            self._started = True
+            _log.info("caches are complete: %s", {name: len(each) for name, each in caches.reflectors.items()})
+            async with asyncio.TaskGroup() as group:
+                for number in range(WORKERS):
+                    group.create_task(self._work(), name=f"worker {number}")
+                group.create_task(self._resync(), name="resync")
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.take()
+            metrics.QUEUE_DEPTH.set(len(self.queue))
+            started = time.monotonic()
+            outcome = await self._reconcile(key)
+            metrics.RECONCILE_SECONDS.labels(_kind(key)).observe(time.monotonic() - started)
+            metrics.RECONCILES.labels(_kind(key), outcome).inc()
+
+    async def _reconcile(self, key: str) -> str:
+        try:
+            if key == CLUSTER:
+                await self._cluster()
+            else:
+                await self._namespace(key)
+        except RingfenceError as error:
+            wait = self.queue.failed(key, getattr(error, "retry_after", 0.0))
+            _log.warning("%s is not as it shall be, trying again in %.1f s: %s", _name(key), wait, error)
+            return "failed"
+        except Exception:  # noqa: BLE001 (a defect in one namespace must not stop the others)
+            wait = self.queue.failed(key)
+            _log.exception("%s cannot be reconciled, trying again in %.1f s", _name(key), wait)
+            return "defect"
+        self.queue.done(key)
+        return "done"
+
+    async def _namespace(self, name: str) -> None:
+        shares = self.operator.namespaces.shares
+        before = shares.get(name)
+        try:
+            await self.operator.namespaces.reconcile(name)
+        finally:
+            if shares.get(name) != before:
+                self.queue.add(CLUSTER)
+
+    async def _cluster(self) -> None:
+        again_in = await self.operator.cluster.reconcile(self.operator.namespaces.shares)
+        if again_in:
+            self.queue.add_later(CLUSTER, again_in)
+
+    async def _resync(self) -> None:
+        """Look at everything now and then: what no event tells (certificates that grow old) is seen so."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS * (1 + 0.5 * random.random()))  # noqa: S311 (spreads load)
+            self.triggers.everything()
+
+
+async def settled(core: Core, *, quiet: float = 0.2) -> None:
+    """Return once the core is ready and has had nothing to do for ``quiet`` seconds (tests and benchmarks)."""
+    since: float | None = None
+    while since is None or time.monotonic() - since < quiet:
+        await asyncio.sleep(0.01)
+        if not (core.ready and core.queue.idle):
+            since = None
+        elif since is None:
+            since = time.monotonic()
+
+
+def _kind(key: str) -> str:
+    return "cluster" if key == CLUSTER else "namespace"
+
+
+def _name(key: str) -> str:
+    return "the cluster" if key == CLUSTER else f"namespace {key}"
+
+
+@contextlib.asynccontextmanager
+async def running(core: Core) -> AsyncIterator[Core]:
+    """Run the core as a task while the block runs; a defect in it ends the block."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(core.run(), name="core")
+        try:
+            yield core
+        finally:
+            task.cancel()

@@ -1,0 +1,117 @@
+"""Kopf: an operator's life cycle, and a second pair of eyes on the resources that people write.
+
+What it sees only wakes the core, which reads its own caches; so what Kopf cannot do (tell what vanished while its
+watch was away, outlive an error in a watch) costs nothing. It runs in a thread with a loop of its own, because it
+ends every task that it finds in its loop when it ends, and is started again when it ends by itself. ADR 0020 has the
+measurements.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import kopf
+
+from ringfence import metrics
+from ringfence.kube.backoff import Backoff
+from ringfence.kube.client import Credentials
+from ringfence.model.names import GROUP, VERSION
+
+_log = logging.getLogger(__name__)
+
+#: Called from Kopf's thread with the namespace of what has changed ("" for cluster-wide kinds).
+Wake = Callable[[str], None]
+
+
+class Front:
+    """Runs Kopf until stopped. ``started`` is set once it watches."""
+
+    def __init__(self, credentials: Callable[[], Credentials], wake: Wake) -> None:
+        """``credentials`` is asked at each login, so that a token that has been renewed is used."""
+        self._credentials = credentials
+        self._wake = wake
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self.started = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Ask Kopf to end and wait for it; a thread that does not end in time ends with the process."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        backoff = Backoff(1.0, 30.0)
+        while not self._stop.is_set():
+            try:
+                asyncio.run(self._operate())
+            except Exception as error:  # noqa: BLE001 (whatever ends Kopf must not end the controller)
+                _log.warning("Kopf has ended and is started again: %s", error)
+            if not self._stop.is_set():
+                metrics.FRONT_RESTARTS.inc()
+                self._stop.wait(backoff.next())
+
+    async def _operate(self) -> None:
+        await kopf.operator(
+            registry=registry(self._credentials, self._wake, self.started),
+            settings=settings(),
+            clusterwide=True,
+            standalone=True,
+            stop_flag=self._stop,
+        )
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf without what would leave traces in the cluster or stop it."""
+    made = kopf.OperatorSettings()
+    made.posting.enabled = False
+    made.scanning.disabled = True
+    made.watching.chunk_size = 500
+    made.watching.server_timeout = 300
+    made.watching.inactivity_timeout = 100
+    made.networking.connect_timeout = 5
+    made.networking.request_timeout = 30
+    made.queueing.idle_timeout = 0.5
+    return made
+
+
+def registry(credentials: Callable[[], Credentials], wake: Wake, started: threading.Event) -> kopf.OperatorRegistry:
+    """The handlers: one that logs in, one that says that Kopf is up, and one that wakes."""
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=made)
+    def login(**_: object) -> kopf.ConnectionInfo:
+        return connection(credentials())
+
+    @kopf.on.startup(registry=made)
+    async def start(**_: object) -> None:
+        started.set()
+
+    async def changed(namespace: str | None, name: str | None, **_: object) -> None:
+        wake(namespace or "")
+
+    async def namespace_changed(name: str | None, **_: object) -> None:
+        wake(name or "")
+
+    for plural in ("serviceidentities", "securitypolicies", "clustersecuritypolicies"):
+        kopf.on.event(GROUP, VERSION, plural, registry=made)(changed)
+    kopf.on.event("", "v1", "namespaces", registry=made)(namespace_changed)
+    return made
+
+
+def connection(credentials: Credentials) -> kopf.ConnectionInfo:
+    """The same credentials in Kopf's words."""
+    return kopf.ConnectionInfo(
+        server=credentials.server,
+        ca_path=credentials.ca_path,
+        certificate_path=credentials.certificate_path,
+        private_key_path=credentials.private_key_path,
+        scheme="Bearer" if credentials.token else None,
+        token=credentials.token,
+        insecure=credentials.insecure,
+    )

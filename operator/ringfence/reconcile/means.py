@@ -1,0 +1,14 @@
+"""What every reconciler acts with."""
+
+from dataclasses import dataclass
+
+from ringfence.model.ports import Applier, Clock, EventSink
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Writes, Events, and what time it is."""
+
+    applier: Applier
+    events: EventSink
+    clock: Clock
