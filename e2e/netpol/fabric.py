@@ -114,8 +114,8 @@ class Fabric:
     def remove_pod(self, name: str, node: str) -> None:
         """Take a pod away."""
         namespace, number = self._pods.pop(name)
-        namespace.close()
         self._ip(self.nodes[node].namespace, f"link del pod{number}")
+        namespace.close()
 
     def load(self, text: str) -> None:
         """Put the rules in force on both nodes. Raises KernelError."""
