@@ -121,6 +121,9 @@ MAX_WARNINGS: Final = 4096
 def decode(body: bytes) -> Request:
     """The request of an AdmissionReview; raises BadReview."""
     try:
+        if not body.isascii():
+            # What the decoder skips it does not look at; a body that is no text is refused whole.
+            body.decode()
         review = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadReview(f"the body is no AdmissionReview: {str(error) or type(error).__name__}", _uid(body)) from error
