@@ -142,7 +142,11 @@ class App:
             raise _TooLarge(await self._drain(receive, b""))
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):
-            return self._kept(bytes(message.get("body", b"")), 0)
+            body = bytes(message.get("body", b""))
+            if len(body) > self._limits.body:
+                raise _TooLarge(body[:_HEAD])
+            self._keep(len(body))
+            return body
         return await self._pieces(message, receive)
 
     async def _pieces(self, message: MutableMapping[str, Any], receive: Receive) -> bytes | None:
@@ -155,7 +159,7 @@ class App:
                 piece = message.get("body", b"")
                 if len(pieces) + len(piece) > self._limits.body:
                     raise _TooLarge(await self._drain(receive, bytes(pieces[:_HEAD])))  # noqa: TRY301
-                self._kept(piece, len(piece))
+                self._keep(len(piece))
                 pieces += piece
                 if not message.get("more_body"):
                     return bytes(pieces)
@@ -164,12 +168,10 @@ class App:
             self._buffered -= len(pieces)
             raise
 
-    def _kept(self, piece: bytes, size: int) -> bytes:
-        size = size or len(piece)
+    def _keep(self, size: int) -> None:
         if self._buffered + size > self._limits.buffered:
             raise _Busy
         self._buffered += size
-        return piece
 
     async def _drain(self, receive: Receive, head: bytes) -> bytes:
         """Read on without keeping anything but the beginning, up to a bound."""
