@@ -62,11 +62,10 @@ def ensure(*sets: ProgramSet) -> Path:
     directory = binaries()
     if all(_complete(directory, each) for each in sets):
         return directory
-    toolchain = go.toolchain()
     with lock(paths.cache() / "tools" / "lock", "another process builds the tools; waiting for it"):
         missing = [each for each in sets if not _complete(directory, each)]
         if missing:
-            _build(toolchain, missing, directory)
+            _build(go.toolchain(), missing, directory)
     return directory
 
 
