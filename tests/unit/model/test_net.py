@@ -4,7 +4,7 @@ import ipaddress
 import itertools
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from ringfence.model.net import (
     FIRST_PORT,
@@ -94,9 +94,9 @@ def test_the_difference_is_exact_on_every_pod_or_refused(one: PortSet, other: Po
 
 @given(port_sets, port_sets, pods)
 def test_disjoint_sets_have_nothing_in_common_on_any_pod(one: PortSet, other: PortSet, pod: dict[str, int]) -> None:
-    assume(one.disjoint(other))
-    assert not members(one, pod) & members(other, pod)
-    assert one.minus(other) == one
+    if one.disjoint(other):
+        assert not members(one, pod) & members(other, pod)
+        assert one.minus(other) == one
 
 
 @given(numbered, numbered)
