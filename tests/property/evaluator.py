@@ -42,8 +42,10 @@ class Evaluator:
         self._namespaces = namespaces
         self._policies = list(policies)
 
-    def half(self, direction: str, governed: Workload | Address, other: Workload | Address, target: Any, port: Any) -> bool:
-        """Whether the policies at ``governed`` let traffic with ``other`` to ``port`` (protocol, number) of ``target``."""
+    def half(
+        self, direction: str, governed: Workload | Address, other: Workload | Address, target: Any, port: Any
+    ) -> bool:
+        """Whether the policies at ``governed`` let ``other`` use ``port`` (protocol, number) of ``target``."""
         if isinstance(governed, Address) or governed.host_network:
             return True
         own = [p for p in self._policies if self._applies(p, governed, direction)]
@@ -71,7 +73,9 @@ class Evaluator:
         if "ipBlock" in peer:
             block = peer["ipBlock"]
             mine = [other.ip] if isinstance(other, Address) else list(other.ips)
-            return any(_inside(ip, block["cidr"]) and not any(_inside(ip, e) for e in block.get("except", [])) for ip in mine)
+            return any(
+                _inside(ip, block["cidr"]) and not any(_inside(ip, e) for e in block.get("except", [])) for ip in mine
+            )
         if isinstance(other, Address) or other.host_network:
             return False
         if "namespaceSelector" in peer:

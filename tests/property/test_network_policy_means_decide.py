@@ -6,14 +6,14 @@ from itertools import product
 
 import pytest
 from hypothesis import given
-
-from e2e.judge.client import Judge, Pod, Port, Traffic
-from e2e.judge.client import Protocol as JudgeProtocol
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload, World
 from ringfence.policy import decide, resolve
 from ringfence.policy.ends import Address, End
 from ringfence.translate import network_policy
+
+from e2e.judge.client import Judge, Pod, Port, Traffic
+from e2e.judge.client import Protocol as JudgeProtocol
 from tests.property.evaluator import Evaluator
 from tests.property.worlds import OUTSIDE, PORTS, worlds
 

@@ -1,12 +1,11 @@
 """Random worlds: small enough that rules meet, and with every kind of peer, port, mode and floor."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
-
 from ringfence.model import labels
 from ringfence.model.labels import LabelBox
-from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_NAMESPACE_NAME, LABEL_ZONE
+from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
 from ringfence.model.resources import (
     Action,
     AnonymousPeer,
@@ -15,7 +14,6 @@ from ringfence.model.resources import (
     CidrPeer,
     ClusterSecurityPolicy,
     IdentityPeer,
-    Kind,
     Mode,
     NamespacePeer,
     Peer,
@@ -39,7 +37,16 @@ APPS = ("blue", "green")
 NODE = "192.168.1.10"
 API_SERVER = "192.168.1.1"
 OUTSIDE = ("203.0.113.9", "198.51.100.1", "2001:db8::5", NODE, API_SERVER)
-CIDRS = ("0.0.0.0/0", "10.0.0.0/8", "10.244.0.0/24", "203.0.113.0/24", "192.168.0.0/16", "2001:db8::/32", "::/0")
+CIDRS = (
+    CidrPeer("0.0.0.0/0"),
+    CidrPeer("0.0.0.0/0", ("203.0.113.9/32", "10.244.0.0/24")),
+    CidrPeer("10.0.0.0/8"),
+    CidrPeer("10.244.0.0/24", ("10.244.0.0/30",)),
+    CidrPeer("203.0.113.0/24"),
+    CidrPeer("192.168.0.0/16", (f"{NODE}/32",)),
+    CidrPeer("2001:db8::/32"),
+    CidrPeer("::/0"),
+)
 PORTS = (
     (Protocol.TCP, 80),
     (Protocol.TCP, 8080),
@@ -72,20 +79,16 @@ def identity_names() -> st.SearchStrategy[tuple[str, str]]:
     return st.tuples(st.sampled_from((*NAMESPACES, "lab", "nowhere")), st.sampled_from((*IDENTITIES, "ghost")))
 
 
-def peers(ingress: bool) -> st.SearchStrategy[Peer]:
-    """Every kind of peer; anonymous in ingress only."""
+def peers() -> st.SearchStrategy[Peer]:
+    """Every kind of peer but anonymous."""
     kinds: list[st.SearchStrategy[Peer]] = [
         st.builds(lambda both: IdentityPeer(*both), identity_names()),
         st.builds(lambda both: SpiffePeer(f"spiffe://cluster.local/ns/{both[0]}/sa/{both[1]}"), identity_names()),
         st.builds(ZonePeer, st.sampled_from((*ZONES, "nowhere"))),
         st.builds(NamespacePeer, st.sampled_from((*NAMESPACES, *ELSEWHERE))),
-        st.builds(CidrPeer, st.sampled_from(CIDRS), st.sampled_from(((), ("10.244.0.0/30",), ("203.0.113.9/32",)))).filter(
-            lambda peer: peer.excluded == () or peer.cidr in {"0.0.0.0/0", "10.0.0.0/8"} or peer.cidr[:3] == peer.excluded[0][:3]
-        ),
+        st.sampled_from(CIDRS),
         st.just(ApiServerPeer()),
     ]
-    if ingress:
-        kinds.append(st.just(AnonymousPeer()))
     return st.one_of(kinds)
 
 
@@ -99,29 +102,48 @@ def ports() -> st.SearchStrategy[tuple[PortSpec, ...] | None]:
     return st.one_of(st.none(), st.lists(one, min_size=1, max_size=2, unique=True).map(tuple))
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The few peers and ports that all rules of a world draw from, so that Allows and Denies meet."""
+
+    peers: tuple[Peer, ...]
+    ports: tuple[tuple[PortSpec, ...] | None, ...]
+
+
 @st.composite
-def rules(draw: st.DrawFn, direction: str) -> tuple[Rule, ...]:
-    """Up to three rules with names of their own."""
-    count = draw(st.integers(0, 3))
-    named = st.lists(peers(direction == "ingress"), min_size=1, max_size=2, unique=True).map(tuple)
-    return tuple(
-        Rule(
-            name=f"{direction[0]}{number}",
-            action=draw(st.sampled_from((Action.ALLOW, Action.ALLOW, Action.DENY))),
-            peers=draw(st.one_of(named, named, named, st.none())),
-            ports=draw(ports()),
-        )
-        for number in range(count)
+def pools(draw: st.DrawFn) -> Pool:
+    """Two to five peers (anonymous in every other world), two or three sets of ports, all ports among them."""
+    anonymous = draw(st.sampled_from(((), (AnonymousPeer(),))))
+    return Pool(
+        peers=(*anonymous, *draw(st.lists(peers(), min_size=2, max_size=4, unique=True))),
+        ports=(None, *draw(st.lists(ports(), min_size=1, max_size=2))),
     )
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> PolicySpec:
+def rules(draw: st.DrawFn, direction: str, pool: Pool) -> tuple[Rule, ...]:
+    """Up to four rules with names of their own. Only callers can be anonymous."""
+    usable = [peer for peer in pool.peers if direction == "ingress" or not isinstance(peer, AnonymousPeer)]
+    omitted: st.SearchStrategy[tuple[Peer, ...] | None] = st.none()
+    some = st.lists(st.sampled_from(usable), min_size=1, max_size=2, unique=True).map(tuple) if usable else omitted
+    return tuple(
+        Rule(
+            name=f"{direction[0]}{number}",
+            action=draw(st.sampled_from((Action.ALLOW, Action.ALLOW, Action.ALLOW, Action.DENY, Action.DENY))),
+            peers=draw(st.one_of(some, some, some, omitted)),
+            ports=draw(st.sampled_from(pool.ports)),
+        )
+        for number in range(draw(st.integers(1, 4)))
+    )
+
+
+@st.composite
+def specs(draw: st.DrawFn, pool: Pool) -> PolicySpec:
     """Sections that may be absent; mostly enforced."""
     return PolicySpec(
         mode=draw(st.sampled_from((Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE, Mode.AUDIT))),
-        ingress=draw(st.one_of(st.none(), rules("ingress"))),
-        egress=draw(st.one_of(st.none(), rules("egress"))),
+        ingress=draw(st.one_of(st.none(), rules("ingress", pool), rules("ingress", pool))),
+        egress=draw(st.one_of(st.none(), rules("egress", pool))),
     )
 
 
@@ -144,27 +166,30 @@ def subjects() -> st.SearchStrategy[AppliesTo]:
     names = st.lists(st.sampled_from((*IDENTITIES, "ghost")), min_size=1, max_size=2, unique=True).map(tuple)
     return st.one_of(
         st.just(AppliesTo()),
+        st.just(AppliesTo()),
         names.map(lambda some: AppliesTo(identities=some)),
         pod_boxes().map(lambda box: AppliesTo(pod_selector=box)),
     )
 
 
 @st.composite
-def policies(draw: st.DrawFn, namespace: str) -> tuple[SecurityPolicy, ...]:
+def policies(draw: st.DrawFn, namespace: str, pool: Pool) -> tuple[SecurityPolicy, ...]:
     """Up to three policies of a namespace."""
-    count = draw(st.integers(0, 3))
+    count = draw(st.sampled_from((0, 1, 2, 3)))
     return tuple(
-        SecurityPolicy(ResourceMeta(f"p{number}", namespace), draw(subjects()), draw(specs())) for number in range(count)
+        SecurityPolicy(ResourceMeta(f"p{number}", namespace), draw(subjects()), draw(specs(pool)))
+        for number in range(count)
     )
 
 
 @st.composite
-def floors(draw: st.DrawFn) -> tuple[ClusterSecurityPolicy, ...]:
+def floors(draw: st.DrawFn, pool: Pool) -> tuple[ClusterSecurityPolicy, ...]:
     """Up to two floors for all namespaces or a zone's."""
     count = draw(st.integers(0, 2))
     selectors = st.sampled_from((LabelBox(), LabelBox.of({LABEL_ZONE: labels.one_of("a")})))
     return tuple(
-        ClusterSecurityPolicy(ResourceMeta(f"floor{number}"), draw(selectors), draw(specs())) for number in range(count)
+        ClusterSecurityPolicy(ResourceMeta(f"floor{number}"), draw(selectors), draw(specs(pool)))
+        for number in range(count)
     )
 
 
@@ -181,7 +206,7 @@ def namespaces(draw: st.DrawFn) -> dict[str, Namespace]:
 
 @st.composite
 def workloads(draw: st.DrawFn, known: dict[str, Namespace]) -> dict[str, tuple[Workload, ...]]:
-    """Two or three pods in each namespace, with an identity where admission would have given one, and one on its node."""
+    """Three pods in each namespace, with identities where admission would have given them, and one on its node."""
     found: dict[str, tuple[Workload, ...]] = {}
     for place, (name, namespace) in enumerate(sorted(known.items())):
         pods = []
@@ -215,15 +240,13 @@ def _named(http: int, metrics: int) -> tuple[ContainerPort, ...]:
 def worlds(draw: st.DrawFn) -> World:
     """A whole world."""
     known = draw(namespaces())
+    pool = draw(pools())
     accounts = {n: {i: ServiceIdentity(ResourceMeta(i, n), i) for i in IDENTITIES} for n in (*NAMESPACES, "lab")}
     return World(
         installation=draw(installations()),
         namespaces=known,
         identities=accounts,
-        policies={name: draw(policies(name)) for name in NAMESPACES},
-        cluster_policies=draw(floors()),
+        policies={name: draw(policies(name, pool)) for name in NAMESPACES},
+        cluster_policies=draw(floors(pool)),
         workloads=draw(workloads(known)),
     )
-
-
-__all__ = ["LABEL_NAMESPACE_NAME", "OUTSIDE", "PORTS", "Kind", "rules", "worlds"]
