@@ -286,21 +286,21 @@ def hostile() -> dict[str, Any]:
 def test_hostile_input_is_refused_quickly(name: str) -> None:
     obj = corpus.policy()
     obj["spec"] = hostile()[name]
-    start = time.perf_counter()
+    start = time.process_time()
     found = errors(obj)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(found) <= api.MAX_ERRORS + 1
     assert all(len(str(error)) < 1000 and str(error).isprintable() for error in found)
 
 
 @pytest.mark.parametrize("text", ["a" * 253 + "!", "a-" * 126 + "!", "a." * 126 + "!", "." * 253, "a" + "-" * 252])
 def test_no_pattern_takes_long_to_say_no(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     errors(corpus.caller(identity={"name": text}))
     errors(corpus.caller(spiffeID="spiffe://example.org/" + 7 * text + "!"))
     errors(corpus.selecting({"matchLabels": {text: "a"}}))
     errors(corpus.exception(reason=text + "\n"))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @given(strategies.resources())
