@@ -1,8 +1,9 @@
 """The webhook as a process behind a real API server: what users see, and what happens when things go wrong."""
 
 import pytest
+
 from tests.component import webhook_rig
-from tests.component.webhook_rig import IDENTITY, Rig, container, floor, identity, pod, until
+from tests.component.webhook_rig import IDENTITY, Rig, pod
 
 pytestmark = pytest.mark.component
 

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from e2e.cluster import controlplane
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import serving
 from ringfence.translate import admission_policy, webhook_config
+
+from e2e.cluster import controlplane
 
 OWN = "ringfence-system"
 CONTROLLER = f"system:serviceaccount:{OWN}:ringfence-controller"
@@ -266,7 +266,11 @@ class Rig:
             reply = self.api.create(identity(name, each))
             assert reply.ok, reply.message
         # The webhook hears of all this by its watches.
-        until(lambda: self.api.create(pod("probe", name), dry_run=True).ok, 10, lambda: str(self.api.create(pod("probe", name), dry_run=True)))
+        until(
+            lambda: self.api.create(pod("probe", name), dry_run=True).ok,
+            10,
+            lambda: str(self.api.create(pod("probe", name), dry_run=True)),
+        )
 
 
 @contextlib.contextmanager

@@ -101,7 +101,7 @@ def network_open(subject: Subject, namespace: str) -> Violation:
     return Violation(
         NETWORK_CLOSED,
         f"{subject.prefix}metadata.namespace",
-        f"the network of namespace {quoted([namespace])} is being closed",
+        f"is {quoted([namespace])}, whose network is being closed",
         "try again; controllers do so by themselves",
         f"label {LABEL_ENROLL}: enforce",
     )
