@@ -135,6 +135,6 @@ def _distinct(members: Iterable[Member]) -> tuple[Member, ...]:
 
 def _near(name: str, known: Iterable[str], first: Iterable[str] = ()) -> str:
     """What may have been meant."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.75)
     candidates = list(dict.fromkeys([*first, *close]))[:3]
     return f"; did you mean {' or '.join(candidates)}?" if candidates else ""

@@ -1,6 +1,7 @@
 """`ringfence can-i`: may one end call another, and which rule says so. The same `decide` as everywhere."""
 
 import argparse
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ringfence.cli import calls, inputs, options, words
@@ -111,6 +112,7 @@ class _Teller:
         if row.allowed is None:
             reason = row.answers[0].unknown if len(row.answers) == 1 else "the members differ"
             self._console.error(f"cannot tell: {reason}")
+            self._hint([row])
             return CANNOT
         return ALLOWED if row.allowed else DENIED
 
@@ -127,7 +129,14 @@ class _Teller:
             self._console.table(("PORT", "ANSWER", "BECAUSE"), lines)
         if overall is None:
             self._console.error("cannot tell for every port: the members differ, or something is not known")
+            self._hint(rows)
         return {True: ALLOWED, False: DENIED, None: CANNOT}[overall]
+
+    def _hint(self, rows: Iterable[Row]) -> None:
+        """What to add to the question where only a pod's address is missing."""
+        unknown = any(answer.verdict is None for row in rows for answer in row.answers)
+        if unknown and not self._loaded.world.installation.pod_cidrs:
+            self._console.note("with the pods' ranges (--pod-cidr, or podCIDRs in --config) `cidr` would not mean pods")
 
     def _line(self, row: Row) -> None:
         source, target = self._question.source.text, self._question.target.text

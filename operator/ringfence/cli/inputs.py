@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 
 from ringfence import settings
@@ -25,9 +26,15 @@ def given(arguments: argparse.Namespace) -> tuple[Document, ...]:
 
 def configured(arguments: argparse.Namespace) -> settings.Settings:
     """The settings that ``--config`` names, else the defaults; raises InvalidSettings."""
-    if arguments.config is None:
-        return settings.parse("", {})
-    return settings.load(arguments.config, {})
+    path = arguments.config
+    return _with_ranges(settings.parse("", {}) if path is None else settings.load(path, {}), arguments)
+
+
+def _with_ranges(found: settings.Settings, arguments: argparse.Namespace) -> settings.Settings:
+    """The settings, with the pods' ranges of the command line if it names any."""
+    if not arguments.pod_cidr:
+        return found
+    return replace(found, installation=replace(found.installation, pod_cidrs=tuple(arguments.pod_cidr)))
 
 
 def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:
@@ -40,21 +47,17 @@ def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, setti
     return from_cluster(arguments, console)
 
 
-def from_cluster(
-    arguments: argparse.Namespace, console: Console, extra: Iterable[Document] = ()
-) -> tuple[Loaded, settings.Settings]:
-    """The world of the cluster, and what ``extra`` adds to it."""
+def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:
+    """The world of the cluster."""
     from ringfence.cli import live  # noqa: PLC0415 (the client takes half a second that files need not wait)
 
     answered = asyncio.run(live.ask(options.target(arguments)))
     for text in answered.remarks:
         console.note(text)
-    installation = answered.settings.installation
-    loaded = world.load(
-        (*answered.documents, *extra), installation, default_namespace=arguments.namespace, tolerant=True
-    )
+    found = _with_ranges(answered.settings, arguments)
+    loaded = world.load(answered.documents, found.installation, default_namespace=arguments.namespace, tolerant=True)
     remark(loaded, console)
-    return loaded, answered.settings
+    return loaded, found
 
 
 def remark(loaded: Loaded, console: Console) -> None:

@@ -1,6 +1,7 @@
 """What the commands have in common: where to read, which cluster, how to answer; and help that shows examples."""
 
 import argparse
+import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
+        # It counts commands as narrower than it then writes them.
+        self._action_max_length = 13
 
 
 def command(
@@ -68,6 +71,20 @@ def files(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="FILE",
         help="settings of the installation (the chart's config.yaml); default: those of an installation with no values",
     )
+    group.add_argument(
+        "--pod-cidr",
+        action="append",
+        type=_cidr,
+        metavar="CIDR",
+        help="range of the pods' addresses, instead of the settings' podCIDRs; may be repeated",
+    )
+
+
+def _cidr(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error} (write it as 10.244.0.0/16)") from error
 
 
 def cluster(parser: argparse.ArgumentParser) -> None:

@@ -43,8 +43,9 @@ def add(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Start the process and stay until it ends."""
     del console
+    loaded = settings.load(arguments.config)
     process: Process = arguments.processes[arguments.process]
-    return process(settings.load(arguments.config)) or 0
+    return process(loaded) or 0
 
 
 def show_version(arguments: argparse.Namespace, console: Console) -> int:

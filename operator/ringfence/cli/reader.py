@@ -131,7 +131,7 @@ def _bounded(word: str) -> str:
 
 
 def _check_depth(value: Any, line: int) -> None:
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:

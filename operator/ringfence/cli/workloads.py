@@ -23,7 +23,8 @@ class Meta(_Struct, frozen=True):
     name: str | None = None
     generate_name: str | None = None
     namespace: str | None = None
-    labels: dict[str, str] | None = None
+    #: Checked by ``labels_of``, which can name the one that is wrong.
+    labels: dict[str, Any] | None = None
     uid: str | None = None
     deletion_timestamp: str | None = None
 
@@ -70,6 +71,7 @@ class Malformed(Exception):
 
 #: How msgspec says it, and how a person would.
 _EXPECTED: Final = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
+_BOUND: Final = re.compile(r"Expected `int` (<=|>=) (\d+)")
 _WORDS: Final = {
     "object": "an object",
     "array": "a list",
@@ -92,8 +94,27 @@ def convert(value: Any, type_: type[T], prefix: str = "") -> T:
         raise Malformed(FieldError(field.rstrip("."), *_in_words(message))) from error
 
 
+def describe(value: Any) -> str:
+    """What a value is, in words."""
+    if value is None:
+        return "null"
+    named = ((bool, "true or false"), (str, "a text"), (dict, "an object"), (list, "a list"))
+    return next((words for kind, words in named if isinstance(value, kind)), "a number")
+
+
+def labels_of(meta: Meta, path: str = "metadata.labels") -> dict[str, str]:
+    """The labels; raises Malformed for one that is no text."""
+    for key, value in (meta.labels or {}).items():
+        if not isinstance(value, str):
+            raise Malformed(FieldError(f"{path}[{key}]", f"is {describe(value)}, no text", "write it in quotes"))
+    return meta.labels or {}
+
+
 def _in_words(message: str) -> tuple[str, str]:
     """What is wrong, and what to write instead."""
+    bound = _BOUND.fullmatch(message)
+    if bound is not None:
+        return "is out of range", f"{'at most' if bound[1] == '<=' else 'at least'} {bound[2]}"
     match = _EXPECTED.fullmatch(message)
     if match is None:
         return f"is wrong: {message[0].lower()}{message[1:]}", ""
@@ -119,8 +140,9 @@ def read(obj: Mapping[str, Any], meta: Meta, path: Sequence[str]) -> tuple[Workl
 
     ``meta`` is the object's own metadata with name and namespace filled in, ``path`` leads to its pod template.
     """
-    pod = convert(template(obj, path), _Pod, "".join(f"{key}." for key in path))
-    labels = (pod.metadata.labels if pod.metadata else None) or {}
+    prefix = "".join(f"{key}." for key in path)
+    pod = convert(template(obj, path), _Pod, prefix)
+    labels = labels_of(pod.metadata, f"{prefix}metadata.labels") if pod.metadata else {}
     spec, status = pod.spec or _Spec(), (pod.status if not path else None) or _Status()
     workload = Workload(
         namespace=meta.namespace or "",

@@ -131,12 +131,12 @@ class _Builder:
         """API group and kind; an empty kind for what is to be left aside."""
         value = document.value
         if not isinstance(value, dict):
-            self._not_an_object(document, f"is {_what(value)}, not a Kubernetes object")
+            self._not_an_object(document, f"is {workloads.describe(value)}, not a Kubernetes object")
             return "", ""
         version, kind = value.get("apiVersion"), value.get("kind")
         for name, given in (("apiVersion", version), ("kind", kind)):
             if given is not None and not isinstance(given, str):
-                self.problems.append(document.problem(f"is {_what(given)}", "give a string", field=name))
+                self.problems.append(document.problem(f"is {workloads.describe(given)}", "give a string", field=name))
                 return "", ""
         group = str(version or "").rpartition("/")[0]
         if group == GROUP or (version and kind):
@@ -207,7 +207,7 @@ class _Builder:
 
     def _add_namespace(self, document: Document, meta: workloads.Meta) -> None:
         value, name = document.value, meta.name or ""
-        labels = meta.labels or {}
+        labels = workloads.labels_of(meta)
         enrolment = labels.get(LABEL_ENROLL)
         if enrolment is not None and enrolment not in {"audit", "enforce"} and not self._tolerant:
             field = f"metadata.labels[{LABEL_ENROLL}]"
@@ -224,7 +224,7 @@ class _Builder:
         self._judged.append(Judged(document, meta.namespace or "", meta.name or ""))
 
     def _add_network_policy(self, document: Document, meta: workloads.Meta) -> None:
-        if not staging.is_own({"metadata": {"labels": meta.labels}}):
+        if not staging.is_own({"metadata": {"labels": workloads.labels_of(meta)}}):
             self._strangers.setdefault(meta.namespace or "", []).append(meta.name or "")
 
     def _add_endpoints(self, document: Document) -> None:
@@ -328,11 +328,3 @@ def _grouped(policies: Iterable[SecurityPolicy]) -> dict[str, tuple[SecurityPoli
 
 def _known_kind(kind: str) -> bool:
     return kind in tuple(Kind) or any(kind == known for _, known in (*templates.TEMPLATES, NAMESPACE))
-
-
-def _what(value: Any) -> str:
-    """What a value is, in words."""
-    for kinds, words in ((bool, "true or false"), (str, "a text"), (dict, "an object"), (list, "a list")):
-        if isinstance(value, kinds):
-            return words
-    return "a number"

@@ -1,0 +1,1 @@
+admit -f pods.in.yaml --against files

@@ -1,0 +1,2 @@
+admit -f shop.in.yaml
+admit -f shop.in.yaml -f pods.in.yaml

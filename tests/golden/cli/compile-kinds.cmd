@@ -1,0 +1,1 @@
+compile -f shop.in.yaml --kind ValidatingAdmissionPolicyBinding -o json

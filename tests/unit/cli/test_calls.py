@@ -1,0 +1,95 @@
+"""The ends of a question."""
+
+import pytest
+from ringfence.cli import calls
+from ringfence.cli.problems import Usage
+from ringfence.model.errors import CannotTell
+from ringfence.model.names import LABEL_IDENTITY, LABEL_ZONE
+from ringfence.model.resources import ResourceMeta, ServiceIdentity
+from ringfence.model.world import Installation, Namespace, Workload, World
+from ringfence.policy.ends import Address
+
+
+def identity(namespace: str, name: str, account: str = "") -> ServiceIdentity:
+    return ServiceIdentity(ResourceMeta(name, namespace), account or name)
+
+
+def pod(name: str, account: str, **labels: str) -> Workload:
+    return Workload("shop", name, account, {LABEL_IDENTITY: account, **labels})
+
+
+WORLD = World(
+    installation=Installation(api_server=(("192.0.2.1", 6443), ("192.0.2.2", 6443))),
+    namespaces={
+        "shop": Namespace.of("shop", {"ringfence.dev/enroll": "enforce", LABEL_ZONE: "front"}),
+        "till": Namespace.of("till", {"ringfence.dev/enroll": "enforce", LABEL_ZONE: "front"}),
+        "bare": Namespace.of("bare", {LABEL_ZONE: "empty"}),
+    },
+    identities={
+        "shop": {"web": identity("shop", "web", "web-account"), "api": identity("shop", "api")},
+        "till": {"web": identity("till", "web")},
+        "bare": {},
+    },
+    workloads={
+        "shop": (pod("a", "web-account"), pod("b", "web-account"), pod("c", "web-account", tier="x"), pod("d", "plain"))
+    },
+)
+
+
+def shown(text: str, namespace: str = "shop") -> list[str]:
+    return [member.shown for member in calls.read(text, WORLD, namespace).members]
+
+
+def test_an_identity_stands_for_its_pods_those_alike_once() -> None:
+    assert shown("shop/web") == ["Pod shop/a", "Pod shop/c"]
+    assert shown("web") == ["Pod shop/a", "Pod shop/c"]
+
+
+def test_an_identity_without_pods_stands_for_one_that_may_come() -> None:
+    (member,) = calls.read("api", WORLD, "shop").members
+    assert member.shown == "shop/api"
+    assert isinstance(member.end, Workload)
+    assert member.end.labels == {LABEL_IDENTITY: "api"}
+
+
+def test_a_service_account_without_identity_is_taken_with_a_remark() -> None:
+    asked = calls.read("shop/plain", WORLD, "default")
+    assert [member.shown for member in asked.members] == ["Pod shop/d"]
+    assert "is no ServiceIdentity" in asked.remark
+
+
+def test_a_zone_stands_for_the_identities_of_all_its_namespaces() -> None:
+    assert shown("zone:front") == ["shop/api", "Pod shop/a", "Pod shop/c", "till/web"]
+
+
+def test_addresses() -> None:
+    assert calls.read("ip:2001:DB8::1", WORLD, "shop").members[0].end == Address("2001:db8::1")
+    assert shown("apiserver") == ["apiserver (192.0.2.1)", "apiserver (192.0.2.2)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shop/wbe", "did you mean shop/web"),
+        ("tills/web", "did you mean shop/web or till/web"),
+        ("nowhere/nothing-like-it", "there is no ServiceIdentity nowhere/nothing-like-it$"),
+        ("zone:frnt", "did you mean front"),
+        ("zone:", "no namespace is in zone ''"),
+        ("zone:empty", "has no identities"),
+        ("host:example.com", "host names are known to proxies only"),
+    ],
+)
+def test_what_is_not_known_cannot_be_told(text: str, message: str) -> None:
+    with pytest.raises(CannotTell, match=message):
+        calls.read(text, WORLD, "shop")
+
+
+def test_the_api_server_must_be_known() -> None:
+    with pytest.raises(CannotTell, match="addresses are not known"):
+        calls.read("apiserver", World(Installation()), "shop")
+
+
+@pytest.mark.parametrize("text", ["", "/", "a/", "/a", "a/b/c", "ip:", "ip:10.0.0.0/8", "ip:999.1.1.1", "pod:a"])
+def test_what_is_no_end_at_all(text: str) -> None:
+    with pytest.raises(Usage, match=r"no end of a call|no address"):
+        calls.read(text, WORLD, "shop")
