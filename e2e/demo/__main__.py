@@ -13,7 +13,7 @@ from e2e.demo.client import Client, until
 
 NEXT = """\
 What to try next
-  eval "$(python -m e2e.cluster env)"; export PATH="$PWD/.venv/bin:$PATH"
+  eval "$(.venv/bin/python -m e2e.cluster env)"; export PATH="$PWD/.venv/bin:$PATH"
   ringfence status                                                     what is closed, what is staged and why
   ringfence can-i shop/checkout shop-data/payments --port 8443         may A call B, and by which rule
   ringfence can-i shop/frontend shop-data/ledger --port 5432           ... and why not
@@ -28,9 +28,10 @@ def main(argv: Sequence[str]) -> int:
     """Runs the demo, or takes it down."""
     parser = argparse.ArgumentParser(prog="python -m e2e.demo", description=__doc__)
     parser.add_argument("action", nargs="?", choices=["up", "down"], default="up", help="default: %(default)s")
+    parser.add_argument("--name", default=install.CLUSTER, help="which cluster (default: %(default)s)")
     options = parser.parse_args(argv)
     try:
-        return _down() if options.action == "down" else _up()
+        return _down(options.name) if options.action == "down" else _up(options.name)
     except ClusterError as error:
         say(f"error: {error}")
         return 2
@@ -39,19 +40,19 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
-def _down() -> int:
-    stopped = backend.stop(install.CLUSTER)
+def _down(name: str) -> int:
+    stopped = backend.stop(name)
     say("the demo and its cluster are gone" if stopped else "there was no cluster")
     return 0
 
 
-def _up() -> int:
+def _up(name: str) -> int:
     begin = time.monotonic()
     with step("a cluster"):
-        cluster = backend.start(install.CLUSTER)
+        cluster = backend.start(name)
     admin = install.client(cluster)
     with step("Ringfence's image"):
-        image = install.push_images()
+        image = install.push_images(name)
     with step(f"helm install {install.RELEASE}"):
         install.install(cluster, image)
         install.wait_ready(cluster)

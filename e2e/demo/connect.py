@@ -47,10 +47,11 @@ def _once(client: Client, source: Service, address: str, protocol: str) -> tuple
         address,
         timeout=SECONDS + 30,
     )
-    return (Outcome.OPEN, "") if done.ok else (_failure(done.message), done.message)
+    return (Outcome.OPEN, "") if done.ok else (outcome_of(done.message), done.message)
 
 
-def _failure(message: str) -> Outcome:
+def outcome_of(message: str) -> Outcome:
+    """What agnhost's words mean about a connection that did not come about."""
     for word, outcome in (("TIMEOUT", Outcome.DROPPED), ("REFUSED", Outcome.REFUSED), ("DNS", Outcome.NO_NAME)):
         if word in message.replace(":", " ").split():
             return outcome

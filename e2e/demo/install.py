@@ -26,9 +26,9 @@ def client(cluster: backend.Cluster) -> Client:
     return Client(cluster.programs, cluster.kubeconfig)
 
 
-def find_cluster() -> backend.Cluster:
+def find_cluster(name: str = CLUSTER) -> backend.Cluster:
     """The cluster of `make cluster`. Raises ClusterError when there is none."""
-    cluster = backend.find(CLUSTER)
+    cluster = backend.find(name)
     if cluster is None:
         raise ClusterError("there is no cluster; start it with: make cluster")
     return cluster
@@ -39,11 +39,12 @@ def agnhost(cluster: backend.Cluster) -> str:
     return f"{cluster.registry}/agnhost:dev"
 
 
-def push_images() -> str:
+def push_images(name: str = CLUSTER) -> str:
     """Builds the images and pushes them to the cluster's registry, quickly when nothing has changed; the name of
     Ringfence's own with its digest. Raises ClusterError.
     """
-    done = subprocess.run([sys.executable, "-m", "e2e.images", "push"], stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "e2e.images", "push", f"--name={name}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     pushed = [line for line in done.stdout.split() if _RINGFENCE.fullmatch(line)]
     if done.returncode != 0 or len(pushed) != 1:
         raise ClusterError("the images could not be built and pushed")
