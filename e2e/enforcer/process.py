@@ -41,6 +41,7 @@ class Enforcer:
         self._namespaces = Collection(server, "/api/v1/namespaces", self._changed)
         self._policies = Collection(server, "/apis/networking.k8s.io/v1/networkpolicies", self._changed)
         self._addresses = addresses.Watcher(self._changed, results)
+        self._rested = 0.0
         self._stopping = False
 
     def run(self) -> None:
@@ -63,7 +64,7 @@ class Enforcer:
     def _next(self) -> bool:
         """Wait for something to happen, and for what comes with it; False when it is time to end."""
         self._wake.get()
-        time.sleep(COALESCE_SECONDS)
+        time.sleep(max(COALESCE_SECONDS, self._rested - time.monotonic()))
         while not self._wake.empty():
             self._wake.get()
         return not self._stopping
@@ -76,12 +77,15 @@ class Enforcer:
             return in_force
         try:
             self._load(nft.render(world, self._node))
-        except (kernel.KernelError, ValueError) as error:
+        except (kernel.KernelError, KeyError, ValueError) as error:
             LOG.warning("the last good rules stay in force: %s", error)
             time.sleep(RETRY_SECONDS)
             self._changed()
             return in_force
-        took = (time.monotonic() - started) * 1000
+        ended = time.monotonic()
+        # While changes keep coming, as much rest as work: the machine has other things to do.
+        self._rested = ended + (ended - started)
+        took = (ended - started) * 1000
         LOG.info("in force after %.0f ms: %d pods, %d policies", took, len(world.pods), len(world.policies))
         return world
 

@@ -230,17 +230,23 @@ def _pod_manifest(namespace: str, name: str, labels: Mapping[str, str], image: s
     }
 
 
+def is_of_pod(cgroup: str, uid: str) -> bool:
+    """Return whether a process whose /proc/PID/cgroup says ``cgroup`` belongs to the pod.
+
+    A part of the path is ``podUID``; under the systemd driver it ends in ``-podUID.slice``, with ``_`` for ``-``.
+    """
+    spelled = f"{re.escape(uid)}|{re.escape(uid.replace('-', '_'))}"
+    return re.search(rf"[/-]pod(?:{spelled})(?:\.slice)?(?:/|$)", cgroup, re.MULTILINE) is not None
+
+
 def _process(uid: str) -> int:
-    """Return a process of the pod, by its control group (``_`` for ``-`` under the systemd driver)."""
-    name = re.compile(
-        rf"(?:^|[/-])pod(?:{re.escape(uid)}|{re.escape(uid.replace('-', '_'))})(?:\.slice)?(?:/|$)", re.MULTILINE
-    )
+    """Return a process of the pod."""
     for path in Path("/proc").glob("[0-9]*/cgroup"):
         try:
             text = path.read_text()
         except OSError:
             continue
-        if name.search(text):
+        if is_of_pod(text, uid):
             return int(path.parent.name)
     raise ClusterGroundError(
         f"no process of pod {uid} on this machine: run as root on the machine on which the cluster's pods run"

@@ -29,6 +29,12 @@ def test_exceptions_leave_what_is_around_them() -> None:
     assert list(ranges.subtract(network, holes)) == [(first + 2, first + 3), (first + 6, first + 7)]
 
 
+def test_an_exception_inside_another_reopens_nothing() -> None:
+    holes = [ip_network("10.0.0.1/32"), ip_network("10.0.0.0/30")]
+    first = int(ip_network("10.0.0.0/29").network_address)
+    assert list(ranges.subtract(ip_network("10.0.0.0/29"), holes)) == [(first + 4, first + 7)]
+
+
 def test_an_exception_of_the_whole_leaves_nothing() -> None:
     assert list(ranges.subtract(ip_network("10.0.0.0/30"), [ip_network("10.0.0.0/29")])) == []
 
