@@ -30,6 +30,7 @@ REQUEST_SECONDS: Final = Histogram(
     ["method", "status"],
     buckets=_SECONDS,
 )
+CACHE_MISSES: Final = Counter("ringfence_cache_misses", "Objects that another watch saw and a cache did not.", ["of"])
 FRONT_RESTARTS: Final = Counter("ringfence_front_restarts", "How often Kopf ended by itself and was started again.")
 
 

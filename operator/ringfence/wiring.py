@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,7 @@ from ringfence import api, metrics
 from ringfence.kube import apply, client, events, resources, trim, watch
 from ringfence.kube.clock import SystemClock
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
-from ringfence.model.ports import Clock
+from ringfence.model.ports import Clock, Object
 from ringfence.model.world import Installation
 from ringfence.policy import resolve
 from ringfence.reconcile import gather
@@ -149,7 +149,7 @@ async def operator(
     namespace = settings.installation.namespace
     held = caches(connection, CONTROLLER_CACHES, own_namespace=namespace, timing=timing, clock=clock)
     means = Means(
-        applier=apply.KubeApplier(connection, learn=_learner(held), counted=metrics.count_write),
+        applier=apply.KubeApplier(connection, written=_written(held), counted=metrics.count_write),
         events=events.KubeEvents(connection, clock, instance=settings.pod_name),
         clock=clock,
     )
@@ -217,18 +217,25 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
     )
 
 
-def _learner(held: Caches) -> Callable[[dict[str, Any]], None]:
-    """Shows every object that was written to the cache that holds its kind."""
+class _Ear:
+    """Tells the caches that hold an object how a write of it went."""
+
+    def __init__(self, obj: Object, reflectors: list[watch.Reflector]) -> None:
+        self._obj = dict(obj)
+        self._reflectors = reflectors
+        for each in reflectors:
+            each.expect(self._obj)
+
+    def done(self, answer: dict[str, Any] | None) -> None:
+        for each in self._reflectors:
+            each.learn(self._obj, answer if answer is not None and each.selects(answer) else None)
+
+
+def _written(held: Caches) -> apply.Written:
     by_kind: dict[str, list[watch.Reflector]] = {}
     for reflector in held:
         by_kind.setdefault(reflector.resource.kind, []).append(reflector)
-
-    def learn(obj: dict[str, Any]) -> None:
-        for reflector in by_kind.get(obj.get("kind", ""), ()):
-            if reflector.selects(obj):
-                reflector.learn(obj)
-
-    return learn
+    return lambda obj: _Ear(obj, by_kind.get(obj["kind"], []))
 
 
 def _figures(held: Caches) -> Iterable[metrics.Cache]:

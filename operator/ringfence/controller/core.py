@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from ringfence import metrics, wiring
 from ringfence.controller.queue import WorkQueue
@@ -23,6 +24,19 @@ WORKERS = 8
 RESYNC_SECONDS = 300.0
 #: A cache that has not heard of the API server for so many seconds makes the controller not ready.
 STALE_SECONDS = 120.0
+#: Seconds that a cache may be behind another watch before it is read again.
+WITNESS_SECONDS = 10.0
+
+
+class Sighting(NamedTuple):
+    """An object as another watch has seen it; ``cache`` is the name of the cache that must know it."""
+
+    cache: str
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    deleted: bool
 
 
 class Core:
@@ -51,10 +65,26 @@ class Core:
             return f"nothing heard of the API server for {stale:.0f} s: {caches.troubles()}"
         return "" if self._started else "starting"
 
-    def wake(self, namespace: str) -> None:
-        """Somebody outside has seen a change in a namespace ("" for cluster-wide kinds)."""
-        if self.operator.caches.synced:
-            self.queue.add(namespace or CLUSTER)
+    def witness(self, sighting: Sighting) -> None:
+        """Somebody else has seen an object: the cache must know it at least as new, now or very soon."""
+        if self._started and self._behind(sighting):
+            asyncio.get_running_loop().call_later(WITNESS_SECONDS, self._confront, sighting)
+
+    def _confront(self, sighting: Sighting) -> None:
+        if not self._behind(sighting):
+            return
+        _log.warning("the cache of %s has missed %s/%s: reading it again", *sighting[:3])
+        metrics.CACHE_MISSES.labels(sighting.cache).inc()
+        self.operator.caches[sighting.cache].refresh()
+
+    def _behind(self, sighting: Sighting) -> bool:
+        held = self.operator.caches[sighting.cache].get(sighting.namespace, sighting.name)
+        if sighting.deleted:
+            return held is not None and held["metadata"].get("uid") == sighting.uid
+        if held is None:
+            return True
+        own = held["metadata"].get("resourceVersion", "")
+        return own.isdigit() and sighting.version.isdigit() and int(own) < int(sighting.version)
 
     async def run(self) -> None:
         """Work until cancelled. Raises only for a defect."""

@@ -1,9 +1,9 @@
 """Kopf: an operator's life cycle, and a second pair of eyes on the resources that people write.
 
-What it sees only wakes the core, which reads its own caches; so what Kopf cannot do (tell what vanished while its
-watch was away, outlive an error in a watch) costs nothing. It runs in a thread with a loop of its own, because it
-ends every task that it finds in its loop when it ends, and is started again when it ends by itself. ADR 0020 has the
-measurements.
+What it sees is held against the caches that the core decides by: one that missed something is read again. So what Kopf
+cannot do (tell what vanished while its watch was away, outlive an error in a watch) costs nothing. It runs in a thread
+with a loop of its own, because it ends every task that it finds in its loop when it ends, and is started again when it
+ends by itself. ADR 0020 has the reasons and the measurements.
 """
 
 import asyncio
@@ -14,23 +14,32 @@ from collections.abc import Callable
 import kopf
 
 from ringfence import metrics
+from ringfence.controller.core import Sighting
 from ringfence.kube.backoff import Backoff
 from ringfence.kube.client import Credentials
 from ringfence.model.names import GROUP, VERSION
 
 _log = logging.getLogger(__name__)
 
-#: Called from Kopf's thread with the namespace of what has changed ("" for cluster-wide kinds).
-Wake = Callable[[str], None]
+#: Called from Kopf's thread for every object that it sees.
+Witness = Callable[[Sighting], None]
+
+#: Which cache holds what Kopf watches.
+CACHES = {
+    "serviceidentities": "identities",
+    "securitypolicies": "policies",
+    "clustersecuritypolicies": "cluster_policies",
+    "namespaces": "namespaces",
+}
 
 
 class Front:
     """Runs Kopf until stopped. ``started`` is set once it watches."""
 
-    def __init__(self, credentials: Callable[[], Credentials], wake: Wake) -> None:
+    def __init__(self, credentials: Callable[[], Credentials], witness: Witness) -> None:
         """``credentials`` is asked at each login, so that a token that has been renewed is used."""
         self._credentials = credentials
-        self._wake = wake
+        self._witness = witness
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self.started = threading.Event()
@@ -58,7 +67,7 @@ class Front:
 
     async def _operate(self) -> None:
         await kopf.operator(
-            registry=registry(self._credentials, self._wake, self.started),
+            registry=registry(self._credentials, self._witness, self.started),
             settings=settings(),
             clusterwide=True,
             standalone=True,
@@ -80,8 +89,10 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
-def registry(credentials: Callable[[], Credentials], wake: Wake, started: threading.Event) -> kopf.OperatorRegistry:
-    """The handlers: one that logs in, one that says that Kopf is up, and one that wakes."""
+def registry(
+    credentials: Callable[[], Credentials], witness: Witness, started: threading.Event
+) -> kopf.OperatorRegistry:
+    """The handlers: one that logs in, one that says that Kopf is up, and one that bears witness."""
     made = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=made)
@@ -92,15 +103,22 @@ def registry(credentials: Callable[[], Credentials], wake: Wake, started: thread
     async def start(**_: object) -> None:
         started.set()
 
-    async def changed(namespace: str | None, name: str | None, **_: object) -> None:
-        wake(namespace or "")
+    async def seen(resource: kopf.Resource, event: kopf.RawEvent, **_: object) -> None:
+        metadata = event["object"]["metadata"]
+        witness(
+            Sighting(
+                cache=CACHES[resource.plural],
+                namespace=metadata.get("namespace", ""),
+                name=metadata["name"],
+                uid=metadata.get("uid", ""),
+                version=metadata.get("resourceVersion", ""),
+                deleted=event["type"] == "DELETED",
+            )
+        )
 
-    async def namespace_changed(name: str | None, **_: object) -> None:
-        wake(name or "")
-
-    for plural in ("serviceidentities", "securitypolicies", "clustersecuritypolicies"):
-        kopf.on.event(GROUP, VERSION, plural, registry=made)(changed)
-    kopf.on.event("", "v1", "namespaces", registry=made)(namespace_changed)
+    for plural in CACHES:
+        group, version = ("", "v1") if plural == "namespaces" else (GROUP, VERSION)
+        kopf.on.event(group, version, plural, registry=made)(seen)
     return made
 
 

@@ -51,10 +51,10 @@ async def serve(settings: Settings, kubeconfig: Path | None) -> int:
 def _front(operator: wiring.Operator, heart: core.Core, loop: asyncio.AbstractEventLoop) -> front.Front:
     """Kopf, in its own thread, with both ways between the loops."""
 
-    def wake(namespace: str) -> None:
+    def witness(sighting: core.Sighting) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
-            loop.call_soon_threadsafe(heart.wake, namespace)
+            loop.call_soon_threadsafe(heart.witness, sighting)
 
     return front.Front(
-        lambda: asyncio.run_coroutine_threadsafe(operator.api.credentials(), loop).result(timeout=10), wake
+        lambda: asyncio.run_coroutine_threadsafe(operator.api.credentials(), loop).result(timeout=10), witness
     )

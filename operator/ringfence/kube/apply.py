@@ -7,7 +7,7 @@ that was read (``create``, ``replace``) is conditional and never repeated blindl
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ringfence.kube import client, errors, resources
 from ringfence.kube.backoff import Backoff
@@ -20,6 +20,25 @@ _T = TypeVar("_T")
 #: Attempts in one go; after that the caller's own, longer backoff takes over.
 ATTEMPTS = 4
 
+
+class Ear(Protocol):
+    """Hears how a write went."""
+
+    def done(self, answer: dict[str, Any] | None) -> None:
+        """It is over; ``answer`` is what the server holds then, None when it failed."""
+        ...
+
+
+class Ignored:
+    """An Ear that does not listen."""
+
+    def done(self, answer: dict[str, Any] | None) -> None:
+        """Nothing."""
+
+
+#: Called with an object before it is written.
+Written = Callable[[Object], Ear]
+
 _MANAGER = {"fieldManager": FIELD_MANAGER}
 
 
@@ -30,13 +49,13 @@ class KubeApplier:
         self,
         api: client.Client,
         *,
-        learn: Callable[[dict[str, Any]], None] | None = None,
+        written: Written | None = None,
         counted: Callable[[str, str], None] | None = None,
         backoff: Callable[[], Backoff] = lambda: Backoff(0.1, 2.0),
     ) -> None:
-        """``learn`` is shown every object as the server holds it after a write; ``counted`` the verb and the kind."""
+        """``written`` wraps every write of an object; ``counted`` is told the verb and the kind of each success."""
         self._api = api
-        self._learn = learn
+        self._written = written or (lambda _: Ignored())
         self._counted = counted
         self._backoff = backoff
 
@@ -53,13 +72,14 @@ class KubeApplier:
             return answer
 
         # A conflict here is the server's own optimistic lock, lost to a write at the same moment: try again.
-        return self._done("apply", resource, await self._retried(once, errors.Conflict))
+        return await self._heard("apply", obj, self._retried(once, errors.Conflict))
 
     async def create(self, obj: Object) -> Object:
         """Create; raises AlreadyExists when somebody was quicker. Not repeated when the answer is lost."""
         resource, namespace, _ = _locate(obj)
-        answer = await self._api.request("POST", resource.path(namespace), query=_MANAGER, body=obj)
-        return self._done("create", resource, answer)
+        return await self._heard(
+            "create", obj, self._api.request("POST", resource.path(namespace), query=_MANAGER, body=obj)
+        )
 
     async def replace(self, obj: Object) -> Object:
         """Write the object whole, fields of others included; raises Conflict when it is no longer the version read.
@@ -69,8 +89,8 @@ class KubeApplier:
         resource, namespace, name = _locate(obj)
         if not obj["metadata"].get("resourceVersion"):
             raise ValueError(f"replacing {resource.kind} {name} without resourceVersion would overwrite blindly")
-        answer = await self._api.request("PUT", resource.path(namespace, name), query=_MANAGER, body=obj)
-        return self._done("replace", resource, answer)
+        path = resource.path(namespace, name)
+        return await self._heard("replace", obj, self._api.request("PUT", path, query=_MANAGER, body=obj))
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, *, uid: str = "") -> None:
         """Delete; absent already is success. With ``uid`` only that very object: another of its name stays."""
@@ -104,10 +124,15 @@ class KubeApplier:
                 await asyncio.sleep(backoff.next(error.retry_after))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _done(self, verb: str, resource: resources.Resource, answer: dict[str, Any]) -> Object:
-        self._count(verb, resource)
-        if self._learn is not None:
-            self._learn(answer)
+    async def _heard(self, verb: str, obj: Object, write: Awaitable[dict[str, Any]]) -> Object:
+        """Make the write and tell whoever listens how it went."""
+        ear = self._written(obj)
+        answer: dict[str, Any] | None = None
+        try:
+            answer = await write
+        finally:
+            ear.done(answer)
+        self._count(verb, resources.of(obj["apiVersion"], obj["kind"]))
         return answer
 
     def _count(self, verb: str, resource: resources.Resource) -> None:

@@ -21,7 +21,7 @@ from ringfence.kube.backoff import Backoff
 from ringfence.kube.client import Client
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.resources import Resource
-from ringfence.kube.store import Key, Objs, Store, key_of, version_of
+from ringfence.kube.store import Key, Obj, Objs, Store, key_of, version_of
 from ringfence.model.ports import Clock
 
 _log = logging.getLogger(__name__)
@@ -95,6 +95,10 @@ class Reflector:
         self._version = ""
         self._heard = self._clock.monotonic()
         self._open = False
+        # Own writes under way, and the versions that the watch has told of meanwhile, by object.
+        self._expected: dict[Key, int] = {}
+        self._held: dict[Key, set[str]] = {}
+        self._limit: asyncio.Timeout | None = None
         #: How many times everything was listed, for metrics and tests.
         self.relists = 0
         #: The last error, "" while all is well: what a probe tells a person.
@@ -133,7 +137,7 @@ class Reflector:
         """Return once the first list is complete."""
         await self._synced.wait()
 
-    def selects(self, obj: dict[str, Any]) -> bool:
+    def selects(self, obj: Obj) -> bool:
         """Whether an object of this kind belongs here by its namespace and, for the forms used here, its selectors.
 
         Knows ``key=value`` of labels and ``metadata.name=value`` of fields; anything else selects nothing.
@@ -146,18 +150,47 @@ class Reflector:
             return False
         return not chosen.fields or chosen.fields == f"metadata.name={metadata['name']}"
 
-    def learn(self, obj: dict[str, Any]) -> None:
-        """Take an answer to an own write into the cache at once, so that nobody decides on the state before it.
+    def expect(self, obj: Obj) -> None:
+        """A write of this object is under way: what the watch tells of it is held back until ``learn``.
 
-        Only when the watch has not come as far yet: otherwise it has told, or will tell, whatever came after.
-        Calls no callback: the writer knows.
+        Otherwise every own write would look like somebody's change, since the watch is often quicker than the answer.
         """
-        mine, seen = version_of(obj), self._version
+        key = key_of(obj)
+        self._expected[key] = self._expected.get(key, 0) + 1
+
+    def learn(self, obj: Obj, answer: Obj | None) -> None:
+        """The write that was expected is over; ``answer`` is what the server holds then, None when it failed.
+
+        The answer goes into the cache at once, so that nobody decides on the state before it. Callbacks are called if
+        the watch has told of anything but this very write.
+        """
+        key = key_of(obj)
+        self._expected[key] = self._expected.get(key, 1) - 1
+        if self._expected[key] <= 0:
+            del self._expected[key]
+        if answer is not None:
+            self._learn(answer)
+        held = self._held.get(key, set())
+        if answer is not None:
+            held.discard(version_of(answer))
+        if key not in self._expected:
+            self._held.pop(key, None)
+            if held:
+                self._tell(key)
+
+    def _learn(self, answer: Obj) -> None:
+        """Take it, unless the watch has come as far: then it has told, or will tell, whatever came after."""
+        mine, seen = version_of(answer), self._version
         if not self.synced or not mine.isdigit() or not seen.isdigit() or int(mine) <= int(seen):
             return
-        held = self.get(*key_of(obj))
+        held = self.get(*key_of(answer))
         if held is None or not version_of(held).isdigit() or int(version_of(held)) < int(mine):
-            self._store.put(self._trim(obj))
+            self._store.put(self._trim(answer))
+
+    def refresh(self) -> None:
+        """Somebody knows better than this cache: end the present watch and list everything again."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """List, watch, and start again as needed, until cancelled. Never raises for what the API server does."""
@@ -221,10 +254,15 @@ class Reflector:
             "timeoutSeconds": str(max(1, seconds)),
         }
         lines = self._client.watch(self._path(), query, silence=self._timing.silence, opened=self._opened)
-        async with contextlib.aclosing(lines):
-            async for type_, raw in lines:
-                self._heard = self._clock.monotonic()
-                self._apply(type_, raw)
+        try:
+            async with asyncio.timeout(None) as self._limit, contextlib.aclosing(lines):
+                async for type_, raw in lines:
+                    self._heard = self._clock.monotonic()
+                    self._apply(type_, raw)
+        except TimeoutError:
+            self._version = ""
+        finally:
+            self._limit = None
 
     def _opened(self) -> None:
         self._heard = self._clock.monotonic()
@@ -245,7 +283,13 @@ class Reflector:
         self._version = version_of(obj) or self._version
         changed = self._store.remove(key_of(obj)) if type_ == "DELETED" else self._store.put(obj)
         if changed:
-            self._tell(key_of(obj))
+            self._tell_unless_expected(key_of(obj), version_of(obj))
+
+    def _tell_unless_expected(self, key: Key, version: str) -> None:
+        if key in self._expected:
+            self._held.setdefault(key, set()).add(version)
+        else:
+            self._tell(key)
 
     def _decode(self, raw: msgspec.Raw) -> dict[str, Any]:
         try:

@@ -1,0 +1,354 @@
+"""The controller: from a policy's change to its NetworkPolicy, and a cold start with a full cluster.
+
+A real API server on this machine, the controller as its own process with Kopf and all. No node: pods are objects that
+nothing runs. The load comes from this process, on the same cores.
+"""
+
+import asyncio
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.api import v1alpha1
+from ringfence.kube import client, errors, resources
+from ringfence.model.names import API_VERSION, LABEL_ENROLL, LABEL_IDENTITY
+
+from bench import table
+from e2e.cluster import kubeconfig
+from e2e.cluster.certificates import Authority
+from e2e.cluster.controlplane import ControlPlane
+
+NAMESPACES = 50
+IDENTITIES = 40
+"""In each namespace, each with a pod."""
+POLICIES = 10
+"""In each namespace."""
+RATE = 20
+SECONDS = 30
+_OWN = "ringfence-system"
+_USER = f"system:serviceaccount:{_OWN}:ringfence-controller"
+_PARALLEL = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """From the start of the process until every policy is in force. ``memory`` in bytes at its highest."""
+
+    seconds: float
+    requests: Counter[str]
+    memory: int
+
+
+def rows() -> list[table.Row]:
+    """Both measurements."""
+    with tempfile.TemporaryDirectory(prefix="ringfence-bench-") as place:
+        audit = Path(place) / "audit.log"
+        with ControlPlane("bench", audit_log=audit) as plane:
+            return asyncio.run(_measure(plane, Path(place), audit))
+
+
+async def _measure(plane: ControlPlane, place: Path, audit: Path) -> list[table.Row]:
+    config = _kubeconfig(plane, place)
+    async with _connected(config) as api:
+        _say(f"filling the cluster: {NAMESPACES} namespaces of {IDENTITIES} identities and {POLICIES} policies")
+        await _fill(api)
+        before = _size(audit)
+        port = _free_port()
+        with _controller(config, place, port) as process:
+            cold = await _cold_start(process, port, audit, before)
+            _say(f"cold start: {cold.seconds:.1f} s; now {RATE} changes a second for {SECONDS} s")
+            latencies = await _changes(api)
+            memory = _peak_memory(process.pid)
+    return [*_cold_rows(cold), *_change_rows(latencies, memory)]
+
+
+def _cold_rows(cold: ColdStart) -> list[table.Row]:
+    objects = NAMESPACES * (IDENTITIES + POLICIES)
+    total = sum(cold.requests.values())
+    shares = ", ".join(f"{name} {count}" for name, count in cold.requests.most_common())
+    written = cold.requests["writes of statuses"]
+    return [
+        table.Row(
+            f"cold start: {objects} resources in {NAMESPACES} namespaces until all are in force",
+            f"{cold.seconds:.1f} s",
+        ),
+        table.Row("cold start: API requests a resource", f"{total / objects:.2f} ({shares})"),
+        table.Row("cold start: status writes a resource", f"{written / objects:.2f}", "1.00", written <= objects + 60),
+        _memory_row("cold start: highest memory of the controller", cold.memory),
+    ]
+
+
+def _change_rows(latencies: list[float], memory: int) -> list[table.Row]:
+    ordered = sorted(latencies)
+    median = ordered[len(ordered) // 2]
+    p99 = ordered[int(len(ordered) * 0.99)]
+    what = f"policy change to NetworkPolicy written, {RATE} changes/s, {len(ordered)} of them"
+    return [
+        table.Row(f"{what}: median", f"{median * 1000:.0f} ms", "200 ms", median <= 0.2),
+        table.Row(f"{what}: p99", f"{p99 * 1000:.0f} ms", "1000 ms", p99 <= 1.0),
+        _memory_row("highest memory of the controller after the changes", memory),
+    ]
+
+
+def _memory_row(what: str, memory: int) -> table.Row:
+    return table.Row(what, f"{memory / 2**20:.0f} MiB", "250 MiB", memory <= 250 * 2**20)
+
+
+async def _fill(api: client.Client) -> None:
+    """Everything is there before the controller is: pods with their labels, so that namespaces close at once."""
+    for crd in v1alpha1.crds():
+        await _create(api, crd)
+    await _create(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OWN}})
+    for resource in (resources.SERVICE_IDENTITIES, resources.SECURITY_POLICIES, resources.CLUSTER_SECURITY_POLICIES):
+        await _served(api, resource)
+    for number in range(NAMESPACES):
+        await _create(api, _namespace(number))
+    objects = [each for number in range(NAMESPACES) for each in _contents(number)]
+    # Pods last: their ServiceAccounts must be there.
+    objects.sort(key=lambda obj: obj["kind"] == "Pod")
+    await _all(lambda obj: _create(api, obj), objects)
+
+
+def _contents(number: int) -> Iterator[dict[str, Any]]:
+    for index in range(IDENTITIES):
+        metadata = {"name": f"service-{index}", "namespace": f"team-{number}"}
+        yield {"apiVersion": API_VERSION, "kind": "ServiceIdentity", "metadata": metadata, "spec": {}}
+        yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    for index in range(IDENTITIES):
+        yield _pod(number, index)
+    for index in range(POLICIES):
+        yield _policy(number, index, 8080)
+
+
+def _namespace(number: int) -> dict[str, Any]:
+    metadata = {"name": f"team-{number}", "labels": {LABEL_ENROLL: "enforce"}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _pod(number: int, index: int) -> dict[str, Any]:
+    name = f"service-{index}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": f"team-{number}", "labels": {LABEL_IDENTITY: name, "app": name}},
+        "spec": {
+            "serviceAccountName": name,
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "main", "image": "localhost/none:1"}],
+        },
+    }
+
+
+def _policy(number: int, index: int, port: int) -> dict[str, Any]:
+    """Ten rules, half of them from other namespaces."""
+    peers = [(number, (index + step) % IDENTITIES) for step in range(1, 6)]
+    peers += [((number + step) % NAMESPACES, (index + step) % IDENTITIES) for step in range(1, 6)]
+    rules = [
+        {
+            "name": f"rule-{place}",
+            "from": [{"identity": {"namespace": f"team-{team}", "name": f"service-{service}"}}],
+            "ports": [port],
+        }
+        for place, (team, service) in enumerate(peers)
+    ]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "SecurityPolicy",
+        "metadata": {"name": f"policy-{index}", "namespace": f"team-{number}"},
+        "spec": {"appliesTo": {"identities": [f"service-{index}"]}, "ingress": rules},
+    }
+
+
+async def _cold_start(process: subprocess.Popen[bytes], port: int, audit: Path, before: int) -> ColdStart:
+    started = time.monotonic()
+    wanted = {"SecurityPolicy": NAMESPACES * POLICIES, "ServiceIdentity": NAMESPACES * IDENTITIES}
+    while time.monotonic() - started < 300:
+        await asyncio.sleep(0.25)
+        if process.poll() is not None:
+            raise RuntimeError(f"the controller has ended with status {process.returncode}")
+        ready = await asyncio.to_thread(_ready_resources, port)
+        if all(ready.get(kind, 0) >= count for kind, count in wanted.items()):
+            seconds = time.monotonic() - started
+            await asyncio.sleep(2)
+            return ColdStart(seconds, _requests(audit, before), _peak_memory(process.pid))
+    raise RuntimeError(f"not all in force after 300 s: {_ready_resources(port)} of {wanted}")
+
+
+def _ready_resources(port: int) -> Counter[str]:
+    """How many resources of each kind are Ready, as the controller's metrics have it."""
+    found: Counter[str] = Counter()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return found
+    for line in text.splitlines():
+        if line.startswith("ringfence_resources{") and 'ready="True"' in line:
+            kind = line.partition('kind="')[2].partition('"')[0]
+            found[kind] += int(float(line.rpartition(" ")[2]))
+    return found
+
+
+def _requests(audit: Path, start: int) -> Counter[str]:
+    """The controller's requests by what they are for; a watch counts once."""
+    found: Counter[str] = Counter()
+    with audit.open("rb") as log:
+        log.seek(start)
+        for line in log:
+            entry = json.loads(line)
+            own = entry["user"]["username"] == _USER and not entry.get("userAgent", "").startswith("ringfence-bench")
+            if own and entry["stage"] == ("ResponseStarted" if entry["verb"] == "watch" else "ResponseComplete"):
+                found[_purpose(entry)] += 1
+    return found
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
+
+
+def _purpose(entry: dict[str, Any]) -> str:
+    what = entry.get("objectRef", {})
+    if entry["verb"] in {"list", "watch", "get"}:
+        return "reads"
+    if what.get("subresource") == "status":
+        return "writes of statuses"
+    if what.get("resource") == "networkpolicies":
+        return "writes of NetworkPolicies"
+    return "other writes"
+
+
+async def _changes(api: client.Client) -> list[float]:
+    """Seconds from the API server's answer to a change until the NetworkPolicy that follows from it was seen."""
+    sent: dict[tuple[str, str, int], float] = {}
+    latencies: list[float] = []
+    version = (await api.request("GET", resources.NETWORK_POLICIES.path(), query={"limit": "1"}))["metadata"]
+    watching = asyncio.create_task(_observe(api, version["resourceVersion"], sent, latencies))
+    choice = random.Random(7)  # noqa: S311 (a fixed sequence)
+    writes = []
+    started = time.monotonic()
+    for number in range(RATE * SECONDS):
+        await asyncio.sleep(max(0.0, started + number / RATE - time.monotonic()))
+        place = (choice.randrange(NAMESPACES), choice.randrange(POLICIES), 10000 + number)
+        writes.append(asyncio.create_task(_change(api, *place, sent)))
+    await asyncio.gather(*writes)
+    await asyncio.sleep(5)
+    watching.cancel()
+    if sent:
+        raise RuntimeError(f"{len(sent)} changes led to no NetworkPolicy")
+    return latencies
+
+
+async def _change(api: client.Client, number: int, index: int, port: int, sent: dict[Any, float]) -> None:
+    policy = _policy(number, index, port)
+    path = resources.SECURITY_POLICIES.path(f"team-{number}", f"policy-{index}")
+    # An older change of the same policy that was not seen yet is overtaken by this one.
+    for key in [key for key in sent if key[:2] == (f"team-{number}", f"policy-{index}")]:
+        del sent[key]
+    sent[f"team-{number}", f"policy-{index}", port] = time.monotonic()
+    await api.request("PATCH", path, body={"spec": policy["spec"]}, content_type=client.MERGE)
+
+
+async def _observe(api: client.Client, version: str, sent: dict[Any, float], latencies: list[float]) -> None:
+    query = {"resourceVersion": version, "timeoutSeconds": "600"}
+    stream = api.watch(resources.NETWORK_POLICIES.path(), query, silence=600, opened=lambda: None)
+    async for _, raw in stream:
+        now = time.monotonic()
+        obj = json.loads(bytes(raw))
+        name = obj["metadata"]["name"].removeprefix("ringfence-policy-").removesuffix("-ingress")
+        for rule in obj["spec"].get("ingress", ()):
+            for port in rule.get("ports", ()):
+                since = sent.pop((obj["metadata"]["namespace"], name, port["port"]), None)
+                if since is not None:
+                    latencies.append(now - since)
+
+
+def _kubeconfig(plane: ControlPlane, place: Path) -> Path:
+    """As the controller's own user, so that admission takes it for what it is; with every right."""
+    authority = Authority(plane.directory / "pki", "ca")
+    pair = authority.issue("bench-controller", user=_USER, groups=["system:masters"])
+    return kubeconfig.write(
+        place / "kubeconfig", server=plane.server, authority=authority.pair.certificate, user=pair, name="bench"
+    )
+
+
+@contextmanager
+def _controller(config: Path, place: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    settings = place / "config.yaml"
+    settings.write_text(f"httpHost: 127.0.0.1\nhttpPort: {port}\nlogLevel: warning\n")
+    environment = {**os.environ, "KUBECONFIG": str(config), "POD_NAMESPACE": _OWN, "POD_NAME": "bench"}
+    environment.pop("KUBERNETES_SERVICE_HOST", None)
+    command = [sys.executable, "-m", "ringfence", "run", "controller", "--config", str(settings)]
+    process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _peak_memory(pid: int) -> int:
+    """The highest resident memory of a process so far, in bytes."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@asynccontextmanager
+async def _connected(config: Path) -> AsyncIterator[client.Client]:
+    api = await client.Client.connect(config, component="bench")
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+async def _create(api: client.Client, obj: dict[str, Any]) -> None:
+    resource = resources.of(obj["apiVersion"], obj["kind"])
+    await api.request("POST", resource.path(obj["metadata"].get("namespace", "")), body=obj)
+
+
+async def _served(api: client.Client, resource: resources.Resource) -> None:
+    for _ in range(200):
+        try:
+            await api.request("GET", resource.path())
+        except (errors.NotFound, errors.Throttled):
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"{resource.plural} are not served")
+
+
+async def _all(act: Callable[[dict[str, Any]], Awaitable[None]], objects: list[dict[str, Any]]) -> None:
+    gate = asyncio.Semaphore(_PARALLEL)
+
+    async def one(obj: dict[str, Any]) -> None:
+        async with gate:
+            await act(obj)
+
+    await asyncio.gather(*(one(obj) for obj in objects))
+
+
+def _free_port() -> int:
+
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    table.show("controller", rows())
