@@ -93,11 +93,18 @@ def wait_ready(cluster: backend.Cluster, within: float = 120) -> None:
         if not done.ok:
             raise ClusterError(f"{each} is not ready: {done.message}\n{_why(admin, each)}")
     until(lambda: _registered(admin), "the webhook configurations are written", within)
+    # Those that leave still answer on connections that the API server holds, by the settings that they started with.
+    until(lambda: not _leaving(admin), "the pods of before have ended", within)
 
 
 def _registered(admin: Client) -> bool:
     kinds = ("validatingwebhookconfiguration", "mutatingwebhookconfiguration")
     return all(admin.attempt("get", kind, RELEASE).ok for kind in kinds)
+
+
+def _leaving(admin: Client) -> list[str]:
+    pods = admin.get("pods", f"--namespace={NAMESPACE}")["items"]
+    return [each["metadata"]["name"] for each in pods if "deletionTimestamp" in each["metadata"]]
 
 
 def _why(admin: Client, deployment: str) -> str:

@@ -12,6 +12,7 @@ ENROLL = "ringfence.dev/enroll"
 CONDITION = "ringfence.dev/Enforced"
 API_VERSION = "ringfence.dev/v1alpha1"
 PORT = 8080
+OUTSIDE_PORT = 18080
 
 CLOSES_WITHIN = 20.0
 """Seconds until a namespace that may close is closed."""

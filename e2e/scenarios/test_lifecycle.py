@@ -10,7 +10,7 @@ from e2e.cluster import backend
 from e2e.demo import install
 from e2e.demo.client import Client, until
 from e2e.scenarios.conftest import Sandboxes
-from e2e.scenarios.support import Sandbox, reaches, wait_cut, wait_reaches
+from e2e.scenarios.support import ENROLL, Sandbox, reaches, wait_cut, wait_reaches
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
@@ -38,6 +38,28 @@ def test_an_upgrade_changes_the_crds_and_disturbs_nobody(
         install.install(cluster, image)
         install.wait_ready(cluster)
     assert "fromTheFuture" not in _fields(admin)
+
+
+def test_new_namespaces_are_enrolled_as_the_platform_wants(
+    cluster: backend.Cluster, admin: Client, image: str, sandbox: Sandboxes
+) -> None:
+    install.install(cluster, image, {"defaultEnroll": "enforce"})
+    try:
+        install.wait_ready(cluster)
+        until(lambda: _default_is_registered(admin), "new namespaces are asked about", 60)
+        space = sandbox("newcomer")
+        assert admin.get("namespace", space.name)["metadata"]["labels"][ENROLL] == "enforce"
+        space.wait_closed()
+    finally:
+        install.install(cluster, image)
+        install.wait_ready(cluster)
+    until(lambda: not _default_is_registered(admin), "new namespaces are nobody's business again", 60)
+    assert ENROLL not in admin.get("namespace", sandbox("later").name)["metadata"]["labels"]
+
+
+def _default_is_registered(admin: Client) -> bool:
+    webhooks = admin.get("mutatingwebhookconfiguration", "ringfence")["webhooks"]
+    return any(each["name"].startswith("namespaces.") for each in webhooks)
 
 
 def test_uninstalling_opens_and_leaves_nothing_that_blocks(

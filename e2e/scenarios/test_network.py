@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
-from e2e.demo import attempts, shop
+from e2e.demo import attempts, install, shop
 from e2e.demo.client import Client, until
+from e2e.scenarios import support
 from e2e.scenarios.conftest import Sandboxes
 from e2e.scenarios.support import PORT, reaches, wait_cut, wait_reaches
 
@@ -106,6 +107,64 @@ def test_the_way_to_the_api_server_is_a_rule(admin: Client, sandbox: Sandboxes) 
     rule = {"name": "kubernetes", "to": [{"apiServer": True}], "ports": [endpoint["ports"][0]["port"]]}
     admin.apply([space.policy("client", {"appliesTo": {"identities": ["client"]}, "egress": [rule]})])
     wait_reaches(admin, client, address)
+
+
+def test_addresses_outside_are_open_only_as_a_rule_says(admin: Client, sandbox: Sandboxes) -> None:
+    """A node's address stands for the world outside: no pod has it, and no other node counts it as its own."""
+    space, plain = sandbox("caller", enroll="enforce"), sandbox("outside")
+    [client] = space.run("client")
+    space.wait_closed()
+    address = f"{_listen_on_another_node(admin, plain, space)}:{support.OUTSIDE_PORT}"
+    assert not reaches(admin, client, address)
+    network, name = f"{address.partition(':')[0]}/32", f"floor-{space.name}"
+    rule = {"name": "outside", "to": [{"cidr": network}], "ports": [support.OUTSIDE_PORT]}
+    admin.apply([space.policy("client", {"appliesTo": {"identities": ["client"]}, "egress": [rule]})])
+    wait_reaches(admin, client, address)
+    floor = {
+        "apiVersion": "ringfence.dev/v1alpha1",
+        "kind": "ClusterSecurityPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.name}},
+            "egress": [{"name": "closed", "action": "Deny", "to": [{"cidr": network}]}],
+        },
+    }
+    admin.apply([floor])
+    try:
+        wait_cut(admin, client, address)
+    finally:
+        admin.run("delete", "clustersecuritypolicy", name)
+
+
+def _listen_on_another_node(admin: Client, plain: support.Sandbox, space: support.Sandbox) -> str:
+    """Starts a program on the network of a node that `space` has no pod on; that node's address."""
+    taken = {each["spec"]["nodeName"] for each in admin.get("pods", f"--namespace={space.name}")["items"]}
+    nodes = {each["metadata"]["name"]: each for each in admin.get("nodes")["items"]}
+    node = next(name for name in sorted(nodes) if name not in taken)
+    pod = plain.pod("listener", "default")
+    pod["spec"].update({"hostNetwork": True, "nodeName": node})
+    [container] = pod["spec"]["containers"]
+    container["args"] = ["netexec", f"--http-port={support.OUTSIDE_PORT}", f"--udp-port={support.OUTSIDE_PORT}"]
+    container["ports"] = []
+    container["readinessProbe"]["httpGet"]["port"] = support.OUTSIDE_PORT
+    until(lambda: admin.attempt("get", "serviceaccount", "default", f"--namespace={plain.name}").ok, "an account")
+    admin.apply([pod])
+    admin.run("wait", "pod/listener", f"--namespace={plain.name}", "--for=condition=Ready", "--timeout=60s")
+    addresses = nodes[node]["status"]["addresses"]
+    return next(str(each["address"]) for each in addresses if each["type"] == "InternalIP")
+
+
+def test_ringfences_own_pods_are_reached_where_they_must_be_only(admin: Client, sandbox: Sandboxes) -> None:
+    [visitor] = sandbox("visitor").run("visitor", identity=False)
+    pods = admin.get("pods", f"--namespace={install.NAMESPACE}")["items"]
+    addresses = {
+        each["metadata"]["labels"]["app.kubernetes.io/component"]: each["status"]["podIP"]
+        for each in pods
+        if "deletionTimestamp" not in each["metadata"]
+    }
+    assert reaches(admin, visitor, f"{addresses['webhook']}:9443")
+    assert not reaches(admin, visitor, f"{addresses['webhook']}:8081")
+    assert not reaches(admin, visitor, f"{addresses['controller']}:8081")
 
 
 def test_what_a_policy_gets_wrong_it_says(admin: Client, sandbox: Sandboxes) -> None:
