@@ -67,7 +67,7 @@ component: init ## Tests against a real etcd and kube-apiserver
 
 .PHONY: netpol
 netpol: cluster ## A fixed spread of cyclonus' cases against the NetworkPolicies in force on the node
-	$(PY) -m e2e.netpol --spread
+	$(PY) -m e2e.netpol --spread --cluster ringfence
 
 .PHONY: e2e
 e2e: cluster images ## Scenarios on the real node
@@ -80,8 +80,8 @@ test: ## All tests: the one command, on a bare machine too
 
 .PHONY: soak
 soak: cluster ## Long runs: every cyclonus case, more random worlds
-	$(PY) -m e2e.netpol --all
-	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property -q
+	$(PY) -m e2e.netpol --all --cluster ringfence
+	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
 
 .PHONY: bench
 bench: init ## Figures against their goals, with ratios measured in the same run

@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from e2e.cluster import backend
+from e2e.cluster import backend, debian
 from e2e.cluster.errors import ClusterError
 from e2e.enforcer import api
 from e2e.enforcer.api import ApiError
@@ -33,11 +34,17 @@ def main() -> int:
     if os.geteuid() != 0:
         print("netpol: needs root, for network namespaces and raw sockets: run it with sudo", file=sys.stderr)
         return 2
+    # So that being told to end, by a person or by make, cleans up as any other end does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        debian.ensure(("nft", "ip"))
         return _run(arguments)
     except ERRORS as error:
         print(f"netpol: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("netpol: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from e2e.cluster import debian
 from e2e.cluster.controlplane import ControlPlane
 from e2e.enforcer import api, nft
 from e2e.netpol.checks import Scene
@@ -91,6 +92,7 @@ class Rig:
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
+    debian.ensure(("nft", "ip"))
     with ControlPlane("enforcer", arguments=["--disable-admission-plugins=ServiceAccount"]) as running:
         api.server(running.kubeconfig).send("POST", "/api/v1/namespaces", {"metadata": {"name": "x"}})
         yield running

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from e2e.cluster import debian
 from e2e.enforcer import nft
 from e2e.enforcer.model import NodeFacts, World
 from e2e.judge.client import Judge
@@ -18,6 +19,11 @@ EVERY, FEW = 12, 20
 """One case in so many is run here, and fewer with rules that are wrong; ``python -m e2e.netpol`` runs the rest."""
 
 Wrong = Callable[[World, NodeFacts], str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> None:
+    debian.ensure(("nft", "ip"))
 
 
 @pytest.fixture(scope="module")
