@@ -130,7 +130,7 @@ def pods(draw: st.DrawFn) -> tuple[Pod, ...]:
     )
 
 
-@settings(max_examples=4 * settings().max_examples, suppress_health_check=list(HealthCheck))
+@settings(max_examples=max(400, settings().max_examples), suppress_health_check=list(HealthCheck))
 @given(pods=pods(), spaces=st.tuples(LABELS, LABELS, LABELS), given_policies=policies())
 def test_every_policy_means_what_the_judge_says(
     judge: Judge, pods: tuple[Pod, ...], spaces: tuple[dict[str, str], ...], given_policies: list[dict[str, Any]]
