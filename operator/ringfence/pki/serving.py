@@ -5,44 +5,26 @@ caBundle of the webhook configurations. Pure functions; whoever calls them store
 (NIST SP 800-57: 128 bits of strength), no revocation: leaves live for days and the bundle says who is trusted.
 """
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ringfence.model.errors import RingfenceError
+from ringfence.pki import encoding
+from ringfence.pki.encoding import BACKDATE, BadCertificate, Pair
+
+__all__ = ["BadCertificate", "Pair", "bundle", "ends", "is_for", "issue", "make_ca", "names", "needs_renewal"]
 
 #: How long a CA and a leaf live unless the caller says otherwise.
 CA_LIFE: Final = timedelta(days=365)
 LEAF_LIFE: Final = timedelta(days=30)
 #: Share of the life that must be left; below it a certificate is renewed.
 RENEW_BELOW: Final = 1 / 3
-#: Certificates count from a little before they were made, for clocks that are behind.
-BACKDATE: Final = timedelta(minutes=5)
-
-_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
-
-
-class BadCertificate(RingfenceError):
-    """A certificate or a key that cannot be read, or that do not belong together."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Pair:
-    """A certificate and its private key, both PEM (PKCS #8, not encrypted). Never logged: repr shows neither."""
-
-    certificate: bytes
-    key: bytes
-
-    def __repr__(self) -> str:
-        return "Pair(...)"
 
 
 def names(namespace: str, service: str = "ringfence-webhook") -> tuple[str, ...]:
@@ -62,12 +44,12 @@ def make_ca(now: float, serial: int, *, name: str = "Ringfence serving CA", life
         [x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}")]
     )
     builder = (
-        _builder(subject, subject, key.public_key(), _time(now), life, serial)
+        _builder(subject, subject, key.public_key(), encoding.moment(now), life, serial)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(encoding.key_usage(sign_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key))
+    return Pair(encoding.certificate_pem(builder.sign(key, hashes.SHA256())), encoding.key_pem(key))
 
 
 def issue(ca: Pair, dns_names: Sequence[str], now: float, serial: int, *, life: timedelta = LEAF_LIFE) -> Pair:
@@ -79,7 +61,7 @@ def issue(ca: Pair, dns_names: Sequence[str], now: float, serial: int, *, life: 
         raise ValueError("a serving certificate needs at least one DNS name")
     issuer, signing_key = _load(ca)
     key = ec.generate_private_key(ec.SECP256R1())
-    start = _time(now)
+    start = encoding.moment(now)
     life = min(life, issuer.not_valid_after_utc - start)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_names[0][:64])])
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -87,28 +69,28 @@ def issue(ca: Pair, dns_names: Sequence[str], now: float, serial: int, *, life: 
     builder = (
         _builder(subject, issuer.subject, key.public_key(), start, life, serial)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(encoding.key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in dns_names]), critical=False)
         .add_extension(authority, critical=False)
     )
-    return Pair(_pem(builder.sign(signing_key, hashes.SHA256())), _key_pem(key))
+    return Pair(encoding.certificate_pem(builder.sign(signing_key, hashes.SHA256())), encoding.key_pem(key))
 
 
 def needs_renewal(certificate: bytes, now: float, *, share: float = RENEW_BELOW) -> bool:
     """Whether less than ``share`` of the life is left, or what is there is no certificate at all."""
     try:
-        loaded = _certificate(certificate)
+        loaded = encoding.certificate(certificate)
     except BadCertificate:
         return True
     life = loaded.not_valid_after_utc - loaded.not_valid_before_utc
-    return loaded.not_valid_after_utc - _time(now) < life * share
+    return loaded.not_valid_after_utc - encoding.moment(now) < life * share
 
 
 def is_for(leaf: bytes, ca: bytes, dns_names: Sequence[str]) -> bool:
     """Whether ``leaf`` was signed by ``ca`` and carries at least these names."""
     try:
-        loaded, issuer = _certificate(leaf), _certificate(ca)
+        loaded, issuer = encoding.certificate(leaf), encoding.certificate(ca)
         loaded.verify_directly_issued_by(issuer)
         own = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (BadCertificate, InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
@@ -122,15 +104,15 @@ def bundle(*parts: bytes, now: float | None = None) -> bytes:
     The first argument is the root that signs now; older ones follow until nothing they signed is in use.
     """
     kept: dict[bytes, None] = {}
-    for certificate in _certificates(parts):
-        if now is None or certificate.not_valid_after_utc > _time(now):
-            kept[_pem(certificate)] = None
+    for certificate in encoding.certificates(parts):
+        if now is None or certificate.not_valid_after_utc > encoding.moment(now):
+            kept[encoding.certificate_pem(certificate)] = None
     return b"".join(kept)
 
 
 def ends(certificate: bytes) -> float:
     """When a certificate ends, in seconds since the epoch (UTC). Raises BadCertificate."""
-    return _certificate(certificate).not_valid_after_utc.timestamp()
+    return encoding.certificate(certificate).not_valid_after_utc.timestamp()
 
 
 def _builder(
@@ -147,53 +129,12 @@ def _builder(
     )
 
 
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
 def _load(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    certificate = _certificate(pair.certificate)
+    certificate = encoding.certificate(pair.certificate)
     try:
-        key = serialization.load_pem_private_key(pair.key, password=None)
-    except (ValueError, TypeError) as error:
+        key = encoding.private_key(pair.key)
+    except BadCertificate as error:
         raise BadCertificate("the CA's private key cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise BadCertificate("the CA's private key is not the one of its certificate")
     return certificate, key
-
-
-def _certificate(pem: bytes) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise BadCertificate("not a certificate in PEM") from error
-
-
-def _certificates(parts: Iterable[bytes]) -> Iterable[x509.Certificate]:
-    for part in parts:
-        for pem in _PEM.findall(part):
-            yield _certificate(pem)
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _time(now: float) -> datetime:
-    return datetime.fromtimestamp(now, UTC).replace(microsecond=0)
