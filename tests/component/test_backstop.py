@@ -79,7 +79,7 @@ class TestPods:
     def test_without_the_right_label_nobody_comes_in(self, rig: Rig, namespace: str, labels: dict[str, str]) -> None:
         reply = rig.api.create(pod("p", namespace, labels=labels), dry_run=True)
         assert held(reply, "ringfence-pods")
-        assert 'must be "default"' in reply.message
+        assert ('must be "default"' if not labels.get(IDENTITY) else 'under ServiceAccount "default"') in reply.message
 
     @pytest.mark.parametrize("namespace", ["shop", "audited"])
     def test_with_it_they_do(self, rig: Rig, namespace: str) -> None:

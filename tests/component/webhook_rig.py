@@ -181,8 +181,8 @@ class Rig:
     ca: serving.Pair | None = None
     webhooks: list[Webhook] = field(default_factory=list)
 
-    def start_webhook(self) -> Webhook:
-        """A webhook process, ready."""
+    def start_webhook(self, *, wait: bool = True) -> Webhook:
+        """A webhook process, ready unless nobody waits."""
         port, http_port = _free_port(), _free_port()
         log = self.directory / f"webhook-{len(self.webhooks)}.log"
         settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
@@ -191,7 +191,8 @@ class Rig:
             process = subprocess.Popen(command, cwd=REPOSITORY, stdout=stream, stderr=stream)
         self.webhook = Webhook(process, port, http_port, log)
         self.webhooks.append(self.webhook)
-        self.webhook.wait_ready()
+        if wait:
+            self.webhook.wait_ready()
         return self.webhook
 
     def certify(self, ca: serving.Pair, *, life: float = 30 * 86400) -> None:

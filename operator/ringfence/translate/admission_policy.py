@@ -41,6 +41,16 @@ _MAY_ENROLL: Final = (
 _LABEL: Final = cel.literal(names.LABEL_IDENTITY)
 _ENROLL: Final = cel.literal(names.LABEL_ENROLL)
 
+#: What the author of a pod without its label is told, and of one with another's. CEL.
+_MISSING: Final = (
+    f"'label {names.LABEL_IDENTITY} is missing and must be \"' + variables.account + '\", the pod\\'s ServiceAccount; "
+    "the webhook sets it, and while that is away no pod comes into an enrolled namespace: try again'"
+)
+_FORGED: Final = (
+    f"'label {names.LABEL_IDENTITY} is \"' + variables.label + '\", but the pod runs under ServiceAccount \"' + "
+    "variables.account + '\"; remove the label, Ringfence sets it'"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Validation:
@@ -119,8 +129,7 @@ def _pod_validations() -> list[_Validation]:
         _Validation(
             "!variables.creates || variables.mirror || !variables.enrolled || variables.label == variables.account",
             f"label {names.LABEL_IDENTITY} must be the name of the pod's ServiceAccount",
-            f"'label {names.LABEL_IDENTITY} is \"' + variables.label + '\" and must be \"' + variables.account + '\", "
-            "the ServiceAccount of the pod; leave it to the webhook of Ringfence, and if that is away, try again'",
+            f"variables.label == '' ? {_MISSING} : {_FORGED}",
         ),
         _Validation(
             f"!variables.creates || (variables.enrolled && !variables.mirror) || !({_LABEL} in variables.after)",

@@ -93,10 +93,13 @@ class _Maker:
         return {**webhook, "reinvocationPolicy": "IfNeeded"}
 
     def pods(self, user: str) -> dict[str, Any]:
-        """Judges pods however they are written, and strangers' NetworkPolicies."""
+        """Judges pods however they are written, and strangers' NetworkPolicies.
+
+        Not their deletion: a namespace that ends must not wait for a webhook, and the backstop holds it.
+        """
         rules = [
             _rule("", _PODS, _WRITES),
-            _rule("networking.k8s.io", ("networkpolicies",), (*_WRITES, "DELETE")),
+            _rule("networking.k8s.io", ("networkpolicies",), _WRITES),
         ]
         conditions = {
             "may-wait": f"request.resource.resource != 'pods' || !({cel.SUBRESOURCE} in {cel.literal(UNWATCHED)})",

@@ -83,6 +83,13 @@ def test_what_must_not_wait_is_not_asked_about() -> None:
             assert "admissionregistration.k8s.io" not in rule["apiGroups"]
 
 
+def test_no_deletion_waits_for_an_answer() -> None:
+    """A namespace ends by deleting what is in it, also while the webhook is away."""
+    for webhook in webhooks(default_enrolment=Enrolment.AUDIT).values():
+        deletes = any("DELETE" in rule["operations"] for rule in webhook["rules"])
+        assert not deletes or webhook["failurePolicy"] == "Ignore"
+
+
 def test_unknown_pod_subresources_are() -> None:
     rules = webhooks()["V:pods.ringfence.dev"]["rules"]
     assert any("pods/*" in rule["resources"] for rule in rules)
