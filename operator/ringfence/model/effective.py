@@ -4,7 +4,7 @@ Names are looked up, defaults filled in, floors merged. A rule matches a call wh
 it governs, one of its peers the other end, and its ports the port at the target.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ringfence.model.labels import LabelBox
@@ -67,9 +67,9 @@ EffectivePeer = PodPeers | AddressPeers | Everyone | Unidentified
 class EffectiveRule:
     """One rule, resolved. ``peers`` may be empty when nothing of what was named exists: it then matches nothing.
 
-    ``suspended_by`` names the Deny that overlaps this Allow in a way that no NetworkPolicy can express: such an
-    Allow is in force nowhere. ``suspended_in_audit`` names the Deny that would do so if the policies in mode Audit
-    were enforced. ``builtin`` rules cannot be denied.
+    ``denied_by`` are the enforced Denies that overlap this Allow, sorted. ``suspended_by`` names the one that
+    overlaps it in a way that no NetworkPolicy can express: such an Allow is in force nowhere. ``suspended_in_audit``
+    names the Deny that would do so if the policies in mode Audit were enforced. ``builtin`` rules cannot be denied.
     """
 
     ref: RuleRef
@@ -79,9 +79,18 @@ class EffectiveRule:
     subject: LabelBox
     peers: tuple[EffectivePeer, ...]
     ports: PortSet
+    denied_by: tuple[RuleRef, ...] = ()
     suspended_by: RuleRef | None = None
     suspended_in_audit: RuleRef | None = None
     builtin: bool = False
+    _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
+
+    def __hash__(self) -> int:
+        # Kept: rules are the keys by which compiled results are found again.
+        if not self._hash:
+            key = (self.ref, self.direction, self.action, self.mode, self.subject, self.peers, self.ports)
+            object.__setattr__(self, "_hash", hash(key) or 1)
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, order=True)

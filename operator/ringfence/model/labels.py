@@ -36,6 +36,22 @@ class ValueSet:
     def full(self) -> bool:
         return self.absent and self.complement and not self.values
 
+    def disjoint(self, other: Self) -> bool:
+        """Whether no value, nor absence, is in both."""
+        if self.absent and other.absent:
+            return False
+        if self.complement:
+            return not other.complement and other.values <= self.values
+        return self.values <= other.values if other.complement else self.values.isdisjoint(other.values)
+
+    def within(self, other: Self) -> bool:
+        """Whether every member is one of ``other``."""
+        if self.absent and not other.absent:
+            return False
+        if self.complement:
+            return other.complement and other.values <= self.values
+        return self.values.isdisjoint(other.values) if other.complement else self.values <= other.values
+
     def __and__(self, other: Self) -> "ValueSet":
         absent = self.absent and other.absent
         if self.complement and other.complement:
@@ -85,9 +101,20 @@ class LabelBox:
 
     conditions: tuple[tuple[str, ValueSet], ...] = ()
     _index: dict[str, ValueSet] = field(init=False, repr=False, compare=False, hash=False)
+    _hash: int = field(init=False, repr=False, compare=False, hash=False)
+    #: Whether no object can be a member.
+    empty: bool = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_index", dict(self.conditions))
+        object.__setattr__(self, "_hash", 0)
+        object.__setattr__(self, "empty", any(values.empty for _, values in self.conditions))
+
+    def __hash__(self) -> int:
+        # Kept, because boxes are the keys of many look-ups and hashing one walks all of its values.
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash(self.conditions) or 1)
+        return self._hash
 
     @classmethod
     def of(cls, conditions: Mapping[str, ValueSet]) -> Self:
@@ -98,16 +125,31 @@ class LabelBox:
         """What ``key`` may be: any value when the box has no condition on it."""
         return self._index.get(key, ANY_VALUE)
 
-    @property
-    def empty(self) -> bool:
-        """Whether no object can be a member."""
-        return any(values.empty for _, values in self.conditions)
-
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is a member."""
         return all(labels.get(key) in values for key, values in self.conditions)
 
+    def disjoint(self, other: Self) -> bool:
+        """Whether no object is in both boxes."""
+        for key, values in other.conditions:
+            own = self._index.get(key)
+            if own is not None and own.disjoint(values):
+                return True
+        return self.empty or other.empty
+
+    def within(self, other: Self) -> bool:
+        """Whether every object of this box is one of ``other``."""
+        for key, values in other.conditions:
+            own = self._index.get(key)
+            if own is None or not own.within(values):
+                return self.empty
+        return True
+
     def __and__(self, other: Self) -> "LabelBox":
+        if not other.conditions or self is other:
+            return self
+        if not self.conditions:
+            return other
         merged = dict(self._index)
         for key, values in other.conditions:
             merged[key] = merged[key] & values if key in merged else values
@@ -115,7 +157,7 @@ class LabelBox:
 
     def minus(self, other: Self) -> "tuple[LabelBox, ...]":
         """Disjoint boxes that together hold what is in this box and not in ``other``; empty ones are left out."""
-        if (self & other).empty:
+        if self.disjoint(other):
             return () if self.empty else (self,)
         pieces = []
         kept = dict(self._index)

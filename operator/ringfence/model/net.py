@@ -7,6 +7,7 @@ policy alone; such differences are refused with Inexpressible instead of guessed
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from ringfence.model.resources import PortSpec, Protocol
@@ -80,15 +81,22 @@ class PortSet:
             return True
         if self.everything or other.everything:
             return False
+        if not self.names and not other.names:
+            return not any(_meet(a, b) for a in self.ranges for b in other.ranges)
         protocols_of_names = {n.protocol for n in self.names} & (
             {n.protocol for n in other.names} | {r.protocol for r in other.ranges}
         )
         if protocols_of_names or {n.protocol for n in other.names} & {r.protocol for r in self.ranges}:
             return False
-        return not any(
-            a.protocol is b.protocol and a.first <= b.last and b.first <= a.last
-            for a in self.ranges
-            for b in other.ranges
+        return not any(_meet(a, b) for a in self.ranges for b in other.ranges)
+
+    def within(self, other: Self) -> bool:
+        """Whether every member is certainly one of ``other``; a name only if ``other`` has it too."""
+        if self.everything or other.everything:
+            return other.everything
+        return set(self.names) <= set(other.names) and all(
+            any(o.protocol is r.protocol and o.first <= r.first and r.last <= o.last for o in other.ranges)
+            for r in self.ranges
         )
 
     def __or__(self, other: Self) -> "PortSet":
@@ -131,6 +139,14 @@ def merge(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
     return tuple(merged)
 
 
+#: Parsed once: the same few networks are compared again and again.
+_network = lru_cache(maxsize=8192)(ipaddress.ip_network)
+
+
+def _meet(one: PortRange, other: PortRange) -> bool:
+    return one.protocol is other.protocol and one.first <= other.last and other.first <= one.last
+
+
 def _whole_protocols() -> tuple[PortRange, ...]:
     return tuple(PortRange(protocol, FIRST_PORT, LAST_PORT) for protocol in sorted(Protocol))
 
@@ -159,13 +175,12 @@ class IpSet:
     @classmethod
     def of(cls, cidr: str, excluded: Iterable[str] = ()) -> Self:
         """The addresses of ``cidr`` less those of ``excluded``; raises ValueError for what is not a network."""
-        return cls(((str(ipaddress.ip_network(cidr)), ()),)).minus_networks(excluded)
+        return cls(((str(_network(cidr)), ()),)).minus_networks(excluded)
 
     def __contains__(self, address: str) -> bool:
         ip = ipaddress.ip_address(address)
         return any(
-            ip in ipaddress.ip_network(cidr) and not any(ip in ipaddress.ip_network(e) for e in excluded)
-            for cidr, excluded in self.blocks
+            ip in _network(cidr) and not any(ip in _network(e) for e in excluded) for cidr, excluded in self.blocks
         )
 
     @property
@@ -181,11 +196,8 @@ class IpSet:
 
     def minus_networks(self, networks: Iterable[str]) -> Self:
         """Less every address of ``networks``."""
-        cuts = [ipaddress.ip_network(n) for n in networks]
-        blocks = (
-            _less(ipaddress.ip_network(cidr), [ipaddress.ip_network(e) for e in excluded], cuts)
-            for cidr, excluded in self.blocks
-        )
+        cuts = [_network(n) for n in networks]
+        blocks = (_less(_network(cidr), [_network(e) for e in excluded], cuts) for cidr, excluded in self.blocks)
         return type(self)(tuple(sorted(block for block in blocks if block is not None)))
 
     def minus(self, other: Self) -> Self:
@@ -200,14 +212,14 @@ class IpSet:
 
     def intersect(self, network: str) -> Self:
         """Only what lies within ``network``."""
-        target = ipaddress.ip_network(network)
+        target = _network(network)
         blocks = []
         for cidr, excluded in self.blocks:
-            own = ipaddress.ip_network(cidr)
+            own = _network(cidr)
             if own.version != target.version or not own.overlaps(target):
                 continue
             smaller = own if own.prefixlen >= target.prefixlen else target
-            block = _less(smaller, [ipaddress.ip_network(e) for e in excluded], [])
+            block = _less(smaller, [_network(e) for e in excluded], [])
             if block is not None:
                 blocks.append(block)
         return type(self)(tuple(sorted(blocks)))

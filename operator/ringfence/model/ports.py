@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from ringfence.model.certificates import LeafTemplate
+
 #: A Kubernetes object as decoded JSON. Never changed in place: caches share it.
 Object = Mapping[str, Any]
 
@@ -65,4 +67,15 @@ class EventSink(Protocol):
 
     async def emit(self, regarding: Object, *, type_: str, reason: str, action: str, note: str) -> None:
         """Record an event (``type_`` Normal or Warning); repeated ones are counted, not repeated."""
+        ...
+
+
+class Signer(Protocol):
+    """A certificate authority that signs what a template says, nothing that the asker says of itself."""
+
+    async def sign(self, template: LeafTemplate, public_key: bytes) -> bytes:
+        """The chain in PEM, leaf first, without the root; ``public_key`` is a SubjectPublicKeyInfo in DER.
+
+        Raises RingfenceError when it refuses. The caller validates what it gets before it uses it.
+        """
         ...

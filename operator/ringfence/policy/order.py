@@ -39,5 +39,6 @@ def peer_key(peer: EffectivePeer) -> Key:
 
 
 def rule_key(rule: EffectiveRule) -> Key:
-    """Orders rules by where they were written, then by what they say."""
-    return (rule.ref, rule.direction, box_key(rule.subject))
+    """Orders rules by where they were written; no two of one direction have the same place."""
+    ref = rule.ref
+    return (ref.kind, ref.namespace, ref.policy, ref.rule, rule.direction.value)

@@ -1,11 +1,12 @@
 """Which Allows are held back, because a Deny overlaps them in a way that no NetworkPolicy can express."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ringfence.model.effective import Direction, EffectiveRule, PodPeers, RuleRef
-from ringfence.model.labels import LabelBox, ValueSet
+from ringfence.model.labels import ValueSet
 from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
 from ringfence.model.resources import Action, Mode
 from ringfence.policy import regions
@@ -26,9 +27,8 @@ class DenyIndex:
     """
 
     _rules: list[EffectiveRule] = field(default_factory=list)
-    _by_keys: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
-    _subjects: set[str] = field(default_factory=set)
-    _spaces: set[str] = field(default_factory=set)
+    _by_subject: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    _by_space: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     @classmethod
     def of(cls, rules: Iterable[EffectiveRule], direction: Direction, *, audit: bool = False) -> "DenyIndex":
@@ -42,45 +42,47 @@ class DenyIndex:
     def _add(self, rule: EffectiveRule) -> None:
         number = len(self._rules)
         self._rules.append(rule)
-        for subject in _subject_names(rule.subject):
-            self._subjects.add(subject)
-            for space in _peer_spaces(rule):
-                self._spaces.add(space)
-                self._by_keys[subject, space].append(number)
+        subjects, spaces = _keys(rule)
+        for subject in subjects:
+            self._by_subject[subject].add(number)
+        for space in spaces:
+            self._by_space[space].add(number)
 
     def overlapping(self, allow: EffectiveRule) -> tuple[EffectiveRule, ...]:
         """The Denies that may match a call that ``allow`` matches, in the order of their refs."""
         if not self._rules:
             return ()
-        numbers: set[int] = set()
-        for subject in self._either(_subject_names(allow.subject), self._subjects):
-            for space in self._either(_peer_spaces(allow), self._spaces):
-                numbers.update(self._by_keys.get((subject, space), ()))
-        candidates = (self._rules[number] for number in sorted(numbers))
-        return tuple(deny for deny in candidates if regions.overlap(allow, deny))
+        subjects, spaces = _keys(allow)
+        numbers = self._named(self._by_subject, subjects) & self._named(self._by_space, spaces)
+        if not numbers:
+            return ()
+        return regions.overlapping(allow, tuple(self._rules[number] for number in sorted(numbers)))
 
-    @staticmethod
-    def _either(own: Sequence[str], known: set[str]) -> Iterable[str]:
-        return known if _ANY in own else {*own, _ANY}
+    def _named(self, index: dict[str, set[int]], own: Sequence[str]) -> set[int]:
+        """The rules that name one of ``own``, or any."""
+        if _ANY in own:
+            return set(range(len(self._rules)))
+        return index.get(_ANY, set()).union(*(index.get(name, ()) for name in own))
 
 
 def _finite(values: ValueSet) -> Sequence[str]:
     return (_ANY,) if values.complement or values.absent else tuple(values.values)
 
 
-def _subject_names(subject: LabelBox) -> Sequence[str]:
-    return _finite(subject.get(LABEL_IDENTITY))
-
-
-def _peer_spaces(rule: EffectiveRule) -> Sequence[str]:
+@lru_cache(maxsize=32768)
+def _keys(rule: EffectiveRule) -> tuple[Sequence[str], Sequence[str]]:
+    """The identities that a rule governs and the namespaces of its peers, as far as it names them."""
     spaces: set[str] = set()
     for peer in rule.peers:
         spaces.update(_finite(peer.namespaces.get(LABEL_NAMESPACE_NAME)) if isinstance(peer, PodPeers) else (_ANY,))
-    return tuple(spaces)
+    return _finite(rule.subject.get(LABEL_IDENTITY)), tuple(spaces)
 
 
 def suspend(rules: Sequence[EffectiveRule], pod_cidrs: tuple[str, ...], notes: Notes) -> Iterator[EffectiveRule]:
-    """The rules (sorted), each Allow marked that is held back; what a person must know of it goes to ``notes``."""
+    """The rules (sorted), each Allow marked that Denies overlap, and by which it is held back.
+
+    What a person must know of it goes to ``notes``. A rule in mode Audit is held only as far as audit goes.
+    """
     with_audit = any(rule.mode is Mode.AUDIT and rule.action is Action.DENY for rule in rules)
     enforced = {direction: DenyIndex.of(rules, direction) for direction in Direction}
     all_of_them = {d: DenyIndex.of(rules, d, audit=True) for d in Direction} if with_audit else enforced
@@ -88,45 +90,65 @@ def suspend(rules: Sequence[EffectiveRule], pod_cidrs: tuple[str, ...], notes: N
         if rule.action is Action.DENY or rule.builtin:
             yield rule
             continue
-        by = _held(rule, enforced[rule.direction], pod_cidrs, notes, would=rule.mode is Mode.AUDIT)
-        in_audit = by
+        denies = enforced[rule.direction].overlapping(rule)
+        by = in_audit = _held(rule, denies, pod_cidrs, notes, would=rule.mode is Mode.AUDIT)
         if with_audit:
-            in_audit = _held(rule, all_of_them[rule.direction], pod_cidrs, None if by else notes, would=True)
-        yield replace(rule, suspended_by=by, suspended_in_audit=in_audit) if by or in_audit else rule
+            audited = all_of_them[rule.direction].overlapping(rule)
+            in_audit = _held(rule, audited, pod_cidrs, None if by else notes, would=True)
+        yield _marked(rule, denies, by, in_audit) if denies or in_audit else rule
+
+
+@lru_cache(maxsize=32768)
+def _marked(
+    rule: EffectiveRule, denies: tuple[EffectiveRule, ...], by: RuleRef | None, in_audit: RuleRef | None
+) -> EffectiveRule:
+    denied_by = tuple(deny.ref for deny in denies)
+    return replace(rule, denied_by=denied_by, suspended_by=by, suspended_in_audit=in_audit)
+
+
+def left_of(
+    rule: EffectiveRule, denies: Mapping[RuleRef, EffectiveRule], pod_cidrs: tuple[str, ...]
+) -> tuple[regions.Region, ...]:
+    """What the enforced Denies leave of a marked Allow; ``denies`` are those of its direction by their refs."""
+    plain = replace(rule, denied_by=(), suspended_by=None, suspended_in_audit=None)
+    return regions.remaining(plain, tuple(denies[ref] for ref in rule.denied_by), pod_cidrs).regions
 
 
 def _held(
-    allow: EffectiveRule, denies: DenyIndex, pod_cidrs: tuple[str, ...], notes: Notes | None, *, would: bool
+    allow: EffectiveRule,
+    denies: tuple[EffectiveRule, ...],
+    pod_cidrs: tuple[str, ...],
+    notes: Notes | None,
+    *,
+    would: bool,
 ) -> RuleRef | None:
     """The Deny that holds ``allow`` back, None when what is left of it can be compiled."""
-    overlapping = denies.overlapping(allow)
-    if not overlapping:
+    if not denies:
         return None
-    try:
-        left = regions.remaining(allow, overlapping, pod_cidrs)
-    except regions.Held as held:
-        if notes is not None:
-            _note_held(allow, held, notes, would=would)
-        return held.by
-    if not left and notes is not None and not would and not is_inside(allow.ref):
-        names = "; ".join(str(deny.ref) for deny in overlapping[:3])
+    left = regions.remaining(allow, denies, pod_cidrs)
+    if notes is None:
+        return left.held_by
+    if left.held_by is not None:
+        _note_held(allow, left.held_by, left.why, notes, would=would)
+    elif not left.regions and not would and not is_inside(allow.ref):
+        names = "; ".join(str(deny.ref) for deny in denies[:3])
         notes.rule(
             allow.ref,
             FindingReason.RULE_NEVER_MATCHES,
             f"allows nothing, since all that it allows is denied by {names}; remove one or the other",
         )
-    return None
+    return left.held_by
 
 
-def _note_held(allow: EffectiveRule, held: regions.Held, notes: Notes, *, would: bool) -> None:
+def _note_held(allow: EffectiveRule, by: RuleRef, why: str, notes: Notes, *, would: bool) -> None:
     reason = FindingReason.WOULD_BE_SUSPENDED if would else FindingReason.RULE_SUSPENDED
     state = "would not be in force if what is in mode Audit were enforced" if would else "is not in force"
     advice = "write both with the same kind of peers and ports, or narrow one of them"
     if is_inside(allow.ref):
         message = (
-            f"cannot be taken out of what pods may call inside ({held.why}): the default that lets pods without listed "
+            f"cannot be taken out of what pods may call inside ({why}): the default that lets pods without listed "
             f"egress call others {state}; list what they may call, or deny by identity or namespace"
         )
-        notes.rule(held.by, reason, message)
+        notes.rule(by, reason, message)
         return
-    notes.rule(allow.ref, reason, f"{state}: {held.by} overlaps it and cannot be taken out ({held.why}); {advice}")
+    notes.rule(allow.ref, reason, f"{state}: {by} overlaps it and cannot be taken out ({why}); {advice}")

@@ -3,11 +3,12 @@
 A region is (pods governed) x (peer) x (ports). A Deny cuts it into: the pods that the Deny does not govern, as they
 were; of those that it does, the peers that it does not name, as they were; and for the peers that it names, the
 ports that it leaves. Where one of these differences cannot be written as selectors, blocks of addresses and ports,
-Inexpressible is raised, and the Allow is held back as a whole.
+the Allow is held back as a whole.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ringfence.model.effective import (
@@ -58,44 +59,60 @@ class Cut:
     region: Region
 
 
-class Held(Exception):
-    """The Allow cannot be compiled; ``by`` is the Deny that stands in the way and ``why`` says how (for a person)."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What Denies leave of an Allow.
 
-    def __init__(self, by: RuleRef, why: str) -> None:
-        super().__init__(f"{by}: {why}")
-        self.by = by
-        self.why = why
-
-
-def remaining(allow: EffectiveRule, denies: Iterable[EffectiveRule], pod_cidrs: tuple[str, ...]) -> tuple[Region, ...]:
-    """The regions of ``allow`` that no deny names. Raises Held.
-
-    ``denies`` are in the order of their refs. Whether an Allow is held never depends on what other Denies leave of
-    it: each is tried on the whole Allow, so that one Deny more can never bring an Allow back.
+    ``held_by`` is the Deny that cannot be taken out, with ``why`` for a person; then nothing is left.
     """
-    cuts = [cut for deny in denies for cut in _cuts(deny)]
+
+    regions: tuple[Region, ...]
+    held_by: RuleRef | None = None
+    why: str = ""
+
+
+class _Held(Exception):
+    def __init__(self, by: RuleRef, why: str) -> None:
+        super().__init__(why)
+        self.by = by
+
+
+@lru_cache(maxsize=32768)
+def remaining(allow: EffectiveRule, denies: tuple[EffectiveRule, ...], pod_cidrs: tuple[str, ...]) -> Left:
+    """The regions of ``allow`` that no deny names; ``denies`` are in the order of their refs.
+
+    Whether an Allow is held never depends on what other Denies leave of it: each is tried on the whole Allow, so
+    that one Deny more can never bring an Allow back. Kept by value, since resolving and translating both ask, and
+    most rules are the same when a namespace is compiled again.
+    """
     start = [Region(allow.subject, peer, allow.ports) for peer in allow.peers if not isinstance(peer, Unidentified)]
-    cuts = [cut for cut in cuts if any(_overlap(region, cut.region) for region in start)]
-    if not cuts:
-        return tuple(start)
-    start = [piece for region in start for piece in _spread(region, cuts, pod_cidrs)]
-    for cut in cuts:
+    cuts = [cut for deny in denies for cut in _cuts(deny) if any(_overlap(region, cut.region) for region in start)]
+    try:
+        return Left(_taken_out(start, cuts, pod_cidrs))
+    except _Held as held:
+        return Left((), held.by, str(held))
+
+
+def _taken_out(start: list[Region], cuts: Sequence[Cut], pod_cidrs: tuple[str, ...]) -> tuple[Region, ...]:
+    """``start`` without ``cuts``; raises _Held."""
+    if cuts:
+        start = [piece for region in start for piece in _spread(region, cuts, pod_cidrs)]
+    for cut in cuts if len(cuts) > 1 else ():
         for region in start:
             _less(region, cut)
     regions = start
     for cut in cuts:
         regions = [piece for region in regions for piece in _less(region, cut)]
         if len(regions) > MAX_PIECES:
-            raise Held(cut.ref, f"what would be left falls into more than {MAX_PIECES} pieces")
+            raise _Held(cut.ref, f"what would be left falls into more than {MAX_PIECES} pieces")
     return tuple(regions)
 
 
-def overlap(allow: EffectiveRule, deny: EffectiveRule) -> bool:
-    """Whether both may match the same call."""
-    if (allow.subject & deny.subject).empty or allow.ports.disjoint(deny.ports):
-        return False
-    atoms = [atom for peer in deny.peers for atom in _atoms(peer)]
-    return any(not _apart(own, other) for peer in allow.peers for own in _atoms(peer) for other in atoms)
+@lru_cache(maxsize=32768)
+def overlapping(allow: EffectiveRule, denies: tuple[EffectiveRule, ...]) -> tuple[EffectiveRule, ...]:
+    """Those of ``denies`` that may match a call that ``allow`` matches."""
+    start = [Region(allow.subject, peer, allow.ports) for peer in allow.peers if not isinstance(peer, Unidentified)]
+    return tuple(d for d in denies if any(_overlap(region, cut.region) for cut in _cuts(d) for region in start))
 
 
 def less_box(boxes: Sequence[LabelBox], cut: LabelBox) -> list[LabelBox]:
@@ -112,14 +129,14 @@ def _atoms(peer: EffectivePeer) -> tuple[Atom, ...]:
 
 
 def _overlap(one: Region, other: Region) -> bool:
-    return not (_apart(one.peer, other.peer) or one.ports.disjoint(other.ports) or (one.subject & other.subject).empty)
+    return not (_apart(one.peer, other.peer) or one.ports.disjoint(other.ports) or one.subject.disjoint(other.subject))
 
 
 def _apart(own: Atom, other: Atom) -> bool:
     """Whether two peers have certainly nobody in common."""
     match own, other:
         case PodPeers(), PodPeers():
-            return (own.namespaces & other.namespaces).empty or (own.pods & other.pods).empty
+            return own.namespaces.disjoint(other.namespaces) or own.pods.disjoint(other.pods)
         case (PodPeers(), AddressPeers(covers_pods=covers)) | (AddressPeers(covers_pods=covers), PodPeers()):
             return not covers
         case (PodPeers(), Outside()) | (Outside(), PodPeers()):
@@ -140,9 +157,9 @@ def _spread(region: Region, cuts: Sequence[Cut], pod_cidrs: tuple[str, ...]) -> 
     if not touching:
         return [region]
     if by_address and by_label:
-        raise Held(by_address[0].ref, "it names pods by address, and another Deny names pods by label")
+        raise _Held(by_address[0].ref, "it names pods by address, and another Deny names pods by label")
     if by_label and not pod_cidrs:
-        raise Held(by_label[0].ref, "pods cannot be told from other addresses while `podCIDRs` is not configured")
+        raise _Held(by_label[0].ref, "pods cannot be told from other addresses while `podCIDRs` is not configured")
     if by_address or not pod_cidrs:
         peers: list[Atom] = [AddressPeers(WORLD, covers_pods=True)]
     else:
@@ -157,7 +174,7 @@ def _less(region: Region, cut: Cut) -> list[Region]:
         kept, shared = _split(region.peer, cut.region.peer)
         ports = region.ports.minus(cut.region.ports)
     except Inexpressible as error:
-        raise Held(cut.ref, str(error)) from error
+        raise _Held(cut.ref, str(error)) from error
     inside = region.subject & cut.region.subject
     pieces = [Region(box, region.peer, region.ports) for box in region.subject.minus(cut.region.subject)]
     pieces += [Region(inside, peer, region.ports) for peer in kept]

@@ -1,12 +1,13 @@
 """From the rules that people wrote to effective ones: names looked up, defaults filled in."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ringfence.model import resources
-from ringfence.model.effective import Direction, EffectiveRule, RuleRef
+from ringfence.model.effective import Direction, EffectivePeer, EffectiveRule, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import PortSet
-from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, PolicySpec, SecurityPolicy
+from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, PolicySpec, SecurityPolicy
 from ringfence.policy.order import peer_key
 from ringfence.policy.peers import PeerResolver
 from ringfence.policy.reasons import FindingReason
@@ -47,12 +48,25 @@ def effective_rules(policy: Policy, subject: LabelBox, peers: PeerResolver) -> I
             found, complete = peers.resolve(rule, ref, direction)
             if not found and not complete and rule.action is Action.ALLOW:
                 peers.notes.rule(ref, FindingReason.RULE_NEVER_MATCHES, "allows nothing: all that it names is missing")
-            yield EffectiveRule(
-                ref=ref,
-                direction=direction,
-                action=rule.action,
-                mode=policy.spec.mode,
-                subject=subject,
-                peers=tuple(sorted(set(found), key=peer_key)) if len(found) > 1 else found,
-                ports=PortSet.of(rule.ports),
-            )
+            yield _rule(ref, direction, rule.action, policy.spec.mode, subject, found, rule.ports)
+
+
+@lru_cache(maxsize=32768)
+def _rule(
+    ref: RuleRef,
+    direction: Direction,
+    action: Action,
+    mode: Mode,
+    subject: LabelBox,
+    peers: tuple[EffectivePeer, ...],
+    ports: tuple[resources.PortSpec, ...] | None,
+) -> EffectiveRule:
+    return EffectiveRule(
+        ref=ref,
+        direction=direction,
+        action=action,
+        mode=mode,
+        subject=subject,
+        peers=tuple(sorted(set(peers), key=peer_key)) if len(peers) > 1 else peers,
+        ports=PortSet.of(ports),
+    )

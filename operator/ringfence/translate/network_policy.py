@@ -9,7 +9,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from ringfence.model.effective import (
     AddressPeers,
@@ -22,12 +25,12 @@ from ringfence.model.effective import (
 )
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import GROUP, LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
-from ringfence.model.net import FIRST_PORT, LAST_PORT, Inexpressible, PortSet
+from ringfence.model.net import FIRST_PORT, LAST_PORT, PortSet
 from ringfence.model.resources import Action, Kind, Mode
 from ringfence.model.world import Installation
 from ringfence.policy import builtins, regions
 from ringfence.policy.order import box_key, peer_key
-from ringfence.policy.overlaps import DenyIndex
+from ringfence.policy.overlaps import left_of
 from ringfence.translate import peer_list
 from ringfence.translate.peer_list import Peer
 
@@ -75,16 +78,42 @@ def objects(policy: EffectivePolicy, installation: Installation) -> tuple[Manife
     if not policy.closed:
         return ()
     groups: dict[tuple[str, Direction], list[EffectiveRule]] = defaultdict(list)
+    denies: dict[Direction, dict[RuleRef, EffectiveRule]] = {direction: {} for direction in Direction}
     for rule in policy.rules:
-        if rule.action is Action.ALLOW and rule.mode is Mode.ENFORCE and rule.suspended_by is None:
+        if rule.mode is Mode.AUDIT:
+            continue
+        if rule.action is Action.DENY:
+            denies[rule.direction][rule.ref] = rule
+        elif rule.suspended_by is None:
             groups[_base_name(rule), rule.direction].append(rule)
-    denies = {direction: DenyIndex.of(policy.rules, direction) for direction in Direction}
-    found = {DEFAULT_DENY: _default_deny(policy.namespace)}
-    for (base, direction), rules in sorted(groups.items()):
-        allowed = _allowed(rules, denies[direction], installation.pod_cidrs)
-        for manifest in _manifests(policy.namespace, base, direction, allowed):
-            found[manifest["metadata"]["name"]] = manifest
-    return tuple(manifest for _, manifest in sorted(found.items()))
+    found = [_default_deny(policy.namespace)]
+    for (base, direction), rules in groups.items():
+        cutting = {ref: denies[direction][ref] for rule in rules for ref in rule.denied_by}
+        group = _Group(policy.namespace, base, direction, tuple(rules), tuple(cutting.values()))
+        found += msgspec.json.decode(_encoded(group, installation.pod_cidrs))
+    return tuple(sorted(found, key=lambda manifest: str(manifest["metadata"]["name"])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The rules that go into objects of one name (but for a number), and the Denies that overlap any of them."""
+
+    namespace: str
+    base: str
+    direction: Direction
+    rules: tuple[EffectiveRule, ...]
+    denies: tuple[EffectiveRule, ...]
+
+
+@lru_cache(maxsize=8192)
+def _encoded(group: _Group, pod_cidrs: tuple[str, ...]) -> bytes:
+    """The objects of a group as JSON.
+
+    Kept by value: when one policy of a namespace changes, the others' objects need not be thought through again.
+    As bytes, so that every caller gets objects of its own.
+    """
+    allowed = _allowed(group.rules, {deny.ref: deny for deny in group.denies}, pod_cidrs)
+    return msgspec.json.encode(list(_manifests(group.namespace, group.base, group.direction, allowed)))
 
 
 def _base_name(rule: EffectiveRule) -> str:
@@ -101,13 +130,14 @@ def _base_name(rule: EffectiveRule) -> str:
     return f"ringfence-allow-{'service-' if ref.rule.startswith(builtins.INSIDE) else ''}{ref.rule}"
 
 
-def _allowed(rules: Iterable[EffectiveRule], denies: DenyIndex, pod_cidrs: tuple[str, ...]) -> list[Allowed]:
+def _allowed(
+    rules: Iterable[EffectiveRule], denies: Mapping[RuleRef, EffectiveRule], pod_cidrs: tuple[str, ...]
+) -> list[Allowed]:
     """What is left of the rules, by the pods that it is for."""
     parts: dict[LabelBox, dict[tuple[Peer, PortSet], None]] = defaultdict(dict)
     refs: dict[LabelBox, set[RuleRef]] = defaultdict(set)
     for rule in rules:
-        overlapping = () if rule.builtin else denies.overlapping(rule)
-        for region in regions.remaining(rule, overlapping, pod_cidrs):
+        for region in left_of(rule, denies, pod_cidrs):
             if region.subject.empty or isinstance(region.peer, regions.Outside):
                 continue
             parts[region.subject][region.peer, region.ports] = None
@@ -143,14 +173,7 @@ def _entry_key(entry: Entry) -> tuple[Any, ...]:
 
 
 def _contains(outer: tuple[Peer, PortSet], inner: tuple[Peer, PortSet]) -> bool:
-    return (inner[1] == outer[1] or _ports_within(inner[1], outer[1])) and peer_list.contains(outer[0], inner[0])
-
-
-def _ports_within(inner: PortSet, outer: PortSet) -> bool:
-    try:
-        return inner.minus(outer).empty
-    except Inexpressible:
-        return False
+    return peer_list.contains(outer[0], inner[0]) and inner[1].within(outer[1])
 
 
 def _manifests(namespace: str, base: str, direction: Direction, allowed: Iterable[Allowed]) -> Iterator[Manifest]:

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from ringfence.model.effective import AddressPeers, Everyone, PodPeers
 from ringfence.model.labels import LabelBox, ValueSet
 from ringfence.model.net import IpSet
-from ringfence.policy.order import box_key, peer_key, values_key
+from ringfence.policy.order import box_key, peer_key
 
 #: Peers that can stand in a NetworkPolicy.
 Peer = PodPeers | AddressPeers | Everyone
@@ -45,26 +45,27 @@ def contains(outer: Peer, inner: Peer) -> bool:
         case Everyone(), _:
             return True
         case PodPeers(), PodPeers():
-            return box_within(inner.namespaces, outer.namespaces) and box_within(inner.pods, outer.pods)
+            return inner.namespaces.within(outer.namespaces) and inner.pods.within(outer.pods)
         case AddressPeers(), AddressPeers():
             return inner.addresses.minus(outer.addresses).empty
         case _:
             return False
 
 
-def box_within(inner: LabelBox, outer: LabelBox) -> bool:
-    """Whether every object of ``inner`` is one of ``outer``."""
-    return all((inner.get(key) & ~values).empty for key, values in outer.conditions) or inner.empty
-
-
 def shortest(peers: Iterable[Peer]) -> tuple[Peer, ...]:
     """The same ends in fewer peers, sorted. Everyone swallows the rest."""
     found = set(peers)
+    if len(found) == 1:
+        return tuple(peer for peer in found if not _nobody(peer))
     if Everyone() in found:
         return (Everyone(),)
     pods = united_pods([peer for peer in found if isinstance(peer, PodPeers)])
     addresses = _united_addresses([peer for peer in found if isinstance(peer, AddressPeers)])
     return tuple(sorted((*pods, *addresses), key=peer_key))
+
+
+def _nobody(peer: Peer) -> bool:
+    return isinstance(peer, PodPeers) and (peer.namespaces.empty or peer.pods.empty)
 
 
 def united_pods(peers: Sequence[PodPeers]) -> list[PodPeers]:
@@ -73,7 +74,7 @@ def united_pods(peers: Sequence[PodPeers]) -> list[PodPeers]:
         {(0, key): values for key, values in peer.namespaces.conditions}
         | {(1, key): values for key, values in peer.pods.conditions}
         for peer in peers
-        if not peer.namespaces.empty and not peer.pods.empty
+        if not _nobody(peer)
     ]
     united = [
         PodPeers(
@@ -105,11 +106,11 @@ def _united(boxes: list[_Flat]) -> list[_Flat]:
 
 def _joined(boxes: list[_Flat], key: tuple[int, str]) -> list[_Flat]:
     """Join those that are equal but for ``key``. Without a condition on it, every value is in."""
-    groups: dict[tuple[Any, ...], list[_Flat]] = defaultdict(list)
+    groups: dict[frozenset[tuple[tuple[int, str], ValueSet]], list[_Flat]] = defaultdict(list)
     for box in boxes:
-        groups[tuple(sorted((k, values_key(v)) for k, v in box.items() if k != key))].append(box)
+        groups[frozenset((k, v) for k, v in box.items() if k != key)].append(box)
     joined = []
-    for _, group in sorted(groups.items(), key=lambda item: item[0]):
+    for group in groups.values():
         first = group[0]
         if len(group) == 1:
             joined.append(first)
