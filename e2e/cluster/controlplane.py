@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from e2e.cluster import apiserver, kubeconfig, paths, process, tools
+from e2e.cluster import apiserver, debian, kubeconfig, paths, process, tools
 from e2e.cluster.apiserver import Endpoints
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.process import Daemon
@@ -92,6 +92,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """Starts both programs and returns when the API server is ready. Raises ClusterError."""
+        debian.ensure(["openssl"])
         programs = tools.ensure(tools.CONTROL, *([tools.NODE] if self._controllers else []))
         sweep()
         for attempt in range(1, _ATTEMPTS + 1):

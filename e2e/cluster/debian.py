@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from e2e.cluster import versions
@@ -12,15 +13,14 @@ from e2e.cluster.progress import step
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def missing() -> list[str]:
-    """The packages whose program is not on this machine, sorted."""
-    absent = {package for program, package in versions.DEBIAN_PACKAGES.items() if not _found(program)}
-    return sorted(absent)
+def missing(programs: Iterable[str]) -> list[str]:
+    """The packages of those of these programs that are not on this machine, sorted."""
+    return sorted({versions.DEBIAN_PACKAGES[program] for program in programs if not _found(program)})
 
 
-def ensure() -> None:
+def ensure(programs: Iterable[str] = tuple(versions.DEBIAN_PACKAGES)) -> None:
     """Installs what is missing. Raises ClusterError where that cannot be done."""
-    packages = missing()
+    packages = missing(programs)
     if not packages:
         return
     if shutil.which("apt-get") is None:
