@@ -11,7 +11,7 @@ from ringfence.cli.question import Answer, Question, Row
 from ringfence.cli.world import Loaded
 from ringfence.model.net import FIRST_PORT, LAST_PORT
 from ringfence.model.resources import Protocol
-from ringfence.model.verdict import Half, Verdict
+from ringfence.model.verdict import Half, Reason, Verdict
 
 ALLOWED: Final = 0
 DENIED: Final = 1
@@ -36,6 +36,8 @@ _EXAMPLES = """
 exit status: 0 allowed (without --port: on at least one port), 1 denied, 2 cannot tell (an unknown end, members that
 differ, input that cannot be used)
 """
+#: Reasons to allow, without a rule, that are worth naming.
+_TELLING: Final = frozenset({Reason.NOT_ENROLLED, Reason.NOT_CLOSED})
 _ANSWERS: Final = {
     True: Cell("allowed", Style.GOOD),
     False: Cell("denied", Style.BAD),
@@ -149,11 +151,11 @@ class _Teller:
             )
 
     def _members(self, row: Row) -> None:
-        """One line a pair, or one for all when they agree for one reason."""
-        lines = [
-            (f"{answer.source.shown} -> {answer.target.shown}", _ANSWERS[answer.allowed], self._deciding(answer))
-            for answer in row.answers
-        ]
+        """A line for all pairs that get the same answer for the same reason."""
+        alike: dict[tuple[bool | None, str], list[Answer]] = {}
+        for answer in row.answers:
+            alike.setdefault((answer.allowed, self._deciding(answer)), []).append(answer)
+        lines = [(_calls(answers), _ANSWERS[allowed], why) for (allowed, why), answers in alike.items()]
         self._console.table(("CALL", "ANSWER", "BECAUSE"), lines, indent="  ")
 
     def _because(self, row: Row) -> str:
@@ -189,7 +191,7 @@ class _Teller:
     def _row_data(self, row: Row) -> dict[str, Any]:
         return {
             "ports": row.shown,
-            "protocol": str(row.protocol),
+            "protocol": None if row.protocol is None else str(row.protocol),
             "port": row.port,
             "endPort": row.last,
             "allowed": row.allowed,
@@ -204,8 +206,13 @@ class _Teller:
             "cannotTell": answer.unknown,
         }
         for half, member in _sides(answer):
-            data[half.direction] = words.half_data(half, self._question.located(member), self._loaded)
+            data[str(half.direction)] = words.half_data(half, self._question.located(member), self._loaded)
         return data
+
+
+def _calls(answers: list[Answer]) -> str:
+    more = f" and {len(answers) - 1} more" if len(answers) > 1 else ""
+    return f"{answers[0].source.shown} -> {answers[0].target.shown}{more}"
 
 
 def _sides(answer: Answer) -> tuple[tuple[Half, Member], ...]:
@@ -217,6 +224,6 @@ def _sides(answer: Answer) -> tuple[tuple[Half, Member], ...]:
 def _deciding(verdict: Verdict, answer: Answer) -> tuple[Half, Member]:
     """The half to name in a line: the one that denies; where both allow, one with a rule, the target's first."""
     half = verdict.deciding
-    if verdict.allowed and verdict.ingress.rule is None and verdict.egress.rule is not None:
-        half = verdict.egress
+    if verdict.allowed:
+        half = max(verdict.ingress, verdict.egress, key=lambda each: (each.rule is not None, each.reason in _TELLING))
     return half, answer.source if half is verdict.egress else answer.target

@@ -21,7 +21,7 @@ _EXAMPLES = """
   {prog} compile -f examples/shop --kind NetworkPolicy     # only what closes the network
   {prog} compile -f policies/ -f namespaces.yaml -o json | jq '.items[].metadata.name'
   kubectl get ns,svcid,secpol,csecpol,pods -A -o yaml | {prog} compile -f -
-  {prog} compile --kind NetworkPolicy | kubectl diff -f -  # does the cluster have what its policies say?
+  {prog} compile --kind NetworkPolicy                      # what the cluster's own policies come to
 
 exit status: 0 compiled (also with warnings), 2 the input cannot be used
 """

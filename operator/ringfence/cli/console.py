@@ -158,6 +158,7 @@ def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _string)
+_Dumper.add_multi_representer(StrEnum, lambda dumper, value: _string(dumper, str(value)))
 
 
 def to_yaml(value: Any) -> str:

@@ -68,7 +68,7 @@ class Plan:
 
 async def _enroll(api: client.Client, arguments: argparse.Namespace, console: Console) -> int:
     name: str = arguments.namespace
-    namespace = await _namespace(api, name)
+    namespace = await live.one_namespace(api, name)
     plan = await _plan(api, namespace, arguments)
     _show(plan, namespace, arguments, console)
     if plan.refused and not arguments.force:
@@ -86,14 +86,6 @@ async def _enroll(api: client.Client, arguments: argparse.Namespace, console: Co
         console.print(f"`ringfence status -n {name}` shows how far it is")
         return DONE
     return await _wait(api, arguments, restarter, console)
-
-
-async def _namespace(api: client.Client, name: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = await api.request("GET", resources.NAMESPACES.path("", name))
-    except errors.NotFound as error:
-        raise live.NoCluster(f"there is no namespace {name}") from error
-    return found
 
 
 async def _plan(api: client.Client, namespace: Object, arguments: argparse.Namespace) -> Plan:
@@ -136,7 +128,7 @@ def _enrolled(document: Document, name: str, mode: str) -> Document:
 def _show(plan: Plan, namespace: Object, arguments: argparse.Namespace, console: Console) -> None:
     name, mode = arguments.namespace, arguments.mode
     now = (namespace["metadata"].get("labels") or {}).get(LABEL_ENROLL, "not enrolled")
-    console.print(f"namespace {name}: {now} -> {mode}")
+    console.print(f"namespace {name}: {now} -> {mode}" if now != mode else f"namespace {name}: {mode} already")
     if plan.pods:
         console.print(f"  pods from before, without identity: {listing(plan.pods)}")
     for owner in plan.restart:
@@ -183,7 +175,7 @@ async def _wait(
         pods = await restarter.waiting()
         if not arguments.no_restart:
             await restarter.restart(pods)
-        reason = _missing(await _namespace(api, arguments.namespace), pods, arguments.mode)
+        reason = _missing(await live.one_namespace(api, arguments.namespace), pods, arguments.mode)
         if not reason:
             closed = "its network is closed" if arguments.mode == "enforce" else "every pod has its identity"
             console.print(Cell("done", Style.GOOD), f": namespace {arguments.namespace} is enrolled, {closed}")
@@ -201,7 +193,8 @@ def _missing(namespace: Object, pods: Iterable[Object], mode: str) -> str:
     """What is still to come, "" for nothing."""
     names = tuple(sorted(each["metadata"]["name"] for each in pods))
     if names:
-        return f"{len(names)} pods without identity: {listing(names)}"
+        count = "1 pod" if len(names) == 1 else f"{len(names)} pods"
+        return f"{count} without identity: {listing(names)}"
     if mode == "audit" or staging.latched(namespace):
         return ""
     condition = staging.recorded(namespace)
@@ -210,7 +203,7 @@ def _missing(namespace: Object, pods: Iterable[Object], mode: str) -> str:
 
 async def _unenroll(api: client.Client, arguments: argparse.Namespace, console: Console) -> int:
     name: str = arguments.namespace
-    namespace = await _namespace(api, name)
+    namespace = await live.one_namespace(api, name)
     before = (namespace["metadata"].get("labels") or {}).get(LABEL_ENROLL)
     console.print(f"namespace {name}: {before or 'not enrolled'} -> not enrolled; its network opens")
     if arguments.dry_run:

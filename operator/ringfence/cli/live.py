@@ -70,6 +70,37 @@ async def read(target: Target, api: client.Client) -> Answered:
     return Answered(tuple(documents), await _settings(api, target, remarks), tuple(remarks))
 
 
+async def ask_namespace(target: Target, namespace: str) -> Answered:
+    """What somebody may know who has rights in one namespace only; raises NoCluster."""
+    api = await connect(target)
+    remarks: list[str] = []
+    try:
+        found = [await one_namespace(api, namespace)]
+        for resource in (resources.SERVICE_IDENTITIES, resources.SECURITY_POLICIES, resources.PODS):
+            found += await pages(api, resource, namespace=namespace)
+        try:
+            found += await pages(api, resources.CLUSTER_SECURITY_POLICIES)
+        except errors.Forbidden as error:
+            remarks.append(f"the cluster's policies are not shown: {error}")
+    except errors.NotFound as error:
+        raise NoCluster("this cluster does not know Ringfence's kinds: install it first") from error
+    except errors.KubeError as error:
+        raise NoCluster(str(error)) from error
+    finally:
+        await api.close()
+    documents = tuple(Document.answered(each) for each in found)
+    return Answered(documents, settings.parse("", {"POD_NAMESPACE": target.namespace}), tuple(remarks))
+
+
+async def one_namespace(api: client.Client, name: str) -> dict[str, Any]:
+    """A Namespace; raises NoCluster when there is none."""
+    try:
+        found: dict[str, Any] = await api.request("GET", resources.NAMESPACES.path("", name))
+    except errors.NotFound as error:
+        raise NoCluster(f"there is no namespace {name}") from error
+    return found
+
+
 async def listed(api: client.Client, resource: Resource, namespace: str = "") -> list[dict[str, Any]]:
     """All objects of a kind, with ``kind`` and ``apiVersion``; raises NoCluster in words that help."""
     try:
@@ -98,7 +129,8 @@ def _explained(error: errors.KubeError, resource: Resource) -> str:
     if isinstance(error, errors.NotFound) and resource.api_version.startswith(GROUP):
         return f"this cluster does not know the kind {resource.kind}: install Ringfence first, or give files with -f"
     if isinstance(error, errors.Forbidden):
-        return f"{error} (you need the right to list {resource.plural} in all namespaces)"
+        where = " in all namespaces" if resource.namespaced else ""
+        return f"{error} (you need the right to list {resource.plural}{where})"
     return str(error)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ringfence.cli import port_table
 from ringfence.cli.calls import Asked, Member
@@ -33,11 +33,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The answers of all pairs on ``port``; with ``last`` they hold for all ports up to it. ``shown`` names them."""
+    """The answers of all pairs on ``port``; with ``last`` they hold for all ports up to it. ``shown`` names them.
+
+    ``port`` is None where they hold for every port that nothing names, ``protocol`` where they do for all protocols.
+    """
 
     shown: str
-    protocol: Protocol
-    port: int | str
+    protocol: Protocol | None
+    port: int | str | None
     last: int | None
     answers: tuple[Answer, ...]
 
@@ -69,7 +72,7 @@ class Question:
         rows = [self._part(part) for part in parts if not part.rest]
         rest = [self._part(part) for part in parts if part.rest]
         if len(rest) > 1 and all(_same(rest[0], row) for row in rest[1:]):
-            rest = [Row("every other port", rest[0].protocol, rest[0].port, None, rest[0].answers)]
+            rest = [Row("every other port", None, None, None, rest[0].answers)]
         return rows + rest
 
     def unknown_names(self) -> tuple[str, ...]:
@@ -82,7 +85,8 @@ class Question:
         return ends.locate(self.world, member.end)
 
     def _part(self, part: Ports) -> Row:
-        return self._row(str(part), part.protocol, part.first, None if part.rest else part.last)
+        row = self._row(str(part), part.protocol, part.first, part.last)
+        return replace(row, port=None, last=None) if part.rest else row
 
     def _row(self, shown: str, protocol: Protocol, port: int | str, last: int | None) -> Row:
         pairs = itertools.product(self.source.members, self.target.members)

@@ -37,7 +37,8 @@ class Cluster:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask the cluster and tell."""
-    answered = asyncio.run(live.ask(options.target(arguments)))
+    target, only = options.target(arguments), arguments.namespace
+    answered = asyncio.run(live.ask_namespace(target, only) if only else live.ask(target))
     for text in answered.remarks:
         console.detail(text)
     cluster = Cluster(tuple(document.value for document in answered.documents))

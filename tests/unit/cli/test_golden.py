@@ -26,6 +26,7 @@ def test_golden(case: str, golden: Any, capsys: pytest.CaptureFixture[str]) -> N
     for line in (DIRECTORY / f"{case}.cmd").read_text().splitlines():
         status = main.main(shlex.split(line), {})
         said = capsys.readouterr()
+        assert "defect" not in said.err
         parts.append(f"$ ringfence {line}\n{said.out}")
         if said.err:
             parts.append(f"(stderr)\n{said.err}")
