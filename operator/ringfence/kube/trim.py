@@ -49,7 +49,7 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
 
 def _named_ports(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The ports that a policy can name, of containers and native sidecars."""
-    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     return [
         {"name": port["name"], "containerPort": port.get("containerPort", 0), "protocol": port.get("protocol", "TCP")}
         for container in containers
