@@ -4,7 +4,7 @@ Enrolment stays in the selector of every identity. So between the moment in whic
 the next compilation, its pods (whose identity labels nobody guards any more) already match nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -30,7 +30,7 @@ from ringfence.model.names import (
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action
 from ringfence.model.spiffe import SpiffeId
-from ringfence.model.world import Enrolment, Installation, World
+from ringfence.model.world import Enrolment, Installation, Namespace, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
 
@@ -100,6 +100,9 @@ class PeerResolver:
     world: World
     notes: Notes
     _zones: frozenset[str] | None = field(default=None, init=False)
+    #: What has been looked up, since the world may be a view that is computed at each look.
+    _known: dict[str, Namespace | None] = field(default_factory=dict, init=False)
+    _identities: dict[str, Mapping[str, resources.ServiceIdentity]] = field(default_factory=dict, init=False)
 
     def resolve(
         self, rule: resources.Rule, ref: RuleRef, direction: Direction
@@ -143,7 +146,7 @@ class PeerResolver:
     def _identity(self, namespace: str, name: str, ref: RuleRef) -> EffectivePeer | None:
         if not self._namespace_exists(namespace, ref, f"identity {namespace}/{name}"):
             return None
-        identity = self.world.identities.get(namespace, {}).get(name)
+        identity = self._identities_of(namespace).get(name)
         if identity is None:
             self.notes.rule(
                 ref,
@@ -155,7 +158,8 @@ class PeerResolver:
         return self._service_account(namespace, identity.service_account, f"identity {namespace}/{name}", ref)
 
     def _service_account(self, namespace: str, service_account: str, what: str, ref: RuleRef) -> EffectivePeer | None:
-        if self.world.namespaces[namespace].enrolment is Enrolment.NONE:
+        known = self._look_up(namespace)
+        if known is None or known.enrolment is Enrolment.NONE:
             self.notes.rule(
                 ref,
                 FindingReason.NAMESPACE_NOT_ENROLLED,
@@ -165,6 +169,16 @@ class PeerResolver:
         if len(service_account) > MAX_LABEL_VALUE:
             return None  # said once, on the ServiceIdentity
         return identity_pods(namespace, service_account)
+
+    def _look_up(self, namespace: str) -> Namespace | None:
+        if namespace not in self._known:
+            self._known[namespace] = self.world.namespaces.get(namespace)
+        return self._known[namespace]
+
+    def _identities_of(self, namespace: str) -> Mapping[str, resources.ServiceIdentity]:
+        if namespace not in self._identities:
+            self._identities[namespace] = self.world.identities.get(namespace, {})
+        return self._identities[namespace]
 
     def _zone(self, name: str, ref: RuleRef) -> EffectivePeer:
         if self._zones is None:
@@ -183,7 +197,7 @@ class PeerResolver:
         return namespace_pods(name)
 
     def _namespace_exists(self, namespace: str, ref: RuleRef, what: str) -> bool:
-        if namespace in self.world.namespaces:
+        if self._look_up(namespace) is not None:
             return True
         tail = "" if what == f"namespace {namespace}" else f" of namespace {namespace}"
         self.notes.rule(
@@ -208,7 +222,7 @@ class PeerResolver:
         namespace, service_account = account
         if not self._namespace_exists(namespace, ref, spiffe_id):
             return None
-        if all(i.service_account != service_account for i in self.world.identities.get(namespace, {}).values()):
+        if all(i.service_account != service_account for i in self._identities_of(namespace).values()):
             self.notes.rule(
                 ref,
                 FindingReason.UNKNOWN_IDENTITY,

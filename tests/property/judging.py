@@ -1,0 +1,80 @@
+"""What the property tests share: questions, the compiled policies, and answers by the plain evaluator."""
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+from typing import Any
+
+from ringfence.model.resources import Protocol
+from ringfence.model.world import Workload, World
+from ringfence.policy import decide, resolve
+from ringfence.policy.ends import Address, End
+from ringfence.translate import network_policy
+
+from tests.property.evaluator import Evaluator
+from tests.property.worlds import OUTSIDE, PORTS
+
+Question = tuple[End, End, Protocol, int]
+#: (ingress, egress)
+Answer = tuple[bool, bool]
+
+
+def compiled(world: World) -> list[Mapping[str, Any]]:
+    """Every NetworkPolicy of the world."""
+    return [o for n in world.namespaces for o in network_policy.objects(resolve.resolve(world, n), world.installation)]
+
+
+def questions(world: World) -> list[Question]:
+    """From every end to every other on every port; from outside to outside is nobody's business."""
+    pods: list[End] = [pod for name in sorted(world.workloads) for pod in world.workloads[name]]
+    ends = [*pods, *(Address(ip) for ip in OUTSIDE)]
+    pairs = [(a, b) for a, b in product(ends, ends) if a != b and isinstance(a if a in pods else b, Workload)]
+    return [(a, b, protocol, port) for a, b in pairs for protocol, port in PORTS]
+
+
+def decided(world: World, asked: list[Question]) -> list[Answer]:
+    """What ``decide`` says."""
+    effective = cache(lambda namespace: resolve.resolve(world, namespace))
+    verdicts = [decide.decide(world, effective, *question) for question in asked]
+    return [(verdict.ingress.allowed, verdict.egress.allowed) for verdict in verdicts]
+
+
+def evaluated(world: World, asked: list[Question]) -> list[Answer]:
+    """What the plain evaluator finds in the compiled policies."""
+    evaluator = Evaluator(world.namespaces, compiled(world))
+    return [
+        (
+            evaluator.half("ingress", target, source, target, (protocol.value, port)),
+            evaluator.half("egress", source, target, target, (protocol.value, port)),
+        )
+        for source, target, protocol, port in asked
+    ]
+
+
+def key(end: End) -> str:
+    """An end in a word."""
+    return end.ip if isinstance(end, Address) else f"{end.namespace}/{end.name}"
+
+
+def show(question: Question) -> str:
+    """A question for people."""
+    source, target, protocol, port = question
+    return f"{key(source)} -> {key(target)} {protocol} {port}"
+
+
+def differences(asked: list[Question], left: list[Answer], right: list[Answer]) -> list[str]:
+    """The questions on which two judges differ."""
+    return [
+        f"{show(question)}: (ingress, egress) {one} against {other}"
+        for question, one, other in zip(asked, left, right, strict=True)
+        if one != other
+    ]
+
+
+def widened(asked: list[Question], before: list[Answer], after: list[Answer]) -> list[str]:
+    """The questions that are allowed after and were not before, at either end."""
+    return [
+        f"{show(question)}: (ingress, egress) {one} became {other}"
+        for question, one, other in zip(asked, before, after, strict=True)
+        if (other[0] and not one[0]) or (other[1] and not one[1])
+    ]
