@@ -119,6 +119,26 @@ def test_uninstalling_ends_even_when_the_image_is_gone(
         install.wait_ready(cluster)
 
 
+def test_deleting_the_namespace_instead_blocks_nobody(
+    cluster: backend.Cluster, admin: Client, image: str, sandbox: Sandboxes
+) -> None:
+    """What people do in a hurry. The guards go with the Namespace that owns them; what was closed stays closed."""
+    space = sandbox("orphaned", enroll="enforce")
+    client, server = space.run("client", "server")
+    space.wait_closed()
+    try:
+        admin.run("delete", "namespace", install.NAMESPACE, timeout=180)
+        until(lambda: not _guards(admin), "the garbage collector has taken the guards away", 60)
+        admin.run("rollout", "restart", "deployment/server", f"--namespace={space.name}")
+        space.wait_running("server")
+        assert not reaches(admin, client, server.address)
+        assert admin.attempt("label", "namespace", space.name, "ringfence.dev/enroll-").ok
+    finally:
+        install.install(cluster, image)
+        install.wait_ready(cluster)
+    until(lambda: space.network_policies() == {}, "a new installation opens what is no longer enrolled", 30)
+
+
 def _wait_rolled_out_while_pods_are_admitted(admin: Client, cluster: backend.Cluster, space: Sandbox) -> None:
     refused: list[str] = []
 
@@ -157,11 +177,15 @@ def _fields(admin: Client) -> set[str]:
     return set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
 
 
-def _nothing_is_left(admin: Client) -> None:
+def _guards(admin: Client) -> list[str]:
     kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
-    kinds += ",validatingadmissionpolicies,validatingadmissionpolicybindings,networkpolicies"
-    left = admin.get(kinds, "--all-namespaces", f"--selector={MANAGED}")["items"]
-    assert [f"{each['kind']} {each['metadata']['name']}" for each in left] == []
+    kinds += ",validatingadmissionpolicies,validatingadmissionpolicybindings"
+    return admin.run("get", kinds, f"--selector={MANAGED}", "--output=name").split()
+
+
+def _nothing_is_left(admin: Client) -> None:
+    assert _guards(admin) == []
+    assert admin.get("networkpolicies", "--all-namespaces", f"--selector={MANAGED}")["items"] == []
     deployments = admin.get("deployments", f"--namespace={install.NAMESPACE}")["items"]
     assert deployments == []
     roles = admin.run("get", "clusterroles,clusterrolebindings", "--output=name").split()

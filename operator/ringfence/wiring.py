@@ -19,7 +19,7 @@ from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Clock, Object
 from ringfence.model.world import Installation
 from ringfence.policy import resolve
-from ringfence.reconcile import gather
+from ringfence.reconcile import gather, ownership
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
@@ -210,9 +210,15 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         gatherer,
         certificates,
         means,
-        policies=lambda installation: admission_policy.objects(installation, default_enrolment=default),
-        webhooks=lambda installation, bundle: webhook_config.objects(
-            installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default
+        policies=lambda installation: ownership.by_namespace(
+            admission_policy.objects(installation, default_enrolment=default),
+            held["namespaces"],
+            installation.namespace,
+        ),
+        webhooks=lambda installation, bundle: ownership.by_namespace(
+            webhook_config.objects(installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default),
+            held["namespaces"],
+            installation.namespace,
         ),
     )
 

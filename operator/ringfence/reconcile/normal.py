@@ -23,7 +23,7 @@ def content(obj: Object) -> dict[str, Any]:
 
 def agrees(desired: Object, observed: Object) -> bool:
     """Whether ``observed`` says what ``desired`` does, and nothing else."""
-    if not carries(desired["metadata"], observed["metadata"]):
+    if not carries(desired["metadata"], observed["metadata"]) or not _owners(desired) <= _owners(observed):
         return False
     # Mostly nothing has changed, and then the specs are equal as they are.
     spec = desired.get("spec")
@@ -37,6 +37,10 @@ def carries(desired: Mapping[str, Any], observed: Mapping[str, Any]) -> bool:
         for section in ("labels", "annotations")
         for key, value in (desired.get(section) or {}).items()
     )
+
+
+def _owners(obj: Object) -> set[str]:
+    return {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
 
 
 def _prune(value: Any) -> Any:
