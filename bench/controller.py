@@ -254,7 +254,7 @@ async def _changes(api: client.Client) -> list[float]:
         writes.append(asyncio.create_task(_change(api, *place, sent)))
     await asyncio.gather(*writes)
     deadline = time.monotonic() + 60
-    while sent and time.monotonic() < deadline:
+    while sent and time.monotonic() < deadline:  # noqa: ASYNC110 (plain state)
         await asyncio.sleep(0.1)
     watching.cancel()
     if sent:

@@ -27,6 +27,8 @@ REASON_AUDIT: Final = "Audit"
 REASON_INVALID: Final = "InvalidResource"
 REASON_NOT_APPLIED: Final = "NotApplied"
 
+_ORDER: Final = {reason.value: place for place, reason in enumerate(FindingReason)}
+
 #: Worth a word, but the resource is in force as it is written.
 REMARKS: Final = frozenset(
     {
@@ -178,13 +180,18 @@ def _judged(outcome: Outcome, kind: Kind, name: str, good: Condition) -> Conditi
 
 
 def _with_findings(findings: Sequence[Finding], good: Condition) -> Condition:
-    severe = [each for each in findings if each.reason not in REMARKS]
+    severe = sorted((each for each in findings if each.reason not in REMARKS), key=_rank)
     if severe and good.status:
         return Condition(READY, False, severe[0].reason, "; ".join(each.message for each in severe))
     if findings and good.status:
         remarks = "; ".join(each.message for each in findings)
         return Condition(READY, True, good.reason, f"{good.message}; but {remarks}")
     return good
+
+
+def _rank(finding: Finding) -> int:
+    """Causes before what follows from them: the order in which policy.reasons has them."""
+    return _ORDER.get(finding.reason, len(_ORDER))
 
 
 def _invalid(outcome: Outcome, kind: Kind, name: str) -> Condition:

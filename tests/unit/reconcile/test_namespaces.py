@@ -1,0 +1,323 @@
+"""A namespace ends as its policies say, wherever it started and wherever the last attempt was cut off."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from ringfence import api
+from ringfence.model.errors import RingfenceError, WriteRefused
+from ringfence.model.world import Installation
+from ringfence.policy import resolve
+from ringfence.reconcile import gather
+from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.translate import network_policy
+from ringfence.translate.admission_policy import CONDITION_ENFORCED
+from ringfence.translate.network_policy import DEFAULT_DENY
+
+from tests.unit.reconcile import fakes
+from tests.unit.reconcile.fakes import FakeCluster, condition
+
+ALLOW = "ringfence-policy-payments-ingress"
+
+
+class Rig:
+    """A reconciler on a cluster in memory."""
+
+    def __init__(self, cluster: FakeCluster | None = None) -> None:
+        self.cluster = cluster or FakeCluster()
+        self.clock = fakes.FakeClock()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything that is not in the cluster."""
+        self.events = fakes.FakeEvents()
+        listers = fakes.listers(self.cluster)
+        self.gatherer = gather.Gatherer(listers, api.parse, Installation)
+        self.reconciler = NamespaceReconciler(
+            listers,
+            self.gatherer,
+            fakes.means(self.cluster, self.events, self.clock),
+            resolve=resolve.resolve,
+            translate=network_policy.objects,
+        )
+
+    def reconcile(self, name: str = "shop") -> None:
+        asyncio.run(self.reconciler.reconcile(name))
+
+    @property
+    def network_policies(self) -> list[str]:
+        return self.cluster.names("NetworkPolicy", "shop")
+
+    def enforced(self) -> dict[str, Any]:
+        return condition(self.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED)
+
+    def ready(self, kind: str, name: str) -> dict[str, Any]:
+        return condition(self.cluster.find(kind, "shop", name))
+
+
+def shop(enroll: str = "enforce") -> Rig:
+    rig = Rig()
+    rig.cluster.put(
+        fakes.namespace("shop", enroll),
+        fakes.identity("shop", "payments"),
+        fakes.identity("shop", "checkout"),
+        fakes.policy("shop", "payments", [("shop", "checkout")]),
+    )
+    return rig
+
+
+def test_an_enforced_namespace_closes_and_says_so() -> None:
+    rig = shop()
+    rig.reconcile()
+    assert DEFAULT_DENY in rig.network_policies
+    assert ALLOW in rig.network_policies
+    assert rig.enforced() | {"lastTransitionTime": ""} == {
+        "type": CONDITION_ENFORCED,
+        "status": "True",
+        "reason": "Closed",
+        "message": "everything that no rule allows is denied",
+        "lastTransitionTime": "",
+    }
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["status"], said["reason"], said["observedGeneration"]) == ("True", "InForce", 1)
+    assert ("Normal", "Namespace", "shop", "Closed") in rig.events.told
+
+
+def test_the_latch_comes_before_and_the_default_deny_last() -> None:
+    rig = shop()
+    rig.reconcile()
+    verbs = [(verb, name) for verb, kind, name in rig.cluster.writes if kind in {"Namespace", "NetworkPolicy"}]
+    assert verbs[0] == ("apply status", "shop")
+    assert verbs[-1] == ("apply", DEFAULT_DENY)
+
+
+def test_a_second_look_writes_nothing() -> None:
+    rig = shop()
+    rig.reconcile()
+    rig.cluster.writes.clear()
+    rig.reconcile()
+    rig.restart()
+    rig.reconcile()
+    assert rig.cluster.writes == []
+
+
+def test_identities_tell_their_spiffe_id_and_their_pods() -> None:
+    rig = shop("audit")
+    rig.cluster.put(
+        fakes.pod("shop", "a", "payments"),
+        fakes.pod("shop", "old", serviceAccountName="payments"),
+        fakes.pod("shop", "done", "payments", phase="Succeeded"),
+    )
+    rig.reconcile()
+    held = rig.cluster.find("ServiceIdentity", "shop", "payments")
+    assert held is not None
+    assert held["status"]["spiffeID"] == "spiffe://cluster.local/ns/shop/sa/payments"
+    assert held["status"]["workloads"] == {"enrolled": 1, "unenrolled": 1}
+    assert rig.ready("ServiceIdentity", "payments")["reason"] == "Bound"
+
+
+def test_an_audited_namespace_has_no_network_policies() -> None:
+    rig = shop("audit")
+    rig.reconcile()
+    assert rig.network_policies == []
+    assert rig.enforced() == {}
+    assert rig.ready("SecurityPolicy", "payments")["reason"] == "Audit"
+
+
+def test_a_namespace_that_is_not_enrolled_says_so_on_its_resources() -> None:
+    rig = shop("")
+    rig.reconcile()
+    assert rig.network_policies == []
+    for kind in ("SecurityPolicy", "ServiceIdentity"):
+        said = rig.ready(kind, "payments")
+        assert (said["status"], said["reason"]) == ("False", "NamespaceNotEnrolled")
+
+
+def test_pods_from_before_keep_it_staged_until_they_are_gone() -> None:
+    rig = shop()
+    rig.cluster.put(fakes.pod("shop", "old"))
+    rig.reconcile()
+    assert rig.network_policies == []
+    assert (rig.enforced()["status"], rig.enforced()["reason"]) == ("False", "Staged")
+    assert "old" in rig.enforced()["message"]
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["status"], said["reason"]) == ("False", "Staged")
+    del rig.cluster.objects["Pod", "shop", "old"]
+    rig.reconcile()
+    assert DEFAULT_DENY in rig.network_policies
+    assert rig.enforced()["status"] == "True"
+
+
+def test_once_closed_no_pod_opens_it_again_not_even_after_a_restart() -> None:
+    rig = shop()
+    rig.reconcile()
+    rig.cluster.put(fakes.pod("shop", "sneaked-in"))
+    rig.restart()
+    rig.reconcile()
+    assert DEFAULT_DENY in rig.network_policies
+    assert rig.enforced()["status"] == "True"
+
+
+def test_strangers_network_policies_keep_it_staged_and_are_named() -> None:
+    rig = shop()
+    stranger = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"podSelector": {}}}
+    rig.cluster.put({**stranger, "metadata": {"name": "allow-all", "namespace": "shop"}})
+    rig.reconcile()
+    assert rig.network_policies == ["allow-all"]
+    assert rig.enforced()["reason"] == "StrangersNetworkPolicies"
+    assert "allow-all" in rig.enforced()["message"]
+    assert ("Warning", "Namespace", "shop", "StrangersNetworkPolicies") in rig.events.told
+
+
+def test_unenrolling_opens_and_forgets_the_latch() -> None:
+    rig = shop()
+    rig.reconcile()
+    rig.cluster.put(fakes.namespace("shop"))
+    rig.cluster.writes.clear()
+    rig.reconcile()
+    assert rig.network_policies == []
+    assert rig.enforced() == {}
+    touched = [name for _, kind, name in rig.cluster.writes if kind in {"NetworkPolicy", "Namespace"}]
+    assert touched[-1] == "shop"
+
+
+def test_drift_and_forged_objects_are_repaired() -> None:
+    rig = shop()
+    rig.reconcile()
+    held = rig.cluster.objects["NetworkPolicy", "shop", DEFAULT_DENY]
+    want = dict(held["spec"])
+    held["spec"] = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}
+    rig.cluster.put(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "forged", "namespace": "shop", "labels": held["metadata"]["labels"]},
+            "spec": {"podSelector": {}, "ingress": [{}]},
+        }
+    )
+    rig.reconcile()
+    assert rig.cluster.objects["NetworkPolicy", "shop", DEFAULT_DENY]["spec"] == want
+    assert "forged" not in rig.network_policies
+
+
+def test_a_policy_that_cannot_be_read_keeps_its_last_good_version() -> None:
+    rig = shop()
+    rig.reconcile()
+    broken = fakes.policy("shop", "payments", [("shop", "checkout")])
+    broken["spec"]["ingress"][0]["ports"] = ["not a port!"]
+    rig.cluster.put(broken)
+    rig.reconcile()
+    assert ALLOW in rig.network_policies
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["status"], said["reason"], said["observedGeneration"]) == ("False", "InvalidResource", 2)
+    assert "last good version stays in force" in said["message"]
+    assert "spec.ingress[0].ports[0]" in said["message"]
+    assert ("Warning", "SecurityPolicy", "payments", "InvalidResource") in rig.events.told
+
+
+def test_after_a_restart_a_policy_that_cannot_be_read_opens_nothing() -> None:
+    rig = shop()
+    rig.reconcile()
+    broken = fakes.policy("shop", "payments", [("shop", "checkout")])
+    broken["spec"]["ingress"][0]["ports"] = ["not a port!"]
+    rig.cluster.put(broken)
+    rig.restart()
+    rig.reconcile()
+    assert ALLOW not in rig.network_policies
+    assert DEFAULT_DENY in rig.network_policies
+    assert "its rules are not in force" in rig.ready("SecurityPolicy", "payments")["message"]
+
+
+def test_unknown_names_are_said_on_the_policy_and_mended_when_they_come() -> None:
+    rig = shop()
+    rig.cluster.put(fakes.policy("shop", "payments", [("shop", "nobody")]))
+    rig.reconcile()
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["status"], said["reason"]) == ("False", "UnknownIdentity")
+    first = said["lastTransitionTime"]
+    rig.clock.seconds += 60
+    rig.cluster.put(fakes.identity("shop", "nobody"))
+    rig.reconcile()
+    said = rig.ready("SecurityPolicy", "payments")
+    assert said["status"] == "True"
+    assert said["lastTransitionTime"] > first
+    assert ("Normal", "SecurityPolicy", "payments", "InForce") in rig.events.told
+
+
+def test_the_transition_time_stays_while_the_status_does() -> None:
+    rig = shop()
+    rig.reconcile()
+    first = rig.ready("SecurityPolicy", "payments")["lastTransitionTime"]
+    rig.clock.seconds += 60
+    rig.cluster.put(fakes.policy("shop", "payments", [("shop", "checkout")], mode="Audit"))
+    rig.reconcile()
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["reason"], said["observedGeneration"], said["lastTransitionTime"]) == ("Audit", 2, first)
+
+
+def test_what_could_not_be_written_is_said_and_raised() -> None:
+    rig = shop()
+    rig.cluster.errors["apply", "NetworkPolicy", ALLOW] = WriteRefused("too large")
+    with pytest.raises(RingfenceError, match="too large"):
+        rig.reconcile()
+    assert DEFAULT_DENY in rig.network_policies
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["status"], said["reason"]) == ("False", "NotApplied")
+    assert "too large" in said["message"]
+
+
+def test_without_the_latch_nothing_is_closed() -> None:
+    rig = shop()
+    rig.cluster.errors["apply status", "Namespace", "shop"] = RingfenceError("away")
+    with pytest.raises(RingfenceError):
+        rig.reconcile()
+    assert rig.network_policies == []
+
+
+def test_a_terminating_namespace_is_left_alone() -> None:
+    rig = shop()
+    rig.cluster.objects["Namespace", "", "shop"]["metadata"]["deletionTimestamp"] = "now"
+    rig.reconcile()
+    assert rig.cluster.writes == []
+
+
+def test_wherever_a_kill_falls_the_next_controller_gets_there() -> None:
+    whole = shop()
+    whole.reconcile()
+    final = {key: obj.get("spec") for key, obj in whole.cluster.objects.items()}
+    for allowed in range(len(whole.cluster.writes)):
+        rig = shop()
+        write = rig.cluster._write
+
+        def killed(verb: str, obj: Any, *, limit: int = allowed, rig: Rig = rig, write: Any = write) -> None:
+            if len(rig.cluster.writes) >= limit:
+                raise KeyboardInterrupt
+            write(verb, obj)
+
+        rig.cluster._write = killed  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            rig.reconcile()
+        rig.cluster._write = write  # type: ignore[method-assign]
+        rig.restart()
+        rig.reconcile()
+        assert {key: obj.get("spec") for key, obj in rig.cluster.objects.items()} == final
+        assert rig.enforced()["status"] == "True"
+
+
+def test_cluster_policies_get_their_share_of_each_namespace() -> None:
+    rig = shop()
+    rig.cluster.put(fakes.cluster_policy("floor"), fakes.pod("shop", "a", "payments"))
+    rig.reconcile()
+    share = rig.reconciler.shares["shop"]["floor"]
+    assert share.pods == 1
+    rig.cluster.put(fakes.namespace("shop"))
+    rig.reconcile()
+    assert rig.reconciler.shares == {}
+
+
+def test_namespaces_that_are_named_are_known_to_matter() -> None:
+    rig = shop()
+    rig.cluster.put(fakes.policy("shop", "payments", [("bank", "teller")]))
+    rig.reconcile()
+    assert rig.reconciler.impact.of_identity("bank") == {"shop"}
+    assert rig.reconciler.impact.of_identity("elsewhere") == frozenset()
