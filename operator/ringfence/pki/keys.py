@@ -12,6 +12,8 @@ from ringfence.pki.encoding import PrivateKeyType, PublicKeyType
 
 #: Most bytes of a SubjectPublicKeyInfo that is looked at: RSA-3072 needs 422. Bigger keys cost whoever checks them.
 MAX_PUBLIC_KEY_BYTES: Final = 1024
+#: The one exponent in use (FIPS 186-5 §5.1 asks for at least 65537; bigger ones only cost).
+RSA_EXPONENT: Final = 65537
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -33,7 +35,7 @@ KeyMaker = Callable[[KeyAlgorithm], PrivateKey]
 
 
 def _rsa_3072() -> PrivateKeyType:
-    return rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    return rsa.generate_private_key(public_exponent=RSA_EXPONENT, key_size=3072)
 
 
 def _p256() -> PrivateKeyType:

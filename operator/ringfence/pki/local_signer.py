@@ -100,4 +100,6 @@ def _read(public_key: bytes, algorithm: KeyAlgorithm) -> PublicKeyType:
         raise SigningRefused(f"the public key is not {algorithm}")
     if keys.algorithm_of(key) != algorithm:
         raise SigningRefused(f"the public key is {keys.algorithm_of(key)}, not {algorithm}")
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e != keys.RSA_EXPONENT:
+        raise SigningRefused(f"the RSA key's exponent is not {keys.RSA_EXPONENT}")
     return key

@@ -140,7 +140,7 @@ def _key(leaf: x509.Certificate, expected: Expectation) -> Iterator[Mismatch]:
         case KeyAlgorithm.ECDSA_P384:
             right = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1)
         case KeyAlgorithm.RSA_3072:
-            right = isinstance(key, rsa.RSAPublicKey) and key.key_size == 3072
+            right = isinstance(key, rsa.RSAPublicKey) and (key.key_size, key.public_numbers().e) == (3072, 65537)
     if not right:
         yield Mismatch(Wrong.KEY_ALGORITHM, f"its key is not {expected.key_algorithm}")
 
