@@ -71,6 +71,7 @@ class Malformed(Exception):
 
 #: How msgspec says it, and how a person would.
 _EXPECTED: Final = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
+_MISSING: Final = re.compile(r"Object missing required field `([^`]*)`")
 _BOUND: Final = re.compile(r"Expected `int` (<=|>=) (\d+)")
 _WORDS: Final = {
     "object": "an object",
@@ -115,6 +116,9 @@ def _in_words(message: str) -> tuple[str, str]:
     bound = _BOUND.fullmatch(message)
     if bound is not None:
         return "is out of range", f"{'at most' if bound[1] == '<=' else 'at least'} {bound[2]}"
+    missing = _MISSING.fullmatch(message)
+    if missing is not None:
+        return f"has no {missing[1]}", "give one"
     match = _EXPECTED.fullmatch(message)
     if match is None:
         return f"is wrong: {message[0].lower()}{message[1:]}", ""

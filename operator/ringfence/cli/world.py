@@ -159,10 +159,7 @@ class _Builder:
         try:
             parsed = api.parse(document.value, source=document.place, default_namespace=self._default)
         except InvalidResource as error:
-            metadata = document.value.get("metadata")
-            namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
-            shown = f"{namespace}/{error.name}" if isinstance(namespace, str) and namespace else error.name
-            subject = f"{error.kind} {shown}"
+            subject = _subject(document.value, error.kind)
             found = [document.problem(e.message, e.fix, field=e.path, subject=subject) for e in error.errors]
             (self._invalid if self._tolerant else self.problems).extend(found)
             return
@@ -178,7 +175,8 @@ class _Builder:
                 add(document, meta)
         except workloads.Malformed as malformed:
             error = malformed.error
-            self.problems.append(document.problem(error.message, error.fix, field=error.path, subject=kind))
+            subject = _subject(document.value, kind)
+            self.problems.append(document.problem(error.message, error.fix, field=error.path, subject=subject))
 
     def _meta(self, document: Document, *, namespaced: bool) -> workloads.Meta:
         """The metadata with its name and namespace checked and filled in."""
@@ -317,6 +315,15 @@ class _Slice(msgspec.Struct, frozen=True):
 
     endpoints: list[_Endpoint] | None = None
     ports: list[_EndpointPort] | None = None
+
+
+def _subject(value: Mapping[str, Any], kind: str) -> str:
+    """An object that may be anything, as a message names it."""
+    metadata = value.get("metadata")
+    fields = metadata if isinstance(metadata, dict) else {}
+    parts = [fields.get(key) for key in ("namespace", "name")]
+    name = "/".join(part[:253] for part in parts if isinstance(part, str) and part)
+    return f"{kind} {name}" if name else kind
 
 
 def _grouped(policies: Iterable[SecurityPolicy]) -> dict[str, tuple[SecurityPolicy, ...]]:

@@ -173,7 +173,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: 3\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert ringfence("admit", "-f", "-") == 2
-    assert capsys.readouterr().err == "error: <stdin>:4: Pod: spec is a whole number (give an object)\n"
+    assert capsys.readouterr().err == "error: <stdin>:4: Pod a: spec is a whole number (give an object)\n"
 
 
 def _command(*arguments: str, **kwargs: Any) -> subprocess.Popen[bytes]:
