@@ -150,5 +150,5 @@ spec:
       reason: Reads the nodes' logs until the collector of the platform replaces it (OPS-1234).
       until: "2027-03-31T00:00:00Z"
 """,
-    columns=(policies.MODE, policies.PODS, policies.READY, policies.MESSAGE, policies.AGE),
+    columns=(policies.MODE, policies.PODS, policies.READY, policies.REASON, policies.AGE, policies.MESSAGE),
 )

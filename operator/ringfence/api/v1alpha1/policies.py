@@ -225,10 +225,17 @@ READY: Final = Column(
     path='.status.conditions[?(@.type=="Ready")].status',
     description="Whether the policy is in force as it is written.",
 )
+REASON: Final = Column(
+    name="Reason",
+    path='.status.conditions[?(@.type=="Ready")].reason',
+    description="Why, in one word.",
+)
+#: A sentence for each thing that is wrong: too long for a table that people did not ask to be wide.
 MESSAGE: Final = Column(
     name="Message",
     path='.status.conditions[?(@.type=="Ready")].message',
     description="Why, and what to do.",
+    priority=1,
 )
 AGE: Final = Column(name="Age", path=".metadata.creationTimestamp", type="date", description="When it was created.")
 MODE: Final = Column(name="Mode", path=".spec.mode", description="Enforce or Audit.")

@@ -93,5 +93,5 @@ spec:
       ports: [443, {port: 9000, endPort: 9010}, {port: 123, protocol: UDP}]
   admission: {podSecurity: restricted}
 """,
-    columns=(policies.MODE, policies.PODS, policies.READY, policies.MESSAGE, policies.AGE),
+    columns=(policies.MODE, policies.PODS, policies.READY, policies.REASON, policies.AGE, policies.MESSAGE),
 )

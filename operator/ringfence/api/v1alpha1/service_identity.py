@@ -97,8 +97,9 @@ spec: {serviceAccountName: payments}
         Column(name="ServiceAccount", path=".spec.serviceAccountName", description="If not the name.", priority=1),
         Column(name="SPIFFE ID", path=".status.spiffeID", description="The identity in full."),
         replace(policies.READY, description="Whether the identity can be used."),
-        policies.MESSAGE,
+        policies.REASON,
         policies.AGE,
+        policies.MESSAGE,
     ),
     rules=(
         Rule(
