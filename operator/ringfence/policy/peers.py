@@ -199,11 +199,10 @@ class PeerResolver:
     def _namespace_exists(self, namespace: str, ref: RuleRef, what: str) -> bool:
         if self._look_up(namespace) is not None:
             return True
-        tail = "" if what == f"namespace {namespace}" else f" of namespace {namespace}"
         self.notes.rule(
             ref,
             FindingReason.UNKNOWN_NAMESPACE,
-            f"names {what}{tail}, but there is no such namespace: it matches no pod; correct the name or create it",
+            f"names {what}, but there is no namespace {namespace}: it matches no pod; correct the name or create it",
         )
         return False
 
