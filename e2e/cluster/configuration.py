@@ -69,6 +69,8 @@ def kubelet(layout: Layout, node: Node) -> dict[str, Any]:
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": f"{files}/kubelet.crt",
         "tlsPrivateKeyFile": f"{files}/kubelet.key",
+        # Where `up` can ask; the default is the node's own loopback.
+        "healthzBindAddress": node.address,
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "clusterDNS": [layout.dns_address],
         "clusterDomain": "cluster.local",

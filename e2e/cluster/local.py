@@ -183,6 +183,7 @@ class LocalCluster:
         """Waits for the node, gives it its range of pod addresses, and waits until it takes pods."""
         client, name = self._kubectl(), runner.node.name
         kubelet = Daemon("kubelet", (), runner.node.directory)
+        kubelet.wait(runner.kubelet_answers, within=60)
         kubelet.wait(lambda: client.succeeds("get", "node", name), within=60)
         client.merge(f"node/{name}", {"spec": {"podCIDR": runner.node.pod_cidr, "podCIDRs": [runner.node.pod_cidr]}})
         client.run("wait", f"node/{name}", "--for=condition=Ready", "--timeout=60s")

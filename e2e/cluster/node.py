@@ -6,7 +6,9 @@ namespace ends, the kernel ends all others and takes the mounts away. Nothing ne
 """
 
 import os
+import socket
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +52,7 @@ class NodeRunner:
         self._configure(trust)
         containerd = self._daemon("containerd", "containerd", "--config", f"{self._files}/containerd.toml")
         containerd.start()
-        containerd.wait(self._socket.is_socket, within=30)
+        containerd.wait(self._runtime_answers, within=30)
         self._daemon(
             "kubelet",
             str(self.programs / "kubelet"),
@@ -129,9 +131,19 @@ class NodeRunner:
     def _files(self) -> Path:
         return self.node.directory / "etc"
 
-    @property
-    def _socket(self) -> Path:
-        return self._own("/run/containerd") / "containerd.sock"
+    def _runtime_answers(self) -> bool:
+        # Through the node's own root: the path from outside may be longer than a socket's address may be.
+        inside = f"/proc/{Daemon('init', (), self.node.directory).pid()}/root{configuration.CONTAINERD_SOCKET}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(inside) == 0
+
+    def kubelet_answers(self) -> bool:
+        """Whether the kubelet says that it is well."""
+        try:
+            with urllib.request.urlopen(f"http://{self.node.address}:10248/healthz", timeout=2) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
 
     def _own(self, path: str) -> Path:
         return self.node.directory / "root" / path.lstrip("/")

@@ -157,7 +157,7 @@ def test_taking_it_down_leaves_nothing(cluster: LocalCluster) -> None:
 
 def test_a_start_that_fails_leaves_nothing(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     local.stop(_NAME)
-    monkeypatch.setattr("e2e.cluster.configuration.CONTAINERD_SOCKET", "/nowhere/containerd.sock")
+    monkeypatch.setattr("e2e.cluster.versions.NODE_FEATURES", {"NoSuchFeature": True})
     with pytest.raises(ClusterError, match="kubelet ended while it was starting"):
         local.start(_NAME, 1)
     assert _traces(cluster.layout) == []
