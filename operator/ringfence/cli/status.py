@@ -164,7 +164,7 @@ def _tables(data: Mapping[str, Sequence[Mapping[str, Any]]], console: Console) -
 
 def _namespace(each: Mapping[str, Any]) -> Sequence[str | Cell]:
     network = Cell(each["network"], _NETWORKS[each["network"]])
-    message = _short(each["message"]) if each["network"] != "closed" else ""
+    message = "" if each["message"] == staging.CLOSED else _short(each["message"])
     return each["name"], each["enrolment"], network, each["zone"] or "-", _counts(each["pods"]), message
 
 

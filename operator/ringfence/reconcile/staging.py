@@ -20,9 +20,13 @@ from ringfence.reconcile import conditions
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 
 REASON_CLOSED: Final = "Closed"
+#: What a closed namespace says when there is nothing more to say.
+CLOSED: Final = "everything that no rule allows is denied"
 
 #: What keeps a namespace open, the one that needs a decision first.
 _IN_THE_WAY: Final = (FindingReason.STRANGERS_NETWORK_POLICIES, FindingReason.STAGED, FindingReason.TOO_COMPLEX)
+#: What no NetworkPolicy can close, so that nobody takes "closed" for more than it is.
+_WAYS_AROUND: Final = (FindingReason.HOST_NETWORK_PODS, FindingReason.PODS_OUTSIDE_RANGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,13 @@ def of(policy: EffectivePolicy, strangers: Sequence[str] = ()) -> Staging:
     """What to record; ``strangers`` are the names of the namespace's NetworkPolicies that are not Ringfence's."""
     if policy.enrolment is not Enrolment.ENFORCE:
         return Staging(closed=False)
+    findings = {each.reason: each.message for each in policy.findings if each.subject[0] == "Namespace"}
     if policy.closed:
-        message = "everything that no rule allows is denied"
+        message = CLOSED
         if strangers:
             message += f"; but NetworkPolicies that are not Ringfence's may open more: {listing(tuple(strangers))}"
+        message += "".join(f"; but {findings[reason]}" for reason in _WAYS_AROUND if reason in findings)
         return Staging(True, REASON_CLOSED, message)
-    findings = {each.reason: each.message for each in policy.findings if each.subject[0] == "Namespace"}
     reasons = [reason for reason in _IN_THE_WAY if reason in findings] or [FindingReason.STAGED]
     return Staging(False, reasons[0], "; ".join(findings[reason] for reason in reasons if reason in findings))
 
