@@ -12,7 +12,7 @@ from ringfence.cli.problems import BadInput, Problem
 from ringfence.cli.world import Judged, Loaded
 from ringfence.controls import evaluate, templates
 from ringfence.controls.evaluate import Context, Outcome
-from ringfence.model.errors import CannotTell, InvalidResource
+from ringfence.model.errors import CannotTell, InvalidResource, RingfenceError
 from ringfence.model.names import GROUP
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment
@@ -87,7 +87,10 @@ def _load(
     if against == "files":
         inputs.remark(loaded, console)
         return loaded, loaded.judged
-    return inputs.from_cluster(arguments, console)[0], loaded.judged
+    try:
+        return inputs.from_cluster(arguments, console)[0], loaded.judged
+    except RingfenceError as error:
+        raise CannotTell(f"the files hold no policy to judge by, and the cluster cannot be asked: {error}") from error
 
 
 def _tells_policy(document: Document) -> bool:

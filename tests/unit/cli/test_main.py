@@ -134,6 +134,14 @@ def test_a_thousand_mistakes_are_not_a_wall(tmp_path: Path, capsys: pytest.Captu
     assert len(capsys.readouterr().err.splitlines()) < 60
 
 
+def test_pods_alone_are_judged_by_the_cluster_s_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")
+    assert ringfence("admit", "-f", str(file)) == 2
+    assert "the files hold no policy to judge by, and the cluster cannot be asked" in capsys.readouterr().err
+    assert ringfence("admit", "-f", str(file), "--against", "files") == 1
+
+
 def test_defects_are_a_sentence_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(*_: Any) -> int:
         raise ZeroDivisionError("by zero")
