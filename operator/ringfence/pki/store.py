@@ -70,7 +70,7 @@ class CAForeign(CaUnusable):
 
 
 def load(secret: Object | None, marker_map: Object | None, trust_domain: str, now: float) -> CaState | None:
-    """As ``decode``, from the Secret and the marker ConfigMap as the API server has them; None for either: not there."""
+    """As ``decode``, from the Secret and the marker ConfigMap as the API server has them; None: not there."""
     if secret is not None and secret.get("type") != SECRET_TYPE:
         raise CAForeign(f"the Secret {SECRET_NAME} has type {secret.get('type')!r}, not {SECRET_TYPE}: it is not ours")
     return decode(
