@@ -10,7 +10,7 @@ from tests.component import cluster
 
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[ControlPlane]:
-    """etcd and kube-apiserver, with namespaces' deletion and Ringfence's CRDs working. Tests use namespaces of their own."""
+    """etcd and kube-apiserver with Ringfence's CRDs; namespaces can be deleted. Tests use namespaces of their own."""
     with ControlPlane("component", controllers=["namespace-controller"]) as running:
         cluster.install_crds(running)
         yield running

@@ -91,9 +91,12 @@ class NamespaceReconciler:
         self.impact.note(name, (*governing, *world.policies.get(name, ())))
         objects = self._translate(policy, world.installation)
         workloads = world.workloads.get(name, ())
+        # An object of ours that has lost its labels is about to get them back.
+        ours = {each["metadata"]["name"] for each in objects}
+        strangers = [each for each in world.strangers.get(name, ()) if each not in ours]
         outcome = Outcome(
             policy=policy,
-            staging=staging.of(policy, world.strangers.get(name, ())),
+            staging=staging.of(policy, strangers),
             objects=objects,
             workloads=workloads,
             invalid=self._invalid(name),
