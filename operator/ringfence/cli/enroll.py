@@ -172,10 +172,7 @@ async def _wait(
     deadline = time.monotonic() + arguments.timeout
     told = ""
     while True:
-        pods = await restarter.waiting()
-        if not arguments.no_restart:
-            await restarter.restart(pods)
-        reason = _missing(await live.one_namespace(api, arguments.namespace), pods, arguments.mode)
+        reason = await _look(api, arguments, restarter)
         if not reason:
             closed = "its network is closed" if arguments.mode == "enforce" else "every pod has its identity"
             console.print(Cell("done", Style.GOOD), f": namespace {arguments.namespace} is enrolled, {closed}")
@@ -187,6 +184,19 @@ async def _wait(
             console.error(f"after {arguments.timeout:.0f} s still waiting: {reason}")
             return IN_THE_WAY
         await asyncio.sleep(PAUSE)
+
+
+async def _look(api: client.Client, arguments: argparse.Namespace, restarter: rollout.Restarter) -> str:
+    """Restart what came meanwhile; what is still to come, "" for nothing. A server that is away is waited for."""
+    try:
+        pods = await restarter.waiting()
+        if not arguments.no_restart:
+            await restarter.restart(pods)
+        return _missing(await live.one_namespace(api, arguments.namespace), pods, arguments.mode)
+    except errors.KubeError as error:
+        if not error.retriable:
+            raise
+        return str(error)
 
 
 def _missing(namespace: Object, pods: Iterable[Object], mode: str) -> str:

@@ -77,7 +77,7 @@ def test_refused_with_its_line(text: str, line: int, message: str) -> None:
 
 def test_json_is_refused_as_json_where_the_name_says_so() -> None:
     with pytest.raises(Unreadable, match="line 2: is not JSON"):
-        values('{"a": 1,\n}', json_only=True)
+        values('{"a": 1,\n2}', json_only=True)
     with pytest.raises(Unreadable, match="is not JSON"):
         values("a: 1", json_only=True)
 
