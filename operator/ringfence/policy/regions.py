@@ -200,9 +200,7 @@ def _split(own: Atom, other: Atom) -> tuple[list[Atom], list[Atom]]:
             )
         case AddressPeers(covers_pods=False), Outside():
             return [], [own]
-        case AddressPeers(), Outside():
-            raise Inexpressible("pods with an identity cannot be told from other addresses")
-        case (PodPeers(), AddressPeers()) | (AddressPeers(), PodPeers()):
+        case (PodPeers(), AddressPeers()) | (AddressPeers(), PodPeers() | Outside()):
             raise Inexpressible("pods named by address and pods named by label cannot be taken out of each other")
         case _:
             raise Inexpressible("everyone cannot be taken apart")
