@@ -48,15 +48,15 @@ def _down(name: str) -> int:
 
 def _up(name: str) -> int:
     begin = time.monotonic()
-    with step("a cluster"):
+    with step("a cluster to try it on"):
         cluster = backend.start(name)
     admin = install.client(cluster)
-    with step("Ringfence's image"):
+    with step("building and pushing Ringfence's image"):
         image = install.push_images(name)
     with step(f"helm install {install.RELEASE}"):
         install.install(cluster, image)
         install.wait_ready(cluster)
-    with step("examples/shop"):
+    with step("kubectl apply -f examples/shop, and waiting until it is open and closed"):
         _open_shop(admin, install.agnhost(cluster))
     rows = _try_everything(admin, install.agnhost(cluster))
     table.show(rows)
@@ -78,11 +78,11 @@ def _closed(admin: Client, namespace: str) -> bool:
 
 
 def _try_everything(admin: Client, image: str) -> list[attempts.Row]:
-    with step("trying connections"):
+    with step("trying connections, and asking `ringfence can-i` about each"):
         rows = attempts.connections(admin, lambda *call: attempts.can_i(admin, *call))
-    with step("trying pods"):
+    with step("trying pods that should and should not be let in"):
         rows += attempts.pods(admin, image)
-    with step("trying people"):
+    with step("trying what people should and should not be able to do"):
         rows += people.namespace_admin(admin) + people.platform_admin(admin)
     return rows
 

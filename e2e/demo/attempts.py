@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.progress import Ticker
 from e2e.demo import client, connect, shop
 from e2e.demo.client import Client
 from e2e.demo.connect import Outcome
@@ -71,8 +72,12 @@ def connections(admin: Client, ask: Callable[[str, str, int], Answer]) -> list[R
         (shop.FRONTEND, shop.INTRUDER),
         (shop.PAYMENTS, shop.INTRUDER),
     ]
+    rows, ticker = [], Ticker()
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda call: _connection(admin, ask, *call), calls))
+        for row in pool.map(lambda call: _connection(admin, ask, *call), calls):
+            rows.append(row)
+            ticker.tick(f"{len(rows)} of {len(calls)}")
+    return rows
 
 
 def _connection(
