@@ -6,7 +6,7 @@ whatever was wrong with them already is no reason to refuse; removing a finalize
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -46,6 +46,9 @@ class Outcome:
         return not self.violations
 
 
+_GOOD: Final = Outcome()
+
+
 def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "") -> Outcome:
     """Judge a new pod. ``by_node``: a kubelet asks, so a static pod may show itself."""
     subject = Subject(new, prefix)
@@ -59,8 +62,9 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
         *binding.label(subject, service_account),
         *binding.reserved(subject),
     ]
-    soft = [*_tied(subject, service_account, context), *_broken(subject, service_account, context, Mode.ENFORCE)]
-    warned = _broken(subject, service_account, context, Mode.AUDIT)
+    name = _identity(service_account, context.policy)
+    soft = [*_tied(subject, service_account, name, context), *_broken(subject, name, context, Mode.ENFORCE)]
+    warned = _broken(subject, name, context, Mode.AUDIT)
     return _outcome(context.policy.enrolment, hard, soft, warned)
 
 
@@ -72,9 +76,9 @@ def update(new: Pod, old: Pod, context: Context) -> Outcome:
     if not enrolled:
         return Outcome(tuple(sorted(hard)))
     before = Subject(old)
-    service_account = pod.service_account(new)
-    soft = _brought(subject, before, service_account, context, Mode.ENFORCE)
-    warned = _brought(subject, before, service_account, context, Mode.AUDIT)
+    name = _identity(pod.service_account(new), context.policy)
+    soft = _brought(subject, before, name, context, Mode.ENFORCE)
+    warned = _brought(subject, before, name, context, Mode.AUDIT)
     return _outcome(context.policy.enrolment, hard, soft, warned)
 
 
@@ -117,10 +121,10 @@ def _mirror(subject: Subject, *, by_node: bool) -> Outcome:
     return Outcome(tuple(sorted(found)))
 
 
-def _tied(subject: Subject, service_account: str, context: Context) -> list[Violation]:
-    """Pods need an identity to have and a network to come into."""
+def _tied(subject: Subject, service_account: str, name: str, context: Context) -> list[Violation]:
+    """Pods need an identity to have and a network to come into. ``name`` is that of the ServiceIdentity."""
     found = []
-    if not _identity(service_account, context.policy) and binding.usable(service_account):
+    if not name and binding.usable(service_account):
         found.append(binding.has_identity(subject, service_account, context.namespace.name))
     if not context.network_ready:
         found.append(binding.network_open(subject, context.namespace.name))
@@ -129,25 +133,30 @@ def _tied(subject: Subject, service_account: str, context: Context) -> list[Viol
 
 def _identity(service_account: str, policy: EffectivePolicy) -> str:
     """The ServiceIdentity of a ServiceAccount, "" for none."""
-    return next((name for account, name in policy.service_accounts if account == service_account), "")
+    for account, name in policy.service_accounts:
+        if account == service_account:
+            return name
+    return ""
 
 
-def _broken(subject: Subject, service_account: str, context: Context, mode: Mode) -> list[Violation]:
-    excepted = expiry.excepted(context.policy, _identity(service_account, context.policy), context.now)
+def _broken(subject: Subject, name: str, context: Context, mode: Mode) -> list[Violation]:
+    excepted = expiry.excepted(context.policy, name, context.now)
     return requirements.violations(subject, context.policy, excepted, mode)
 
 
-def _brought(subject: Subject, before: Subject, account: str, context: Context, mode: Mode) -> list[Violation]:
+def _brought(subject: Subject, before: Subject, name: str, context: Context, mode: Mode) -> list[Violation]:
     """What is wrong now and was not before."""
-    now = _broken(subject, account, context, mode)
+    now = _broken(subject, name, context, mode)
     if not now:
         return now
-    known = {(each.control, each.field, each.message) for each in _broken(before, account, context, mode)}
+    known = {(each.control, each.field, each.message) for each in _broken(before, name, context, mode)}
     return [each for each in now if (each.control, each.field, each.message) not in known]
 
 
 def _outcome(enrolment: Enrolment, hard: list[Violation], soft: list[Violation], warned: list[Violation]) -> Outcome:
     """In an audited namespace only what ties pods to identities refuses."""
+    if not hard and not soft and not warned:
+        return _GOOD
     if enrolment is Enrolment.ENFORCE:
         known = {(each.control, each.field) for each in soft}
         extra = [each for each in warned if (each.control, each.field) not in known]

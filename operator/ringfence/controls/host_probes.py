@@ -8,13 +8,22 @@ from collections.abc import Iterator
 from typing import Final
 
 from ringfence.controls.control import Control, Found, container, quoted
-from ringfence.controls.pod import Container, Handler, Subject
+from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
 def check(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
-        for name, handler in _handlers(each):
+        lifecycle = each.lifecycle
+        for name, handler in (
+            ("livenessProbe", each.liveness_probe),
+            ("readinessProbe", each.readiness_probe),
+            ("startupProbe", each.startup_probe),
+            ("lifecycle.postStart", lifecycle.post_start if lifecycle else None),
+            ("lifecycle.preStop", lifecycle.pre_stop if lifecycle else None),
+        ):
+            if handler is None:
+                continue
             for action, target in (("httpGet", handler.http_get), ("tcpSocket", handler.tcp_socket)):
                 if target is not None and target.host:
                     yield Found(
@@ -22,21 +31,6 @@ def check(subject: Subject) -> Iterator[Found]:
                         f"is {quoted([target.host])} for {container(each.name)}",
                         "remove it: the pod's own address is the default",
                     )
-
-
-def _handlers(each: Container) -> Iterator[tuple[str, Handler]]:
-    for name, probe in (
-        ("livenessProbe", each.liveness_probe),
-        ("readinessProbe", each.readiness_probe),
-        ("startupProbe", each.startup_probe),
-    ):
-        if probe is not None:
-            yield name, probe
-    if each.lifecycle is not None:
-        if each.lifecycle.post_start is not None:
-            yield "lifecycle.postStart", each.lifecycle.post_start
-        if each.lifecycle.pre_stop is not None:
-            yield "lifecycle.preStop", each.lifecycle.pre_stop
 
 
 CONTROL: Final = Control(

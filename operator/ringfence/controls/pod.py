@@ -179,11 +179,11 @@ def service_account(pod: Pod) -> str:
 class Subject:
     """A pod with its containers of every kind in one list, and where in the object it stands.
 
-    ``containers`` are (field, container); ``prefix`` is the field of the pod template (``spec.template.`` for a
-    Deployment), empty for a Pod.
+    ``containers`` are (field, container), ``secured`` those that have a securityContext with it; ``prefix`` is the
+    field of the pod template (``spec.template.`` for a Deployment), empty for a Pod.
     """
 
-    __slots__ = ("containers", "context", "linux", "meta", "prefix", "spec")
+    __slots__ = ("containers", "context", "linux", "meta", "prefix", "secured", "spec")
 
     def __init__(self, pod: Pod, prefix: str = "") -> None:
         self.meta = pod.metadata
@@ -192,13 +192,9 @@ class Subject:
         self.context = pod.spec.security_context
         self.linux = pod.spec.os is None or pod.spec.os.name != "windows"
         self.containers = tuple(_containers(pod.spec, f"{prefix}spec."))
-
-    @property
-    def secured(self) -> Iterator[tuple[str, Container, SecurityContext]]:
-        """Containers that have a securityContext."""
-        for field, container in self.containers:
-            if container.security_context is not None:
-                yield field, container, container.security_context
+        self.secured: tuple[tuple[str, Container, SecurityContext], ...] = tuple(
+            (field, each, each.security_context) for field, each in self.containers if each.security_context is not None
+        )
 
 
 def _containers(spec: PodSpec, prefix: str) -> Iterator[tuple[str, Container]]:

@@ -22,10 +22,11 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 
 def violations(subject: Subject, policy: EffectivePolicy, excepted: frozenset[str], mode: Mode) -> list[Violation]:
     """What the subject breaks of the requirements in this mode, sorted; each names the policy that asked."""
-    binding = [r for r in policy.admission if r.mode is mode and r.subject.matches(subject.meta.labels or {})]
+    labels = subject.meta.labels or {}
+    binding = [each for each in policy.admission if each.mode is mode and each.subject.matches(labels)]
     if not binding:
         return []
-    asks = tuple((requirement.level, _freed(requirement, excepted)) for requirement in binding)
+    asks = tuple([(each.level, _freed(each, excepted)) for each in binding])
     found = []
     for control, index in _plan(asks):
         for each in control.check(subject):
@@ -34,7 +35,7 @@ def violations(subject: Subject, policy: EffectivePolicy, excepted: frozenset[st
 
 
 def _freed(requirement: AdmissionRequirement, excepted: frozenset[str]) -> frozenset[str]:
-    return excepted if requirement.ref.kind == Kind.CLUSTER_SECURITY_POLICY else _NOTHING
+    return excepted if excepted and requirement.ref.kind == Kind.CLUSTER_SECURITY_POLICY else _NOTHING
 
 
 @lru_cache(maxsize=1024)

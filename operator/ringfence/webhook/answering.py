@@ -14,7 +14,7 @@ from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.review import Purpose
 from ringfence.webhook.view import NoPolicy, Rules, Unknown, View
-from ringfence.webhook.wire import Answer, BadReview, Request
+from ringfence.webhook.wire import Answer, AnyRequest, BadReview
 
 _log: Final = logging.getLogger("ringfence.webhook.admission")
 
@@ -56,7 +56,7 @@ class Answering:
         self._record(purpose, request, answer, time.perf_counter() - start)
         return encoded
 
-    async def _decide(self, purpose: Purpose, request: Request, deadline: float) -> Answer:
+    async def _decide(self, purpose: Purpose, request: AnyRequest, deadline: float) -> Answer:
         view = self._view
         for _ in range(_ROUNDS):
             try:
@@ -75,7 +75,7 @@ class Answering:
                 return FAILED
         return FAILED
 
-    def _record(self, purpose: Purpose, request: Request, answer: Answer, seconds: float) -> None:
+    def _record(self, purpose: Purpose, request: AnyRequest, answer: Answer, seconds: float) -> None:
         result = "allowed" if answer.allowed else "denied" if answer.code in {403, 422} else "failed"
         self._metrics.answered(purpose.name.lower(), result, seconds)
         if not answer.allowed:
@@ -85,7 +85,7 @@ class Answering:
             )
 
 
-def described(request: Request, answer: Answer) -> dict[str, str | bool]:
+def described(request: AnyRequest, answer: Answer) -> dict[str, str | bool]:
     """A refusal as fields for the log: who wanted what where, and why not. Never the object itself."""
     resource = request.resource.resource + (f"/{request.sub_resource}" if request.sub_resource else "")
     return {

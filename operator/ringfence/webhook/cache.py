@@ -70,6 +70,7 @@ class CachedView:
         self._compiled: dict[str, tuple[Namespace, EffectivePolicy]] = {}
         self._changed: set[str] = set()
         self._failed: set[str] = set()
+        self._known: dict[str, tuple[Object, Namespace]] = {}
         #: Counts every change of what policies are made of: the revision that is in force.
         self.revision = 0
 
@@ -78,13 +79,19 @@ class CachedView:
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace, None when the cache does not hold it."""
         obj = self._namespaces.get("", name)
-        return namespace_of(obj, self._exempt) if obj is not None else None
+        if obj is None:
+            self._known.pop(name, None)
+            return None
+        held = self._known.get(name)
+        if held is None or held[0] is not obj:
+            held = self._known[name] = obj, namespace_of(obj, self._exempt)
+        return held[1]
 
     def policy(self, namespace: Namespace) -> EffectivePolicy:
         """What holds in it; raises NoPolicy when it never could be compiled."""
         name = namespace.name
         held = self._compiled.get(name)
-        if held is not None and name not in self._changed and held[0] == namespace:
+        if held is not None and name not in self._changed and (held[0] is namespace or held[0] == namespace):
             return held[1]
         return self._compile(namespace, held[1] if held else None)
 

@@ -4,14 +4,14 @@ from typing import Final
 
 import msgspec
 
-from ringfence.controls import binding, evaluate, pod, text
+from ringfence.controls import binding, evaluate, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.inject import identity
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook.view import Missing, Rules, Unknown, View
-from ringfence.webhook.wire import ALLOWED, Answer, BadReview, Request
+from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, Request
 
 #: Subresources that write a pod, or nothing at all, and carry another kind: what they say is judged here or harmless.
 _HARMLESS: Final = frozenset({"eviction"})
@@ -25,16 +25,16 @@ class _Labelled(msgspec.Struct, frozen=True):
 _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
-def mutate(request: Request, view: View, rules: Rules, now: float) -> Answer:
+def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     """Set the identity label. Whether the namespace is enrolled the API server has asked already (its selector)."""
     del view, rules, now
     if request.operation != "CREATE" or request.sub_resource:
         return ALLOWED
-    patch = identity.operations(pod.decode(request.object))
+    patch = identity.operations(request.pods()[0])
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
 
 
-def validate(request: Request, view: View, rules: Rules, now: float) -> Answer:
+def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     """Judge the final pod, or the change to it."""
     del rules
     if request.operation in {"DELETE", "CONNECT"} or request.sub_resource in _HARMLESS:
@@ -46,9 +46,9 @@ def validate(request: Request, view: View, rules: Rules, now: float) -> Answer:
         raise BadReview(f"this version does not know {what} and cannot judge it")
     namespace = _namespace(request, view)
     policy = view.policy(namespace)
-    new = pod.decode(request.object)
-    if request.has_old_object:
-        outcome = evaluate.update(new, pod.decode(request.old_object), Context(namespace, policy, now))
+    new, old = request.pods()
+    if old is not None:
+        outcome = evaluate.update(new, old, Context(namespace, policy, now))
         return answer(_what(request, new), outcome)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
     outcome = evaluate.create(new, Context(namespace, policy, now, ready), by_node=request.by_node)
@@ -73,7 +73,7 @@ def _audit(violations: tuple[Violation, ...]) -> dict[str, str]:
     return {_AUDIT: text.controls(violations)}
 
 
-def _namespace(request: Request, view: View) -> Namespace:
+def _namespace(request: AnyRequest, view: View) -> Namespace:
     """The pod's namespace. The API server asks about enrolled ones only: if the cache says otherwise, it lags."""
     name = request.namespace or ""
     if not name:
@@ -98,15 +98,15 @@ def _network(namespace: str, view: View) -> bool:
     raise Unknown(missing, Missing("Namespace", "", namespace))
 
 
-def _binding(request: Request) -> Answer:
+def _binding(request: AnyRequest) -> Answer:
     """The API server copies a binding's labels into its pod."""
-    meta = _labelled.decode(request.object).metadata
+    meta = _labelled.decode(request.object).metadata if isinstance(request, Request) else request.pods()[0].metadata
     subject = Subject(Pod(metadata=meta))
     outcome = Outcome(tuple(sorted((*binding.label(subject, ""), *binding.reserved(subject)))))
     return answer(f"the binding of Pod {request.namespace}/{meta.shown_name}", outcome)
 
 
-def _what(request: Request, new: Pod) -> str:
+def _what(request: AnyRequest, new: Pod) -> str:
     name = request.name or new.metadata.shown_name
     kind = f"Pod {request.namespace}/{name}"
     return kind if request.operation == "CREATE" else f"this change of {kind}"

@@ -13,7 +13,7 @@ import msgspec
 from ringfence.model.names import GROUP
 from ringfence.webhook import namespaces, network_policies, pods, resources, workloads
 from ringfence.webhook.view import Rules, View
-from ringfence.webhook.wire import ALLOWED, Answer, BadReview, Request
+from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, PodRequest, Request
 
 
 class Purpose(StrEnum):
@@ -27,33 +27,25 @@ class Purpose(StrEnum):
 Judge = Callable[[Request, View, Rules, float], Answer]
 
 _VALIDATE: Final[Mapping[tuple[str, str], Judge]] = {
-    ("", "pods"): pods.validate,
-    ("", "bindings"): pods.validate,
     ("", "namespaces"): namespaces.validate,
     ("networking.k8s.io", "networkpolicies"): network_policies.validate,
     (GROUP, "clustersecuritypolicies"): resources.validate,
     (GROUP, "securitypolicies"): resources.validate,
     (GROUP, "serviceidentities"): resources.validate,
 }
-_MUTATE: Final[Mapping[tuple[str, str], Judge]] = {
-    ("", "pods"): pods.mutate,
-    ("", "namespaces"): namespaces.mutate,
-}
+_MUTATE: Final[Mapping[tuple[str, str], Judge]] = {("", "namespaces"): namespaces.mutate}
+_PODS: Final = frozenset({("", "pods"), ("", "bindings")})
 
 
-def judge(purpose: Purpose, request: Request, view: View, rules: Rules, now: float) -> Answer:
+def judge(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     """Decide; ``now`` is in seconds since the epoch (UTC).
 
     Raises view.Unknown when something must be read first, and view.NoPolicy.
     """
     try:
         if purpose is Purpose.WARN:
-            return workloads.warn(request, view, now)
-        table = _MUTATE if purpose is Purpose.MUTATE else _VALIDATE
-        decide = table.get((request.resource.group, request.resource.resource))
-        if decide is None:
-            return _unexpected(request)
-        return decide(request, view, rules, now)
+            return ALLOWED if isinstance(request, PodRequest) else workloads.warn(request, view, now)
+        return _decide(purpose, request, view, rules, now)
     except BadReview as error:
         return malformed(str(error))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -62,12 +54,22 @@ def judge(purpose: Purpose, request: Request, view: View, rules: Rules, now: flo
         return malformed(f"the object cannot be read: {str(error) or type(error).__name__}")
 
 
+def _decide(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
+    resource = request.resource.group, request.resource.resource
+    if resource in _PODS:
+        return (pods.mutate if purpose is Purpose.MUTATE else pods.validate)(request, view, rules, now)
+    decide = (_MUTATE if purpose is Purpose.MUTATE else _VALIDATE).get(resource)
+    if decide is None or isinstance(request, PodRequest):
+        return _unexpected(request)
+    return decide(request, view, rules, now)
+
+
 def malformed(message: str) -> Answer:
     """The refusal of what cannot be understood."""
     return Answer(False, f"Ringfence: {message}", 400, "BadRequest", controls=("malformed",))
 
 
-def _unexpected(request: Request) -> Answer:
+def _unexpected(request: AnyRequest) -> Answer:
     resource = request.resource
     name = f"{resource.resource}.{resource.group}" if resource.group else resource.resource
     message = f"Ringfence: this version does not judge {name}; the webhook configuration asks for too much"

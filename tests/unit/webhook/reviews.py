@@ -51,8 +51,8 @@ def review(
 
 
 def encoded(*args: Any, **kwargs: Any) -> bytes:
-    """The same as bytes."""
-    return json.dumps(review(*args, **kwargs)).encode()
+    """The same as bytes, as the API server writes them: without spaces."""
+    return json.dumps(review(*args, **kwargs), separators=(",", ":")).encode()
 
 
 def decoded(answer: bytes) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 from ringfence.webhook import wire
-from ringfence.webhook.wire import Answer, BadReview
+from ringfence.webhook.wire import Answer, BadReview, PodRequest, Request
 
 from tests.unit.webhook.reviews import decoded, encoded, pod, review
 
@@ -62,6 +62,27 @@ def test_the_uid_is_kept_where_it_can_be_read() -> None:
         with pytest.raises(BadReview) as caught:
             wire.decode(body)
         assert caught.value.uid == "705ab4f5-6393-11e8-b7cc-42010a800002"
+
+
+def test_a_pod_is_read_in_one_pass_and_otherwise_to_the_same_end() -> None:
+    compact = encoded(pod(), pod("old"), subresource="resize")
+    spaced = json.dumps(json.loads(compact)).encode()
+    one, other = wire.decode(compact), wire.decode(spaced)
+    assert isinstance(one, PodRequest)
+    assert isinstance(other, Request)
+    assert one.pods() == other.pods()
+    for name in ("uid", "kind", "resource", "sub_resource", "name", "namespace", "operation", "user_info", "dry_run"):
+        assert getattr(one, name) == getattr(other, name)
+    assert (one.has_object, one.has_old_object) == (other.has_object, other.has_old_object) == (True, True)
+
+
+def test_what_only_looks_like_a_pod_is_not_read_as_one() -> None:
+    kind = {"group": "", "version": "v1", "kind": "Service"}
+    assert isinstance(wire.decode(encoded(pod(), kind=kind)), Request)
+    assert isinstance(
+        wire.decode(encoded(pod(), kind={"group": "example.com", "version": "v1", "kind": "Pod"})), Request
+    )
+    assert isinstance(wire.decode(encoded(pod(hostNetwork="yes"))), Request)
 
 
 def test_null_objects_are_absent() -> None:
