@@ -61,6 +61,10 @@ golden: init ## Write the golden files anew (read the diff!)
 unit: init ## Unit, golden and property tests
 	$(PYTEST) tests/unit tests/property -q
 
+.PHONY: unit-image
+unit-image: init ## The unit tests of the package on the image's Python (3.13)
+	$(PY) -m e2e.images test
+
 .PHONY: component
 component: init ## Tests against a real etcd and kube-apiserver
 	$(PYTEST) tests/component -q
@@ -75,7 +79,7 @@ e2e: cluster images ## Scenarios on the real node
 
 .PHONY: test
 test: ## All tests: the one command, on a bare machine too
-	@$(MAKE) init lint typecheck generate-check unit component
+	@$(MAKE) init lint typecheck generate-check unit unit-image component
 	@$(MAKE) images-check netpol e2e
 
 .PHONY: soak

@@ -26,12 +26,13 @@ class Image:
 
 IMAGES = (Image("ringfence", "operator/Dockerfile"),)
 
+TESTS = Image("tests", "tests/Dockerfile")
+"""Not an image that anybody runs: building it runs the unit tests on the Python of the image."""
+
 
 def build(image: Image, root: Path = paths.REPOSITORY) -> Path:
     """Builds what has changed; returns the directory of the image layout. Raises ClusterError or ValueError."""
-    file = root / image.dockerfile
-    ignore = context.parse(file.with_name(f"{file.name}.dockerignore").read_text())
-    built = stages.build(dockerfile.parse(file.read_text()), Context(root, ignore))
+    built = carry_out(image, root)
     target = paths.cache() / "images" / "layouts" / f"{image.name}-{built.key}"
     if not target.exists():
         layers = [_pack(directory) for directory in built.layers]
@@ -41,6 +42,21 @@ def build(image: Image, root: Path = paths.REPOSITORY) -> Path:
             oci.write_layout(layout, layers, built.config)
             shutil.move(layout, target)
     return target
+
+
+def carry_out(image: Image, root: Path = paths.REPOSITORY) -> stages.Built:
+    """Carries out the image's Dockerfile as far as it is not kept already. Raises ClusterError or ValueError."""
+    file = root / image.dockerfile
+    ignore = context.parse(file.with_name(f"{file.name}.dockerignore").read_text())
+    return stages.build(dockerfile.parse(file.read_text()), Context(root, ignore))
+
+
+def test_results(root: Path = paths.REPOSITORY) -> str:
+    """Runs the unit tests on the image's Python, unless these sources passed already; returns what they printed.
+
+    Raises ClusterError with the end of the output when they fail.
+    """
+    return (carry_out(TESTS, root).layers[-1] / "results.txt").read_text()
 
 
 def _pack(directory: Path) -> Layer:

@@ -43,7 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "check", _check, "Compare the files with those of the images that Docker builds, where a Docker engine answers."
     )
+    add("test", _test, "Run the unit tests on the Python of the image, not on the machine's.")
     return parser
+
+
+def _test(_: argparse.Namespace) -> int:
+    debian.ensure()
+    print(build.test_results())
+    return 0
 
 
 def _build(_: argparse.Namespace) -> int:
