@@ -204,6 +204,7 @@ def _serve(work: bool, port: int, pair: serving.Pair, ready: Connection) -> None
         async with listening.serving(server):
             while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
                 await asyncio.sleep(0.01)
+            listening.settle()
             ready.send(True)
             while not ready.poll():  # noqa: ASYNC110 (a pipe)
                 await asyncio.sleep(0.1)

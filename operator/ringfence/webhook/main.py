@@ -102,6 +102,7 @@ async def _until(stop: asyncio.Event, parts: _Parts) -> None:
 async def _keep_up(parts: _Parts) -> None:
     await parts.caches.wait_synced()
     parts.view.compile_all()
+    listening.settle()
     parts.readiness.compiled = True
     _log.info("caches are complete and policies compiled", extra={"revision": parts.view.revision})
     await parts.view.keep_compiled()
