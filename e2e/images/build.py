@@ -51,7 +51,7 @@ def carry_out(image: Image, root: Path = paths.REPOSITORY) -> stages.Built:
     return stages.build(dockerfile.parse(file.read_text()), Context(root, ignore))
 
 
-def test_results(root: Path = paths.REPOSITORY) -> str:
+def results_of_tests(root: Path = paths.REPOSITORY) -> str:
     """Runs the unit tests on the image's Python, unless these sources passed already; returns what they printed.
 
     Raises ClusterError with the end of the output when they fail.

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _test(_: argparse.Namespace) -> int:
     debian.ensure()
-    print(build.test_results())
+    print(build.results_of_tests())
     return 0
 
 
