@@ -1,0 +1,125 @@
+"""Leaving: in an order that blocks nobody, again and again until nothing is left, and no more than Ringfence's."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from ringfence.model.errors import RingfenceError
+from ringfence.model.names import LABEL_MANAGED_BY
+from ringfence.reconcile import uninstall
+from ringfence.translate.admission_policy import CONDITION_ENFORCED
+
+from tests.unit.reconcile import fakes
+
+GUARDS = (
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicy",
+)
+
+
+class Rig:
+    """A cluster with Ringfence in it; fulfils uninstall.Cluster."""
+
+    def __init__(self) -> None:
+        self.cluster = fakes.FakeCluster()
+        own = {LABEL_MANAGED_BY: "ringfence"}
+        for kind in GUARDS:
+            self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "ringfence", "labels": own}})
+            self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "theirs"}})
+        for name, labels in (("ringfence-default-deny", own), ("theirs", {})):
+            metadata = {"name": name, "namespace": "shop", "labels": labels}
+            self.cluster.put({"apiVersion": "x/v1", "kind": "NetworkPolicy", "metadata": metadata})
+        closed = {"conditions": [{"type": CONDITION_ENFORCED, "status": "True"}]}
+        self.cluster.put(fakes.namespace("shop", "enforce") | {"status": closed}, fakes.namespace("plain"))
+        self.pauses = 0
+
+    async def list(self, kind: str, *, labels: str = "") -> list[dict[str, Any]]:
+        found = self.cluster.lister(kind).list()
+        if not labels:
+            return found
+        key, _, value = labels.partition("=")
+        return [obj for obj in found if obj["metadata"].get("labels", {}).get(key) == value]
+
+    async def stop_controller(self) -> None:
+        self.cluster.writes.append(("stop", "Deployment", "ringfence-controller"))
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses += 1
+
+    def run(self) -> None:
+        asyncio.run(uninstall.uninstall(self, self.cluster, pause=self.pause))
+
+
+def test_the_order_blocks_nobody() -> None:
+    rig = Rig()
+    rig.run()
+    assert [(verb, kind) for verb, kind, _ in rig.cluster.writes] == [
+        ("stop", "Deployment"),
+        *(("delete", kind) for kind in GUARDS),
+        ("delete", "NetworkPolicy"),
+        ("apply status", "Namespace"),
+    ]
+
+
+def test_only_what_is_ringfences_goes() -> None:
+    rig = Rig()
+    rig.run()
+    for kind in GUARDS:
+        assert rig.cluster.names(kind) == ["theirs"]
+    assert rig.cluster.names("NetworkPolicy", "shop") == ["theirs"]
+    assert fakes.condition(rig.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED) == {}
+
+
+def test_a_second_time_there_is_nothing_to_do() -> None:
+    rig = Rig()
+    rig.run()
+    rig.cluster.writes.clear()
+    rig.run()
+    assert [verb for verb, _, _ in rig.cluster.writes] == ["stop"]
+
+
+def test_what_resists_for_a_moment_is_tried_again() -> None:
+    rig = Rig()
+    what = ("delete", "NetworkPolicy", "ringfence-default-deny")
+    rig.cluster.errors[what] = RingfenceError("admission policy still applies")
+    pause = rig.pause
+
+    async def relent(seconds: float) -> None:
+        await pause(seconds)
+        if rig.pauses == 3:
+            del rig.cluster.errors[what]
+
+    rig.pause = relent  # type: ignore[method-assign]
+    rig.run()
+    assert rig.cluster.names("NetworkPolicy", "shop") == ["theirs"]
+
+
+def test_what_resists_to_the_end_is_said() -> None:
+    rig = Rig()
+    rig.cluster.errors["delete", "NetworkPolicy", "ringfence-default-deny"] = RingfenceError("no rights")
+    with pytest.raises(RingfenceError, match="no rights"):
+        rig.run()
+    assert rig.cluster.names("ValidatingWebhookConfiguration") == ["theirs"]
+
+
+def test_one_that_resists_does_not_keep_the_others() -> None:
+    rig = Rig()
+    metadata = {"name": "another", "namespace": "shop", "labels": {LABEL_MANAGED_BY: "ringfence"}}
+    rig.cluster.put({"apiVersion": "x/v1", "kind": "NetworkPolicy", "metadata": metadata})
+    rig.cluster.errors["delete", "NetworkPolicy", "another"] = RingfenceError("no rights")
+    with pytest.raises(RingfenceError):
+        rig.run()
+    assert rig.cluster.names("NetworkPolicy", "shop") == ["another", "theirs"]
+
+
+def test_a_controller_that_restores_everything_is_suspected() -> None:
+    rig = Rig()
+
+    async def delete(*_: Any, **__: Any) -> None:
+        return
+
+    rig.cluster.delete = delete  # type: ignore[method-assign]
+    with pytest.raises(RingfenceError, match="another controller"):
+        rig.run()
