@@ -3,6 +3,12 @@
 from collections import Counter
 from typing import Any
 
+from ringfence.controls import evaluate
+from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import LABEL_ENROLL
+from ringfence.model.resources import Mode, PodSecurityLevel
+from ringfence.model.world import Enrolment, Namespace
 from ringfence.reconcile import serving
 from ringfence.translate import admission_policy, webhook_config
 
@@ -59,6 +65,31 @@ def test_every_pod_is_hardened(default: list[chart.Manifest]) -> None:
             assert container["securityContext"] == RESTRICTED_CONTAINER
             assert {"cpu", "memory"} <= set(container["resources"]["requests"])
             assert "memory" in container["resources"]["limits"]
+
+
+def test_every_pod_passes_our_own_controls(default: list[chart.Manifest]) -> None:
+    """As if Ringfence's own namespace were enrolled, with a floor of `restricted`."""
+    owners = [each for each in default if each["kind"] in {"Deployment", "Job"}]
+    assert len(owners) == 3
+    accounts = [each["spec"]["template"]["spec"]["serviceAccountName"] for each in owners]
+    asked = AdmissionRequirement(
+        LabelBox(), PodSecurityLevel.RESTRICTED, Mode.ENFORCE, RuleRef("ClusterSecurityPolicy", "", "floor", "")
+    )
+    policy = EffectivePolicy(
+        "ringfence-system",
+        Enrolment.ENFORCE,
+        closed=True,
+        service_accounts=tuple(sorted((name, name) for name in accounts)),
+        admission=(asked,),
+    )
+    labels = {LABEL_ENROLL: Enrolment.ENFORCE.value}
+    context = evaluate.Context(Namespace.of("ringfence-system", labels), policy, now=0.0)
+    for owner in owners:
+        assert evaluate.admit(owner, context).violations == ()
+    [container] = owners[0]["spec"]["template"]["spec"]["containers"]
+    container = {**container, "securityContext": {"privileged": True}}
+    template = {"spec": {**owners[0]["spec"]["template"]["spec"], "containers": [container]}}
+    assert evaluate.admit({**owners[0], "spec": {**owners[0]["spec"], "template": template}}, context).violations
 
 
 def test_processes_are_probed_where_they_answer(default: list[chart.Manifest]) -> None:
