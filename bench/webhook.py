@@ -307,6 +307,13 @@ class Figures:
 
     rates: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    def add(self, times: list[float], seconds: float, cpu: float) -> None:
+        """One round: its reviews, how long it took, and the processor time of the server."""
+        self.rates.append(len(times) / seconds)
+        self.times += times
+        self.cpu += cpu
 
     @property
     def rate(self) -> float:
@@ -318,7 +325,8 @@ class Figures:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
     def __str__(self) -> str:
-        return f"{self.rate:,.0f}/s, p50 {self.quantile(0.5):.2f} ms, p99 {self.quantile(0.99):.2f} ms"
+        times = f"p50 {self.quantile(0.5):.2f} ms, p99 {self.quantile(0.99):.2f} ms"
+        return f"{self.rate:,.0f}/s, {times}, {self.cpu / len(self.times) * 1e6:.0f} µs of processor"
 
 
 def rows() -> list[Row]:
@@ -328,21 +336,20 @@ def rows() -> list[Row]:
     context = ssl.create_default_context(cadata=ca.certificate.decode())
     bodies = {"good": review(pod()), "refused": review(pod(good=False))}
     found: dict[tuple[str, int], Figures] = {}
-    with _server(pair, work=True) as (port, process), _server(pair, work=False) as (idle, _):
+    with _server(pair, work=True) as busy, _server(pair, work=False) as idle:
         for clients in CONCURRENCY:
             for round_ in range(ROUNDS):
                 print(f"  {clients} at once, round {round_ + 1} of {ROUNDS}", file=sys.stderr)
-                for name, target, body in (
+                for name, (port, process), body in (
                     ("no work", idle, bodies["good"]),
-                    ("good", port, bodies["good"]),
-                    ("refused", port, bodies["refused"]),
+                    ("good", busy, bodies["good"]),
+                    ("refused", busy, bodies["refused"]),
                 ):
-                    start = time.perf_counter()
-                    times = uvloop.run(_load(target, context, body, clients, SECONDS))
-                    figures = found.setdefault((name, clients), Figures())
-                    figures.rates.append(len(times) / (time.perf_counter() - start))
-                    figures.times += times
-        rss = _rss(process)
+                    start, cpu = time.perf_counter(), _cpu(process)
+                    times = uvloop.run(_load(port, context, body, clients, SECONDS))
+                    seconds, cpu = time.perf_counter() - start, _cpu(process) - cpu
+                    found.setdefault((name, clients), Figures()).add(times, seconds, cpu)
+        rss = _rss(busy[1])
     return [
         *_table(found, len(bodies["good"])),
         Row("memory of the worker", f"{rss} MiB", f"≤ {GOAL_RSS} MiB", rss <= GOAL_RSS),
@@ -361,6 +368,12 @@ def _table(found: dict[tuple[str, int], Figures], size: int) -> Iterator[Row]:
                 yield Row(title, f"{figures} ({share:.0%})", f"≥ {GOAL_SHARE:.0%} of without", share >= GOAL_SHARE)
             else:
                 yield Row(title, f"{figures} ({share:.0%})")
+
+
+def _cpu(process: int) -> float:
+    """Seconds of processor time that a process has used so far (proc_pid_stat(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss(process: int) -> int:

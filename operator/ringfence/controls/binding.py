@@ -6,6 +6,7 @@ among them; outside no pod may carry such a label at all.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from ringfence.controls.control import quoted
@@ -26,6 +27,7 @@ IDS: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
 def usable(service_account: str) -> bool:
     """Whether a ServiceAccount can be an identity: its name must fit into a label."""
     return len(service_account) <= MAX_LABEL_VALUE and is_dns_subdomain(service_account)
@@ -62,7 +64,7 @@ def label(subject: Subject, expected: str) -> Iterator[Violation]:
 
 def reserved(subject: Subject) -> Iterator[Violation]:
     """No label of Ringfence's beside the identity."""
-    for key in sorted(subject.meta.labels or ()):
+    for key in subject.meta.labels or ():
         if key.startswith(RESERVED_PREFIX) and key != LABEL_IDENTITY:
             yield _reserved(subject, key, "is reserved")
 

@@ -13,7 +13,9 @@ from ringfence.model.resources import PodSecurityLevel
 
 def check(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
-        for index, port in enumerate(each.ports or ()):
+        if not each.ports:
+            continue
+        for index, port in enumerate(each.ports):
             if port.host_port:
                 yield Found(
                     f"{field}.ports[{index}].hostPort",

@@ -26,6 +26,7 @@ ALLOWED: Final = frozenset(
         "secret",
     }
 )
+_KNOWN: Final = ALLOWED | {"name"}
 _NULL: Final = b"null"
 
 
@@ -45,7 +46,7 @@ def volume(fields: Mapping[str, msgspec.Raw]) -> str:
 
 def check(subject: Subject) -> Iterator[Found]:
     for index, each in enumerate(subject.spec.volumes or ()):
-        for source in sorted(each.keys() - ALLOWED - {"name"}):
+        for source in sorted(each.keys() - _KNOWN):
             if present(each, source):
                 yield Found(
                     f"{subject.prefix}spec.volumes[{index}].{source}",

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
@@ -219,6 +220,7 @@ class App:
         await send({"type": "http.response.body", "body": body})
 
 
+@lru_cache(maxsize=64)
 def timeout(query: bytes) -> float:
     """Seconds that the API server waits, from ``timeout=2s`` in its query; the default when it says nothing legible."""
     if not query:
