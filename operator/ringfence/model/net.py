@@ -202,13 +202,23 @@ class IpSet:
 
     def minus(self, other: Self) -> Self:
         """Less every address of another set."""
-        result = self
+        result = self.minus_networks(cidr for cidr, excluded in other.blocks if not excluded)
         for cidr, excluded in other.blocks:
+            if not excluded:
+                continue
             kept = result.minus_networks([cidr]).blocks
             for hole in excluded:
                 kept += result.intersect(hole).blocks
             result = type(self)(tuple(sorted(set(kept))))
         return result
+
+    def disjoint(self, other: Self) -> bool:
+        """Whether no address is in both."""
+        if not _meeting(_spans(self.blocks), _spans(other.blocks)):
+            return True
+        if any(excluded for _, excluded in (*self.blocks, *other.blocks)):
+            return self.minus(other) == self
+        return False
 
     def intersect(self, network: str) -> Self:
         """Only what lies within ``network``."""
@@ -223,6 +233,36 @@ class IpSet:
             if block is not None:
                 blocks.append(block)
         return type(self)(tuple(sorted(blocks)))
+
+
+Span = tuple[int, int, int]
+
+
+@lru_cache(maxsize=8192)
+def _spans(blocks: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Span, ...]:
+    """(IP version, first, last address as numbers) of the blocks, sorted and disjoint; what is cut out is ignored."""
+    spans: list[Span] = []
+    networks = (_network(cidr) for cidr, _ in blocks)
+    for version, first, last in sorted((n.version, int(n.network_address), int(n.broadcast_address)) for n in networks):
+        if spans and spans[-1][0] == version and first <= spans[-1][2]:
+            spans[-1] = (version, spans[-1][1], max(last, spans[-1][2]))
+        else:
+            spans.append((version, first, last))
+    return tuple(spans)
+
+
+def _meeting(one: tuple[Span, ...], other: tuple[Span, ...]) -> bool:
+    """Whether any span of ``one`` meets any of ``other``, in one walk through both."""
+    left, right = 0, 0
+    while left < len(one) and right < len(other):
+        (version, first, last), (other_version, other_first, other_last) = one[left], other[right]
+        if version == other_version and first <= other_last and other_first <= last:
+            return True
+        if (version, last) < (other_version, other_last):
+            left += 1
+        else:
+            right += 1
+    return False
 
 
 def _less(network: Network, excluded: Iterable[Network], cuts: Iterable[Network]) -> tuple[str, tuple[str, ...]] | None:

@@ -13,7 +13,6 @@ from typing import Final
 
 from ringfence.model.effective import (
     AddressPeers,
-    EffectivePeer,
     EffectiveRule,
     Everyone,
     PodPeers,
@@ -26,7 +25,7 @@ from ringfence.model.net import Inexpressible, IpSet, PortSet
 from ringfence.policy.peers import ANY_POD, ENROLLED
 
 #: Pieces that one Allow may fall into. Each Deny can double them; beyond this it is refused, never computed.
-MAX_PIECES: Final = 256
+MAX_PIECES: Final = 128
 
 WORLD: Final = IpSet.of("0.0.0.0/0") | IpSet.of("::/0")
 
@@ -85,7 +84,7 @@ def remaining(allow: EffectiveRule, denies: tuple[EffectiveRule, ...], pod_cidrs
     that one Deny more can never bring an Allow back. Kept by value, since resolving and translating both ask, and
     most rules are the same when a namespace is compiled again.
     """
-    start = [Region(allow.subject, peer, allow.ports) for peer in allow.peers if not isinstance(peer, Unidentified)]
+    start = _regions(allow)
     cuts = [cut for deny in denies for cut in _cuts(deny) if any(_overlap(region, cut.region) for region in start)]
     try:
         return Left(_taken_out(start, cuts, pod_cidrs))
@@ -93,7 +92,7 @@ def remaining(allow: EffectiveRule, denies: tuple[EffectiveRule, ...], pod_cidrs
         return Left((), held.by, str(held))
 
 
-def _taken_out(start: list[Region], cuts: Sequence[Cut], pod_cidrs: tuple[str, ...]) -> tuple[Region, ...]:
+def _taken_out(start: Sequence[Region], cuts: Sequence[Cut], pod_cidrs: tuple[str, ...]) -> tuple[Region, ...]:
     """``start`` without ``cuts``; raises _Held."""
     if cuts:
         start = [piece for region in start for piece in _spread(region, cuts, pod_cidrs)]
@@ -111,7 +110,7 @@ def _taken_out(start: list[Region], cuts: Sequence[Cut], pod_cidrs: tuple[str, .
 @lru_cache(maxsize=32768)
 def overlapping(allow: EffectiveRule, denies: tuple[EffectiveRule, ...]) -> tuple[EffectiveRule, ...]:
     """Those of ``denies`` that may match a call that ``allow`` matches."""
-    start = [Region(allow.subject, peer, allow.ports) for peer in allow.peers if not isinstance(peer, Unidentified)]
+    start = _regions(allow)
     return tuple(d for d in denies if any(_overlap(region, cut.region) for cut in _cuts(d) for region in start))
 
 
@@ -121,11 +120,24 @@ def less_box(boxes: Sequence[LabelBox], cut: LabelBox) -> list[LabelBox]:
 
 
 def _cuts(deny: EffectiveRule) -> list[Cut]:
-    return [Cut(deny.ref, Region(deny.subject, atom, deny.ports)) for peer in deny.peers for atom in _atoms(peer)]
+    return [Cut(deny.ref, region) for region in _regions(deny)]
 
 
-def _atoms(peer: EffectivePeer) -> tuple[Atom, ...]:
-    return (_UNENROLLED, _UNLABELLED, Outside()) if isinstance(peer, Unidentified) else (peer,)
+@lru_cache(maxsize=32768)
+def _regions(rule: EffectiveRule) -> tuple[Region, ...]:
+    """What a rule names. All its addresses are one region: a rule may list thousands of blocks."""
+    atoms: list[Atom] = []
+    addresses: dict[bool, IpSet] = {}
+    for peer in rule.peers:
+        match peer:
+            case AddressPeers(found, covers_pods):
+                addresses[covers_pods] = addresses.get(covers_pods, IpSet()) | found
+            case Unidentified():
+                atoms += (_UNENROLLED, _UNLABELLED, Outside())
+            case _:
+                atoms.append(peer)
+    atoms += [AddressPeers(found, covers_pods) for covers_pods, found in sorted(addresses.items())]
+    return tuple(Region(rule.subject, atom, rule.ports) for atom in atoms)
 
 
 def _overlap(one: Region, other: Region) -> bool:
@@ -142,7 +154,7 @@ def _apart(own: Atom, other: Atom) -> bool:
         case (PodPeers(), Outside()) | (Outside(), PodPeers()):
             return True
         case AddressPeers(), AddressPeers():
-            return own.addresses.minus(other.addresses) == own.addresses
+            return own.addresses.disjoint(other.addresses)
         case _:
             return False
 

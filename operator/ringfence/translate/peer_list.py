@@ -55,10 +55,10 @@ def contains(outer: Peer, inner: Peer) -> bool:
 def shortest(peers: Iterable[Peer]) -> tuple[Peer, ...]:
     """The same ends in fewer peers, sorted. Everyone swallows the rest."""
     found = set(peers)
-    if len(found) == 1:
-        return tuple(peer for peer in found if not _nobody(peer))
     if Everyone() in found:
         return (Everyone(),)
+    if len(found) == 1 and isinstance(next(iter(found)), PodPeers):
+        return tuple(peer for peer in found if not _nobody(peer))
     pods = united_pods([peer for peer in found if isinstance(peer, PodPeers)])
     addresses = _united_addresses([peer for peer in found if isinstance(peer, AddressPeers)])
     return tuple(sorted((*pods, *addresses), key=peer_key))

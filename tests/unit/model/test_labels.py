@@ -144,3 +144,17 @@ def test_a_label_that_may_be_absent_or_one_of_some_takes_two_selectors() -> None
         {"matchLabels": {"app": "a"}},
         {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]},
     )
+
+
+@given(value_sets, value_sets)
+def test_value_sets_compare_as_their_members_do(one: ValueSet, other: ValueSet) -> None:
+    assert one.disjoint(other) == (one & other).empty
+    assert one.within(other) == (one & ~other).empty
+    assert (one | other) == ~(~one & ~other)
+
+
+@given(boxes, boxes)
+def test_boxes_compare_as_their_members_do(one: LabelBox, other: LabelBox) -> None:
+    assert one.disjoint(other) == (one & other).empty
+    assert one.within(other) == (not one.minus(other))
+    assert hash(one) == hash(LabelBox.of(dict(one.conditions)))

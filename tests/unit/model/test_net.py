@@ -1,7 +1,9 @@
 """Ports and addresses behave as sets: every law is checked by membership, member by member."""
 
+import functools
 import ipaddress
 import itertools
+import operator
 
 import pytest
 from hypothesis import given
@@ -238,3 +240,36 @@ def test_blocks_are_ones_that_the_api_server_takes(ips: IpSet) -> None:
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         IpSet.of(text)
+
+
+NETWORKS = st.sampled_from(
+    ("10.0.0.0/8", "10.0.0.0/9", "10.1.0.0/16", "10.200.0.0/16", "192.0.2.0/24", "::/0", "2001:db8::/32", "0.0.0.0/0")
+)
+SETS = st.lists(st.tuples(NETWORKS, st.sampled_from(((), ("10.1.0.0/16",), ("10.0.0.0/9",)))), max_size=4).map(
+    lambda parts: functools.reduce(operator.or_, (IpSet.of(*part) for part in parts), IpSet())
+)
+
+
+@given(SETS, SETS)
+def test_address_sets_are_disjoint_exactly_if_taking_one_out_changes_nothing(one: IpSet, other: IpSet) -> None:
+    assert one.disjoint(other) == (one.minus(other) == one)
+    assert one.disjoint(other) == other.disjoint(one)
+
+
+@given(port_sets, port_sets, pods, st.sampled_from(PROBED), protocols)
+def test_port_sets_within_others_hold_no_other_port(
+    one: PortSet, other: PortSet, pod: dict[str, int], port: int, protocol: Protocol
+) -> None:
+    names = [name for name, number in pod.items() if number == port]
+    inside, outside = one.contains(protocol, port, names), other.contains(protocol, port, names)
+    assert not (one.within(other) and inside and not outside)
+    assert (one | other).contains(protocol, port, names) == (inside or outside)
+
+
+def test_port_sets_are_within_themselves_and_everything() -> None:
+    some = PortSet.of([PortSpec(1, 100), PortSpec("http")])
+    assert some.within(some)
+    assert some.within(PortSet(everything=True))
+    assert PortSet.of([PortSpec(7)]).within(some)
+    assert not PortSet(everything=True).within(some)
+    assert not PortSet.of([PortSpec(100, 101)]).within(some)
