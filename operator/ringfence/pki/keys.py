@@ -63,4 +63,5 @@ def algorithm_of(key: PublicKeyType) -> str:
     """The algorithm with its size, as KeyAlgorithm writes it; also for keys that Ringfence does not use."""
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA-{key.key_size}"
-    return f"ECDSA-P{key.key_size}" if key.curve.name.startswith("secp") else f"ECDSA-{key.curve.name}"
+    # secp256k1 has as many bits as P-256 (secp256r1) and is another curve.
+    return f"ECDSA-P{key.key_size}" if key.curve.name == f"secp{key.key_size}r1" else f"ECDSA-{key.curve.name}"

@@ -27,19 +27,27 @@ ID = SpiffeId.of_service_account(TRUST_DOMAIN, "shop", "payments")
 DNS = ("payments.shop.svc", "payments.shop.svc.cluster.local")
 
 
-@functools.cache
-def root(serial: int = 1, trust_domain: str = TRUST_DOMAIN, start: int = NOW - DAY) -> Slot:
+def root(serial: int = 1) -> Slot:
     """A root, made once for each serial number."""
-    return make_root(trust_domain, start, serial | 1 << 100)
+    return _root(serial)
+
+
+@functools.cache
+def _root(serial: int) -> Slot:
+    return make_root(TRUST_DOMAIN, NOW - DAY, serial | 1 << 100)
 
 
 def idle() -> CaState:
     return slots.first(TRUST_DOMAIN, root(), NOW - DAY)
 
 
-@functools.cache
 def key(algorithm: KeyAlgorithm = KeyAlgorithm.ECDSA_P256) -> PrivateKey:
     """One key of each algorithm: RSA takes long."""
+    return _key(algorithm)
+
+
+@functools.cache
+def _key(algorithm: KeyAlgorithm) -> PrivateKey:
     return keys.generate(algorithm)
 
 
