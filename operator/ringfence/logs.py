@@ -84,3 +84,6 @@ def configure(level: str, format_: str, stream: TextIO | None = None) -> None:
     # Libraries are chatty below warning, and their debug lines may hold request bodies.
     for name in ("kopf", "aiohttp", "kubernetes", "asyncio", "uvicorn"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # Kopf calls each failed attempt of each watch an error; the caches say once that the API server is away.
+    logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)

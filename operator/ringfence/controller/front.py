@@ -3,7 +3,7 @@
 What it sees is held against the caches that the core decides by: one that missed something is read again. So what Kopf
 cannot do (tell what vanished while its watch was away, outlive an error in a watch) costs nothing. It runs in a thread
 with a loop of its own, because it ends every task that it finds in its loop when it ends, and is started again when it
-ends by itself. ADR 0020 has the reasons and the measurements.
+ends by itself. ADR 0040 has the reasons and the measurements.
 """
 
 import asyncio
