@@ -16,7 +16,8 @@ from ringfence.controls.evaluate import Context
 from ringfence.kube import client, errors, resources
 from ringfence.model.names import GROUP, LABEL_ENROLL, VERB_ENROLL
 from ringfence.policy.closing import is_exempt, listing
-from ringfence.reconcile import staging
+from ringfence.reconcile import plan, staging
+from ringfence.translate.network_policy import PURPOSE
 
 DONE: Final = 0
 IN_THE_WAY: Final = 1
@@ -233,4 +234,4 @@ async def _unenroll(api: client.Client, arguments: argparse.Namespace, console: 
 
 async def _own_policies(api: client.Client, name: str) -> tuple[str, ...]:
     found = await live.pages(api, resources.NETWORK_POLICIES, namespace=name)
-    return tuple(sorted(each["metadata"]["name"] for each in found if staging.is_own(each)))
+    return tuple(sorted(each["metadata"]["name"] for each in found if plan.owned(each, PURPOSE)))

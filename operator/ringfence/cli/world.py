@@ -17,7 +17,8 @@ from ringfence.model.names import GROUP, LABEL_ENROLL, is_dns_label, is_dns_subd
 from ringfence.model.resources import ClusterSecurityPolicy, Kind, SecurityPolicy, ServiceIdentity
 from ringfence.model.world import Enrolment, Installation, Namespace, Workload, World
 from ringfence.policy import ends
-from ringfence.reconcile import staging
+from ringfence.reconcile import plan, staging
+from ringfence.translate.network_policy import PURPOSE
 
 #: (API group, kind) of what is neither policy nor workload but tells about the world.
 NAMESPACE: Final = ("", "Namespace")
@@ -222,7 +223,7 @@ class _Builder:
         self._judged.append(Judged(document, meta.namespace or "", meta.name or ""))
 
     def _add_network_policy(self, document: Document, meta: workloads.Meta) -> None:
-        if not staging.is_own({"metadata": {"labels": workloads.labels_of(meta)}}):
+        if not plan.owned({"metadata": {"labels": workloads.labels_of(meta)}}, PURPOSE):
             self._strangers.setdefault(meta.namespace or "", []).append(meta.name or "")
 
     def _add_endpoints(self, document: Document) -> None:

@@ -40,7 +40,8 @@ class Writer:
     async def write(self, desired: Iterable[Object], observed: Iterable[Object], *, last: str = "") -> plan.Plan:
         """Write the difference, and return what it was; raises PartlyApplied after trying all of it.
 
-        The object named ``last`` is applied after the others and deleted before them.
+        The object named ``last`` is applied after the others and deleted before them; it closes what the others open,
+        so it is never deleted because its new state was refused.
         """
         todo = plan.plan(desired, observed, self._purpose, self._agrees)
         held = {plan.key_of(obj): obj for obj in observed}
@@ -51,7 +52,7 @@ class Writer:
             except WriteRefused as error:
                 failures.append((_name(obj), error))
                 old = held.get(plan.key_of(obj))
-                if self._absent_is_safe and old is not None:
+                if self._absent_is_safe and old is not None and obj["metadata"]["name"] != last:
                     await self._withdraw(old, failures)
             except RingfenceError as error:
                 failures.append((_name(obj), error))

@@ -13,7 +13,8 @@ from ringfence.model.errors import InvalidResource
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import ClusterSecurityPolicy, Protocol, SecurityPolicy, ServiceIdentity
 from ringfence.model.world import ContainerPort, Installation, Namespace, Workload, World
-from ringfence.reconcile import staging
+from ringfence.reconcile import plan, staging
+from ringfence.translate.network_policy import PURPOSE
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -160,7 +161,7 @@ class Gatherer:
     def strangers_in(self, namespace: str) -> tuple[str, ...]:
         """Names of a namespace's NetworkPolicies that are not Ringfence's, sorted."""
         found = self._listers.network_policies.list(namespace)
-        return tuple(each["metadata"]["name"] for each in found if not staging.is_own(each))
+        return tuple(each["metadata"]["name"] for each in found if not plan.owned(each, PURPOSE))
 
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace of that name; None when there is none."""

@@ -28,7 +28,11 @@ def key_of(obj: Object) -> Key:
 
 
 def owned(obj: Object, purpose: str) -> bool:
-    """Whether Ringfence's labels say that the object is one of the compiled set ``purpose``."""
+    """Whether Ringfence's labels say that the object is one of the compiled set ``purpose``.
+
+    The one answer to "is it ours": what is ours and not desired is pruned, so a stranger that borrows the labels is
+    deleted, and one that borrows only some of them stays a stranger.
+    """
     labels = obj["metadata"].get("labels") or {}
     return labels.get(LABEL_MANAGED_BY) == MANAGED_BY and labels.get(LABEL_PURPOSE) == purpose
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ringfence.model.effective import EffectivePolicy
-from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment
 from ringfence.policy.closing import listing
@@ -51,12 +50,6 @@ def of(policy: EffectivePolicy, strangers: Sequence[str] = ()) -> Staging:
         return Staging(True, REASON_CLOSED, message)
     reasons = [reason for reason in _IN_THE_WAY if reason in findings] or [FindingReason.STAGED]
     return Staging(False, reasons[0], "; ".join(findings[reason] for reason in reasons if reason in findings))
-
-
-def is_own(obj: Object) -> bool:
-    """Whether an object carries the label that Ringfence puts on all that it writes."""
-    labels = obj["metadata"].get("labels") or {}
-    return bool(labels.get(LABEL_MANAGED_BY) == MANAGED_BY)
 
 
 def latched(namespace: Object) -> bool:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Applier, Object
-from ringfence.reconcile import staging
+from ringfence.reconcile import plan, staging
+from ringfence.translate.network_policy import PURPOSE
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ async def uninstall(
     await cluster.stop_controller()
     for kind in _GUARDS:
         await _until_gone(lambda kind=kind: _delete(cluster, applier, kind), pause)  # type: ignore[misc]
-    await _until_gone(lambda: _delete(cluster, applier, "NetworkPolicy"), pause)
+    await _until_gone(lambda: _delete(cluster, applier, "NetworkPolicy", PURPOSE), pause)
     await _until_gone(lambda: _forget(cluster, applier), pause)
 
 
@@ -67,9 +68,13 @@ async def _until_gone(attempt: Callable[[], Awaitable[int]], pause: Callable[[fl
     raise RingfenceError("objects of Ringfence come back as they are deleted: is another controller running?")
 
 
-async def _delete(cluster: Cluster, applier: Applier, kind: str) -> int:
-    """Delete Ringfence's objects of a kind; how many there were."""
-    found = [obj for obj in await cluster.list(kind, labels=SELECTOR) if "deletionTimestamp" not in obj["metadata"]]
+async def _delete(cluster: Cluster, applier: Applier, kind: str, purpose: str = "") -> int:
+    """Delete Ringfence's objects of a kind, with ``purpose`` only those of that set; how many there were."""
+    found = [
+        obj
+        for obj in await cluster.list(kind, labels=SELECTOR)
+        if "deletionTimestamp" not in obj["metadata"] and (not purpose or plan.owned(obj, purpose))
+    ]
     await _each(found, lambda obj: applier.delete(obj["apiVersion"], kind, *_place(obj), uid=obj["metadata"]["uid"]))
     for obj in found:
         _log.info("deleted %s %s", kind, "/".join(part for part in _place(obj) if part))

@@ -92,8 +92,10 @@ def test_a_pod_that_runs_keeps_its_labels() -> None:
 def test_only_the_network_policies_of_strangers_count() -> None:
     head = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
     policy = head + "metadata: {name: %s, namespace: shop, labels: {%s}}\n"
-    text = policy % ("theirs", "") + policy % ("own", "app.kubernetes.io/managed-by: ringfence")
-    assert load(NAMESPACE + text).world.strangers == {"shop": ("theirs",)}
+    borrowed = "app.kubernetes.io/managed-by: ringfence"
+    text = policy % ("theirs", "") + policy % ("borrows", borrowed)
+    text += policy % ("own", f"{borrowed}, ringfence.dev/purpose: network")
+    assert load(NAMESPACE + text).world.strangers == {"shop": ("borrows", "theirs")}
 
 
 def test_the_api_server_is_known_by_its_endpoint_slice() -> None:

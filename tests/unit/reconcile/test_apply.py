@@ -56,6 +56,15 @@ def test_where_absence_is_safe_a_refused_state_removes_the_old_one() -> None:
     assert cluster.names("NetworkPolicy", "shop") == []
 
 
+def test_the_one_that_closes_stays_whatever_is_refused() -> None:
+    cluster = FakeCluster()
+    cluster.put(named("deny", egress=[{}]))
+    cluster.errors["apply", "NetworkPolicy", "deny"] = WriteRefused("quota")
+    with pytest.raises(PartlyApplied):
+        write(cluster, named("deny", policyTypes=["Ingress"]), last="deny")
+    assert cluster.names("NetworkPolicy", "shop") == ["deny"]
+
+
 def test_where_objects_guard_the_old_one_stays() -> None:
     cluster = FakeCluster()
     cluster.put(named("a", ingress=[{}]))

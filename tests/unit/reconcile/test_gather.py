@@ -109,10 +109,11 @@ def world_of(cluster: fakes.FakeCluster) -> gather.World:
 def test_a_world_has_everything_by_namespace() -> None:
     cluster = fakes.FakeCluster()
     stranger = {"kind": "NetworkPolicy", "metadata": {"name": "theirs", "namespace": "shop"}, "spec": {}}
-    own = {
-        **stranger,
-        "metadata": {"name": "ours", "namespace": "shop", "labels": {"app.kubernetes.io/managed-by": "ringfence"}},
-    }
+    # A tenant who borrows a label of Ringfence's is still a stranger: only what would be pruned is Ringfence's.
+    labels = {"app.kubernetes.io/managed-by": "ringfence"}
+    borrows = {**stranger, "metadata": {"name": "borrows", "namespace": "shop", "labels": labels}}
+    whole = {**labels, "ringfence.dev/purpose": "network"}
+    own = {**stranger, "metadata": {"name": "ours", "namespace": "shop", "labels": whole}}
     cluster.put(
         fakes.namespace("shop", "enforce"),
         fakes.identity("shop", "payments"),
@@ -120,6 +121,7 @@ def test_a_world_has_everything_by_namespace() -> None:
         fakes.cluster_policy("floor"),
         fakes.pod("shop", "a", "payments"),
         stranger,
+        borrows,
         own,
     )
     world = world_of(cluster)
@@ -128,7 +130,7 @@ def test_a_world_has_everything_by_namespace() -> None:
     assert [type(each) for each in world.policies["shop"]] == [SecurityPolicy]
     assert [each.meta.name for each in world.cluster_policies] == ["floor"]
     assert [each.name for each in world.workloads["shop"]] == ["a"]
-    assert world.strangers["shop"] == ("theirs",)
+    assert world.strangers["shop"] == ("borrows", "theirs")
     assert list(world.namespaces) == ["shop"]
     assert len(world.identities["shop"]) == 1
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ringfence.model.errors import RingfenceError
-from ringfence.model.names import LABEL_MANAGED_BY
+from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE
 from ringfence.reconcile import uninstall
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 
@@ -24,11 +24,14 @@ class Rig:
 
     def __init__(self) -> None:
         self.cluster = fakes.FakeCluster()
-        own = {LABEL_MANAGED_BY: "ringfence"}
+        own = {LABEL_MANAGED_BY: "ringfence", LABEL_PURPOSE: "network"}
         for kind in GUARDS:
             self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "ringfence", "labels": own}})
             self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "theirs"}})
-        for name, labels in (("ringfence-default-deny", own), ("theirs", {})):
+        for name, labels in (
+            ("ringfence-default-deny", own),
+            ("theirs", {LABEL_MANAGED_BY: "ringfence"}),
+        ):
             metadata = {"name": name, "namespace": "shop", "labels": labels}
             self.cluster.put({"apiVersion": "x/v1", "kind": "NetworkPolicy", "metadata": metadata})
         closed = {"conditions": [{"type": CONDITION_ENFORCED, "status": "True"}]}
@@ -106,7 +109,11 @@ def test_what_resists_to_the_end_is_said() -> None:
 
 def test_one_that_resists_does_not_keep_the_others() -> None:
     rig = Rig()
-    metadata = {"name": "another", "namespace": "shop", "labels": {LABEL_MANAGED_BY: "ringfence"}}
+    metadata = {
+        "name": "another",
+        "namespace": "shop",
+        "labels": {LABEL_MANAGED_BY: "ringfence", LABEL_PURPOSE: "network"},
+    }
     rig.cluster.put({"apiVersion": "x/v1", "kind": "NetworkPolicy", "metadata": metadata})
     rig.cluster.errors["delete", "NetworkPolicy", "another"] = RingfenceError("no rights")
     with pytest.raises(RingfenceError):
