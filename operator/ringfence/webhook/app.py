@@ -37,16 +37,20 @@ _HEAD: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one process. Bytes and numbers of requests.
+    """Bounds of one process. Bytes, numbers of requests, seconds.
 
     ``body``: an update carries an object of 3 MiB twice. ``drained``: what is read and thrown away of a larger one,
-    so that the refusal arrives instead of a broken connection. ``buffered``: all bodies in memory together.
+    so that the refusal arrives instead of a broken connection. ``buffered``: all bodies beyond ``small`` that are in
+    memory together. ``requests``: beyond this number whoever has more than a fair share of them is turned away.
+    ``reading``: how long a body may take to arrive; the API server sends it in one go.
     """
 
     body: int = 7 * 1024 * 1024
     drained: int = 32 * 1024 * 1024
     buffered: int = 64 * 1024 * 1024
+    small: int = 64 * 1024
     requests: int = 512
+    reading: float = 5.0
 
 
 class Answers(Protocol):
@@ -76,7 +80,8 @@ class App:
         self._answers = answers
         self._metrics = metrics
         self._limits = limits
-        self._requests = 0
+        self._requests: dict[str, int] = {}
+        self._count = 0
         self._buffered = 0
         #: Set when the process is about to end: every answer then closes its connection.
         self.draining = False
@@ -92,16 +97,33 @@ class App:
             self._metrics.turned_away("protocol")
             await self._plain(send, status, message, close=True)
             return
-        if self._requests >= self._limits.requests:
+        address = (scope.get("client") or ("",))[0]
+        if not self._admitted(address):
             await self._busy(send)
             return
-        self._requests += 1
-        self._metrics.in_flight.set(self._requests)
         try:
             await self._judge(purpose, scope, receive, send)
         finally:
-            self._requests -= 1
-            self._metrics.in_flight.set(self._requests)
+            self._leave(address)
+
+    def _admitted(self, address: str) -> bool:
+        """Count a request in, unless there are too many and its sender has a fair share of them already."""
+        held = self._requests.get(address, 0)
+        if self._count >= self._limits.requests and held * len(self._requests) >= self._limits.requests:
+            return False
+        self._requests[address] = held + 1
+        self._count += 1
+        self._metrics.in_flight.set(self._count)
+        return True
+
+    def _leave(self, address: str) -> None:
+        left = self._requests[address] - 1
+        if left:
+            self._requests[address] = left
+        else:
+            del self._requests[address]
+        self._count -= 1
+        self._metrics.in_flight.set(self._count)
 
     def _refusal(self, scope: Scope, purpose: Purpose | None) -> tuple[int, str] | None:
         if purpose is None:
@@ -114,16 +136,18 @@ class App:
         return None
 
     async def _judge(self, purpose: Purpose, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = time.monotonic() + timeout(scope.get("query_string", b""))
+        seconds = timeout(scope.get("query_string", b""))
+        deadline = time.monotonic() + seconds
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
+            async with asyncio.timeout(min(seconds, self._limits.reading)) as limit:
                 body = await self._body(scope, receive)
                 if body is None:
                     return
                 try:
+                    limit.reschedule(asyncio.get_running_loop().time() + deadline - time.monotonic())
                     answer = await self._answers.answer(purpose, body, deadline)
                 finally:
-                    self._buffered -= len(body)
+                    self._buffered -= self._large(len(body))
         except TimeoutError:
             self._metrics.turned_away("late")
             await self._plain(send, 504, "the deadline has passed", close=True)
@@ -146,7 +170,7 @@ class App:
             body = bytes(message.get("body", b""))
             if len(body) > self._limits.body:
                 raise _TooLarge(body[:_HEAD])
-            self._keep(len(body))
+            self._keep(0, len(body))
             return body
         return await self._pieces(message, receive)
 
@@ -155,24 +179,30 @@ class App:
         try:
             while True:
                 if message["type"] != "http.request":
-                    self._buffered -= len(pieces)
+                    self._buffered -= self._large(len(pieces))
                     return None
                 piece = message.get("body", b"")
                 if len(pieces) + len(piece) > self._limits.body:
                     raise _TooLarge(await self._drain(receive, bytes(pieces[:_HEAD])))  # noqa: TRY301
-                self._keep(len(piece))
+                self._keep(len(pieces), len(pieces) + len(piece))
                 pieces += piece
                 if not message.get("more_body"):
                     return bytes(pieces)
                 message = await receive()
         except BaseException:
-            self._buffered -= len(pieces)
+            self._buffered -= self._large(len(pieces))
             raise
 
-    def _keep(self, size: int) -> None:
-        if self._buffered + size > self._limits.buffered:
+    def _keep(self, before: int, after: int) -> None:
+        """Count a body that has grown."""
+        more = self._large(after) - self._large(before)
+        if self._buffered + more > self._limits.buffered:
             raise _Busy
-        self._buffered += size
+        self._buffered += more
+
+    def _large(self, size: int) -> int:
+        """What of a body counts: small ones are always read, so that nobody's large ones keep them out."""
+        return max(0, size - self._limits.small)
 
     async def _drain(self, receive: Receive, head: bytes) -> bytes:
         """Read on without keeping anything but the beginning, up to a bound."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from ringfence.webhook import connections
 from ringfence.webhook.tls import Certificate
 
 #: Seconds a connection may be idle: more than the API server keeps it (90), so that it is never the server who closes.
@@ -22,7 +23,6 @@ _THRESHOLDS: Final = (20_000, 20, 20)
 
 _COMMON: Final[dict[str, Any]] = {
     "loop": "none",
-    "http": "httptools",
     "ws": "none",
     "lifespan": "off",
     "log_config": None,
@@ -51,7 +51,7 @@ def secure(app: Any, certificate: Certificate, host: str, port: int) -> Server:
         port=port,
         ssl_context_factory=lambda _config, _default: certificate.context,
         timeout_keep_alive=KEEP_ALIVE,
-        limit_concurrency=CONNECTIONS,
+        http=connections.guarded(CONNECTIONS),
         **_COMMON,
     )
     return Server(config)
@@ -59,7 +59,7 @@ def secure(app: Any, certificate: Certificate, host: str, port: int) -> Server:
 
 def plain(app: Any, host: str, port: int) -> Server:
     """A server without, for probes and metrics."""
-    return Server(uvicorn.Config(app, host=host, port=port, **_COMMON))
+    return Server(uvicorn.Config(app, host=host, port=port, http="httptools", **_COMMON))
 
 
 def settle() -> None:

@@ -1,6 +1,7 @@
 """HTTP without sockets: what is read, what is refused before it is read, and that nothing stays behind."""
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from ringfence.webhook.wire import BadReview
 
 from tests.unit.webhook.reviews import encoded, pod
 
-SMALL = Limits(body=1000, drained=4000, buffered=1500, requests=2)
+SMALL = Limits(body=1000, drained=4000, buffered=1500, small=0, requests=2)
 
 
 class Answers:
@@ -60,6 +61,7 @@ async def request(
     media: bytes | None = b"application/json",
     length: bytes | None = None,
     gone: bool = False,
+    client: str = "10.0.0.1",
 ) -> Reply:
     pieces: Iterator[bytes] = iter([body] if isinstance(body, bytes) else body)
     following = next(pieces, None)
@@ -75,7 +77,7 @@ async def request(
     headers += [(b"content-length", length)] if length is not None else []
     reply = Reply()
     scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers}
-    await app(scope, receive, reply)
+    await app({**scope, "client": (client, 1)}, receive, reply)
     return reply
 
 
@@ -179,6 +181,26 @@ def test_too_many_at_once_are_told_to_come_back() -> None:
     assert asyncio.run(all_at_once()) == [200, 200, 429, 429, 429, 200]
 
 
+def test_who_has_many_requests_under_way_does_not_keep_others_out() -> None:
+    async def all_at_once() -> list[int]:
+        app = app_of(Answers(seconds=0.05))
+        greedy = [request(app, client="10.0.0.66") for _ in range(10)]
+        others = [request(app, client=f"10.0.0.{index}") for index in range(3)]
+        return [each.status for each in await asyncio.gather(*greedy, *others)]
+
+    assert asyncio.run(all_at_once()) == [200, 200, *[429] * 8, 200, 200, 200]
+
+
+def test_large_bodies_do_not_keep_small_ones_out() -> None:
+    async def all_at_once() -> list[int]:
+        app = app_of(Answers(seconds=0.05), Limits(body=1000, buffered=800, small=100))
+        bodies = [b"x" * 900, b"x" * 900, b"x" * 100, b"x" * 100]
+        replies = [each.status for each in await asyncio.gather(*(request(app, body) for body in bodies))]
+        return [*replies, (await request(app, b"x" * 900)).status]
+
+    assert asyncio.run(all_at_once()) == [200, 429, 200, 200, 200]
+
+
 def test_so_are_too_many_bytes() -> None:
     async def all_at_once() -> list[int]:
         app = app_of(Answers(seconds=0.05))
@@ -196,9 +218,12 @@ def test_the_deadline_of_the_api_server_holds() -> None:
     assert time.monotonic() - start < 2
 
 
-def test_a_slow_sender_ends_with_it_too() -> None:
+@pytest.mark.parametrize(
+    ("query", "limits"), [(b"timeout=50ms", SMALL), (b"timeout=30s", dataclasses.replace(SMALL, reading=0.05))]
+)
+def test_a_slow_sender_ends_with_it_too(query: bytes, limits: Limits) -> None:
     async def slow() -> int:
-        app = app_of()
+        app = app_of(limits=limits)
         forever = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
@@ -211,7 +236,7 @@ def test_a_slow_sender_ends_with_it_too() -> None:
             "type": "http",
             "method": "POST",
             "path": "/validate",
-            "query_string": b"timeout=50ms",
+            "query_string": query,
             "headers": headers,
         }
         await app(scope, receive, reply)
