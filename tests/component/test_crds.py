@@ -130,9 +130,19 @@ def test_what_people_see_of_a_list(server: RawClient) -> None:
         ]
         for kind, plural in PLURALS.items()
     }
-    policies = ["Name", "Mode", "Pods", "Ready", "Message", "Age"]
+    policies = ["Name", "Mode", "Pods", "Ready", "Reason", "Age", "Message"]
     assert columns == {
-        "ServiceIdentity": ["Name", "ServiceAccount", "SPIFFE ID", "Ready", "Message", "Age"],
+        "ServiceIdentity": [
+            "Name",
+            "ServiceAccount",
+            "SPIFFE ID",
+            "Ready",
+            "Reason",
+            "Expires",
+            "Renews",
+            "Age",
+            "Message",
+        ],
         "SecurityPolicy": policies,
         "ClusterSecurityPolicy": policies,
     }

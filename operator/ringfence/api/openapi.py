@@ -23,6 +23,7 @@ from ringfence.api.schema import (
     ListOf,
     MapOf,
     Node,
+    Number,
     Obj,
     Resource,
     Rule,
@@ -145,6 +146,10 @@ def _integer(node: Integer, _strict: bool) -> Schema:
     return schema
 
 
+def _number(node: Number, _strict: bool) -> Schema:
+    return {"type": "number", "description": node.description, "minimum": node.minimum, "maximum": node.maximum}
+
+
 def _choice(node: Choice, _strict: bool) -> Schema:
     return {"type": "string", "description": node.description, "enum": list(node.values)}
 
@@ -251,6 +256,7 @@ def _field_sets(detail: Obj) -> list[list[str]]:
 _NODES: Final[Mapping[type[Node], Callable[[Any, bool], Schema]]] = {
     Text: _text,
     Integer: _integer,
+    Number: _number,
     Choice: _choice,
     Flag: _flag,
     ListOf: _list,

@@ -11,6 +11,7 @@ from ringfence.api import metadata, validate, wording
 from ringfence.api.v1alpha1 import RESOURCES
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
+from ringfence.model import durations
 from ringfence.model.errors import InvalidResource
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import API_VERSION
@@ -20,8 +21,10 @@ from ringfence.model.resources import (
     AnonymousPeer,
     ApiServerPeer,
     AppliesTo,
+    Certificate,
     CidrPeer,
     ClusterSecurityPolicy,
+    DnsGrant,
     IdentityPeer,
     Mode,
     NamespacePeer,
@@ -127,7 +130,22 @@ def _small(value: object) -> bool:
 
 
 def _service_identity(meta: ResourceMeta, spec: Mapping[str, Any]) -> ServiceIdentity:
-    return ServiceIdentity(meta=meta, service_account=spec.get("serviceAccountName", meta.name))
+    certificate = spec.get("certificate")
+    return ServiceIdentity(
+        meta=meta,
+        service_account=spec.get("serviceAccountName", meta.name),
+        certificate=Certificate() if certificate is None else _certificate(certificate),
+    )
+
+
+def _certificate(value: Mapping[str, Any]) -> Certificate:
+    return Certificate(
+        ttl=durations.parse(value["ttl"]),
+        renew_at=float(value["renewAt"]),
+        key_algorithm=value["keyAlgorithm"],
+        dns_names=tuple(sorted(value.get("dnsNames", ()))),
+        secret_name=value.get("secretName", ""),
+    )
 
 
 def _security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> SecurityPolicy:
@@ -140,6 +158,7 @@ def _cluster_security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> Clu
         namespace_selector=box(spec["namespaceSelector"]),
         spec=_policy(spec, ""),
         exceptions=tuple(_exception(item) for item in spec.get("exceptions", ())),
+        grants=tuple(_grant(item) for item in spec.get("grants", ())),
     )
 
 
@@ -214,4 +233,12 @@ def _exception(value: Mapping[str, Any]) -> PodSecurityException:
         controls=tuple(sorted(value["controls"])),
         reason=value["reason"],
         until=moment(value["until"]).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+def _grant(value: Mapping[str, Any]) -> DnsGrant:
+    return DnsGrant(
+        namespace=value["namespace"],
+        identities=tuple(sorted(value["identities"])),
+        dns_names=tuple(sorted(value["dnsNames"])),
     )

@@ -14,6 +14,7 @@ from ringfence.api.schema import (
     ListOf,
     MapOf,
     Node,
+    Number,
     Obj,
     Resource,
     Text,
@@ -106,6 +107,7 @@ def _type(node: Node) -> str:
 _TYPES: Final[Mapping[type[Node], Callable[[Any], str]]] = {
     Text: lambda node: f"string, at most {node.max_length} characters",
     Integer: lambda node: f"number, {node.minimum} to {node.maximum}" if node.maximum < 2**31 - 1 else "number",
+    Number: lambda node: f"number, {node.minimum:g} to {node.maximum:g}",
     Choice: lambda node: ", ".join(f"`{value}`" for value in node.values),
     Flag: lambda _: "`true`",
     ListOf: lambda node: f"list, {node.min_items} to {node.max_items} entries, of: {_type(node.items)}",

@@ -64,6 +64,15 @@ class Integer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A number from ``minimum`` to ``maximum``, both included; a boolean is none."""
+
+    description: str
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """One of a closed list of strings."""
 
@@ -148,7 +157,7 @@ class Obj:
         object.__setattr__(self, "by_name", {f.name: f for f in self.fields})
 
 
-Node = Text | Integer | Choice | Flag | ListOf | MapOf | Either | Obj
+Node = Text | Integer | Number | Choice | Flag | ListOf | MapOf | Either | Obj
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

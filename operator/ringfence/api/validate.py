@@ -88,6 +88,14 @@ def _integer(node: schema.Integer, value: Any, path: str, report: Report) -> Any
     return value
 
 
+def _number(node: schema.Number, value: Any, path: str, report: Report) -> Any:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        _wrong(node, value, path, report)
+    elif not node.minimum <= value <= node.maximum:
+        report.add(path, "is out of range", f"give {wording.wanted(node)}")
+    return value
+
+
 def _choice(node: schema.Choice, value: Any, path: str, report: Report) -> Any:
     if not isinstance(value, str):
         _wrong(node, value, path, report)
@@ -225,6 +233,7 @@ def _apply(rules: tuple[schema.Rule, ...], value: Any, path: str, report: Report
 _CHECKS: Final[Mapping[type[schema.Node], Callable[[Any, Any, str, Report], Any]]] = {
     schema.Text: _text,
     schema.Integer: _integer,
+    schema.Number: _number,
     schema.Choice: _choice,
     schema.Flag: _flag,
     schema.ListOf: _list,

@@ -46,6 +46,7 @@ def wanted(node: schema.Node) -> str:
 _WANTED: Final[Mapping[type[schema.Node], Callable[[Any], str]]] = {
     schema.Text: lambda node: node.what,
     schema.Integer: lambda node: f"a whole number from {node.minimum} to {node.maximum}",
+    schema.Number: lambda node: f"a number from {node.minimum:g} to {node.maximum:g}",
     schema.Choice: lambda node: f"one of {', '.join(node.values)}",
     schema.Flag: lambda _: "true",
     schema.ListOf: lambda _: "a list",

@@ -197,6 +197,18 @@ class PodSecurityException:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsGrant:
+    """DNS names that certificates of these identities may carry beyond those of their own Services.
+
+    ``dns_names`` are exact names, or ``*.suffix`` for any one label before the suffix.
+    """
+
+    namespace: str
+    identities: tuple[str, ...]
+    dns_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySpec:
     """What SecurityPolicy and ClusterSecurityPolicy share; ``ingress``/``egress`` None when the section is absent."""
 
@@ -224,3 +236,4 @@ class ClusterSecurityPolicy:
     namespace_selector: LabelBox
     spec: PolicySpec
     exceptions: tuple[PodSecurityException, ...] = ()
+    grants: tuple[DnsGrant, ...] = ()

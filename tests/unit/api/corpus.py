@@ -38,6 +38,16 @@ def identity(name: str = "payments", spec: Any = NOTHING, **extra: Any) -> Objec
     return _resource("ServiceIdentity", name, "shop", {} if spec is NOTHING else spec, extra)
 
 
+def certificate(**fields: Any) -> Object:
+    return identity(spec={"certificate": fields})
+
+
+def grant(**fields: Any) -> Object:
+    whole = {"namespace": "shop", "identities": ["payments"], "dnsNames": ["pay.example.com"], **fields}
+    left = {name: value for name, value in whole.items() if value is not NOTHING}
+    return cluster_policy({"namespaceSelector": {}, "grants": [left]})
+
+
 def policy(spec: Any = NOTHING, *, name: str = "payments", **extra: Any) -> Object:
     return _resource("SecurityPolicy", name, "shop", {"ingress": [rule()]} if spec is NOTHING else spec, extra)
 
@@ -97,6 +107,21 @@ def requirement(**fields: Any) -> Object:
 
 
 GOOD: dict[str, Object] = {
+    "certificate: nothing said": certificate(),
+    "certificate: whole": certificate(
+        secretName="payments-identity",
+        ttl="1h30m",
+        renewAt=0.5,
+        keyAlgorithm="RSA-3072",
+        dnsNames=["pay.example.com", "localhost", "a.1b", "a.1-2"],
+    ),
+    "certificate: shortest": certificate(ttl="10m", renewAt=0.1),
+    "certificate: longest": certificate(ttl="24h", renewAt=0.9),
+    "certificate: longest in minutes": certificate(ttl="23h59m60s"),
+    "certificate: 32 names": certificate(dnsNames=[f"n{n}.example.com" for n in range(32)]),
+    "certificate: label of 63": certificate(dnsNames=["a" * 63 + ".example.com"]),
+    "grant: exact": grant(),
+    "grant: of a suffix": grant(dnsNames=["*.example.com", "example.com"]),
     "identity: nothing but a name": identity(),
     "identity: no spec": {k: v for k, v in identity().items() if k != "spec"},
     "identity: a ServiceAccount": identity(spec={"serviceAccountName": "pay"}),
@@ -311,6 +336,40 @@ REFUSED: dict[str, Object] = {
     "exception: no identities": exception(identities=[]),
     "exception: no controls": exception(controls=NOTHING),
     "exception: control with a star": exception(controls=["*"]),
+    "certificate: too short": certificate(ttl="9m59s"),
+    "certificate: too long": certificate(ttl="24h1s"),
+    "certificate: no unit": certificate(ttl="600"),
+    "certificate: days": certificate(ttl="1d"),
+    "certificate: fractions": certificate(ttl="1.5h"),
+    "certificate: order": certificate(ttl="30m1h"),
+    "certificate: negative": certificate(ttl="-1h"),
+    "certificate: empty life": certificate(ttl=""),
+    "certificate: line end": certificate(ttl="4h\n"),
+    "certificate: life is a number": certificate(ttl=3600),
+    "certificate: renewed at once": certificate(renewAt=0.09),
+    "certificate: renewed too late": certificate(renewAt=0.91),
+    "certificate: renewAt is a string": certificate(renewAt="0.5"),
+    "certificate: renewAt is true": certificate(renewAt=True),
+    "certificate: small RSA": certificate(keyAlgorithm="RSA-2048"),
+    "certificate: unknown curve": certificate(keyAlgorithm="Ed25519"),
+    "certificate: 33 names": certificate(dnsNames=[f"n{n}.example.com" for n in range(33)]),
+    "certificate: a name twice": certificate(dnsNames=["a.example.com", "a.example.com"]),
+    "certificate: wildcard": certificate(dnsNames=["*.example.com"]),
+    "certificate: address": certificate(dnsNames=["192.0.2.1"]),
+    "certificate: IPv6 address": certificate(dnsNames=["2001:db8::1"]),
+    "certificate: upper case": certificate(dnsNames=["Pay.example.com"]),
+    "certificate: trailing dot": certificate(dnsNames=["pay.example.com."]),
+    "certificate: NUL": certificate(dnsNames=["pay.example.com\0.evil.example"]),
+    "certificate: label of 64": certificate(dnsNames=["a" * 64 + ".example.com"]),
+    "certificate: name of 254": certificate(dnsNames=[".".join(["a" * 49] * 5) + ".abcd"]),
+    "certificate: look-alike letter": certificate(dnsNames=["p\u0430y.example.com"]),
+    "certificate: Secret with a slash": certificate(secretName="a/b"),
+    "grant: no identities": grant(identities=[]),
+    "grant: no names": grant(dnsNames=[]),
+    "grant: star alone": grant(dnsNames=["*"]),
+    "grant: star inside": grant(dnsNames=["a.*.example.com"]),
+    "grant: two stars": grant(dnsNames=["*.*.example.com"]),
+    "grant: everywhere": grant(namespace=NOTHING),
     "exception: two of one name": cluster_policy(
         {"namespaceSelector": {}, "exceptions": exception()["spec"]["exceptions"] * 2}
     ),
@@ -320,7 +379,10 @@ KEPT: dict[str, Object] = {
     "top: unknown field": policy(specs={}),
     "top: rules beside spec": policy(ingress=[]),
     "identity: unknown field": identity(spec={"serviceAcountName": "a"}),
-    "identity: certificate": identity(spec={"certificate": {"ttl": "4h"}}),
+    "certificate: unknown field": certificate(secretname="a"),
+    "certificate: null": identity(spec={"certificate": None}),
+    "certificate: name is null": certificate(secretName=None),
+    "certificate: beside it": identity(spec={"secretName": "a"}),
     "identity: ServiceAccount is null": identity(spec={"serviceAccountName": None}),
     "identity: spec is null": identity(spec=None),
     "policy: unknown field": policy({"ingres": [], "egress": [rule()]}),

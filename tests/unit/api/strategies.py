@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from ringfence.api import schema
 from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.model import durations
 
 Strategy = st.SearchStrategy[Any]
 
@@ -18,6 +19,7 @@ _NETWORKS = (
     {"cidr": "2001:db8::/32", "except": ["2001:db8:1::/48"]},
     {"cidr": "::1/128"},
 )
+_LIVES = ("10m", "4h", "1h30m", "600s", "24h", "23h59m60s", "0h0m3600s")
 _TIMES = ("2027-03-31T00:00:00Z", "2028-02-29T23:59:59+14:00", "2000-01-01T00:00:00-12:30")
 
 
@@ -27,6 +29,8 @@ def of(node: schema.Node) -> Strategy:
 
 
 def _text(node: schema.Text) -> Strategy:
+    if node.pattern == durations.PATTERN:
+        return st.sampled_from(_LIVES)
     if node.format == "date-time":
         return st.sampled_from(_TIMES)
     pattern = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", node.pattern)
@@ -74,6 +78,7 @@ def _either(node: schema.Either) -> Strategy:
 
 _STRATEGIES: Mapping[type[schema.Node], Callable[[Any], Strategy]] = {
     schema.Text: _text,
+    schema.Number: lambda node: st.floats(node.minimum, node.maximum),
     schema.Integer: lambda node: st.integers(node.minimum, node.maximum),
     schema.Choice: lambda node: st.sampled_from(node.values),
     schema.Flag: lambda _: st.just(True),

@@ -90,6 +90,37 @@ _EXCEPTION: Final = Obj(
     ),
 )
 
+_GRANT: Final = Obj(
+    description="DNS names that certificates of some identities may carry.",
+    fields=(
+        Field(
+            name="namespace",
+            node=replace(identifiers.DNS_LABEL, description="The namespace of the identities."),
+            required=True,
+        ),
+        Field(
+            name="identities",
+            node=ListOf(
+                description="The ServiceIdentities that may have the names.",
+                items=replace(identifiers.DNS_SUBDOMAIN, description="The name of a ServiceIdentity of the namespace."),
+                max_items=64,
+                unique=True,
+            ),
+            required=True,
+        ),
+        Field(
+            name="dnsNames",
+            node=ListOf(
+                description="The names; *.example.com covers every name with one label before the suffix.",
+                items=replace(identifiers.DNS_PATTERN, description="A DNS name, or *. and a suffix."),
+                max_items=32,
+                unique=True,
+            ),
+            required=True,
+        ),
+    ),
+)
+
 _SPEC: Final = Obj(
     description="What the policy demands.",
     fields=(
@@ -111,8 +142,19 @@ _SPEC: Final = Obj(
                 key="name",
             ),
         ),
+        Field(
+            name="grants",
+            node=ListOf(
+                description=(
+                    "DNS names that identities may ask for beyond those of the Services of their own namespace. They"
+                    " hold wherever the named namespace is, whatever namespaceSelector says."
+                ),
+                items=_GRANT,
+                max_items=64,
+            ),
+        ),
     ),
-    rules=(at_least_one_of(("ingress", "egress", "admission", "exceptions"), "the policy"),),
+    rules=(at_least_one_of(("ingress", "egress", "admission", "exceptions", "grants"), "the policy"),),
     hints={
         **policies.SPEC_HINTS,
         "appliesTo": Complaint("a ClusterSecurityPolicy governs whole namespaces", "write namespaceSelector"),
@@ -149,6 +191,8 @@ spec:
       controls: [host-path]
       reason: Reads the nodes' logs until the collector of the platform replaces it (OPS-1234).
       until: "2027-03-31T00:00:00Z"
+  grants:
+    - {namespace: shop, identities: [payments], dnsNames: [payments.example.com]}
 """,
     columns=(policies.MODE, policies.PODS, policies.READY, policies.REASON, policies.AGE, policies.MESSAGE),
 )

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ringfence.api.schema import Column, Complaint, Field, Integer, Obj, Resource, Rule, Text
+from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, ListOf, Number, Obj, Resource, Rule, Text
 from ringfence.api.v1alpha1 import identifiers, policies
+from ringfence.model import durations
+from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.names import MAX_LABEL_VALUE
 from ringfence.model.resources import Kind
 
@@ -25,6 +27,85 @@ def _count(what: str) -> Integer:
     return Integer(description=what, minimum=0, maximum=2**31 - 1, format="int32")
 
 
+#: Lives of certificates, in seconds.
+MIN_TTL: Final = 600
+MAX_TTL: Final = 24 * 3600
+
+
+def _life_out_of_range(text: str) -> Complaint | None:
+    if MIN_TTL <= durations.parse(text) <= MAX_TTL:
+        return None
+    return Complaint(f'"{text}" is out of range', "give 10m to 24h")
+
+
+TTL: Final = Text(
+    description=(
+        "How long a certificate lives, 10m to 24h, such as 1h30m. Default: 4h. Short lives are what takes the place of"
+        " revocation."
+    ),
+    pattern=durations.PATTERN,
+    what="a duration of hours, minutes and seconds, such as 1h30m",
+    max_length=21,
+    rules=(
+        Rule(
+            test=_life_out_of_range,
+            cel="duration(self) >= duration('10m') && duration(self) <= duration('24h')",
+            message="is not from 10m to 24h",
+        ),
+    ),
+)
+
+_CERTIFICATE: Final = Obj(
+    description="The certificate of the identity, for programs that do their own TLS.",
+    fields=(
+        Field(
+            name="secretName",
+            node=replace(
+                identifiers.DNS_SUBDOMAIN,
+                description=(
+                    "The Secret (kubernetes.io/tls, with ca.crt) that Ringfence keeps the certificate in. It must not"
+                    " exist yet. If left out, no certificate is stored."
+                ),
+            ),
+        ),
+        Field(name="ttl", node=TTL, default="4h"),
+        Field(
+            name="renewAt",
+            node=Number(
+                description="The share of the life after which it is renewed, give or take a tenth. Default: 0.25.",
+                minimum=0.1,
+                maximum=0.9,
+            ),
+            default=0.25,
+        ),
+        Field(
+            name="keyAlgorithm",
+            node=Choice(
+                description="The kind of its key, which is a new one each time. Default: ECDSA-P256.",
+                values=tuple(each.value for each in KeyAlgorithm),
+            ),
+            default=KeyAlgorithm.ECDSA_P256.value,
+        ),
+        Field(
+            name="dnsNames",
+            node=ListOf(
+                description=(
+                    "DNS names beside those of the Services that select the pods of the identity. Each needs a grant in"
+                    " a ClusterSecurityPolicy."
+                ),
+                items=replace(identifiers.DNS_NAME, description="A DNS name; no wildcard."),
+                max_items=32,
+                unique=True,
+            ),
+        ),
+    ),
+    hints={
+        "duration": Complaint("is not a field", "write ttl"),
+        "renewBefore": Complaint("is not a field", "write renewAt, a share of the life"),
+        "privateKey": Complaint("is not a field", "write keyAlgorithm"),
+    },
+)
+
 _SPEC: Final = Obj(
     description="What makes the identity.",
     fields=(
@@ -38,11 +119,45 @@ _SPEC: Final = Obj(
                 ),
             ),
         ),
+        Field(name="certificate", node=_CERTIFICATE),
     ),
     hints={
-        "certificate": Complaint("is not available yet: this version issues no certificates", "leave it out"),
+        "secretName": Complaint("is not a field here", "write it in certificate"),
+        "dnsNames": Complaint("is not a field here", "write it in certificate"),
         "serviceAccount": Complaint("is not a field", "write serviceAccountName"),
     },
+)
+
+
+def _time(name: str, what: str) -> Field:
+    return Field(
+        name=name,
+        node=Text(
+            description=what,
+            pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+            what="a time such as 2026-01-31T23:59:59Z",
+            max_length=20,
+            format="date-time",
+        ),
+    )
+
+
+def _hex(name: str, what: str, length: int) -> Field:
+    return Field(
+        name=name,
+        node=Text(description=what, pattern="^[0-9a-f]*$", what="hexadecimal digits", min_length=0, max_length=length),
+    )
+
+
+_CERTIFICATE_STATUS: Final = Obj(
+    description="The certificate in the Secret.",
+    fields=(
+        _hex("serial", "Its serial number.", 40),
+        _time("notBefore", "When it begins to be valid."),
+        _time("notAfter", "When it ends."),
+        _time("renewalTime", "When it will be renewed."),
+        _hex("issuer", "SHA-256 of the root that signed it; empty when that root is not trusted any more.", 64),
+    ),
 )
 
 _STATUS: Final = Obj(
@@ -58,6 +173,7 @@ _STATUS: Final = Obj(
                 max_length=2048,
             ),
         ),
+        Field(name="certificate", node=_CERTIFICATE_STATUS),
         policies.CONDITIONS,
         policies.OBSERVED_GENERATION,
         Field(
@@ -91,13 +207,23 @@ SERVICE_IDENTITY: Final = Resource(
 apiVersion: ringfence.dev/v1alpha1
 kind: ServiceIdentity
 metadata: {name: payments, namespace: shop}
-spec: {serviceAccountName: payments}
+spec:
+  serviceAccountName: payments
+  certificate:
+    secretName: payments-identity
+    ttl: 4h
+    renewAt: 0.25
+    keyAlgorithm: ECDSA-P256
+    dnsNames: [payments.example.com]
 """,
     columns=(
         Column(name="ServiceAccount", path=".spec.serviceAccountName", description="If not the name.", priority=1),
         Column(name="SPIFFE ID", path=".status.spiffeID", description="The identity in full."),
         replace(policies.READY, description="Whether the identity can be used."),
         policies.REASON,
+        # Not of type date, which kubectl writes as an age: moments to come would read <invalid>.
+        Column(name="Expires", path=".status.certificate.notAfter", description="When the certificate ends."),
+        Column(name="Renews", path=".status.certificate.renewalTime", description="When it will be renewed."),
         policies.AGE,
         policies.MESSAGE,
     ),
