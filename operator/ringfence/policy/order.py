@@ -1,5 +1,6 @@
 """Sort keys for values that have no order of their own, so that equal meaning becomes equal bytes."""
 
+from functools import lru_cache
 from typing import Any
 
 from ringfence.model.effective import (
@@ -20,6 +21,7 @@ def values_key(values: ValueSet) -> Key:
     return (values.complement, values.absent, tuple(sorted(values.values)))
 
 
+@lru_cache(maxsize=65536)
 def box_key(box: LabelBox) -> Key:
     """Orders LabelBoxes: by their keys, then by the values."""
     return tuple((key, values_key(values)) for key, values in box.conditions)

@@ -45,6 +45,8 @@ ANNOTATION_RULES: Final = f"{GROUP}/rules"
 MAX_NAME: Final = 253
 #: Characters of the annotation that names the rules: all annotations of an object share 256 KiB.
 MAX_RULES: Final = 8192
+#: Pairs of peers that are compared to leave out what is said twice; beyond, objects are merely longer.
+MANY_PAIRS: Final = 4096
 #: Peers in one object; more go into another one, so that no object outgrows what etcd takes (1.5 MiB).
 MAX_PEERS: Final = 1000
 
@@ -156,12 +158,12 @@ def _allowed(
 
 def _entries(pairs: Iterable[tuple[Peer, PortSet]]) -> tuple[Entry, ...]:
     """Peers with the same ports in one entry, then ports of the same peers in one entry."""
-    by_ports: dict[PortSet, set[Peer]] = defaultdict(set)
-    for peer, ports in peer_list.maximal(list(pairs), _contains):
-        by_ports[ports].add(peer)
+    by_ports: dict[PortSet, list[Peer]] = defaultdict(list)
+    for peer, ports in pairs:
+        by_ports[ports].append(peer)
     by_peers: dict[tuple[Peer, ...], PortSet] = {}
     for ports, peers in by_ports.items():
-        short = peer_list.shortest(peers)
+        short = peer_list.shortest(_not_said_elsewhere(peers, ports, by_ports))
         by_peers[short] = by_peers.get(short, PortSet()) | ports
     entries = [Entry(peers, ports) for peers, ports in by_peers.items() if peers and not ports.empty]
     return tuple(sorted(entries, key=_entry_key))
@@ -172,8 +174,12 @@ def _entry_key(entry: Entry) -> tuple[Any, ...]:
     return (not ports.everything, ports.ranges, ports.names, [peer_key(peer) for peer in entry.peers])
 
 
-def _contains(outer: tuple[Peer, PortSet], inner: tuple[Peer, PortSet]) -> bool:
-    return peer_list.contains(outer[0], inner[0]) and inner[1].within(outer[1])
+def _not_said_elsewhere(peers: list[Peer], ports: PortSet, by_ports: Mapping[PortSet, list[Peer]]) -> list[Peer]:
+    """Without the peers that may use more ports anyway; long lists are left as they are."""
+    wider = [peer for other, some in by_ports.items() if other != ports and ports.within(other) for peer in some]
+    if not wider or len(peers) * len(wider) > MANY_PAIRS:
+        return peers
+    return [peer for peer in peers if not any(peer_list.contains(outer, peer) for outer in wider)]
 
 
 def _manifests(namespace: str, base: str, direction: Direction, allowed: Iterable[Allowed]) -> Iterator[Manifest]:
@@ -272,11 +278,17 @@ def _entry(entry: Entry, ends: str) -> Manifest:
     return wire
 
 
+@lru_cache(maxsize=16384)
+def _selectors(box: LabelBox) -> tuple[Manifest, ...]:
+    """Selectors to encode; never handed out, since they are shared."""
+    return box.selectors()
+
+
 def _peers(peer: Peer) -> Iterator[Manifest]:
     match peer:
         case PodPeers(namespaces, pods):
-            for namespace_selector in namespaces.selectors():
-                for pod_selector in pods.selectors():
+            for namespace_selector in _selectors(namespaces):
+                for pod_selector in _selectors(pods):
                     found: Manifest = {"namespaceSelector": namespace_selector}
                     if pod_selector:
                         found["podSelector"] = pod_selector

@@ -26,7 +26,7 @@ def maximal(items: Sequence[_T], contains: Callable[[_T, _T], bool]) -> list[_T]
 
     Long lists are returned as they are: they are merely longer than they need to be.
     """
-    if len(items) > _FEW:
+    if len(items) > _FEW or len(items) == 1:
         return list(items)
     return [
         item
@@ -98,7 +98,8 @@ def _united(boxes: list[_Flat]) -> list[_Flat]:
     while len(boxes) > 1:
         before = len(boxes)
         for key in sorted({key for box in boxes for key in box}, reverse=True):
-            boxes = _joined(boxes, key)
+            if len({box.get(key) for box in boxes}) > 1:
+                boxes = _joined(boxes, key)
         if len(boxes) == before:
             break
     return boxes
