@@ -76,7 +76,7 @@ class ClusterReconciler:
         again_in = 0.0
         for part in (self._guards, self._admission):
             try:
-                again_in = max(again_in, await part(installation))
+                again_in = _sooner(again_in, await part(installation))
             except RingfenceError as error:
                 failures.append(error)
         try:
@@ -88,14 +88,14 @@ class ClusterReconciler:
         return again_in
 
     async def _guards(self, installation: Installation) -> float:
-        await self._writer.write(self._policies(installation), self._listers.policies())
-        return 0.0
+        written = await self._writer.write(self._policies(installation), self._listers.policies())
+        return written.again_in
 
     async def _admission(self, installation: Installation) -> float:
         held = self._listers.webhooks()
         trust = await self._certificates.ensure(ca_bundles(held))
-        await self._writer.write(self._webhooks(installation, trust.bundle), held)
-        return trust.again_in
+        written = await self._writer.write(self._webhooks(installation, trust.bundle), held)
+        return _sooner(trust.again_in, written.again_in)
 
     async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]]) -> None:
         parsed = self._gatherer.cluster_policies
@@ -105,6 +105,11 @@ class ClusterReconciler:
             own = {namespace: each[name] for namespace, each in shares.items() if name in each}
             said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own)
             await write_status(self._means, obj, *said)
+
+
+def _sooner(one: float, other: float) -> float:
+    """The earlier of two wishes, where 0 is none."""
+    return min(one, other) if one and other else one or other
 
 
 def ca_bundles(configurations: Sequence[Object]) -> list[bytes]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ringfence.model.effective import EffectivePolicy
-from ringfence.model.errors import InvalidResource
+from ringfence.model.errors import InvalidResource, RingfenceError
 from ringfence.model.ports import Object
-from ringfence.model.resources import ClusterSecurityPolicy, Kind, SecurityPolicy
+from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, ServiceIdentity
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
@@ -32,9 +32,12 @@ Translate = Callable[[EffectivePolicy, Installation], tuple[Object, ...]]
 class _Seen:
     """All that was read and computed in one turn of the event loop."""
 
-    world: World
     outcome: Outcome
     observed: Sequence[Object]
+    trust_domain: str
+    #: Each ServiceIdentity with its value, each SecurityPolicy with its mode (None: never understood) and its pods.
+    identities: Sequence[tuple[Object, ServiceIdentity | None]]
+    policies: Sequence[tuple[Object, Mode | None, int]]
 
 
 class NamespaceReconciler:
@@ -59,29 +62,36 @@ class NamespaceReconciler:
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
         self.shares: dict[str, dict[str, Share]] = {}
 
-    async def reconcile(self, name: str) -> None:
-        """Make the namespace what it shall be; raises RingfenceError when not everything could be written."""
+    async def reconcile(self, name: str) -> float:
+        """Make the namespace what it shall be; raises RingfenceError when not everything could be written.
+
+        Returns the seconds after which this wants to be called again (0: no wish).
+        """
         namespace = self._listers.namespaces.get("", name)
         if namespace is None or "deletionTimestamp" in namespace["metadata"]:
             # What is in a terminating namespace goes with it; nothing new may be written there.
             self.impact.forget(name)
             self.shares.pop(name, None)
-            return
+            return 0.0
         seen = self._look(name)
         closed = seen.outcome.staging.closed
         if closed:
             await self._record(namespace, seen.outcome)
-        failure: PartlyApplied | None = None
+        failures: list[tuple[str, RingfenceError]] = []
+        again_in = 0.0
         try:
-            await self._writer.write(seen.outcome.objects, seen.observed, last=DEFAULT_DENY)
+            written = await self._writer.write(seen.outcome.objects, seen.observed, last=DEFAULT_DENY)
+            again_in = written.again_in
         except PartlyApplied as error:
-            failure = error
-        if not closed and failure is None:
+            failures.extend(error.failures)
+        if not closed and not failures:
             await self._record(namespace, seen.outcome)
-        outcome = replace(seen.outcome, failure=str(failure or ""))
-        await self._tell(name, seen.world, outcome)
-        if failure is not None:
-            raise failure
+        failure = str(PartlyApplied(failures)) if failures else ""
+        failures += await self._tell(seen, replace(seen.outcome, failure=failure))
+        await self._tell_namespace(name, seen.outcome)
+        if failures:
+            raise PartlyApplied(failures)
+        return again_in
 
     def _look(self, name: str) -> _Seen:
         """Read the caches and compute; no await in here, so that all of it is one state."""
@@ -102,7 +112,25 @@ class NamespaceReconciler:
             invalid=self._invalid(name),
         )
         self._share(name, governing, outcome)
-        return _Seen(world, outcome, self._listers.network_policies.list(name))
+        return _Seen(
+            outcome=outcome,
+            observed=self._listers.network_policies.list(name),
+            trust_domain=world.installation.trust_domain,
+            identities=[
+                (obj, self._gatherer.identities.get(name, obj["metadata"]["name"]))
+                for obj in self._listers.identities.list(name)
+            ],
+            policies=[self._policy(world, obj, workloads) for obj in self._listers.policies.list(name)],
+        )
+
+    def _policy(self, world: World, obj: Object, workloads: Sequence[Workload]) -> tuple[Object, Mode | None, int]:
+        """A SecurityPolicy with its mode and how many running pods it governs."""
+        value = self._gatherer.policies.get(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        if value is None:
+            return obj, None, 0
+        subject = subject_of(value, world, Notes())
+        pods = sum(not each.finished and subject.matches(each.labels) for each in workloads)
+        return obj, value.spec.mode, pods
 
     def _governing(self, world: World, name: str, policy: EffectivePolicy) -> list[ClusterSecurityPolicy]:
         """The ClusterSecurityPolicies that hold in the namespace."""
@@ -161,18 +189,17 @@ class NamespaceReconciler:
                 note=now.message,
             )
 
-    async def _tell(self, name: str, world: World, outcome: Outcome) -> None:
-        """Statuses of the namespace's resources, and what was found about the Namespace itself."""
-        trust_domain = world.installation.trust_domain
-        for obj in self._listers.identities.list(name):
-            value = self._gatherer.identities.get(name, obj["metadata"]["name"])
-            await self._status(obj, *status.identity(obj, value, outcome, trust_domain))
-        for obj in self._listers.policies.list(name):
-            policy = self._gatherer.policies.get(name, obj["metadata"]["name"])
-            pods = _governed(policy, world, outcome.workloads)
-            mode = None if policy is None else policy.spec.mode
-            await self._status(obj, *status.security_policy(obj, mode, pods, outcome))
-        await self._tell_namespace(name, outcome)
+    async def _tell(self, seen: _Seen, outcome: Outcome) -> list[tuple[str, RingfenceError]]:
+        """Write the statuses of what was seen, every one; what failed."""
+        said = [(obj, *status.identity(obj, value, outcome, seen.trust_domain)) for obj, value in seen.identities]
+        said += [(obj, *status.security_policy(obj, mode, pods, outcome)) for obj, mode, pods in seen.policies]
+        failures: list[tuple[str, RingfenceError]] = []
+        for obj, numbers, ready in said:
+            try:
+                await write_status(self._means, obj, numbers, ready)
+            except RingfenceError as error:
+                failures.append((f"status of {obj['kind']} {obj['metadata']['name']}", error))
+        return failures
 
     async def _tell_namespace(self, name: str, outcome: Outcome) -> None:
         namespace = self._listers.namespaces.get("", name)
@@ -182,9 +209,6 @@ class NamespaceReconciler:
             await self._means.events.emit(
                 namespace, type_="Warning", reason=finding.reason, action="Resolve", note=finding.message
             )
-
-    async def _status(self, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:
-        await write_status(self._means, obj, numbers, ready)
 
 
 async def write_status(means: Means, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:
@@ -197,11 +221,3 @@ async def write_status(means: Means, obj: Object, numbers: dict[str, Any], ready
     if told is not None:
         type_ = "Normal" if told.status else "Warning"
         await means.events.emit(obj, type_=type_, reason=told.reason, action="Reconcile", note=told.message)
-
-
-def _governed(policy: SecurityPolicy | None, world: World, workloads: Sequence[Workload]) -> int:
-    """How many running pods a policy governs."""
-    if policy is None:
-        return 0
-    subject = subject_of(policy, world, Notes())
-    return sum(not each.finished and subject.matches(each.labels) for each in workloads)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from ringfence.model.errors import RingfenceError, WriteRefused
+from ringfence.reconcile import apply
 from ringfence.reconcile.apply import PartlyApplied, Writer
 
 from tests.unit.reconcile.fakes import FakeCluster
@@ -110,3 +111,44 @@ def test_defaults_of_a_newer_server_are_settled_with_once() -> None:
     cluster.objects["NetworkPolicy", "shop", "a"]["spec"]["egress"] = [{}]
     asyncio.run(writer.write([named("a")], cluster.lister("NetworkPolicy").list("shop")))
     assert len(cluster.writes) > 2
+
+
+class Contested:
+    """A writer of one object that a stranger changes back at once, and a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.now = 0.0
+        self.writer = Writer(self.cluster, "network", absent_is_safe=True, monotonic=lambda: self.now)
+
+    def repair(self, desired: dict[str, Any]) -> float:
+        self.cluster.put(named("a", ingress=[{}]))
+        observed = self.cluster.lister("NetworkPolicy").list("shop")
+        return asyncio.run(self.writer.write([desired], observed)).again_in
+
+
+def test_a_contest_is_fought_every_few_seconds_only() -> None:
+    contest = Contested()
+    wanted = named("a", policyTypes=["Ingress"])
+    assert [contest.repair(wanted) for _ in range(apply.CONTESTED_AFTER)] == [0.0] * apply.CONTESTED_AFTER
+    assert contest.repair(wanted) == apply.CONTESTED_SECONDS
+    assert len(contest.cluster.writes) == apply.CONTESTED_AFTER
+    contest.now += apply.CONTESTED_SECONDS
+    assert contest.repair(wanted) == 0.0
+    assert contest.repair(wanted) == apply.CONTESTED_SECONDS
+
+
+def test_a_new_wish_does_not_wait_for_an_old_contest() -> None:
+    contest = Contested()
+    for _ in range(apply.CONTESTED_AFTER + 1):
+        contest.repair(named("a", policyTypes=["Ingress"]))
+    assert contest.repair(named("a", policyTypes=["Egress"])) == 0.0
+
+
+def test_after_a_calm_the_count_begins_anew() -> None:
+    contest = Contested()
+    wanted = named("a", policyTypes=["Ingress"])
+    for _ in range(apply.CONTESTED_AFTER):
+        contest.repair(wanted)
+    contest.now += apply.CALM_SECONDS
+    assert [contest.repair(wanted) for _ in range(apply.CONTESTED_AFTER)] == [0.0] * apply.CONTESTED_AFTER

@@ -266,6 +266,34 @@ def test_what_could_not_be_written_is_said_and_raised() -> None:
     assert "too large" in said["message"]
 
 
+def test_one_status_that_is_refused_keeps_nothing_else_from_being_written() -> None:
+    rig = shop()
+    rig.cluster.errors["apply status", "ServiceIdentity", "checkout"] = WriteRefused("schema")
+    with pytest.raises(RingfenceError, match="status of ServiceIdentity checkout: schema"):
+        rig.reconcile()
+    assert DEFAULT_DENY in rig.network_policies
+    assert rig.ready("ServiceIdentity", "payments")["status"] == "True"
+    said = rig.ready("SecurityPolicy", "payments")
+    assert (said["status"], said["reason"]) == ("True", "InForce")
+
+
+def test_a_status_speaks_of_the_generation_that_was_written() -> None:
+    rig = shop()
+    apply = rig.cluster.apply
+
+    async def overtaken(obj: Any, *, subresource: str = "") -> Any:
+        if obj["metadata"]["name"] == ALLOW and not subresource:
+            rig.cluster.put(fakes.policy("shop", "payments", [("shop", "checkout"), ("shop", "payments")]))
+        return await apply(obj, subresource=subresource)
+
+    rig.cluster.apply = overtaken  # type: ignore[method-assign]
+    rig.reconcile()
+    held = rig.cluster.find("SecurityPolicy", "shop", "payments")
+    assert held is not None
+    assert held["metadata"]["generation"] == 2
+    assert rig.ready("SecurityPolicy", "payments")["observedGeneration"] == 1
+
+
 def test_without_the_latch_nothing_is_closed() -> None:
     rig = shop()
     rig.cluster.errors["apply status", "Namespace", "shop"] = RingfenceError("away")
