@@ -74,18 +74,22 @@ def anchor(chain: Sequence[x509.Certificate], roots: Iterable[x509.Certificate])
 
 
 def problems(chain: Sequence[x509.Certificate], root: x509.Certificate, now: float) -> Iterator[str]:
-    """What is wrong with the path from ``chain`` (leaf first) to ``root`` at ``now`` (epoch seconds)."""
+    """What is wrong with the path from ``chain`` (leaf first) to ``root`` at ``now`` (epoch seconds).
+
+    ``root`` is what ``anchor`` found, so its own signature has been verified already.
+    """
     issuers = [*chain[1:], root]
     moment = datetime.fromtimestamp(now, UTC)
     for depth, (subject, issuer) in enumerate(zip(chain, issuers, strict=True)):
         name = "the root" if issuer is root else f"certificate {depth + 2} of the chain"
+        wrong = "" if issuer is root else _signature(subject, issuer)
+        if wrong:
+            yield f"{name} {wrong}"
         yield from (f"{name} {wrong}" for wrong in _link(subject, issuer, depth, moment))
         yield from (f"{name} {wrong}" for wrong in _constraints(chain[0], issuer))
 
 
 def _link(subject: x509.Certificate, issuer: x509.Certificate, depth: int, moment: datetime) -> Iterator[str]:
-    if wrong := _signature(subject, issuer):
-        yield wrong
     if not issuer.not_valid_before_utc <= moment <= issuer.not_valid_after_utc:
         yield f"is valid from {issuer.not_valid_before_utc} to {issuer.not_valid_after_utc} only"
     if subject.not_valid_after_utc > issuer.not_valid_after_utc:
