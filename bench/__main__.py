@@ -5,7 +5,7 @@ import sys
 
 from bench import table
 
-NAMES = ("compile", "webhook", "controller")
+NAMES = ("compile", "webhook", "controller", "certificates")
 
 
 def main(arguments: list[str]) -> int:
