@@ -133,6 +133,15 @@ def _is_the_last_of_a_floor(policy: Policy, direction: Direction) -> bool:
     return sum(rule.action is Action.ALLOW for rule in policy.spec.egress or ()) == 1
 
 
+@given(worlds(), st.sampled_from(NAMESPACES), st.data())
+def test_one_identity_less_never_allows_more(world: World, namespace: str, data: st.DataObject) -> None:
+    gone = data.draw(st.sampled_from(sorted(world.identities[namespace])))
+    rest = {name: each for name, each in world.identities[namespace].items() if name != gone}
+    other = replace(world, identities={**world.identities, namespace: rest})
+    asked = questions(world)
+    assert widened(asked, evaluated(world, asked), evaluated(other, asked)) == []
+
+
 @given(worlds())
 def test_floors_hold_whatever_a_namespace_says(world: World) -> None:
     asked = questions(world)

@@ -58,6 +58,12 @@ def identity_pods(namespace: str, service_account: str) -> PodPeers:
 
 
 @lru_cache(maxsize=4096)
+def identified_pods(namespace: str) -> PodPeers:
+    """The pods with any identity of an enrolled namespace."""
+    return PodPeers(LabelBox.of({LABEL_NAMESPACE_NAME: one_of(namespace), LABEL_ENROLL: ENROLLED}), IDENTIFIED)
+
+
+@lru_cache(maxsize=4096)
 def zone_pods(zone: str) -> PodPeers:
     """The pods with an identity in the namespaces of a zone."""
     return PodPeers(LabelBox.of({LABEL_ZONE: one_of(zone), LABEL_ENROLL: ENROLLED}), IDENTIFIED)
@@ -126,13 +132,13 @@ class PeerResolver:
         found: EffectivePeer | None
         match peer:
             case resources.IdentityPeer(namespace, name):
-                found = self._identity(namespace, name, ref)
+                found = self._identity(namespace, name, action, ref)
             case resources.ZonePeer(name):
                 found = self._zone(name, ref)
             case resources.NamespacePeer(name):
                 found = self._namespace(name, ref)
             case resources.SpiffePeer(spiffe_id):
-                found = self._spiffe(spiffe_id, ref)
+                found = self._spiffe(spiffe_id, action, ref)
             case resources.CidrPeer():
                 found = self._cidr(peer, ref)
             case resources.ApiServerPeer():
@@ -143,18 +149,22 @@ class PeerResolver:
                 found = Everyone() if action is Action.ALLOW else Unidentified()
         return found
 
-    def _identity(self, namespace: str, name: str, ref: RuleRef) -> EffectivePeer | None:
+    def _identity(self, namespace: str, name: str, action: Action, ref: RuleRef) -> EffectivePeer | None:
+        # A ServiceIdentity belongs to the admins of its own namespace. An Allow that loses it closes. A Deny must not
+        # be lifted by whom it denies, so it then names every identity of that namespace.
+        missing = identified_pods(namespace) if action is Action.DENY else None
         if not self._namespace_exists(namespace, ref, f"identity {namespace}/{name}"):
-            return None
+            return missing
         identity = self._identities_of(namespace).get(name)
         if identity is None:
+            means = "it denies every identity of that namespace meanwhile" if missing else "it matches no pod"
             self.notes.rule(
                 ref,
                 FindingReason.UNKNOWN_IDENTITY,
-                f"names identity {namespace}/{name}, which does not exist: it matches no pod; "
+                f"names identity {namespace}/{name}, which does not exist: {means}; "
                 f"create ServiceIdentity {name} in namespace {namespace} or correct the name",
             )
-            return None
+            return missing
         return self._service_account(namespace, identity.service_account, f"identity {namespace}/{name}", ref)
 
     def _service_account(self, namespace: str, service_account: str, what: str, ref: RuleRef) -> EffectivePeer | None:
@@ -206,7 +216,7 @@ class PeerResolver:
         )
         return False
 
-    def _spiffe(self, spiffe_id: str, ref: RuleRef) -> EffectivePeer | None:
+    def _spiffe(self, spiffe_id: str, action: Action, ref: RuleRef) -> EffectivePeer | None:
         parsed = SpiffeId.parse(spiffe_id)
         account = parsed.service_account() if parsed.trust_domain == self.world.installation.trust_domain else None
         if account is None:
@@ -220,7 +230,10 @@ class PeerResolver:
             return None
         namespace, service_account = account
         if not self._namespace_exists(namespace, ref, spiffe_id):
-            return None
+            return identity_pods(namespace, service_account) if action is Action.DENY else None
+        if action is Action.DENY:
+            # It names the ServiceAccount itself: no resource of the denied namespace can change what it means.
+            return self._service_account(namespace, service_account, spiffe_id, ref)
         if all(i.service_account != service_account for i in self._identities_of(namespace).values()):
             self.notes.rule(
                 ref,

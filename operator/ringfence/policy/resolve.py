@@ -122,12 +122,12 @@ def _admission(governed: Governed) -> tuple[AdmissionRequirement, ...]:
 
 
 def _exceptions(governed: Governed, namespace: str) -> tuple[PodSecurityException, ...]:
-    """The exceptions for this namespace, of the floors that reach it."""
+    """The exceptions for this namespace, of the enforced floors that reach it."""
     found = {
         exception
         for policy, _ in governed
         for exception in getattr(policy, "exceptions", ())
-        if exception.namespace == namespace
+        if exception.namespace == namespace and policy.spec.mode is Mode.ENFORCE
     }
     return tuple(sorted(found, key=lambda e: (e.name, e.identities, e.controls, e.reason, e.until)))
 

@@ -13,7 +13,7 @@ EVERY_POD: Final = LabelBox()
 
 
 def subject_of(policy: SecurityPolicy, world: World, notes: Notes) -> LabelBox:
-    """The pods that ``appliesTo`` names; an empty box (that matches nothing) when no identity that it names exists."""
+    """The pods that ``appliesTo`` names; an empty box (that matches nothing) when none can carry its label."""
     applies_to = policy.applies_to
     if applies_to.pod_selector is not None:
         return applies_to.pod_selector
@@ -33,8 +33,10 @@ def _identities(applies_to: AppliesTo, policy: SecurityPolicy, world: World, not
                 (Kind.SECURITY_POLICY.value, namespace, policy.meta.name),
                 FindingReason.UNKNOWN_IDENTITY,
                 f"appliesTo names identity {name}, which does not exist in namespace {namespace}: the policy governs "
-                f"none of its pods; create ServiceIdentity {name} or correct the name",
+                f"the pods of ServiceAccount {name} meanwhile; create ServiceIdentity {name} or correct the name",
             )
-        elif len(identity.service_account) <= MAX_LABEL_VALUE:
-            accounts.append(identity.service_account)
+        # Without its ServiceIdentity a pod that still runs must not slip out of the policies that govern it.
+        account = identity.service_account if identity is not None else name
+        if len(account) <= MAX_LABEL_VALUE:
+            accounts.append(account)
     return LabelBox.of({LABEL_IDENTITY: one_of(*accounts)})

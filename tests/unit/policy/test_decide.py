@@ -1,5 +1,7 @@
 """May this call be made? One sentence of the semantics after the other."""
 
+from dataclasses import replace
+
 import pytest
 from ringfence.model import labels
 from ringfence.model.effective import Direction
@@ -13,6 +15,7 @@ from ringfence.model.resources import (
     CidrPeer,
     Mode,
     NamespacePeer,
+    Peer,
     Protocol,
     SpiffePeer,
     ZonePeer,
@@ -323,3 +326,16 @@ def test_an_unknown_address_does_not_matter_where_other_rules_decide() -> None:
         policy(ingress=(allow("net", CidrPeer("10.0.0.0/8")), allow("web", caller("web")))), installation=covering
     )
     assert ask(known, pod("web"), DB).ingress.allowed
+
+
+@pytest.mark.parametrize(
+    "named", [caller("web", "bank"), SpiffePeer("spiffe://cluster.local/ns/bank/sa/web")], ids=["identity", "spiffeID"]
+)
+def test_whom_a_deny_names_cannot_lift_it_by_deleting_the_identity(named: Peer) -> None:
+    rules = (allow("any"), deny("no", named))
+    known = making.world(policy(ingress=rules))
+    assert not ingress(known, TELLER).allowed
+    gone = replace(known, identities={**known.identities, "bank": {}})
+    assert ingress(gone, TELLER).reason is Reason.DENIED_BY_RULE
+    assert ingress(gone, API).allowed
+    assert ingress(replace(gone, namespaces={"shop": gone.namespaces["shop"]}), API).allowed

@@ -144,7 +144,6 @@ def test_egress_lists_join_identities_and_keep_selectors() -> None:
         policy("b", applies_to=AppliesTo(identities=("api",)), egress=some),
         policy("c", applies_to=AppliesTo(pod_selector=selector), egress=some),
         policy("d", applies_to=AppliesTo(identities=("db",)), egress=some, mode=Mode.AUDIT),
-        policy("e", applies_to=AppliesTo(identities=("ghost",)), egress=some),
     )
     found = resolve(known, "shop")
     assert found.egress_listed == (LabelBox.of({LABEL_IDENTITY: labels.one_of("api", "web")}), selector)
@@ -179,7 +178,8 @@ def test_transport_admission_and_exceptions_are_gathered() -> None:
     )
     audited = policy("a", mode=Mode.AUDIT)
     tried = replace(audited, spec=replace(audited.spec, transport=Transport(MTLS.DISABLED)))
-    found = resolve(making.world(tried, floors=(strict, elsewhere)), "shop")
+    audited_floor = replace(floor("tried", mode=Mode.AUDIT, ingress=()), exceptions=(replace(exception, name="z"),))
+    found = resolve(making.world(tried, floors=(strict, elsewhere, audited_floor)), "shop")
     assert found.transport == ((LabelBox(), Transport(MTLS.STRICT, "1.3")),)
     assert [(need.level, need.ref.policy) for need in found.admission] == [(PodSecurityLevel.BASELINE, "floor")]
     assert found.exceptions == (exception,)
@@ -195,3 +195,11 @@ def test_a_policy_that_selects_no_pods_is_said_only_where_there_are_pods() -> No
 def test_the_same_finding_twice_counts_once() -> None:
     known = making.world(floors=(floor(ingress=(allow("x", caller("ghost")),), egress=(allow("x", caller("ghost")),)),))
     assert len(making.findings(known, "UnknownIdentity")) == 1
+
+
+def test_pods_whose_identity_is_gone_stay_governed() -> None:
+    known = making.world(policy(applies_to=AppliesTo(identities=("ghost",)), egress=(allow("x", caller("db")),)))
+    found = resolve(known, "shop")
+    assert found.egress_listed == (LabelBox.of({LABEL_IDENTITY: labels.one_of("ghost")}),)
+    (finding,) = [each for each in found.findings if each.reason == "UnknownIdentity"]
+    assert "governs the pods of ServiceAccount ghost meanwhile" in finding.message

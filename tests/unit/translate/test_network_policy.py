@@ -81,7 +81,10 @@ def test_an_allow_of_which_nothing_is_left_writes_nothing(rules: tuple[making.Ru
 
 
 def test_a_policy_that_governs_no_pods_writes_nothing() -> None:
-    known = making.world(policy(applies_to=AppliesTo(identities=("ghost",)), ingress=(allow("web", caller("web")),)))
+    known = making.world(
+        policy(applies_to=AppliesTo(identities=("long",)), ingress=(allow("web", caller("web")),)),
+        identities=(making.identity("shop", "long", "a" * 64),),
+    )
     assert list(compiled(known)) == ["ringfence-allow-inside", "ringfence-default-deny"]
 
 
