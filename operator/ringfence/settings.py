@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import yaml
 
-from ringfence.model import names
+from ringfence.model import durations, names
+from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.errors import FieldError, RingfenceError
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Enrolment, Installation, OpenService
@@ -26,6 +27,9 @@ ALWAYS_EXEMPT: Final = frozenset({"kube-system", "kube-public", "kube-node-lease
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("json", "text")
+
+#: What the CA of the identities may sign with: fast ones.
+CA_KEY_ALGORITHMS: Final = (KeyAlgorithm.ECDSA_P256.value, KeyAlgorithm.ECDSA_P384.value)
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 
@@ -39,6 +43,22 @@ class InvalidSettings(RingfenceError):
 
 
 @dataclass(frozen=True, slots=True)
+class CaSettings:
+    """The CA of the identities. Seconds.
+
+    ``ttl`` is the life of a root, ``propagation`` how long programs get to read a new trust bundle before its root
+    signs, ``reissue_within`` the time over which a new root's certificates are spread, ``max_ttl`` the longest life
+    that any certificate gets, whatever its identity asks for.
+    """
+
+    key_algorithm: KeyAlgorithm = KeyAlgorithm.ECDSA_P256
+    ttl: int = 8760 * 3600
+    propagation: int = 120
+    reissue_within: int = 600
+    max_ttl: int = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of one process. ``installation.api_server`` is empty when it is to be read from the cluster.
 
@@ -48,6 +68,7 @@ class Settings:
     installation: Installation = field(default_factory=Installation)
     default_enroll: Enrolment = Enrolment.NONE
     exempt_namespaces: frozenset[str] = ALWAYS_EXEMPT | {DEFAULT_NAMESPACE}
+    ca: CaSettings = CaSettings()
     log_level: str = "info"
     log_format: str = "json"
     pod_name: str = "ringfence"
@@ -106,6 +127,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         installation=installation,
         default_enroll=Enrolment(reader.one_of("defaultEnroll", "none", tuple(Enrolment))),
         exempt_namespaces=ALWAYS_EXEMPT | {namespace} | exempt,
+        ca=_ca(reader),
         log_level=reader.one_of("logLevel", "info", LOG_LEVELS),
         log_format=reader.one_of("logFormat", "json", LOG_FORMATS),
         pod_name=pod_name,
@@ -114,16 +136,50 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
     )
 
 
+def _ca(reader: "_Reader") -> CaSettings:
+    default = CaSettings()
+    document = reader.document["ca"] if reader.has("ca") else {}
+    ca = reader.section("ca", document, {"keyAlgorithm", "ttl", "propagation", "reissueWithin", "maxTTL"})
+    return CaSettings(
+        key_algorithm=KeyAlgorithm(ca.one_of("keyAlgorithm", default.key_algorithm.value, CA_KEY_ALGORITHMS)),
+        # A root must outlive what it signs by far: its successor is prepared when a third of its life is left.
+        ttl=ca.duration("ttl", default.ttl, 7 * 24 * 3600, 10 * 8766 * 3600),
+        propagation=ca.duration("propagation", default.propagation, 0, 3600),
+        reissue_within=ca.duration("reissueWithin", default.reissue_within, 0, 24 * 3600),
+        max_ttl=ca.duration("maxTTL", default.max_ttl, 600, 24 * 3600),
+    )
+
+
 class _Reader:
     """Takes values out of the document and collects what is wrong with them; a wrong value reads as its default."""
 
-    def __init__(self, document: dict[Any, Any]) -> None:
+    def __init__(self, document: dict[Any, Any], path: str = "", errors: list[FieldError] | None = None) -> None:
         self.document = document
-        self.errors: list[FieldError] = []
+        self.errors: list[FieldError] = [] if errors is None else errors
+        self._path = path
         self._known: set[str] = set()
 
     def wrong(self, path: str, message: str, fix: str) -> None:
-        self.errors.append(FieldError(path, message, fix))
+        self.errors.append(FieldError(f"{self._path}{path}", message, fix))
+
+    def section(self, key: str, value: Any, keys: set[str]) -> "_Reader":
+        """A reader of what is below ``key``, which knows these keys; its errors are the errors of this one."""
+        return _Reader(self._mapping(key, value, keys), f"{self._path}{key}.", self.errors)
+
+    def duration(self, key: str, default: int, least: int, most: int) -> int:
+        """Seconds, written as 1h30m."""
+        if not self.has(key):
+            return default
+        value = self.document[key]
+        try:
+            seconds = durations.parse(value if isinstance(value, str) else "")
+        except ValueError:
+            self.wrong(key, f"{value!r} is no duration", "hours, minutes and seconds in quotes, such as 1h30m")
+            return default
+        if not least <= seconds <= most:
+            self.wrong(key, f"{value} is out of range", f"{durations.text(least)} to {durations.text(most)}")
+            return default
+        return seconds
 
     def has(self, key: str) -> bool:
         self._known.add(key)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from ringfence import settings
+from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Enrolment, Installation, OpenService
 
@@ -24,6 +25,7 @@ exemptNamespaces: [legacy]
 apiServer: [{address: 10.0.0.1, port: 6443}]
 logLevel: debug
 logFormat: text
+ca: {keyAlgorithm: ECDSA-P384, ttl: 4380h, propagation: 90s, reissueWithin: 0s, maxTTL: 1h30m}
 """
 
 
@@ -48,6 +50,9 @@ def test_every_setting_is_read() -> None:
         ),
         default_enroll=Enrolment.AUDIT,
         exempt_namespaces=frozenset({"kube-system", "kube-public", "kube-node-lease", "platform-ringfence", "legacy"}),
+        ca=settings.CaSettings(
+            key_algorithm=KeyAlgorithm.ECDSA_P384, ttl=4380 * 3600, propagation=90, reissue_within=0, max_ttl=5400
+        ),
         log_level="debug",
         log_format="text",
         pod_name="controller-1",
@@ -66,6 +71,13 @@ def test_open_services_that_are_set_to_none_are_none() -> None:
     ("text", "path"),
     [
         ("trustDomain: Corp", "trustDomain"),
+        ("ca: soon", "ca"),
+        ("ca: {size: 7}", "ca.size"),
+        ("ca: {keyAlgorithm: RSA-3072}", "ca.keyAlgorithm"),
+        ("ca: {ttl: 3600}", "ca.ttl"),
+        ("ca: {ttl: 1h}", "ca.ttl"),
+        ("ca: {propagation: 2}", "ca.propagation"),
+        ("ca: {maxTTL: 48h}", "ca.maxTTL"),
         ("trustDomain: 'corp\n'", "trustDomain"),
         ("trustDomain: 7", "trustDomain"),
         ("podCIDRs: 10.0.0.0/8", "podCIDRs"),

@@ -45,6 +45,7 @@ runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+ca: {{ toJson .Values.ca }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}

@@ -11,6 +11,7 @@ from ringfence.model.resources import Mode, PodSecurityLevel
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.reconcile import serving
 from ringfence.translate import admission_policy, webhook_config
+from ringfence.pki import store
 
 from tests.unit.chart import conftest as chart
 
@@ -145,7 +146,8 @@ def test_the_webhook_can_write_nothing(default: list[chart.Manifest]) -> None:
 
 def test_secrets_are_in_no_cluster_wide_role(default: list[chart.Manifest]) -> None:
     for each in default:
-        if each["kind"] == "ClusterRole":
+        # This one is bound namespace by namespace, by the controller.
+        if each["kind"] == "ClusterRole" and each["metadata"]["name"] != "ringfence-secrets":
             assert "secrets" not in {resource for resource, _, _ in _grants(each["rules"])}, each["metadata"]["name"]
 
 
@@ -154,7 +156,27 @@ def test_there_are_no_wildcards_and_no_ways_up(default: list[chart.Manifest]) ->
         if each["kind"] in {"ClusterRole", "Role"}:
             for resource, verb, _ in _grants(each["rules"]):
                 assert "*" not in {resource, verb}
-                assert verb not in {"escalate", "bind", "impersonate"}
+                assert verb not in {"escalate", "impersonate"}
+
+
+def test_the_controller_may_bind_the_role_for_secrets_only(default: list[chart.Manifest]) -> None:
+    binds = {
+        (each["metadata"]["name"], resource, name)
+        for each in default
+        if each["kind"] in {"ClusterRole", "Role"}
+        for resource, verb, name in _grants(each["rules"])
+        if verb == "bind"
+    }
+    assert binds == {("ringfence-certificates", "clusterroles", "ringfence-secrets")}
+    bound = {each["roleRef"]["name"] for each in default if each["kind"].endswith("RoleBinding")}
+    assert "ringfence-secrets" not in bound
+    grants = _grants(_rules(default, "ClusterRole", "ringfence-certificates"))
+    assert {name for resource, _, name in grants if resource == "rolebindings"} == {"ringfence-secrets"}
+    assert {name for resource, _, name in grants if resource == "configmaps"} == {store.MARKER_NAME}
+    secrets = _grants(_rules(default, "Role", "ringfence-certificates"))
+    assert {(verb, name) for _, verb, name in secrets if name} == {
+        (verb, store.SECRET_NAME) for verb in ("get", "list", "watch", "update")
+    }
 
 
 def test_admission_configuration_is_written_by_name(default: list[chart.Manifest]) -> None:

@@ -32,6 +32,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
                 "apiServer": [{"address": "192.0.2.10", "port": 6443}],
             },
             "log": {"level": "debug", "format": "text"},
+            "ca": {"keyAlgorithm": "ECDSA-P384", "ttl": "4380h", "propagation": "90s"},
         }
     )
     written = yaml.safe_load(chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
@@ -53,6 +54,13 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
         "apiServer": [{"address": "192.0.2.10", "port": 6443}],
         "logLevel": "debug",
         "logFormat": "text",
+        "ca": {
+            "keyAlgorithm": "ECDSA-P384",
+            "ttl": "4380h",
+            "propagation": "90s",
+            "reissueWithin": "10m",
+            "maxTTL": "24h",
+        },
     }
 
 
@@ -163,7 +171,13 @@ def test_parts_can_be_left_out(render: chart.Render) -> None:
     )
     assert not {"NetworkPolicy", "CustomResourceDefinition", "Job"} & {each["kind"] for each in rendered}
     roles = {each["metadata"]["name"] for each in rendered if each["kind"] == "ClusterRole"}
-    assert roles == {"ringfence-controller", "ringfence-webhook", "ringfence-platform"}
+    assert roles == {
+        "ringfence-controller",
+        "ringfence-certificates",
+        "ringfence-secrets",
+        "ringfence-webhook",
+        "ringfence-platform",
+    }
 
 
 @pytest.mark.parametrize(
