@@ -2,16 +2,18 @@
 
 A resource that cannot be understood (written while the webhook was away, or under a looser schema) must neither stop
 the others nor silently change what is in force: its last good version stays, as long as this process lives, and the
-error becomes a finding. With no last good version its rules are absent, which denies.
+error becomes a finding. With no last good version nobody can say what it denies, so what it may govern is undecided:
+the controller leaves the network there as it is, and the webhook admits nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from ringfence.api.v1alpha1 import selectors
 from ringfence.model.errors import InvalidResource
 from ringfence.model.ports import Lister, Object
-from ringfence.model.resources import ClusterSecurityPolicy, Protocol, SecurityPolicy, ServiceIdentity
+from ringfence.model.resources import ClusterSecurityPolicy, Kind, Protocol, SecurityPolicy, ServiceIdentity
 from ringfence.model.world import ContainerPort, Installation, Namespace, Workload, World
 from ringfence.reconcile import plan, staging
 from ringfence.translate.network_policy import PURPOSE
@@ -33,6 +35,15 @@ class Listers:
     cluster_policies: Lister
     pods: Lister
     network_policies: Lister
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """A resource that this process has never been able to understand."""
+
+    kind: str
+    name: str
+    error: InvalidResource
 
 
 class _Nothing:
@@ -163,6 +174,24 @@ class Gatherer:
         found = self._listers.network_policies.list(namespace)
         return tuple(each["metadata"]["name"] for each in found if not plan.owned(each, PURPOSE))
 
+    def undecided(self, namespace: str) -> tuple[NotUnderstood, ...]:
+        """Resources that may govern the namespace and were never understood: with any, nobody can say what holds."""
+        namespaced = ((Kind.SERVICE_IDENTITY, self.identities), (Kind.SECURITY_POLICY, self.policies))
+        found = [
+            NotUnderstood(kind.value, obj["metadata"]["name"], error)
+            for kind, parsed in namespaced
+            for obj, error in parsed.errors(namespace)
+            if not parsed.in_force(namespace, obj["metadata"]["name"])
+        ]
+        known = self.namespace(namespace)
+        labels = known.labels if known is not None else {}
+        found += [
+            NotUnderstood(Kind.CLUSTER_SECURITY_POLICY.value, obj["metadata"]["name"], error)
+            for obj, error in self.cluster_policies.errors("")
+            if not self.cluster_policies.in_force("", obj["metadata"]["name"]) and _may_select(obj, labels)
+        ]
+        return tuple(found)
+
     def namespace(self, name: str) -> Namespace | None:
         """The Namespace of that name; None when there is none."""
         try:
@@ -244,6 +273,14 @@ def api_server_endpoints(slices: Lister) -> tuple[tuple[str, int], ...]:
             for address in endpoint.get("addresses") or ():
                 found.update((address, port) for port in ports)
     return tuple(sorted(found))
+
+
+def _may_select(obj: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a ClusterSecurityPolicy that cannot be understood as a whole may be meant for a namespace."""
+    try:
+        return selectors.box(obj["spec"]["namespaceSelector"]).matches(labels)
+    except (AttributeError, KeyError, TypeError, ValueError, InvalidResource):
+        return True
 
 
 def _only(kind: type[T], parse: Callable[[Object], object]) -> Callable[[Object], T]:

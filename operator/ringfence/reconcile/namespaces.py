@@ -16,11 +16,12 @@ from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, Service
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
-from ringfence.reconcile import gather, staging, status
+from ringfence.reconcile import gather, plan, staging, status
 from ringfence.reconcile.apply import PartlyApplied, Writer
 from ringfence.reconcile.conditions import Condition
 from ringfence.reconcile.impact import Impact
 from ringfence.reconcile.means import Means
+from ringfence.reconcile.staging import Staging
 from ringfence.reconcile.status import Outcome, Share
 from ringfence.translate.network_policy import DEFAULT_DENY, PURPOSE
 
@@ -99,22 +100,16 @@ class NamespaceReconciler:
         policy = self._resolve(world, name)
         governing = self._governing(world, name, policy)
         self.impact.note(name, (*governing, *world.policies.get(name, ())))
-        objects = self._translate(policy, world.installation)
+        observed = self._listers.network_policies.list(name)
+        objects, told = self._network(world, policy, observed)
         workloads = world.workloads.get(name, ())
-        # An object of ours that has lost its labels is about to get them back.
-        ours = {each["metadata"]["name"] for each in objects}
-        strangers = [each for each in world.strangers.get(name, ()) if each not in ours]
         outcome = Outcome(
-            policy=policy,
-            staging=staging.of(policy, strangers),
-            objects=objects,
-            workloads=workloads,
-            invalid=self._invalid(name),
+            policy=policy, staging=told, objects=objects, workloads=workloads, invalid=self._invalid(name)
         )
         self._share(name, governing, outcome)
         return _Seen(
             outcome=outcome,
-            observed=self._listers.network_policies.list(name),
+            observed=observed,
             trust_domain=world.installation.trust_domain,
             identities=[
                 (obj, self._gatherer.identities.get(name, obj["metadata"]["name"]))
@@ -122,6 +117,25 @@ class NamespaceReconciler:
             ],
             policies=[self._policy(world, obj, workloads) for obj in self._listers.policies.list(name)],
         )
+
+    def _network(
+        self, world: World, policy: EffectivePolicy, observed: Sequence[Object]
+    ) -> tuple[Sequence[Object], Staging]:
+        """The NetworkPolicies that shall be there, and what the Namespace is to say of them."""
+        name = policy.namespace
+        undecided = self._gatherer.undecided(name) if policy.enrolment is Enrolment.ENFORCE else ()
+        if undecided:
+            # What is there is what was last understood; only the default deny is certain to be right.
+            latched = world.namespaces[name].enforced
+            held = [obj for obj in observed if plan.owned(obj, PURPOSE) and obj["metadata"]["name"] != DEFAULT_DENY]
+            closed = self._translate(replace(policy, closed=latched), world.installation)
+            deny = [obj for obj in closed if obj["metadata"]["name"] == DEFAULT_DENY]
+            return [*held, *deny], staging.undecided(latched, [f"{each.kind} {each.name}" for each in undecided])
+        objects = self._translate(policy, world.installation)
+        # An object of ours that has lost its labels is about to get them back.
+        ours = {each["metadata"]["name"] for each in objects}
+        strangers = [each for each in world.strangers.get(name, ()) if each not in ours]
+        return objects, staging.of(policy, strangers)
 
     def _policy(self, world: World, obj: Object, workloads: Sequence[Workload]) -> tuple[Object, Mode | None, int]:
         """A SecurityPolicy with its mode and how many running pods it governs."""

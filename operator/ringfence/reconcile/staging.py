@@ -19,6 +19,7 @@ from ringfence.reconcile import conditions
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 
 REASON_CLOSED: Final = "Closed"
+REASON_UNDECIDED: Final = "Undecided"
 #: What a closed namespace says when there is nothing more to say.
 CLOSED: Final = "everything that no rule allows is denied"
 
@@ -50,6 +51,16 @@ def of(policy: EffectivePolicy, strangers: Sequence[str] = ()) -> Staging:
         return Staging(True, REASON_CLOSED, message)
     reasons = [reason for reason in _IN_THE_WAY if reason in findings] or [FindingReason.STAGED]
     return Staging(False, reasons[0], "; ".join(findings[reason] for reason in reasons if reason in findings))
+
+
+def undecided(latched: bool, names: Sequence[str]) -> Staging:
+    """What to record of a namespace to be enforced whose policies include some that were never understood."""
+    which = f"{listing(tuple(names))} cannot be understood"
+    if latched:
+        message = f"{CLOSED}; but {which}: the NetworkPolicies stay as they are until it is mended"
+        return Staging(True, REASON_CLOSED, message)
+    message = f"{which}: nobody can say what it denies; the namespace closes once it is mended"
+    return Staging(False, REASON_UNDECIDED, message)
 
 
 def latched(namespace: Object) -> bool:

@@ -200,5 +200,7 @@ def _invalid(outcome: Outcome, kind: Kind, name: str) -> Condition:
 
 
 def _invalid_message(error: InvalidResource, known: bool) -> str:
-    effect = "its last good version stays in force" if known else "its rules are not in force"
-    return f"cannot be understood, so {effect}: {error}"
+    effect = "its last good version stays in force"
+    if not known:
+        effect = "where it may be enforced the network stays as it is and no pod is admitted, until it is mended"
+    return f"cannot be understood; {effect}: {error}"
