@@ -177,6 +177,11 @@ def _identity(uris: list[str], expected: Expectation) -> Iterator[Mismatch]:
     for uri in uris:
         if uri != str(expected.spiffe_id):
             yield Mismatch(Wrong.IDENTITY, f"it is for {uri!r}, not {expected.spiffe_id}")
+            continue
+        try:
+            SpiffeId.parse(uri)
+        except ValueError as error:
+            yield Mismatch(Wrong.IDENTITY, f"{uri!r} is no SPIFFE ID: {error}")
 
 
 def _basic_constraints(leaf: x509.Certificate, _: Expectation) -> Iterator[Mismatch]:

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from ringfence.model.certificates import KeyAlgorithm
+from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import encoding, keys, validate
 from ringfence.pki.keys import PrivateKey
 from ringfence.pki.validate import Expectation, Wrong
@@ -199,6 +200,13 @@ def test_rsa_may_receive_keys_and_must_have_its_size() -> None:
 def test_an_empty_expectation_raises(empty: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="an expectation needs"):
         expectation(**empty)
+
+
+@pytest.mark.parametrize("path_", ["", "/", "/ns/shop/sa/payments\n", "/ns/shop/sa/x:y"])
+def test_an_id_that_spiffe_refuses_does_not_pass_even_where_it_was_asked_for(path_: str) -> None:
+    bad = SpiffeId(ID.trust_domain, path_)
+    forged = with_names(uri(str(bad)), *GOOD_NAMES[1:]).sign()
+    assert wrongs(forged, spiffe_id=bad) == {Wrong.IDENTITY}
 
 
 def test_roots_that_cannot_be_read_pass_nothing() -> None:
