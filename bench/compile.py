@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from ringfence import memory
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
 from ringfence.model.resources import (
@@ -144,6 +145,7 @@ def changes(cluster: World) -> Iterator[tuple[World, str]]:
 
 def rows() -> list[table.Row]:
     """The figures of the compiler."""
+    memory.collect_seldom()  # as every process of Ringfence does at its start
     cluster = world()
     started, cpu = time.perf_counter(), time.process_time()
     objects = compile_all(cluster)

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 
+from ringfence import memory
 from ringfence.cli import main as cli
 from ringfence.cli.processes import Process
 from ringfence.settings import Settings
@@ -26,6 +27,7 @@ PROCESSES = {
 
 def main() -> int:
     """The command ``ringfence``; the exit status."""
+    memory.collect_seldom()
     return cli.main(sys.argv[1:], PROCESSES, prog=cli.program(sys.argv[0]))
 
 
