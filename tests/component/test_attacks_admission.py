@@ -147,6 +147,27 @@ class TestContainers:
         assert _count(rig) > before
 
 
+class TestClosed:
+    """A namespace that asks for no level is closed all the same."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bare(cls, rig: Rig) -> Iterator[Rig]:
+        """No floor asks for anything."""
+        path = "/apis/ringfence.dev/v1alpha1/clustersecuritypolicies/floor"
+        assert rig.api.request("DELETE", path).ok
+        until(lambda: tried(rig, volumes=[{"name": "v", "hostPath": {"path": "/"}}]).ok, 10)
+        yield rig
+        assert rig.api.create(floor("floor", "restricted")).ok
+        until(lambda: not tried(rig, volumes=[{"name": "v", "hostPath": {"path": "/"}}]).ok, 10)
+
+    @pytest.mark.parametrize("name", ["host network", "host port", "privileged", "probe of the metadata service"])
+    def test_what_passes_every_network_policy_is_refused(self, bare: Rig, name: str) -> None:
+        spec, control = PODS[name]
+        reply = tried(bare, **spec)
+        assert f"[{control}, asked by the enrolment of the namespace]" in reply.message
+
+
 class TestIdentity:
     @pytest.mark.parametrize("value", ["payments", "PAYMENTS", "", "paym\u0435nts", "payments.", "default "])
     def test_another_label_than_ones_own(self, rig: Rig, value: str) -> None:

@@ -1,8 +1,10 @@
 """The webhook when things go wrong: outages, restarts, certificates that change or end, bodies nobody should send."""
 
+import contextlib
 import http.client
 import json
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -212,6 +214,24 @@ class TestOutage:
         finally:
             rig.plane.start_apiserver()
         late.wait_ready()
+
+
+class TestHeldOpen:
+    def test_whoever_holds_hundreds_of_requests_open_keeps_nobody_out(self, running: Rig) -> None:
+        assert running.webhook is not None
+        assert running.ca is not None
+        context = ssl.create_default_context(cadata=running.ca.certificate.decode())
+        head = b"POST /validate?timeout=30s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += b"Content-Length: 9\r\n\r\nx"
+        with contextlib.ExitStack() as held:
+            for _ in range(600):
+                raw = socket.create_connection(("127.0.0.1", running.webhook.port), source_address=("127.0.0.9", 0))
+                tls = held.enter_context(context.wrap_socket(raw, server_hostname="localhost"))
+                with contextlib.suppress(OSError):
+                    tls.sendall(head)
+            for _ in range(10):
+                reply = running.api.create(pod("p", "shop"), dry_run=True)
+                assert reply.ok, reply.message
 
 
 class TestSameSecond:

@@ -118,6 +118,8 @@ class PodSpec(Struct, frozen=True):
     volumes: list[dict[str, msgspec.Raw]] | None = None
     security_context: PodSecurityContext | None = None
     service_account_name: str | None = None
+    #: The former name of the field, which the API server still copies into the new one.
+    service_account: str | None = None
     host_network: bool | None = None
     #: ``hostPID`` and ``hostIPC``: the camel case of msgspec would spell them otherwise.
     host_pid: bool | None = msgspec.field(default=None, name="hostPID")
@@ -173,7 +175,8 @@ def is_mirror(pod: Pod) -> bool:
 
 def service_account(pod: Pod) -> str:
     """The ServiceAccount it runs under; "" for a static pod, which has none."""
-    return pod.spec.service_account_name or ("" if is_mirror(pod) else DEFAULT_SERVICE_ACCOUNT)
+    named = pod.spec.service_account_name or pod.spec.service_account
+    return named or ("" if is_mirror(pod) else DEFAULT_SERVICE_ACCOUNT)
 
 
 class Subject:

@@ -49,6 +49,18 @@ CONTROLS: Final[tuple[Control, ...]] = (
 
 IDS: Final = frozenset(control.id for control in CONTROLS)
 
+#: What passes every NetworkPolicy: the node's network and ports, probes that the kubelet carries anywhere, and whatever
+#: owns the node. An enforced namespace is closed only while none of its pods has it, so these hold at every level.
+CLOSED: Final = frozenset(
+    {
+        host_namespaces.CONTROL.id,
+        host_ports.CONTROL.id,
+        host_probes.CONTROL.id,
+        host_process.CONTROL.id,
+        privileged.CONTROL.id,
+    }
+)
+
 LEVELS: Final = (PodSecurityLevel.PRIVILEGED, PodSecurityLevel.BASELINE, PodSecurityLevel.RESTRICTED)
 
 

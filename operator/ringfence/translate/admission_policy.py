@@ -162,7 +162,7 @@ def _namespaces(exempt: Sequence[str], user: str, default: Enrolment) -> dict[st
     by_default = "false"
     if default is not Enrolment.NONE:
         # A new namespace carries the default whoever makes it: else its author opts out by making it anew.
-        differ.append(f"request.operation == 'CREATE' && !(object.metadata.name in {cel.literal(exempt)})")
+        differ.append(f"request.operation == 'CREATE' && !({cel.NAME} in {cel.literal(exempt)})")
         by_default = cel.both(
             "request.operation == 'CREATE'",
             f"variables.after.filter(key, key.startsWith({cel.literal(names.RESERVED_PREFIX)})) == [{_ENROLL}]",
@@ -175,7 +175,7 @@ def _namespaces(exempt: Sequence[str], user: str, default: Enrolment) -> dict[st
             f"ask for the verb {names.VERB_ENROLL} on clustersecuritypolicies.{names.GROUP}",
         ),
         _Validation(
-            f"!({_ENROLL} in variables.after) || !(object.metadata.name in {cel.literal(exempt)})",
+            f"!({_ENROLL} in variables.after) || !({cel.NAME} in {cel.literal(exempt)})",
             "this namespace belongs to Kubernetes, to Ringfence or to the platform's exceptions and is never enrolled",
         ),
     ]

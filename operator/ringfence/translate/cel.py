@@ -16,6 +16,10 @@ def literal(value: str | Iterable[str]) -> str:
 SUBRESOURCE: Final = "(has(request.subResource) ? request.subResource : '')"
 
 
+#: The name of the object; the API server makes it up later where only generateName is given.
+NAME: Final = "(has(object.metadata.name) ? object.metadata.name : '')"
+
+
 def labels(of: str) -> str:
     """The labels of ``object`` or ``oldObject``; an empty map where there is no object or no label."""
     return f"({of} != null && has({of}.metadata.labels) ? {of}.metadata.labels : {{}})"

@@ -5,10 +5,11 @@ it never reads more than an update of the largest object can have.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
@@ -41,16 +42,17 @@ class Limits:
 
     ``body``: an update carries an object of 3 MiB twice. ``drained``: what is read and thrown away of a larger one,
     so that the refusal arrives instead of a broken connection. ``buffered``: all bodies beyond ``small`` that are in
-    memory together. ``requests``: beyond this number whoever has more than a fair share of them is turned away.
-    ``reading``: how long a body may take to arrive; the API server sends it in one go.
+    memory together. ``reading_requests``: how many bodies may be on their way; beyond that whoever has a fair share of
+    them already is turned away, and a body that comes in one piece is never among them. ``reading``: how long a body
+    may take to arrive; the API server sends it in one go.
     """
 
     body: int = 7 * 1024 * 1024
     drained: int = 32 * 1024 * 1024
     buffered: int = 64 * 1024 * 1024
     small: int = 64 * 1024
-    requests: int = 512
-    reading: float = 5.0
+    reading_requests: int = 512
+    reading: float = 2.0
 
 
 class Answers(Protocol):
@@ -80,7 +82,7 @@ class App:
         self._answers = answers
         self._metrics = metrics
         self._limits = limits
-        self._requests: dict[str, int] = {}
+        self._reading: dict[str, int] = {}
         self._count = 0
         self._buffered = 0
         #: Set when the process is about to end: every answer then closes its connection.
@@ -97,33 +99,28 @@ class App:
             self._metrics.turned_away("protocol")
             await self._plain(send, status, message, close=True)
             return
-        address = (scope.get("client") or ("",))[0]
-        if not self._admitted(address):
-            await self._busy(send)
-            return
+        self._metrics.in_flight.inc()
         try:
             await self._judge(purpose, scope, receive, send)
         finally:
-            self._leave(address)
+            self._metrics.in_flight.dec()
 
-    def _admitted(self, address: str) -> bool:
-        """Count a request in, unless there are too many and its sender has a fair share of them already."""
-        held = self._requests.get(address, 0)
-        if self._count >= self._limits.requests and held * len(self._requests) >= self._limits.requests:
-            return False
-        self._requests[address] = held + 1
+    @contextlib.contextmanager
+    def _arriving(self, scope: Scope) -> Iterator[None]:
+        """Count a body that is on its way; raises _Busy when there are too many and its sender has its share."""
+        address = (scope.get("client") or ("",))[0]
+        held = self._reading.get(address, 0)
+        if self._count >= self._limits.reading_requests and held * len(self._reading) >= self._limits.reading_requests:
+            raise _Busy
+        self._reading[address] = held + 1
         self._count += 1
-        self._metrics.in_flight.set(self._count)
-        return True
-
-    def _leave(self, address: str) -> None:
-        left = self._requests[address] - 1
-        if left:
-            self._requests[address] = left
-        else:
-            del self._requests[address]
-        self._count -= 1
-        self._metrics.in_flight.set(self._count)
+        try:
+            yield
+        finally:
+            self._count -= 1
+            self._reading[address] -= 1
+            if not self._reading[address]:
+                del self._reading[address]
 
     def _refusal(self, scope: Scope, purpose: Purpose | None) -> tuple[int, str] | None:
         if purpose is None:
@@ -172,7 +169,8 @@ class App:
                 raise _TooLarge(body[:_HEAD])
             self._keep(0, len(body))
             return body
-        return await self._pieces(message, receive)
+        with self._arriving(scope):
+            return await self._pieces(message, receive)
 
     async def _pieces(self, message: MutableMapping[str, Any], receive: Receive) -> bytes | None:
         pieces = bytearray()

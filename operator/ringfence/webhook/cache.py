@@ -69,7 +69,7 @@ class CachedView:
         self._resolve = resolve
         self._compiled: dict[str, tuple[Namespace, EffectivePolicy]] = {}
         self._changed: set[str] = set()
-        self._failed: set[str] = set()
+        self._failed: dict[str, str] = {}
         self._known: dict[str, tuple[Object, Namespace]] = {}
         #: Counts every change of what policies are made of: the revision that is in force.
         self.revision = 0
@@ -93,6 +93,8 @@ class CachedView:
         held = self._compiled.get(name)
         if held is not None and name not in self._changed and (held[0] is namespace or held[0] == namespace):
             return held[1]
+        if held is None and name in self._failed and name not in self._changed:
+            raise NoPolicy(self._failed[name])
         return self._compile(namespace, held[1] if held else None)
 
     def network(self, namespace: str) -> bool | None:
@@ -117,12 +119,12 @@ class CachedView:
         if namespace:
             self._changed.add(namespace)
         else:
-            self._changed.update(self._compiled)
+            self._changed.update(self._compiled, self._failed)
 
     @property
     def unusable(self) -> tuple[str, ...]:
         """Namespaces whose policy could never be compiled, so that nothing is let in there; sorted."""
-        return tuple(sorted(self._failed - self._compiled.keys()))
+        return tuple(sorted(self._failed.keys() - self._compiled.keys()))
 
     def compile_all(self) -> None:
         """Compile every enrolled namespace; what fails is logged and counted."""
@@ -151,25 +153,41 @@ class CachedView:
 
     def _forget(self, name: str) -> None:
         self._changed.discard(name)
-        self._failed.discard(name)
+        self._failed.pop(name, None)
         self._compiled.pop(name, None)
+
+    def _refuse_the_unknown(self, name: str) -> None:
+        """A policy that was never understood may forbid anything: where it may govern, nothing can be said."""
+        for parsed, namespace in ((self._gatherer.cluster_policies, ""), (self._gatherer.policies, name)):
+            for obj, error in parsed.errors(namespace):
+                if not parsed.in_force(namespace, obj["metadata"]["name"]):
+                    raise NoPolicy(str(error))
 
     def _compile(self, namespace: Namespace, former: EffectivePolicy | None) -> EffectivePolicy:
         name = namespace.name
         world = dataclasses.replace(self._gatherer.world(), namespaces={name: namespace})
         self._changed.discard(name)
         try:
+            self._refuse_the_unknown(name)
             policy = self._resolve(world, name)
-        except Exception as error:
-            self._failed.add(name)
-            _log.exception("cannot compile the policy of namespace %s", name)
-            if former is None or former.enrolment is not namespace.enrolment:
-                raise NoPolicy(f"the policy of namespace {name} cannot be compiled: {error}") from error
-            return former
-        self._failed.discard(name)
+        except Exception as error:  # noqa: BLE001 (whatever it is, nothing opens)
+            return self._former(namespace, former, error)
+        self._failed.pop(name, None)
         if namespace.enrolment is not Enrolment.NONE:
             self._compiled[name] = (namespace, policy)
         return policy
+
+    def _former(self, namespace: Namespace, former: EffectivePolicy | None, error: Exception) -> EffectivePolicy:
+        """The last good policy where the newest one cannot be had; raises NoPolicy without one."""
+        name = namespace.name
+        reason = f"the policy of namespace {name} cannot be told: {error}"
+        _log.error(reason, exc_info=None if isinstance(error, NoPolicy) else error)
+        if former is None or former.enrolment is not namespace.enrolment:
+            self._compiled.pop(name, None)
+            self._failed[name] = reason
+            raise NoPolicy(reason) from error
+        self._failed[name] = reason
+        return former
 
 
 def namespace_of(obj: Object, exempt: frozenset[str]) -> Namespace:

@@ -17,6 +17,8 @@ EVERY_POD = LabelBox()
 NOW = 1_800_000_000.0
 FLOOR = RuleRef("ClusterSecurityPolicy", "", "floor", "admission")
 OWN = RuleRef("SecurityPolicy", "shop", "strict", "admission")
+ENROLMENT = "the enrolment of the namespace"
+HOST_PATH: dict[str, Any] = {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}
 MIRROR = {pod.MIRROR_ANNOTATION: "hash"}
 
 
@@ -161,16 +163,39 @@ class TestLevels:
     def test_only_pods_of_the_subject_are_bound(self) -> None:
         box = LabelBox.of({"app": one_of("web")})
         where = context(requirement("baseline", OWN, box=box))
-        bound = labelled(hostPID=True)
+        bound = labelled(**HOST_PATH)
         assert create(bound, where) == ([], [])
         bound["metadata"]["labels"]["app"] = "web"
-        assert create(bound, where) == (["host-namespaces"], [])
+        assert create(bound, where) == (["host-path"], [])
+
+    @pytest.mark.parametrize(
+        ("spec", "control"),
+        [
+            ({"hostNetwork": True}, "host-namespaces"),
+            ({"hostPID": True}, "host-namespaces"),
+            ({"containers": [{"name": "a", "ports": [{"containerPort": 1, "hostPort": 1}]}]}, "host-ports"),
+            ({"containers": [{"name": "a", "livenessProbe": {"httpGet": {"host": "10.0.0.1"}}}]}, "host-probes"),
+            ({"containers": [{"name": "a", "securityContext": {"privileged": True}}]}, "privileged"),
+        ],
+    )
+    @pytest.mark.parametrize("level", [None, "privileged"])
+    def test_what_passes_every_network_policy_is_refused_at_every_level(
+        self, spec: dict, control: str, level: str | None
+    ) -> None:
+        asked = [requirement(level)] if level else []
+        outcome = evaluate.create(pod.of(labelled(**spec)), context(*asked))
+        assert [(each.control, each.policy) for each in outcome.violations] == [(control, ENROLMENT)]
+        assert create(labelled(**spec), context(*asked, enrolment=Enrolment.AUDIT)) == ([], [control])
+        assert create(made(**spec), context(*asked, enrolment=Enrolment.NONE)) == ([], [])
+
+    def test_what_does_not_is_left_to_the_level(self) -> None:
+        root = {"name": "a", "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN"]}}}
+        free = labelled(containers=[root], volumes=[{"name": "v", "hostPath": {"path": "/"}}])
+        assert create(free, context()) == ([], [])
 
     def test_a_policy_in_audit_warns(self) -> None:
-        assert create(labelled(hostPID=True), context(requirement("baseline", mode=Mode.AUDIT))) == (
-            [],
-            ["host-namespaces"],
-        )
+        where = context(requirement("baseline", mode=Mode.AUDIT))
+        assert create(labelled(**HOST_PATH), where) == ([], ["host-path"])
 
     def test_what_refuses_is_not_warned_of_again(self) -> None:
         where = context(requirement("baseline"), requirement("baseline", OWN, Mode.AUDIT))
@@ -180,8 +205,8 @@ class TestLevels:
         where = context(requirement("baseline"), enrolment=Enrolment.AUDIT)
         assert create(labelled(hostPID=True), where) == ([], ["host-namespaces"])
 
-    def test_privileged_asks_for_nothing(self) -> None:
-        assert create(labelled(hostPID=True), context(requirement("privileged"))) == ([], [])
+    def test_privileged_asks_for_nothing_more(self) -> None:
+        assert create(labelled(**HOST_PATH), context(requirement("privileged"))) == ([], [])
 
 
 def exception(**fields: Any) -> PodSecurityException:
@@ -268,9 +293,9 @@ class TestUpdate:
 
     def test_a_label_that_moves_the_pod_under_a_policy_is_judged_by_it(self) -> None:
         where = context(requirement("baseline", OWN, box=LabelBox.of({"app": one_of("web")})))
-        old, new = labelled(hostPID=True), labelled(hostPID=True)
+        old, new = labelled(**HOST_PATH), labelled(**HOST_PATH)
         new["metadata"]["labels"]["app"] = "web"
-        assert update(old, new, where) == (["host-namespaces"], [])
+        assert update(old, new, where) == (["host-path"], [])
         assert update(new, old, where) == ([], [])
 
     @pytest.mark.parametrize("enrolment", [Enrolment.AUDIT, Enrolment.ENFORCE])
@@ -312,8 +337,8 @@ class TestUpdate:
         assert update(old, new, context(requirement("baseline"))) == (["privileged"], [])
 
     def test_in_audit_the_change_is_warned_of(self) -> None:
-        new = labelled(ephemeralContainers=[{"name": "debug", "securityContext": {"privileged": True}}])
-        assert update(labelled(), new, context(requirement("baseline", mode=Mode.AUDIT))) == ([], ["privileged"])
+        new = labelled(ephemeralContainers=[{"name": "debug", "securityContext": {"procMount": "Unmasked"}}])
+        assert update(labelled(), new, context(requirement("baseline", mode=Mode.AUDIT))) == ([], ["proc-mount"])
 
 
 class TestAdmit:

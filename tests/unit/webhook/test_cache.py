@@ -1,9 +1,11 @@
 import asyncio
 import copy
 
+import pytest
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.world import World
 from ringfence.policy import resolve
+from ringfence.webhook.view import NoPolicy
 
 from tests.unit.webhook.fakes import FakeCluster, floor, identity, namespace, shop
 
@@ -76,13 +78,39 @@ def test_a_defect_in_one_namespace_stops_no_other() -> None:
     cluster.view.compile_all()
     assert cluster.view.unusable == ("audited", "shop")
     cluster.broken = None
+    cluster.view.changed("")
     cluster.view.compile_all()
     assert cluster.view.unusable == ()
 
 
-def test_a_resource_that_cannot_be_read_stops_no_other() -> None:
-    cluster = FakeCluster(shop(floor("broken", "nonsense"), floor("good", "baseline")))
+def test_a_policy_that_was_never_understood_may_forbid_anything() -> None:
+    cluster = FakeCluster([*shop(floor("broken", "nonsense"), floor("good", "baseline")), namespace("other", "audit")])
+    for name in ("shop", "other"):
+        for _ in range(2):
+            with pytest.raises(NoPolicy, match="ClusterSecurityPolicy broken"):
+                policy(cluster, name)
+    assert cluster.view.unusable == ("other", "shop")
+    del cluster.cluster_policies.objects["", "broken"]
+    cluster.view.changed("")
     assert [each.ref.policy for each in policy(cluster).admission] == ["good"]
+    assert cluster.view.unusable == ("other",)
+
+
+def test_that_of_another_namespace_is_none_of_ours() -> None:
+    broken = {**floor("broken", "nonsense"), "kind": "SecurityPolicy", "metadata": {"name": "b", "namespace": "other"}}
+    cluster = FakeCluster([*shop(), namespace("other", "audit"), broken])
+    assert policy(cluster).namespace == "shop"
+    with pytest.raises(NoPolicy):
+        policy(cluster, "other")
+
+
+def test_one_that_is_spoilt_later_stays_in_force_as_it_was() -> None:
+    cluster = FakeCluster(shop(floor("floor", "baseline")))
+    assert len(policy(cluster).admission) == 1
+    cluster.cluster_policies.objects["", "floor"] = floor("floor", "nonsense")
+    cluster.view.changed("")
+    assert len(policy(cluster).admission) == 1
+    assert cluster.view.unusable == ()
 
 
 def test_a_namespace_that_is_exempt_is_not_enrolled_whatever_it_says() -> None:

@@ -190,7 +190,7 @@ class TestKnowledge:
     def test_without_one_nothing_is_let_in(self, cluster: FakeCluster) -> None:
         cluster.broken = ValueError("a defect")
         response = ask(cluster, encoded(pod()))
-        assert "cannot be compiled" in refused(response)
+        assert "cannot be told" in refused(response)
         assert cluster.view.unusable == ("shop",)
 
     def test_a_defect_is_a_refusal(self, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +200,21 @@ class TestKnowledge:
         assert "ZeroDivision" not in refused(response)
 
     def test_a_change_is_seen_at_once(self, cluster: FakeCluster) -> None:
-        assert not ask(cluster, encoded(pod(hostPID=True)))["allowed"]
+        mounted = pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}])
+        assert not ask(cluster, encoded(mounted))["allowed"]
         del cluster.cluster_policies.objects["", "floor"]
         cluster.view.changed("")
-        assert ask(cluster, encoded(pod(hostPID=True)))["allowed"]
+        assert ask(cluster, encoded(mounted))["allowed"]
+
+    def test_a_finalizer_goes_whatever_is_known(self) -> None:
+        cluster = FakeCluster([])
+        cluster.unreachable = True
+        old, new = pod(hostNetwork=True), pod(hostNetwork=True)
+        old["metadata"]["finalizers"] = ["example.com/x"]
+        assert ask(cluster, encoded(new, old))["allowed"]
+        assert cluster.reads == []
+        for spec in ({"hostNetwork": False}, {"volumes": [{"name": "v", "emptyDir": {}}]}):
+            assert not ask(cluster, encoded(pod(**spec), pod(hostNetwork=True)))["allowed"]
 
 
 class TestNamespaces:
