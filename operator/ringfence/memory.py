@@ -1,7 +1,7 @@
 """How often Python looks for cycles of garbage.
 
 Nearly all that Ringfence holds are frozen values: trees, without cycles. By default Python walks through all of them
-whenever their number has grown by a quarter: a third of the time of a compilation, and pauses of 0.3 s when it is large.
+whenever their number has grown by a quarter: a third of the time of a compilation, and pauses of 0.3 s.
 """
 
 import gc

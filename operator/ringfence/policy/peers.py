@@ -108,6 +108,7 @@ class PeerResolver:
     _zones: frozenset[str] | None = field(default=None, init=False)
     #: What has been looked up, since the world may be a view that is computed at each look.
     _known: dict[str, Namespace | None] = field(default_factory=dict, init=False)
+    _enrolled: dict[str, bool] = field(default_factory=dict, init=False)
     _identities: dict[str, Mapping[str, resources.ServiceIdentity]] = field(default_factory=dict, init=False)
 
     def resolve(
@@ -168,8 +169,7 @@ class PeerResolver:
         return self._service_account(namespace, identity.service_account, f"identity {namespace}/{name}", ref)
 
     def _service_account(self, namespace: str, service_account: str, what: str, ref: RuleRef) -> EffectivePeer | None:
-        known = self._look_up(namespace)
-        if known is None or known.enrolment is Enrolment.NONE:
+        if not self._is_enrolled(namespace):
             self.notes.rule(
                 ref,
                 FindingReason.NAMESPACE_NOT_ENROLLED,
@@ -184,6 +184,12 @@ class PeerResolver:
         if namespace not in self._known:
             self._known[namespace] = self.world.namespaces.get(namespace)
         return self._known[namespace]
+
+    def _is_enrolled(self, namespace: str) -> bool:
+        if namespace not in self._enrolled:
+            known = self._look_up(namespace)
+            self._enrolled[namespace] = known is not None and known.enrolment is not Enrolment.NONE
+        return self._enrolled[namespace]
 
     def _identities_of(self, namespace: str) -> Mapping[str, resources.ServiceIdentity]:
         if namespace not in self._identities:
