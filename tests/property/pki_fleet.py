@@ -100,7 +100,8 @@ class Controller:
                 assert step.reason is not None
                 new = slots.prepare(state, _root(next(self.serials), now), now, step.reason)
             case Action.ACTIVATE:
-                new = slots.activate(state, now, self.timing.leaves_until(now))
+                ends = [identity_secret.ends(secret) for secret in self.api.secrets.values()]
+                new = slots.activate(state, now, self.timing.leaves_until(now, ends))
             case Action.FORCE:
                 new = slots.force(state, now)
             case Action.RETIRE:

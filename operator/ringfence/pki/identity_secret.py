@@ -201,6 +201,14 @@ def uses_old_root(secret: Object, ca: CaState, now: float) -> bool:
     return not ended and held.issuer not in {"", ca.current.root.fingerprint}
 
 
+def ends(secret: Object) -> int:
+    """When its leaf ends (epoch seconds), 0 when there is none that can be read; for Timing.leaves_until."""
+    try:
+        return int(path.read(_bytes(secret, CERTIFICATE))[0].not_valid_after_utc.timestamp())
+    except path.BadChain:
+        return 0
+
+
 def summarize(leaf: x509.Certificate, issuer: str, renew_at: float) -> CertificateSummary:
     """What the status says of a certificate."""
     return CertificateSummary(

@@ -5,6 +5,7 @@ phase in the Secret, looks at the world and gets the same answer. Nothing signs 
 stops being trusted while somebody uses it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -32,7 +33,7 @@ class Action(StrEnum):
     PREPARE = "Prepare"
     """Make a new root and put it into the slot ``next``: ``slots.prepare``."""
     ACTIVATE = "Activate"
-    """``slots.activate`` with ``Timing.leaves_until``."""
+    """``slots.activate`` with ``Timing.leaves_until`` of now and of the leaves that are seen."""
     REISSUE = "Reissue"
     """The Secrets in ``waiting_for`` still have leaves of the previous root; their own reconciling re-issues them."""
     FORCE = "Force"
@@ -56,9 +57,13 @@ class Timing:
     longest_life: int = MAX_TTL
     forced_patience: int = 300
 
-    def leaves_until(self, now: float) -> float:
-        """When the last leaf of a root that stops signing ``now`` has ended, seen or not."""
-        return now + self.longest_life
+    def leaves_until(self, now: float, ends: Iterable[int] = ()) -> float:
+        """When the last leaf of a root that stops signing ``now`` has ended, whether it is seen or not.
+
+        ``ends`` are the ends of the leaves that are seen (``identity_secret.ends``): some may have been given longer
+        lives than would be given today.
+        """
+        return max([now + self.longest_life, *ends])
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,3 +239,8 @@ def test_a_ca_near_its_end_gives_short_leaves_and_no_loop() -> None:
     assert found.reason is Reason.UP_TO_DATE
     assert found.summary is not None
     assert found.summary.not_after == root().root.not_after
+
+
+def test_the_end_of_a_leaf_is_known() -> None:
+    assert identity_secret.ends(stored()) == NOW + 4 * HOUR
+    assert identity_secret.ends({**stored(), "data": None}) == 0

@@ -145,3 +145,9 @@ def test_long_lists_are_told_by_number() -> None:
     said = rotation.describe(Step(Action.REISSUE, "still in use", names))
     assert said.endswith("Secret shop/s009 and 490 more")
     assert rotation.describe(Step(Action.WAIT, "young enough")) == "young enough"
+
+
+def test_an_old_root_is_trusted_as_long_as_any_leaf_may_live() -> None:
+    assert TIMING.leaves_until(NOW) == NOW + DAY
+    assert TIMING.leaves_until(NOW, [0, NOW + 60]) == NOW + DAY
+    assert TIMING.leaves_until(NOW, [NOW + 3 * DAY, NOW]) == NOW + 3 * DAY, "it was issued when lives were longer"
