@@ -8,12 +8,12 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.names import LABEL_ENROLL, LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Lister, Object
-from ringfence.model.resources import ServiceIdentity
+from ringfence.model.resources import ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
 from ringfence.model.world import Enrolment, Namespace, World
 from ringfence.reconcile import conditions, gather, staging
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
@@ -22,6 +22,7 @@ from ringfence.webhook.view import Missing, NoPolicy
 
 _log = logging.getLogger(__name__)
 
+P = TypeVar("P", SecurityPolicy, ClusterSecurityPolicy)
 Resolve = Callable[[World, str], EffectivePolicy]
 
 #: Seconds between two looks of the background task for namespaces that have changed.
@@ -165,11 +166,10 @@ class CachedView:
 
     def _compile(self, namespace: Namespace, former: EffectivePolicy | None) -> EffectivePolicy:
         name = namespace.name
-        world = dataclasses.replace(self._gatherer.world(), namespaces={name: namespace})
         self._changed.discard(name)
         try:
             self._refuse_the_unknown(name)
-            policy = self._resolve(world, name)
+            policy = self._resolve(without_rules(self._gatherer.world(), namespace), name)
         except Exception as error:  # noqa: BLE001 (whatever it is, nothing opens)
             return self._former(namespace, former, error)
         self._failed.pop(name, None)
@@ -188,6 +188,24 @@ class CachedView:
             raise NoPolicy(reason) from error
         self._failed[name] = reason
         return former
+
+
+def without_rules(world: World, namespace: Namespace) -> World:
+    """The part of the world that admission depends on: one namespace, and its policies without their rules.
+
+    What rules come to may take seconds to work out; here nobody asks for it, and everybody would wait.
+    """
+    own = tuple(_without_rules(each) for each in world.policies.get(namespace.name, ()))
+    return dataclasses.replace(
+        world,
+        namespaces={namespace.name: namespace},
+        policies={namespace.name: own},
+        cluster_policies=tuple(_without_rules(each) for each in world.cluster_policies),
+    )
+
+
+def _without_rules(policy: P) -> P:
+    return dataclasses.replace(policy, spec=dataclasses.replace(policy.spec, ingress=None, egress=None))
 
 
 def namespace_of(obj: Object, exempt: frozenset[str]) -> Namespace:

@@ -59,7 +59,9 @@ class Readiness:
             found.append(f"a watch has been silent for {self.stale_seconds():.0f} s")
         if self._certificate.ends <= self._now():
             found.append("there is no serving certificate that is valid now")
-        found += [f"the policy of namespace {name} cannot be told" for name in self._view.unusable]
+        if unusable := self._view.unusable:
+            # Anybody may ask, so the names are in the log only.
+            found.append(f"the policies of {len(unusable)} namespaces cannot be told (see the log)")
         if trouble := selftest.trouble():
             found.append(trouble)
         return found

@@ -1,5 +1,6 @@
 import asyncio
 import copy
+import time
 
 import pytest
 from ringfence.model.effective import EffectivePolicy
@@ -94,6 +95,22 @@ def test_a_policy_that_was_never_understood_may_forbid_anything() -> None:
     cluster.view.changed("")
     assert [each.ref.policy for each in policy(cluster).admission] == ["good"]
     assert cluster.view.unusable == ("other",)
+
+
+def test_rules_cost_admission_nothing_however_many_there_are() -> None:
+    """What this policy comes to as a network takes seconds to work out; every review of the cluster would wait."""
+    peers = [{"namespace": f"n{index}"} for index in range(64)]
+    denies = [{"name": f"d{index}", "action": "Deny", "from": peers, "ports": [index + 1]} for index in range(50)]
+    allows = [{"name": f"a{index}", "ports": [index + 1]} for index in range(50)]
+    metadata = {"name": "bomb", "namespace": "shop"}
+    spec = {"ingress": [*denies, *allows], "admission": {"podSecurity": "restricted"}}
+    bomb = {"apiVersion": "ringfence.dev/v1alpha1", "kind": "SecurityPolicy", "metadata": metadata, "spec": spec}
+    cluster = FakeCluster(shop(bomb))
+    cluster.view.identities("shop")
+    start = time.perf_counter()
+    assert [each.ref.policy for each in policy(cluster).admission] == ["bomb"]
+    # Nearly all of it is reading the resource once.
+    assert time.perf_counter() - start < 1.0
 
 
 def test_that_of_another_namespace_is_none_of_ours() -> None:

@@ -64,7 +64,7 @@ def _spoil(world: World, how: str) -> None:
         ("compiled", "not complete"),
         ("stale", "silent for 61 s"),
         ("certificate", "no serving certificate"),
-        ("policy", "namespace shop cannot be told"),
+        ("policy", "policies of 1 namespaces cannot be told"),
         ("draining", "ending"),
     ],
 )
