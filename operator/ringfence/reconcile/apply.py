@@ -24,10 +24,14 @@ CONTESTED_SECONDS: Final = 2.0
 CALM_SECONDS: Final = 30.0
 
 
+#: What was to be written, and why it was not.
+Failure = tuple[str, RingfenceError]
+
+
 class PartlyApplied(RingfenceError):
     """Some writes failed; ``failures`` holds (what, error) of each."""
 
-    def __init__(self, failures: Iterable[tuple[str, RingfenceError]]) -> None:
+    def __init__(self, failures: Iterable[Failure]) -> None:
         self.failures = tuple(failures)
         super().__init__("; ".join(f"{what}: {error}" for what, error in self.failures))
 
@@ -93,7 +97,7 @@ class Writer:
         """
         todo = plan.plan(desired, observed, self._purpose, self._agrees)
         held = {plan.key_of(obj): obj for obj in observed}
-        failures: list[tuple[str, RingfenceError]] = []
+        failures: list[Failure] = []
         waits = []
         for obj in sorted(todo.apply, key=lambda each: each["metadata"]["name"] == last):
             if wait := self._contests.wait(obj):
@@ -126,7 +130,7 @@ class Writer:
         if normal.carries(obj["metadata"], answer["metadata"]) and normal.content(obj) != normal.content(answer):
             self._settled[plan.key_of(obj)] = (normal.content(obj), normal.content(answer))
 
-    async def _withdraw(self, obj: Object, failures: list[tuple[str, RingfenceError]]) -> None:
+    async def _withdraw(self, obj: Object, failures: list[Failure]) -> None:
         kind, namespace, name = plan.key_of(obj)
         self._contests.forget((kind, namespace, name))
         try:

@@ -255,7 +255,7 @@ def workload(obj: Object) -> Workload:
         ips=tuple(each["ip"] for each in status.get("podIPs") or () if each.get("ip")),
         ports=tuple(
             ContainerPort(port["name"], port["containerPort"], Protocol(port.get("protocol", "TCP")))
-            for container in spec.get("containers") or ()
+            for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
             for port in container.get("ports") or ()
             if port.get("name")
         ),

@@ -5,7 +5,7 @@ last; so whatever is missing after a restart is known to be missing, and meanwhi
 the NetworkPolicies go first, the latch last.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
 from ringfence.reconcile import gather, plan, staging, status
-from ringfence.reconcile.apply import PartlyApplied, Writer
+from ringfence.reconcile.apply import Failure, PartlyApplied, Writer
 from ringfence.reconcile.conditions import Condition
 from ringfence.reconcile.impact import Impact
 from ringfence.reconcile.means import Means
@@ -75,24 +75,28 @@ class NamespaceReconciler:
             self.shares.pop(name, None)
             return 0.0
         seen = self._look(name)
-        closed = seen.outcome.staging.closed
-        if closed:
-            await self._record(namespace, seen.outcome)
-        failures: list[tuple[str, RingfenceError]] = []
-        again_in = 0.0
-        try:
-            written = await self._writer.write(seen.outcome.objects, seen.observed, last=DEFAULT_DENY)
-            again_in = written.again_in
-        except PartlyApplied as error:
-            failures.extend(error.failures)
-        if not closed and not failures:
-            await self._record(namespace, seen.outcome)
+        told = seen.outcome.staging
+        if told.closed and not staging.latched(namespace):
+            # Without the latch a restart would not know that this namespace is to be closed.
+            await self._record(namespace, told)
+        failures, again_in = await self._write(seen)
         failure = str(PartlyApplied(failures)) if failures else ""
+        # While NetworkPolicies are left, so is the latch.
+        if told.closed or not failures:
+            failures += await _tried(f"condition of Namespace {name}", self._record(namespace, told))
         failures += await self._tell(seen, replace(seen.outcome, failure=failure))
         await self._tell_namespace(name, seen.outcome)
         if failures:
             raise PartlyApplied(failures)
         return again_in
+
+    async def _write(self, seen: _Seen) -> tuple[list[Failure], float]:
+        """Write the NetworkPolicies; what failed, and after how many seconds to look again."""
+        try:
+            written = await self._writer.write(seen.outcome.objects, seen.observed, last=DEFAULT_DENY)
+        except PartlyApplied as error:
+            return list(error.failures), 0.0
+        return [], written.again_in
 
     def _look(self, name: str) -> _Seen:
         """Read the caches and compute; no await in here, so that all of it is one state."""
@@ -186,33 +190,31 @@ class NamespaceReconciler:
                 found[kind.value, own] = (error, parsed.in_force(name, own))
         return found
 
-    async def _record(self, namespace: Object, outcome: Outcome) -> None:
+    async def _record(self, namespace: Object, told: Staging) -> None:
         """Write the condition of the Namespace if it says something else, and tell about the change."""
-        patch = staging.status_patch(namespace, outcome.staging, self._means.clock.now())
+        namespace = self._listers.namespaces.get("", namespace["metadata"]["name"]) or namespace
+        patch = staging.status_patch(namespace, told, self._means.clock.now())
         if patch is None:
             return
         held = staging.recorded(namespace)
         await self._means.applier.apply(patch, subresource="status")
-        now = outcome.staging
-        if now.reason and (held is None or (held.get("reason"), held.get("message")) != (now.reason, now.message)):
+        if told.reason and (held is None or (held.get("reason"), held.get("message")) != (told.reason, told.message)):
             await self._means.events.emit(
                 namespace,
-                type_="Normal" if now.closed else "Warning",
-                reason=now.reason,
+                type_="Normal" if told.closed else "Warning",
+                reason=told.reason,
                 action="CloseNetwork",
-                note=now.message,
+                note=told.message,
             )
 
-    async def _tell(self, seen: _Seen, outcome: Outcome) -> list[tuple[str, RingfenceError]]:
+    async def _tell(self, seen: _Seen, outcome: Outcome) -> list[Failure]:
         """Write the statuses of what was seen, every one; what failed."""
         said = [(obj, *status.identity(obj, value, outcome, seen.trust_domain)) for obj, value in seen.identities]
         said += [(obj, *status.security_policy(obj, mode, pods, outcome)) for obj, mode, pods in seen.policies]
-        failures: list[tuple[str, RingfenceError]] = []
+        failures: list[Failure] = []
         for obj, numbers, ready in said:
-            try:
-                await write_status(self._means, obj, numbers, ready)
-            except RingfenceError as error:
-                failures.append((f"status of {obj['kind']} {obj['metadata']['name']}", error))
+            what = f"status of {obj['kind']} {obj['metadata']['name']}"
+            failures += await _tried(what, write_status(self._means, obj, numbers, ready))
         return failures
 
     async def _tell_namespace(self, name: str, outcome: Outcome) -> None:
@@ -223,6 +225,15 @@ class NamespaceReconciler:
             await self._means.events.emit(
                 namespace, type_="Warning", reason=finding.reason, action="Resolve", note=finding.message
             )
+
+
+async def _tried(what: str, write: Awaitable[None]) -> list[Failure]:
+    """Make a write that must not keep others from being made; what failed."""
+    try:
+        await write
+    except RingfenceError as error:
+        return [(what, error)]
+    return []
 
 
 async def write_status(means: Means, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:

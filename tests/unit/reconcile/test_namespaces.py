@@ -363,6 +363,31 @@ def test_without_the_latch_nothing_is_closed() -> None:
     assert rig.network_policies == []
 
 
+def test_once_latched_no_refused_condition_keeps_the_network_from_being_written() -> None:
+    rig = shop()
+    rig.reconcile()
+    stranger = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"podSelector": {}}}
+    rig.cluster.put({**stranger, "metadata": {"name": "theirs", "namespace": "shop"}})
+    rig.cluster.put(fakes.policy("shop", "checkout", [("shop", "payments")]))
+    rig.cluster.errors["apply status", "Namespace", "shop"] = RingfenceError("somebody's admission")
+    with pytest.raises(RingfenceError, match="condition of Namespace shop: somebody's admission"):
+        rig.reconcile()
+    assert "ringfence-policy-checkout-ingress" in rig.network_policies
+
+
+def test_the_latch_stays_while_a_network_policy_does() -> None:
+    rig = shop()
+    rig.reconcile()
+    rig.cluster.put(fakes.namespace("shop"))
+    rig.cluster.errors["delete", "NetworkPolicy", ALLOW] = RingfenceError("away")
+    with pytest.raises(RingfenceError, match="away"):
+        rig.reconcile()
+    assert rig.enforced()["status"] == "True"
+    rig.cluster.errors.clear()
+    rig.reconcile()
+    assert rig.enforced() == {}
+
+
 def test_a_terminating_namespace_is_left_alone() -> None:
     rig = shop()
     rig.cluster.objects["Namespace", "", "shop"]["metadata"]["deletionTimestamp"] = "now"
