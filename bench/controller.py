@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ringfence.api import v1alpha1
-from ringfence.kube import client, errors, resources
+from ringfence.kube import client, errors, lease, resources
 from ringfence.model.names import API_VERSION, LABEL_ENROLL, LABEL_IDENTITY
 
 from bench import table
@@ -121,6 +121,9 @@ async def _fill(api: client.Client) -> None:
     for crd in v1alpha1.crds():
         await _create(api, crd)
     await _create(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OWN}})
+    # As the chart brings it, held by nobody: one that the controller has to make itself delays its first write.
+    metadata = {"name": lease.NAME, "namespace": _OWN}
+    await _create(api, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata})
     for resource in (resources.SERVICE_IDENTITIES, resources.SECURITY_POLICIES, resources.CLUSTER_SECURITY_POLICIES):
         await _served(api, resource)
     for number in range(NAMESPACES):

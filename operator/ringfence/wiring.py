@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ringfence import api, metrics
-from ringfence.kube import apply, client, events, resources, trim, watch
+from ringfence.kube import apply, client, events, lease, resources, trim, watch
 from ringfence.kube.clock import SystemClock
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Clock, Object
@@ -141,11 +141,20 @@ class Operator:
 
 @contextlib.asynccontextmanager
 async def operator(
-    settings: Settings, kubeconfig: Path | None, *, timing: watch.Timing | None = None
+    settings: Settings,
+    kubeconfig: Path | None,
+    *,
+    timing: watch.Timing | None = None,
+    guard: client.Guard | None = None,
 ) -> AsyncIterator[Operator]:
-    """The controller's parts while the block runs. Opens no connection by itself; raises kube.errors.Unreachable."""
+    """The controller's parts while the block runs. Opens no connection by itself; raises kube.errors.Unreachable.
+
+    ``guard`` is asked before every write; None only where nobody else can be writing.
+    """
     clock = SystemClock()
-    connection = await client.Client.connect(kubeconfig, component="controller", observer=metrics.observe_request)
+    connection = await client.Client.connect(
+        kubeconfig, component="controller", instance=settings.pod_name, observer=metrics.observe_request, guard=guard
+    )
     namespace = settings.installation.namespace
     held = caches(connection, CONTROLLER_CACHES, own_namespace=namespace, timing=timing, clock=clock)
     means = Means(
@@ -168,6 +177,21 @@ async def operator(
         )
     finally:
         metrics.unregister(collector)
+        await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def elector(settings: Settings, kubeconfig: Path | None) -> AsyncIterator[lease.Elector]:
+    """This process as a candidate, while the block runs; whoever drives it calls ``run``."""
+    connection = await client.Client.connect(kubeconfig, component="controller-lease", instance=settings.pod_name)
+    try:
+        yield lease.Elector(
+            connection,
+            settings.installation.namespace,
+            f"{settings.pod_name}_{secrets.token_hex(4)}",
+            told=metrics.LEADER.set,
+        )
+    finally:
         await connection.close()
 
 

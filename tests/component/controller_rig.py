@@ -12,7 +12,7 @@ from typing import Any
 
 from ringfence import wiring
 from ringfence.controller import core
-from ringfence.kube import client, resources
+from ringfence.kube import client, lease, resources
 from ringfence.model.names import LABEL_MANAGED_BY
 from ringfence.model.world import Installation
 from ringfence.settings import Settings
@@ -92,6 +92,7 @@ class Plane:
             str(install.CHART),
             f"--namespace={OWN}",
             "--show-only=templates/rbac-controller.yaml",
+            "--show-only=templates/lease.yaml",
         )
         person.run("apply", "-f", "-", stdin=rendered)
 
@@ -164,7 +165,9 @@ def _without_certificates(obj: dict[str, Any]) -> Any:
 
 
 async def reset(api: client.Client, *namespaces: str) -> None:
-    """Take away all that the controller has written."""
+    """Take away all that the controller has written, and whoever holds the Lease."""
+    free = {"spec": {"holderIdentity": ""}}
+    await api.request("PATCH", resources.LEASES.path(OWN, lease.NAME), body=free, content_type=client.MERGE)
     for resource in GUARDS:
         await api.request("DELETE", resource.path(), query=MANAGED)
     await api.request("DELETE", resources.SECRETS.path(OWN))

@@ -17,6 +17,18 @@ app.kubernetes.io/name: ringfence
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 
+{{- /* Replicas apart from each other, as far as there are nodes and zones. Takes the component's name. */ -}}
+{{- define "ringfence.spread" -}}
+{{- $component := . }}
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- include "ringfence.selector" $component | nindent 6 }}
+{{- end }}
+{{- end }}
+
 {{- define "ringfence.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
@@ -33,6 +45,7 @@ cidrCoversPods: {{ .Values.network.cidrCoversPods }}
 openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
+ca: {{ toJson .Values.ca }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}
@@ -45,7 +58,6 @@ runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
-ca: {{ toJson .Values.ca }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}

@@ -8,8 +8,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, Protocol
 
 from ringfence import metrics, wiring
 from ringfence.controller.queue import WorkQueue
@@ -39,11 +39,20 @@ class Sighting(NamedTuple):
     deleted: bool
 
 
-class Core:
-    """Reconciles while ``run`` runs."""
+class Elector(Protocol):
+    """Decides when this process is the one that works."""
 
-    def __init__(self, operator: wiring.Operator) -> None:
+    async def run(self, work: Callable[[], Awaitable[None]], fit: Callable[[], bool]) -> None:
+        """Run ``work`` whenever it is this process's turn; ``fit`` says whether it could."""
+        ...
+
+
+class Core:
+    """Reconciles while ``run`` runs, with an ``elector`` only while elected; its caches are kept warm all the time."""
+
+    def __init__(self, operator: wiring.Operator, elector: Elector | None = None) -> None:
         self.operator = operator
+        self._elector = elector
         self.queue = WorkQueue()
         self.triggers = Triggers(operator, self.queue.add)
         self._shares: object = None
@@ -51,7 +60,7 @@ class Core:
 
     @property
     def ready(self) -> bool:
-        """Whether all caches are complete and fresh, and everything has been looked at once."""
+        """Whether all caches are complete and fresh: so is a standby's."""
         return self._started and not self.why_not_ready()
 
     def why_not_ready(self) -> str:
@@ -91,20 +100,32 @@ class Core:
         async with self.operator.caches.running() as caches:
             await caches.wait_synced()
             self.triggers.connect()
-            self.triggers.everything()
             self._started = True
             _log.info("caches are complete: %s", {name: len(each) for name, each in caches.reflectors.items()})
-            async with asyncio.TaskGroup() as group:
-                for number in range(WORKERS):
-                    group.create_task(self._work(), name=f"worker {number}")
-                group.create_task(self._resync(), name="resync")
+            if self._elector is None:
+                await self._lead()
+            else:
+                await self._elector.run(self._lead, lambda: self.ready)
+
+    async def _lead(self) -> None:
+        """Reconcile, beginning with everything: what others wrote meanwhile may be anything."""
+        self.triggers.everything()
+        async with asyncio.TaskGroup() as group:
+            for number in range(WORKERS):
+                group.create_task(self._work(), name=f"worker {number}")
+            group.create_task(self._resync(), name="resync")
 
     async def _work(self) -> None:
         while True:
             key = await self.queue.take()
             metrics.QUEUE_DEPTH.set(len(self.queue))
             started = time.monotonic()
-            outcome = await self._reconcile(key)
+            try:
+                outcome = await self._reconcile(key)
+            except asyncio.CancelledError:
+                # Not done, but whoever works next begins with everything.
+                self.queue.done(key)
+                raise
             metrics.RECONCILE_SECONDS.labels(_kind(key)).observe(time.monotonic() - started)
             metrics.RECONCILES.labels(_kind(key), outcome).inc()
 
@@ -129,10 +150,12 @@ class Core:
         shares = self.operator.namespaces.shares
         before = shares.get(name)
         try:
-            await self.operator.namespaces.reconcile(name)
+            again_in = await self.operator.namespaces.reconcile(name)
         finally:
             if shares.get(name) != before:
                 self.queue.add(CLUSTER)
+        if again_in:
+            self.queue.add_later(name, again_in)
 
     async def _cluster(self) -> None:
         again_in = await self.operator.cluster.reconcile(self.operator.namespaces.shares)

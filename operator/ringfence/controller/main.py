@@ -34,14 +34,16 @@ async def serve(settings: Settings, kubeconfig: Path | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        operator = await stack.enter_async_context(wiring.operator(settings, kubeconfig))
-        heart = core.Core(operator)
+        elector = await stack.enter_async_context(wiring.elector(settings, kubeconfig))
+        operator = await stack.enter_async_context(wiring.operator(settings, kubeconfig, guard=elector.guard))
+        heart = core.Core(operator, elector)
         listener = http.listen(settings.http_host, settings.http_port)
         await stack.enter_async_context(http.serving(http.app(heart.why_not_ready), listener))
-        await stack.enter_async_context(core.running(heart))
         kopf = _front(operator, heart, loop)
         kopf.start()
         stack.push_async_callback(asyncio.to_thread, kopf.stop)
+        # Last in, first out: work ends and the Lease is handed back before anything else is waited for.
+        await stack.enter_async_context(core.running(heart))
         _log.info("running on port %d", listener.getsockname()[1])
         await stop.wait()
         _log.info("stopping")

@@ -35,6 +35,9 @@ _CONNECT_SECONDS = 5.0
 load_incluster: Callable[..., None] = kube_config.load_incluster_config
 load_kubeconfig: Callable[..., Awaitable[Any]] = kube_config.load_kube_config
 
+#: Called before each request that writes, and again just before its first byte leaves; it raises what shall stop it.
+Guard = Callable[[], None]
+
 #: Called after each request with method, HTTP status (0: no answer) and seconds.
 Observer = Callable[[str, int, float], None]
 
@@ -67,8 +70,19 @@ class Credentials:
 class Client:
     """A connection pool to one API server. Every method raises subclasses of errors.KubeError and nothing else."""
 
-    def __init__(self, configuration: Configuration, *, user_agent: str, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        user_agent: str,
+        observer: Observer | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         self._configuration = configuration
+        self._guard = guard
+        if guard is not None:
+            # Between the first check and the first byte may lie a new connection, and a pause of the whole process.
+            setattr(configuration, "trace_configs", [_tracing(guard)])  # noqa: B010 (the library declares no such field)
         self._transport = RESTClientObject(configuration)
         self._headers = {"User-Agent": user_agent, "Accept": JSON}
         self._observer = observer
@@ -80,12 +94,15 @@ class Client:
         *,
         context: str | None = None,
         component: str = "controller",
+        instance: str = "",
         observer: Observer | None = None,
+        guard: Guard | None = None,
     ) -> Self:
         """A client for ``kubeconfig``, else for the pod's ServiceAccount, else for what kubectl would use.
 
-        ``context`` is one of the kubeconfig, None its current one. Opens no connection yet. Raises errors.Unreachable
-        when none of them can be read.
+        ``context`` is one of the kubeconfig, None its current one. ``component`` and ``instance`` (a pod's name) go
+        into the user agent, which audit logs record. Opens no connection yet. Raises errors.Unreachable when none of
+        them can be read.
         """
         configuration = Configuration(retries=0)
         try:
@@ -96,8 +113,8 @@ class Client:
                 await load_kubeconfig(path, context=context, client_configuration=configuration, persist_config=False)
         except (kube_config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
             raise errors.Unreachable(f"no way to the API server: {error}") from error
-        agent = f"ringfence-{component}/{__version__}"
-        return cls(configuration, user_agent=agent, observer=observer)
+        agent = f"ringfence-{component}/{__version__}" + (f" ({instance})" if instance else "")
+        return cls(configuration, user_agent=agent, observer=observer, guard=guard)
 
     async def credentials(self) -> Credentials:
         """What the connections of this client rest on, as files and a token that is valid now."""
@@ -201,6 +218,8 @@ class Client:
         content_type: str,
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
+        if self._guard is not None and method != "GET":
+            self._guard()
         url = self._configuration.host + quote(path)
         if query:
             url += "?" + urlencode(query)
@@ -217,6 +236,18 @@ class Client:
         """The bearer token, read again from its file when it is due."""
         token: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
         return token
+
+
+def _tracing(guard: Guard) -> aiohttp.TraceConfig:
+    """Have the guard asked again when a connection is there and the request is about to be written to it."""
+
+    async def about_to_send(_session: object, _context: object, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+        if sent.method != "GET":
+            guard()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(about_to_send)
+    return tracing
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

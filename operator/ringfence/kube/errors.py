@@ -68,6 +68,10 @@ class Forbidden(KubeError):
     """401 or 403: credentials or rights are missing, an admission policy refused, or the namespace is terminating."""
 
 
+class LeadershipLost(KubeError):
+    """A write that was not sent, because this process is not (any more) the one that may write."""
+
+
 _BY_STATUS: Mapping[int, type[KubeError]] = {
     401: Forbidden,
     403: Forbidden,

@@ -3,15 +3,17 @@
 from collections import Counter
 from typing import Any
 
+import pytest
 from ringfence.controls import evaluate
+from ringfence.kube import lease
 from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL
 from ringfence.model.resources import Mode, PodSecurityLevel
 from ringfence.model.world import Enrolment, Namespace
+from ringfence.pki import store
 from ringfence.reconcile import serving
 from ringfence.translate import admission_policy, webhook_config
-from ringfence.pki import store
 
 from tests.unit.chart import conftest as chart
 
@@ -106,17 +108,25 @@ def test_processes_are_probed_where_they_answer(default: list[chart.Manifest]) -
             assert container[probe]["httpGet"] == {"path": path, "port": "http"}
 
 
-def test_the_webhook_survives_the_loss_of_a_node(default: list[chart.Manifest]) -> None:
-    webhook = chart.only(default, "Deployment", "ringfence-webhook")["spec"]
-    assert webhook["replicas"] == 2
-    assert webhook["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    selector = webhook["selector"]["matchLabels"]
-    spread = webhook["template"]["spec"]["topologySpreadConstraints"]
+@pytest.mark.parametrize("name", ["ringfence-controller", "ringfence-webhook"])
+def test_a_process_survives_the_loss_of_a_node(default: list[chart.Manifest], name: str) -> None:
+    process = chart.only(default, "Deployment", name)["spec"]
+    assert process["replicas"] == 2
+    assert process["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    selector = process["selector"]["matchLabels"]
+    spread = process["template"]["spec"]["topologySpreadConstraints"]
     assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
     assert all(each["labelSelector"]["matchLabels"] == selector for each in spread)
-    budget = chart.only(default, "PodDisruptionBudget", "ringfence-webhook")["spec"]
+    budget = chart.only(default, "PodDisruptionBudget", name)["spec"]
     assert budget["selector"]["matchLabels"] == selector
-    assert budget["maxUnavailable"] < webhook["replicas"]
+    assert budget["maxUnavailable"] < process["replicas"]
+
+
+def test_the_lease_is_there_and_nobody_holds_it(default: list[chart.Manifest]) -> None:
+    """A missing one would delay the first write; one with a spec would be taken from its holder at each upgrade."""
+    held = chart.only(default, "Lease", lease.NAME)
+    assert "spec" not in held
+    assert held["metadata"]["namespace"] == "ringfence-system"
 
 
 def test_services_budgets_and_policies_select_one_process_each(default: list[chart.Manifest]) -> None:
@@ -201,8 +211,10 @@ def test_names_are_those_that_the_code_knows(default: list[chart.Manifest]) -> N
     assert named == {webhook_config.NAME}
     assert chart.only(default, "Service", webhook_config.SERVICE)["spec"]["ports"][0]["port"] == 443
     assert chart.only(default, "ServiceAccount", admission_policy.CONTROLLER)
-    secrets = {name for _, verb, name in _grants(_rules(default, "Role", "ringfence-controller")) if verb == "get"}
-    assert secrets == {serving.CA_SECRET, serving.LEAF_SECRET}
+    own = {
+        (what, name) for what, verb, name in _grants(_rules(default, "Role", "ringfence-controller")) if verb == "get"
+    }
+    assert own == {("secrets", serving.CA_SECRET), ("secrets", serving.LEAF_SECRET), ("leases", lease.NAME)}
 
 
 def test_teams_write_policies_but_whoever_deploys_does_not(default: list[chart.Manifest]) -> None:

@@ -204,7 +204,7 @@ def test_parts_can_be_left_out(render: chart.Render) -> None:
         ({"log": {"level": "loud"}}, "/log/level"),
         ({"webhook": {"replicas": 0}}, "/webhook/replicas"),
         ({"webhook": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "/webhook/podDisruptionBudget/maxUnavailable"),
-        ({"controller": {"replicas": 2}}, "replicas"),
+        ({"controller": {"replicas": 0}}, "/controller/replicas"),
         ({"networkPolicy": {"metricsFrom": [{}]}}, "/networkPolicy/metricsFrom/0"),
         ({"uninstall": {"timeoutSeconds": 1}}, "/uninstall/timeoutSeconds"),
     ],
