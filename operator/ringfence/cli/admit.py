@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     loaded, judged = _load(arguments, documents, console)
     if not judged:
         raise CannotTell("the files hold no Pod and no workload to judge")
+    inputs.must_be_readable(loaded, {each.namespace for each in judged})
     effective = inputs.effective(loaded.world)
     now = time.time()
     outcomes = []

@@ -12,6 +12,7 @@ from ringfence.cli.world import Loaded
 from ringfence.model.net import FIRST_PORT, LAST_PORT
 from ringfence.model.resources import Protocol
 from ringfence.model.verdict import Half, Reason, Verdict
+from ringfence.model.world import Workload
 
 ALLOWED: Final = 0
 DENIED: Final = 1
@@ -80,6 +81,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         calls.check(text)
     loaded, _ = inputs.load(arguments, console)
     source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
+    members = [each.end for asked in (source, target) for each in asked.members]
+    inputs.must_be_readable(loaded, {end.namespace for end in members if isinstance(end, Workload)})
     for asked in (source, target):
         if asked.remark:
             console.note(asked.remark)

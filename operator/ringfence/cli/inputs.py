@@ -14,6 +14,7 @@ from ringfence.cli.documents import Document
 from ringfence.cli.problems import Problem
 from ringfence.cli.world import Loaded
 from ringfence.model.effective import EffectivePolicy, Finding
+from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_ENROLL
 from ringfence.model.world import Enrolment, World
 from ringfence.policy import resolve
@@ -68,9 +69,26 @@ def remark(loaded: Loaded, console: Console) -> None:
         else:
             console.note(f"Namespace {name} is not among the files: taken as not enrolled")
     for problem in loaded.invalid:
-        console.warn(f"{problem}; it is not in force")
+        console.warn(f"{problem}; its last good version may be in force")
     for text in loaded.ignored:
         console.detail(text)
+
+
+def must_be_readable(loaded: Loaded, namespaces: Iterable[str]) -> None:
+    """Raise CannotTell when a resource that may govern one of these namespaces could not be understood.
+
+    The controller and the webhook may hold a former version of it in force, which is not known here.
+    """
+    concerned = {*namespaces, ""}
+    found = [
+        f"{kind} {namespace}/{name}".replace(" /", " ")
+        for kind, namespace, name in loaded.unreadable
+        if namespace in concerned
+    ]
+    if found:
+        raise CannotTell(
+            f"{', '.join(found)} cannot be understood, and a former version may be in force: mend it first"
+        )
 
 
 def effective(world_: World) -> Callable[[str], EffectivePolicy]:

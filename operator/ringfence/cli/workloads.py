@@ -41,6 +41,8 @@ class _Container(_Struct, frozen=True):
 
 class _Spec(_Struct, frozen=True):
     service_account_name: str | None = None
+    #: Deprecated, and copied into serviceAccountName by the API server.
+    service_account: str | None = None
     host_network: bool | None = None
     containers: list[_Container] | None = None
     init_containers: list[_Container] | None = None
@@ -151,7 +153,7 @@ def read(obj: Mapping[str, Any], meta: Meta, path: Sequence[str]) -> tuple[Workl
     workload = Workload(
         namespace=meta.namespace or "",
         name=meta.name or "",
-        service_account=spec.service_account_name or "default",
+        service_account=spec.service_account_name or spec.service_account or "default",
         labels=labels,
         ips=tuple(each.ip for each in status.pod_ips or () if each.ip),
         ports=_ports(spec),

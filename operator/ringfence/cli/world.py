@@ -57,7 +57,7 @@ class Loaded:
 
     ``assumed`` are namespaces that no document describes, with the enrolment that they are taken to have; ``resources``
     and ``namespaces`` are the documents behind the world; ``ignored`` what was left aside; ``invalid`` what could not
-    be understood and was left out (only where the caller allows that).
+    be understood and was left out (only where the caller allows that), ``unreadable`` the resources that this is about.
     """
 
     world: World
@@ -66,6 +66,7 @@ class Loaded:
     resources: Mapping[ResourceKey, Document] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     invalid: tuple[Problem, ...] = ()
+    unreadable: tuple[ResourceKey, ...] = ()
     namespaces: Mapping[str, Document] = field(default_factory=dict)
 
 
@@ -100,6 +101,7 @@ class _Builder:
         self._tolerant = tolerant
         self._seen: dict[Key, Document] = {}
         self._invalid: list[Problem] = []
+        self._unreadable: list[ResourceKey] = []
         self._ignored: list[str] = []
         self._namespaces: dict[str, Namespace] = {}
         self._namespace_documents: dict[str, Document] = {}
@@ -163,6 +165,9 @@ class _Builder:
             subject = _subject(document.value, error.kind)
             found = [document.problem(e.message, e.fix, field=e.path, subject=subject) for e in error.errors]
             (self._invalid if self._tolerant else self.problems).extend(found)
+            metadata = document.value.get("metadata")
+            place = metadata if isinstance(metadata, dict) else {}
+            self._unreadable.append((error.kind, str(place.get("namespace", "")), str(place.get("name", ""))))
             return
         kind = str(document.value["kind"])
         if self._first((GROUP, kind, parsed.meta.namespace, parsed.meta.name), document):
@@ -268,6 +273,7 @@ class _Builder:
             resources=self._resource_documents,
             ignored=tuple(self._ignored),
             invalid=tuple(sorted(self._invalid)),
+            unreadable=tuple(sorted(self._unreadable)),
             namespaces=self._namespace_documents,
         )
 

@@ -211,3 +211,9 @@ def test_a_cluster_with_an_invalid_resource_is_still_a_cluster() -> None:
     loaded = load(POLICY.replace("ingress", "ingres") + "---\n" + POLICY.replace("name: p", "name: q"), tolerant=True)
     assert str(loaded.invalid[0]).startswith("<stdin>:4: SecurityPolicy p: spec.ingres")
     assert [policy.meta.name for policy in loaded.world.policies["default"]] == ["q"]
+
+
+def test_the_deprecated_name_of_the_service_account_counts() -> None:
+    pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: old, namespace: shop}\nspec: {serviceAccount: nobody}\n"
+    (workload,) = load(NAMESPACE + pod).world.workloads["shop"]
+    assert workload.service_account == "nobody"
