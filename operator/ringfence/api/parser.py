@@ -105,6 +105,7 @@ def _spec(obj: Mapping[str, Any], kind: str, report: validate.Report) -> dict[st
     spec = obj.get("spec", field.default)
     if not _small(spec):
         report.add("spec", f"is larger than {MAX_SPEC_SIZE // 1024} KiB", "split it into several resources")
+        return {}
     filled: dict[str, Any] = validate.check(field.node, spec, "spec", report)
     return filled
 
