@@ -5,7 +5,6 @@ their own, which the guard does not stop and other traffic cannot hold up.
 """
 
 import asyncio
-import contextlib
 import datetime
 import logging
 import time
@@ -86,8 +85,10 @@ class Elector:
                 if self._clock.monotonic() >= step.at and (self.leads or self._work is None):
                     await self._take(step)
         finally:
-            await self._end_work()
-            await self._release()
+            try:
+                await self._end_work()
+            finally:
+                await self._release()
 
     async def _follow(self, work: Callable[[], Awaitable[None]], now: float) -> None:
         """Start or end the work as the election says."""
@@ -118,8 +119,9 @@ class Elector:
         task, self._work = self._work, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()
 
     async def _take(self, step: Step) -> None:
         """Make one request and tell the election what came of it."""
