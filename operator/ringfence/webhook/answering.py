@@ -3,13 +3,17 @@
 The one place that knows of time, reads that are still to be made, metrics and the log.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import msgspec
+
 from ringfence.model.errors import CannotTell, RingfenceError
-from ringfence.webhook import review, wire
+from ringfence.webhook import resources, review, wire
 from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.review import Purpose
@@ -37,6 +41,8 @@ class Answering:
         self._learner = learner
         self._metrics = metrics
         self._now = now
+        #: Reads what takes long, one at a time, so that reviews of pods need not wait for it.
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
 
     async def answer(self, purpose: Purpose, body: bytes, deadline: float) -> bytes:
         """The AdmissionReview to send back. ``deadline`` is by time.monotonic.
@@ -57,10 +63,12 @@ class Answering:
         return encoded
 
     async def _decide(self, purpose: Purpose, request: AnyRequest, deadline: float) -> Answer:
-        view = self._view
+        view, reading = self._view, None
         for _ in range(_ROUNDS):
             try:
-                return review.judge(purpose, request, view, self._rules, self._now())
+                if reading is None and review.is_own(request):
+                    reading = await asyncio.get_running_loop().run_in_executor(self._reader, resources.read, request)
+                return review.judge(purpose, request, view, self._rules, self._now(), reading)
             except Unknown as unknown:
                 self._metrics.learned.inc()
                 seconds = min(LONGEST_READ, deadline - time.monotonic() - RESERVE)
@@ -70,6 +78,8 @@ class Answering:
                     return cannot_tell(error)
             except NoPolicy as error:
                 return cannot_tell(error)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                return review.malformed(f"the object cannot be read: {error}")
             except Exception:  # noqa: BLE001 (a defect must not let anything in)
                 _log.exception("a review could not be judged (uid %s)", request.uid)
                 return FAILED

@@ -6,6 +6,7 @@ Each server runs in the event loop of the process and leaves signals to it.
 import asyncio
 import contextlib
 import gc
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ KEEP_ALIVE: Final = 120
 CONNECTIONS: Final = 2048
 #: Allocations before a collection, and how many of one generation before one of the next.
 _THRESHOLDS: Final = (20_000, 20, 20)
+#: Seconds after which a thread that reads a large resource lets the event loop have its turn.
+_SWITCH: Final = 0.001
 
 _COMMON: Final[dict[str, Any]] = {
     "loop": "none",
@@ -70,6 +73,7 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH)
 
 
 @contextlib.asynccontextmanager

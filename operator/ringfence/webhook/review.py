@@ -6,12 +6,13 @@ about by mistake, an object that is not what its kind says.
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeGuard
 
 import msgspec
 
 from ringfence.model.names import GROUP
 from ringfence.webhook import namespaces, network_policies, pods, resources, workloads
+from ringfence.webhook.resources import Reading
 from ringfence.webhook.view import Rules, View
 from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, PodRequest, Request
 
@@ -29,22 +30,24 @@ Judge = Callable[[Request, View, Rules, float], Answer]
 _VALIDATE: Final[Mapping[tuple[str, str], Judge]] = {
     ("", "namespaces"): namespaces.validate,
     ("networking.k8s.io", "networkpolicies"): network_policies.validate,
-    (GROUP, "clustersecuritypolicies"): resources.validate,
-    (GROUP, "securitypolicies"): resources.validate,
-    (GROUP, "serviceidentities"): resources.validate,
 }
+_OWN: Final = frozenset({"clustersecuritypolicies", "securitypolicies", "serviceidentities"})
 _MUTATE: Final[Mapping[tuple[str, str], Judge]] = {("", "namespaces"): namespaces.mutate}
 _PODS: Final = frozenset({("", "pods"), ("", "bindings")})
 
 
-def judge(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Decide; ``now`` is in seconds since the epoch (UTC).
+def judge(
+    purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float, reading: Reading | None = None
+) -> Answer:
+    """Decide; ``now`` is in seconds since the epoch (UTC), ``reading`` what ``resources.read`` said if it was asked.
 
     Raises view.Unknown when something must be read first, and view.NoPolicy.
     """
     try:
         if purpose is Purpose.WARN:
             return ALLOWED if isinstance(request, PodRequest) else workloads.warn(request, view, now)
+        if purpose is Purpose.VALIDATE and is_own(request):
+            return resources.validate(request, reading or resources.read(request), view, now)
         return _decide(purpose, request, view, rules, now)
     except BadReview as error:
         return malformed(str(error))
@@ -52,6 +55,12 @@ def judge(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: 
         if purpose is Purpose.WARN:
             return ALLOWED
         return malformed(f"the object cannot be read: {str(error) or type(error).__name__}")
+
+
+def is_own(request: AnyRequest) -> TypeGuard[Request]:
+    """Whether it is about one of Ringfence's own kinds."""
+    own = request.resource.group == GROUP and request.resource.resource in _OWN
+    return own and isinstance(request, Request)
 
 
 def _decide(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:

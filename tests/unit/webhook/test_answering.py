@@ -5,8 +5,9 @@ import time
 
 import pytest
 from prometheus_client import generate_latest
+from ringfence.webhook import resources
 from ringfence.webhook.review import Purpose
-from ringfence.webhook.wire import BadReview
+from ringfence.webhook.wire import BadReview, Request
 
 from tests.unit.webhook.fakes import FakeCluster, floor, shop
 from tests.unit.webhook.reviews import decoded, encoded, pod, review
@@ -76,6 +77,34 @@ def test_a_bad_review_with_a_uid_is_answered_and_one_without_is_raised() -> None
 def test_audit_annotations_name_the_controls() -> None:
     response = decoded(answer(FakeCluster(shop(floor("floor", "baseline"))), encoded(pod(hostPID=True))))
     assert response["auditAnnotations"] == {"violations": "host-namespaces"}
+
+
+def test_a_large_resource_that_is_being_read_holds_up_no_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(request: Request) -> None:
+        time.sleep(0.5)
+
+    monkeypatch.setattr(resources, "read", slowly)
+
+    async def both() -> tuple[float, float]:
+        answering, start = FakeCluster(shop()).answering(), time.monotonic()
+        slow = asyncio.create_task(answering.answer(Purpose.VALIDATE, encoded(floor("f", "baseline")), start + 3))
+        await asyncio.sleep(0.05)
+        await answering.answer(Purpose.VALIDATE, encoded(pod()), start + 3)
+        quick = time.monotonic() - start
+        await slow
+        return quick, time.monotonic() - start
+
+    quick, slow = asyncio.run(both())
+    assert quick < 0.4
+    assert slow >= 0.5
+
+
+def test_a_resource_that_is_no_object_is_refused() -> None:
+    kind = {"group": "ringfence.dev", "version": "v1alpha1", "kind": "SecurityPolicy"}
+    resource = {"group": "ringfence.dev", "version": "v1alpha1", "resource": "securitypolicies"}
+    body = encoded(pod(), kind=kind, resource=resource, object=[1])
+    response = decoded(answer(FakeCluster(shop()), body))
+    assert (response["allowed"], response["status"]["code"]) == (False, 400)
 
 
 def test_dry_runs_are_answered_alike() -> None:
