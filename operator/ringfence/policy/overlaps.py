@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Final
 
 from ringfence.model.effective import Direction, EffectiveRule, PodPeers, RuleRef
 from ringfence.model.labels import ValueSet
@@ -13,6 +14,10 @@ from ringfence.policy import regions
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
+
+#: Work on one namespace: pairs of regions looked at, a few microseconds each, and taken apart (_STEP times as much).
+MAX_WORK: Final = 500_000
+_STEP: Final = 8
 
 #: Stands for "any" in the index; no identity and no namespace has this name.
 _ANY = "*"
@@ -48,15 +53,13 @@ class DenyIndex:
         for space in spaces:
             self._by_space[space].add(number)
 
-    def overlapping(self, allow: EffectiveRule) -> tuple[EffectiveRule, ...]:
-        """The Denies that may match a call that ``allow`` matches, in the order of their refs."""
+    def candidates(self, allow: EffectiveRule) -> tuple[EffectiveRule, ...]:
+        """The Denies that may overlap ``allow`` as far as the index can tell, in the order of their refs."""
         if not self._rules:
             return ()
         subjects, spaces = _keys(allow)
         numbers = self._named(self._by_subject, subjects) & self._named(self._by_space, spaces)
-        if not numbers:
-            return ()
-        return regions.overlapping(allow, tuple(self._rules[number] for number in sorted(numbers)))
+        return tuple(self._rules[number] for number in sorted(numbers))
 
     def _named(self, index: dict[str, set[int]], own: Sequence[str]) -> set[int]:
         """The rules that name one of ``own``, or any."""
@@ -78,24 +81,65 @@ def _keys(rule: EffectiveRule) -> tuple[Sequence[str], Sequence[str]]:
     return _finite(rule.subject.get(LABEL_IDENTITY)), tuple(spaces)
 
 
+@dataclass(slots=True)
+class _Judge:
+    """Takes Denies out of the Allows of a namespace, one after the other, with a bound on the work for all of them.
+
+    Beyond it every further Allow that Denies may overlap is held back: whoever may write policies in one namespace
+    must not be able to keep the compiler from the others.
+    """
+
+    rules: Sequence[EffectiveRule]
+    pod_cidrs: tuple[str, ...]
+    audit: bool
+    work: int = field(default_factory=lambda: MAX_WORK)
+    indexes: dict[Direction, DenyIndex] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.indexes = {each: DenyIndex.of(self.rules, each, audit=self.audit) for each in Direction}
+
+    def judge(self, allow: EffectiveRule) -> tuple[tuple[EffectiveRule, ...], regions.Left | None]:
+        """The Denies that overlap ``allow`` and what they leave of it; None when none does."""
+        candidates = self.indexes[allow.direction].candidates(allow)
+        if not candidates:
+            return (), None
+        self.work -= len(regions.regions_of(allow)) * sum(len(regions.regions_of(deny)) for deny in candidates)
+        if self.work < 0:
+            return (), _exhausted(candidates[0])
+        denies = regions.overlapping(allow, candidates)
+        if not denies:
+            return (), None
+        left = regions.remaining(allow, denies, self.pod_cidrs)
+        self.work -= left.steps * _STEP
+        return denies, left if self.work >= 0 else _exhausted(denies[0])
+
+
+def _exhausted(by: EffectiveRule) -> regions.Left:
+    why = "the policies that apply in the namespace overlap in too many ways to take them apart"
+    return regions.Left((), 0, by.ref, why)
+
+
 def suspend(rules: Sequence[EffectiveRule], pod_cidrs: tuple[str, ...], notes: Notes) -> Iterator[EffectiveRule]:
     """The rules (sorted), each Allow marked that Denies overlap, and by which it is held back.
 
     What a person must know of it goes to ``notes``. A rule in mode Audit is held only as far as audit goes.
     """
-    with_audit = any(rule.mode is Mode.AUDIT and rule.action is Action.DENY for rule in rules)
-    enforced = {direction: DenyIndex.of(rules, direction) for direction in Direction}
-    all_of_them = {d: DenyIndex.of(rules, d, audit=True) for d in Direction} if with_audit else enforced
+    enforced = _Judge(rules, pod_cidrs, audit=False)
+    with_audit = any(rule.mode is Mode.AUDIT for rule in rules)
+    audited = _Judge(rules, pod_cidrs, audit=True) if with_audit else None
     for rule in rules:
         if rule.action is Action.DENY or rule.builtin:
             yield rule
             continue
-        denies = enforced[rule.direction].overlapping(rule)
-        by = in_audit = _held(rule, denies, pod_cidrs, notes, would=rule.mode is Mode.AUDIT)
-        if with_audit:
-            audited = all_of_them[rule.direction].overlapping(rule)
-            in_audit = _held(rule, audited, pod_cidrs, None if by else notes, would=True)
-        yield _marked(rule, denies, by, in_audit) if denies or in_audit else rule
+        denies: tuple[EffectiveRule, ...] = ()
+        by = in_audit = None
+        if rule.mode is Mode.ENFORCE:
+            denies, left = enforced.judge(rule)
+            by = in_audit = _held(rule, denies, left, notes, would=False)
+        if audited is not None:
+            tried, left = audited.judge(rule)
+            in_audit = _held(rule, tried, left, None if by else notes, would=True)
+        yield _marked(rule, denies, by, in_audit) if denies or by or in_audit else rule
 
 
 @lru_cache(maxsize=32768)
@@ -117,15 +161,14 @@ def left_of(
 def _held(
     allow: EffectiveRule,
     denies: tuple[EffectiveRule, ...],
-    pod_cidrs: tuple[str, ...],
+    left: regions.Left | None,
     notes: Notes | None,
     *,
     would: bool,
 ) -> RuleRef | None:
     """The Deny that holds ``allow`` back, None when what is left of it can be compiled."""
-    if not denies:
+    if left is None:
         return None
-    left = regions.remaining(allow, denies, pod_cidrs)
     if notes is None:
         return left.held_by
     if left.held_by is not None:

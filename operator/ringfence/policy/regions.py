@@ -23,9 +23,12 @@ from ringfence.model.labels import LabelBox, missing
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.net import Inexpressible, IpSet, PortSet
 from ringfence.policy.peers import ANY_POD, ENROLLED
+from ringfence.policy.uniting import united_pods
 
 #: Pieces that one Allow may fall into. Each Deny can double them; beyond this it is refused, never computed.
 MAX_PIECES: Final = 128
+#: Comparisons of regions for one Allow, each some ten microseconds.
+MAX_STEPS: Final = 5000
 
 WORLD: Final = IpSet.of("0.0.0.0/0") | IpSet.of("::/0")
 
@@ -62,10 +65,12 @@ class Cut:
 class Left:
     """What Denies leave of an Allow.
 
-    ``held_by`` is the Deny that cannot be taken out, with ``why`` for a person; then nothing is left.
+    ``held_by`` is the Deny that cannot be taken out, with ``why`` for a person; then nothing is left. ``steps`` is how
+    much work it was: each is a comparison of two regions.
     """
 
     regions: tuple[Region, ...]
+    steps: int
     held_by: RuleRef | None = None
     why: str = ""
 
@@ -84,23 +89,48 @@ def remaining(allow: EffectiveRule, denies: tuple[EffectiveRule, ...], pod_cidrs
     that one Deny more can never bring an Allow back. Kept by value, since resolving and translating both ask, and
     most rules are the same when a namespace is compiled again.
     """
-    start = _regions(allow)
+    start = regions_of(allow)
     cuts = [cut for deny in denies for cut in _cuts(deny) if any(_overlap(region, cut.region) for region in start)]
+    steps = _Steps(sum(_weight(region.peer, cut.region.peer) for region in start for cut in cuts))
     try:
-        return Left(_taken_out(start, cuts, pod_cidrs))
+        return Left(_taken_out(start, cuts, pod_cidrs, steps), steps.taken)
     except _Held as held:
-        return Left((), held.by, str(held))
+        return Left((), steps.taken, held.by, str(held))
 
 
-def _taken_out(start: Sequence[Region], cuts: Sequence[Cut], pod_cidrs: tuple[str, ...]) -> tuple[Region, ...]:
+def _weight(own: Atom, other: Atom) -> int:
+    """Steps that comparing two peers is worth: lists of networks are compared network by network."""
+    if isinstance(own, AddressPeers) and isinstance(other, AddressPeers):
+        return 1 + len(own.addresses.blocks) * len(other.addresses.blocks) // 32
+    return 1
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Counts the work on one Allow; deterministic, unlike a clock."""
+
+    taken: int
+
+    def take(self, number: int, cut: Cut) -> None:
+        """Go on by so many steps; raises _Held beyond MAX_STEPS."""
+        self.taken += number
+        if self.taken > MAX_STEPS:
+            raise _Held(cut.ref, "too many Denies overlap the rule in too many ways")
+
+
+def _taken_out(
+    start: Sequence[Region], cuts: Sequence[Cut], pod_cidrs: tuple[str, ...], steps: _Steps
+) -> tuple[Region, ...]:
     """``start`` without ``cuts``; raises _Held."""
     if cuts:
         start = [piece for region in start for piece in _spread(region, cuts, pod_cidrs)]
     for cut in cuts if len(cuts) > 1 else ():
+        steps.take(len(start), cut)
         for region in start:
             _less(region, cut)
     regions = start
     for cut in cuts:
+        steps.take(len(regions), cut)
         regions = [piece for region in regions for piece in _less(region, cut)]
         if len(regions) > MAX_PIECES:
             raise _Held(cut.ref, f"what would be left falls into more than {MAX_PIECES} pieces")
@@ -110,7 +140,7 @@ def _taken_out(start: Sequence[Region], cuts: Sequence[Cut], pod_cidrs: tuple[st
 @lru_cache(maxsize=32768)
 def overlapping(allow: EffectiveRule, denies: tuple[EffectiveRule, ...]) -> tuple[EffectiveRule, ...]:
     """Those of ``denies`` that may match a call that ``allow`` matches."""
-    start = _regions(allow)
+    start = regions_of(allow)
     return tuple(d for d in denies if any(_overlap(region, cut.region) for cut in _cuts(d) for region in start))
 
 
@@ -120,13 +150,14 @@ def less_box(boxes: Sequence[LabelBox], cut: LabelBox) -> list[LabelBox]:
 
 
 def _cuts(deny: EffectiveRule) -> list[Cut]:
-    return [Cut(deny.ref, region) for region in _regions(deny)]
+    return [Cut(deny.ref, region) for region in regions_of(deny)]
 
 
 @lru_cache(maxsize=32768)
-def _regions(rule: EffectiveRule) -> tuple[Region, ...]:
-    """What a rule names. All its addresses are one region: a rule may list thousands of blocks."""
+def regions_of(rule: EffectiveRule) -> tuple[Region, ...]:
+    """What a rule names, in as few regions as can be: a rule may list thousands of peers."""
     atoms: list[Atom] = []
+    pods: list[PodPeers] = []
     addresses: dict[bool, IpSet] = {}
     for peer in rule.peers:
         match peer:
@@ -134,8 +165,11 @@ def _regions(rule: EffectiveRule) -> tuple[Region, ...]:
                 addresses[covers_pods] = addresses.get(covers_pods, IpSet()) | found
             case Unidentified():
                 atoms += (_UNENROLLED, _UNLABELLED, Outside())
-            case _:
+            case PodPeers():
+                pods.append(peer)
+            case Everyone():
                 atoms.append(peer)
+    atoms += united_pods(pods) if len(pods) > 1 else pods
     atoms += [AddressPeers(found, covers_pods) for covers_pods, found in sorted(addresses.items())]
     return tuple(Region(rule.subject, atom, rule.ports) for atom in atoms)
 

@@ -6,6 +6,7 @@ one function, which refuses an empty set of either instead of leaving it out.
 """
 
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from ringfence.model.world import Installation
 from ringfence.policy import builtins, regions
 from ringfence.policy.order import box_key, peer_key
 from ringfence.policy.overlaps import left_of
+from ringfence.policy.uniting import united_boxes
 from ringfence.translate import peer_list
 from ringfence.translate.peer_list import Peer
 
@@ -47,8 +49,9 @@ MAX_NAME: Final = 253
 MAX_RULES: Final = 8192
 #: Pairs of peers that are compared to leave out what is said twice; beyond, objects are merely longer.
 MANY_PAIRS: Final = 4096
-#: Peers in one object; more go into another one, so that no object outgrows what etcd takes (1.5 MiB).
-MAX_PEERS: Final = 1000
+#: Values of labels and networks in one object; more go into another one, so that no object outgrows what etcd takes
+#: (1.5 MiB; a value has at most 63 characters).
+MAX_WORDS: Final = 8000
 
 _LETTERS = {Direction.INGRESS: ("ingress", "from", "Ingress"), Direction.EGRESS: ("egress", "to", "Egress")}
 _KINDS = {Kind.SECURITY_POLICY.value: "policy", Kind.CLUSTER_SECURITY_POLICY.value: "clusterpolicy"}
@@ -150,7 +153,7 @@ def _allowed(
     found = [
         Allowed(box, entries, rules_of)
         for (entries, rules_of), boxes in by_content.items()
-        for box in peer_list.united_boxes(boxes)
+        for box in united_boxes(boxes)
         if entries
     ]
     return sorted(found, key=lambda allowed: box_key(allowed.subject))
@@ -193,19 +196,34 @@ def _manifests(namespace: str, base: str, direction: Direction, allowed: Iterabl
 
 
 def _portions(entries: tuple[Entry, ...]) -> Iterator[list[Entry]]:
-    """Entries in portions of at most MAX_PEERS peers."""
-    portion: list[Entry] = []
-    room = MAX_PEERS
-    for entry in entries:
-        for start in range(0, len(entry.peers), MAX_PEERS):
-            peers = entry.peers[start : start + MAX_PEERS]
-            if len(peers) > room:
-                yield portion
-                portion, room = [], MAX_PEERS
-            portion.append(Entry(peers, entry.ports))
-            room -= len(peers)
+    """Entries in portions of at most MAX_WORDS words, a peer being the least that a portion can hold."""
+    portion: list[tuple[Peer, PortSet]] = []
+    room = MAX_WORDS
+    for peer, ports in ((peer, entry.ports) for entry in entries for peer in entry.peers):
+        words = _words(peer)
+        if portion and words > room:
+            yield _rejoined(portion)
+            portion, room = [], MAX_WORDS
+        portion.append((peer, ports))
+        room -= words
     if portion:
-        yield portion
+        yield _rejoined(portion)
+
+
+def _rejoined(pairs: Iterable[tuple[Peer, PortSet]]) -> list[Entry]:
+    """Peers that came from one entry, as one again."""
+    return [Entry(tuple(peer for peer, _ in group), ports) for ports, group in itertools.groupby(pairs, lambda p: p[1])]
+
+
+def _words(peer: Peer) -> int:
+    """How many values and networks a peer spells out."""
+    match peer:
+        case PodPeers(namespaces, pods):
+            return 1 + sum(len(values.values) for _, values in (*namespaces.conditions, *pods.conditions))
+        case AddressPeers(addresses):
+            return sum(1 + len(excluded) for _, excluded in addresses.blocks)
+        case Everyone():
+            return 1
 
 
 def _name(name: str) -> str:

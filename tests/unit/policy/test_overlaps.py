@@ -1,8 +1,12 @@
 """Which Allows are held back, and what a person is told of it."""
 
+import pytest
+from ringfence.model import labels
 from ringfence.model.effective import EffectiveRule
-from ringfence.model.resources import AppliesTo, CidrPeer, Mode, NamespacePeer
+from ringfence.model.labels import LabelBox
+from ringfence.model.resources import AppliesTo, CidrPeer, Mode, NamespacePeer, SecurityPolicy
 from ringfence.model.world import Installation, World
+from ringfence.policy import overlaps
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.resolve import resolve
 
@@ -81,3 +85,36 @@ def test_addresses_that_no_pod_has_hold_nothing_back() -> None:
         installation=Installation(open_services=()),
     )
     assert making.findings(known, "RuleSuspended") == []
+
+
+def crowd(mode: Mode = Mode.ENFORCE) -> tuple[SecurityPolicy, ...]:
+    """Policies whose Denies cut each of 60 Allows into very many pieces."""
+    many = tuple(allow(f"r{number:02}", caller("web"), ports=(number + 1,)) for number in range(60))
+    boxes = [LabelBox.of({f"a{n}": labels.one_of("x"), f"b{n}": labels.one_of("x")}) for n in range(7)]
+    denies = (
+        deny("no", caller("web")),
+        *(deny(f"d{number:02}", caller("web"), ports=(number + 1,)) for number in range(60)),
+    )
+    return (
+        policy("a", ingress=many),
+        *(
+            policy(f"d{n}", applies_to=AppliesTo(pod_selector=box), ingress=denies, mode=mode)
+            for n, box in enumerate(boxes)
+        ),
+    )
+
+
+def test_work_on_a_namespace_is_bounded_and_the_rest_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlaps, "MAX_WORK", 100_000)
+    found = resolve(making.world(*crowd()), "shop")
+    suspended = [rule.ref.rule for rule in found.rules if rule.suspended_by is not None]
+    assert suspended[-1] == "r59"
+    assert suspended == sorted(suspended)
+    assert 0 < len(suspended) < 60
+    assert any("overlap in too many ways" in finding.message for finding in found.findings)
+
+
+def test_work_on_policies_in_mode_audit_takes_nothing_from_enforcement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlaps, "MAX_WORK", 100_000)
+    found = resolve(making.world(*crowd(Mode.AUDIT)), "shop")
+    assert [rule for rule in found.rules if rule.suspended_by is not None] == []

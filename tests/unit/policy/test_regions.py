@@ -70,7 +70,12 @@ def held(allow: EffectiveRule, *denies: EffectiveRule, pod_cidrs: tuple[str, ...
 
 
 def test_without_denies_the_allow_is_whole() -> None:
-    assert left(rule(WEB, API)) == (Region(EVERY_POD, WEB, ALL_PORTS), Region(EVERY_POD, API, ALL_PORTS))
+    both = PodPeers(WEB.namespaces, LabelBox.of({LABEL_IDENTITY: one_of("api", "web")}))
+    addresses_ = addresses("192.0.2.0/24")
+    assert left(rule(WEB, API, addresses_)) == (
+        Region(EVERY_POD, both, ALL_PORTS),
+        Region(EVERY_POD, addresses_, ALL_PORTS),
+    )
 
 
 def test_a_deny_of_other_callers_takes_nothing() -> None:
@@ -217,3 +222,14 @@ def test_a_pod_is_left_exactly_if_no_deny_names_it(
 def test_what_is_left_does_not_depend_on_marks_of_the_rule() -> None:
     marked = replace(rule(WEB), suspended_in_audit=RuleRef("SecurityPolicy", "shop", "q", "x"))
     assert left(marked) == left(rule(WEB))
+
+
+def test_work_on_one_allow_is_bounded() -> None:
+    far = [peers.identity_pods(f"n{number}", f"s{number}") for number in range(60)]
+    cuts = [
+        deny(*far, subject=LabelBox.of({f"k{number}": one_of("x")}), ports=ports(number + 1), name=f"{number:03}")
+        for number in range(100)
+    ]
+    found = regions.remaining(rule(peers.ANY_IDENTITY), tuple(cuts), POD_CIDRS)
+    assert found.held_by is not None
+    assert found.steps <= regions.MAX_STEPS * 2

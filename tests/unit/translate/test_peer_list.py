@@ -6,6 +6,7 @@ from ringfence.model.effective import AddressPeers, Everyone, PodPeers
 from ringfence.model.labels import LabelBox, exists, missing, none_of, one_of
 from ringfence.model.net import IpSet
 from ringfence.policy import peers
+from ringfence.policy.uniting import united_boxes
 from ringfence.translate import peer_list
 
 WEB, API = peers.identity_pods("shop", "web"), peers.identity_pods("shop", "api")
@@ -83,5 +84,5 @@ def test_the_same_pods_are_matched(given_: list[PodPeers], namespace: dict[str, 
 
 @given(st.lists(BOXES, max_size=5), LABELS)
 def test_the_same_objects_are_in_the_boxes(boxes: list[LabelBox], some: dict[str, str]) -> None:
-    found = peer_list.united_boxes(boxes)
+    found = united_boxes(boxes)
     assert any(box.matches(some) for box in found) == any(box.matches(some) for box in boxes)
