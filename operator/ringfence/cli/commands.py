@@ -58,7 +58,9 @@ exit status: 0 nothing of it is left, 2 something resists (running it again does
 """
 
 
-def _lazily(module: str, function: str = "run") -> Callable[[argparse.Namespace, Console], int]:
+def lazily(module: str, function: str = "run") -> Callable[[argparse.Namespace, Console], int]:
+    """What runs a command whose module is imported only then."""
+
     def run(arguments: argparse.Namespace, console: Console) -> int:
         status: int = getattr(import_module(module), function)(arguments, console)
         return status
@@ -84,7 +86,7 @@ def _status(subparsers: options.Subparsers) -> None:
     )
     options.cluster(parser)
     options.output(parser)
-    parser.set_defaults(run=_lazily("ringfence.cli.status"))
+    parser.set_defaults(run=lazily("ringfence.cli.status"))
 
 
 def _enroll(subparsers: options.Subparsers) -> None:
@@ -97,7 +99,7 @@ def _enroll(subparsers: options.Subparsers) -> None:
     _waiting(parser, "until the network is closed (audit: until every pod has its identity)")
     options.cluster(parser)
     options.verbosity(parser)
-    parser.set_defaults(run=_lazily("ringfence.cli.enroll"))
+    parser.set_defaults(run=lazily("ringfence.cli.enroll"))
 
 
 def _unenroll(subparsers: options.Subparsers) -> None:
@@ -107,7 +109,7 @@ def _unenroll(subparsers: options.Subparsers) -> None:
     _waiting(parser, "until the network is open")
     options.cluster(parser)
     options.verbosity(parser)
-    parser.set_defaults(run=_lazily("ringfence.cli.enroll", "undo"))
+    parser.set_defaults(run=lazily("ringfence.cli.enroll", "undo"))
 
 
 def _uninstall(subparsers: options.Subparsers) -> None:
@@ -116,7 +118,7 @@ def _uninstall(subparsers: options.Subparsers) -> None:
     parser.add_argument("--yes", action="store_true", help="go on without asking (needed on a terminal)")
     options.cluster(parser)
     options.verbosity(parser)
-    parser.set_defaults(run=_lazily("ringfence.cli.uninstall"))
+    parser.set_defaults(run=lazily("ringfence.cli.uninstall"))
 
 
 def _waiting(parser: argparse.ArgumentParser, what: str) -> None:
