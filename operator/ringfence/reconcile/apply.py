@@ -66,9 +66,10 @@ class Contests:
         again = wanted == form and now - at < CALM_SECONDS
         self._last[key] = (form, now, count + 1 if again else 1)
 
-    def forget(self, key: plan.Key) -> None:
-        """It is gone."""
-        self._last.pop(key, None)
+    def forget(self, namespace: str) -> None:
+        """The namespace is gone."""
+        for key in [key for key in self._last if key[1] == namespace]:
+            del self._last[key]
 
 
 class Writer:
@@ -119,6 +120,12 @@ class Writer:
             raise PartlyApplied(failures)
         return Written(todo, min(waits, default=0.0))
 
+    def forget(self, namespace: str) -> None:
+        """The namespace is gone, and what was learned of its objects with it."""
+        self._contests.forget(namespace)
+        for key in [key for key in self._settled if key[1] == namespace]:
+            del self._settled[key]
+
     async def _apply(self, obj: Object) -> None:
         self._contests.written(obj)
         answer = await self._applier.apply(obj)
@@ -132,7 +139,6 @@ class Writer:
 
     async def _withdraw(self, obj: Object, failures: list[Failure]) -> None:
         kind, namespace, name = plan.key_of(obj)
-        self._contests.forget((kind, namespace, name))
         try:
             await self._applier.delete(obj["apiVersion"], kind, namespace, name, uid=obj["metadata"].get("uid", ""))
         except RingfenceError as error:

@@ -111,6 +111,10 @@ class Parsed(Generic[T]):
                 found.append((obj, entry.error))
         return tuple(found)
 
+    def forget(self, namespace: str) -> None:
+        """The namespace is gone, and with it what was last good there."""
+        self._entries.pop(namespace, None)
+
     def in_force(self, namespace: str, name: str) -> bool:
         """Whether some version of the resource, the present or a former one, is in force."""
         entry = self._entries.get(namespace, {}).get(name)
@@ -164,6 +168,11 @@ class Gatherer:
             workloads=_View(self.workloads_of, self._namespace_names),
             strangers=_View(self.strangers_in, self._namespace_names),
         )
+
+    def forget(self, namespace: str) -> None:
+        """The namespace is gone: one that comes with its name starts with nothing."""
+        self.identities.forget(namespace)
+        self.policies.forget(namespace)
 
     def workloads_of(self, namespace: str) -> tuple[Workload, ...]:
         """The pods of a namespace, by name."""

@@ -71,8 +71,7 @@ class NamespaceReconciler:
         namespace = self._listers.namespaces.get("", name)
         if namespace is None or "deletionTimestamp" in namespace["metadata"]:
             # What is in a terminating namespace goes with it; nothing new may be written there.
-            self.impact.forget(name)
-            self.shares.pop(name, None)
+            self.forget(name)
             return 0.0
         seen = self._look(name)
         told = seen.outcome.staging
@@ -89,6 +88,13 @@ class NamespaceReconciler:
         if failures:
             raise PartlyApplied(failures)
         return again_in
+
+    def forget(self, name: str) -> None:
+        """The namespace is gone, or is going: keep nothing of it."""
+        self.impact.forget(name)
+        self.shares.pop(name, None)
+        self._gatherer.forget(name)
+        self._writer.forget(name)
 
     async def _write(self, seen: _Seen) -> tuple[list[Failure], float]:
         """Write the NetworkPolicies; what failed, and after how many seconds to look again."""

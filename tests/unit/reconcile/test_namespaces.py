@@ -395,6 +395,18 @@ def test_a_terminating_namespace_is_left_alone() -> None:
     assert rig.cluster.writes == []
 
 
+def test_nothing_is_kept_of_a_namespace_that_is_gone() -> None:
+    rig = shop()
+    rig.cluster.put(fakes.policy("shop", "payments", [("bank", "teller")]), fakes.cluster_policy("floor"))
+    rig.reconcile()
+    rig.cluster.objects.clear()
+    rig.reconcile()
+    reconciler, gatherer = rig.reconciler, rig.gatherer
+    assert (reconciler.shares, reconciler.impact._names, dict(reconciler.impact._named_by)) == ({}, {}, {})
+    assert (gatherer.policies._entries, gatherer.identities._entries) == ({}, {})
+    assert reconciler._writer._contests._last == {}
+
+
 def test_wherever_a_kill_falls_the_next_controller_gets_there() -> None:
     whole = shop()
     whole.reconcile()
