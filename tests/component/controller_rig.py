@@ -14,7 +14,10 @@ from ringfence import wiring
 from ringfence.controller import core
 from ringfence.kube import client, lease, resources
 from ringfence.model.names import LABEL_MANAGED_BY
+from ringfence.model.ports import Clock
 from ringfence.model.world import Installation
+from ringfence.pki import store
+from ringfence.reconcile.certificates import SECRETS_BINDING
 from ringfence.settings import Settings
 
 from e2e.cluster import kubeconfig, tools
@@ -55,7 +58,7 @@ async def counted(self, method, *rest):
     return await send(self, method, *rest)
 
 Client._send = counted
-set_up = settings.parse(sys.argv[3], {"POD_NAMESPACE": sys.argv[4], "POD_NAME": "controller-test"})
+set_up = settings.parse(sys.argv[3], {"POD_NAMESPACE": sys.argv[4], "POD_NAME": sys.argv[5]})
 sys.exit(main.run(set_up, Path(sys.argv[2])))
 """
 
@@ -92,6 +95,7 @@ class Plane:
             str(install.CHART),
             f"--namespace={OWN}",
             "--show-only=templates/rbac-controller.yaml",
+            "--show-only=templates/rbac-certificates.yaml",
             "--show-only=templates/lease.yaml",
         )
         person.run("apply", "-f", "-", stdin=rendered)
@@ -106,20 +110,32 @@ class Plane:
             await api.close()
 
     @asynccontextmanager
-    async def controller(self) -> AsyncIterator[core.Core]:
+    async def controller(
+        self, settings: Settings = SETTINGS, clock: Clock | None = None
+    ) -> AsyncIterator[core.Core]:
         """The controller's core in this process, without Kopf, when it has nothing left to do."""
-        async with wiring.operator(SETTINGS, self.controller_config) as operator:
+        async with wiring.operator(settings, self.controller_config, clock=clock) as operator:
             heart = core.Core(operator)
             async with core.running(heart):
                 await asyncio.wait_for(core.settled(heart), 30)
                 yield heart
 
+    @asynccontextmanager
+    async def running(self, settings: Settings = SETTINGS) -> AsyncIterator[core.Core]:
+        """The same, without waiting for anything."""
+        async with wiring.operator(settings, self.controller_config) as operator:
+            heart = core.Core(operator)
+            async with core.running(heart):
+                yield heart
+
     @contextmanager
-    def process(self, *, kill_after: int = 0, port: int = 0) -> Iterator[subprocess.Popen[str]]:
-        """The whole controller as a process; ``kill_after`` so many writes it is killed."""
+    def process(
+        self, name: str = "controller-test", *, kill_after: int = 0, port: int = 0
+    ) -> Iterator[subprocess.Popen[str]]:
+        """The whole controller as a process; ``name`` is its pod's; ``kill_after`` so many writes it is killed."""
         text = f"httpHost: 127.0.0.1\nhttpPort: {port}\nlogFormat: text\n"
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(kill_after), str(self.controller_config), text, OWN],
+            [sys.executable, "-c", _PROGRAM, str(kill_after), str(self.controller_config), text, OWN, name],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -171,7 +187,10 @@ async def reset(api: client.Client, *namespaces: str) -> None:
     for resource in GUARDS:
         await api.request("DELETE", resource.path(), query=MANAGED)
     await api.request("DELETE", resources.SECRETS.path(OWN))
+    for namespace in (OWN, *namespaces):
+        await cluster.delete(api, resources.CONFIG_MAPS, namespace, store.MARKER_NAME)
     for namespace in namespaces:
+        await cluster.delete(api, resources.ROLE_BINDINGS, namespace, SECRETS_BINDING)
         await api.request("DELETE", resources.NETWORK_POLICIES.path(namespace))
         own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}, "status": {}}
         await _status(api, resources.NAMESPACES, own)
