@@ -69,6 +69,23 @@ def test_the_controller_killed_at_work_goes_on(admin: Client, sandbox: Sandboxes
     support.wait_cut(admin, client, server.address)
 
 
+def test_the_leader_killed_alone_is_replaced_by_the_standby(admin: Client, sandbox: Sandboxes) -> None:
+    space = sandbox("led", enroll="enforce")
+    space.wait_closed()
+    leader = _leader(admin)
+    admin.run("delete", "pod", leader, f"--namespace={install.NAMESPACE}", "--grace-period=0", "--force")
+    admin.attempt("delete", DENY, f"--namespace={space.name}")
+    until(lambda: "ringfence-default-deny" in space.network_policies(), "the standby repairs", 20)
+    assert _leader(admin) != leader
+    until(lambda: support.ready_replicas(admin, install.NAMESPACE, "ringfence-controller") == 2, "it is replaced", 60)
+
+
+def _leader(admin: Client) -> str:
+    """The pod that holds the Lease."""
+    lease = admin.get("lease", "ringfence-controller", f"--namespace={install.NAMESPACE}")
+    return str(lease["spec"]["holderIdentity"]).partition("_")[0]
+
+
 def test_a_restart_of_the_api_server_is_survived(cluster: backend.Cluster, admin: Client, sandbox: Sandboxes) -> None:
     space = sandbox("restart", enroll="enforce")
     client, server = space.run("client", "server")
