@@ -28,6 +28,8 @@ def locate(world: World, end: End) -> End:
     if isinstance(end, Workload):
         return end
     wanted = ipaddress.ip_address(end.ip)
+    if isinstance(wanted, ipaddress.IPv6Address) and wanted.ipv4_mapped is not None:
+        wanted = wanted.ipv4_mapped  # the same packets on the wire
     for pods in world.workloads.values():
         for pod in pods:
             if pod.finished or pod.host_network:

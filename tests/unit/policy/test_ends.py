@@ -25,6 +25,11 @@ def test_other_addresses_stay_addresses_in_canonical_form() -> None:
     assert ends.locate(making.world(pods=(WEB,)), Address("2001:DB8:0::1")) == Address("2001:db8::1")
 
 
+def test_an_ipv4_address_written_as_ipv6_is_the_same_address() -> None:
+    assert ends.locate(making.world(pods=(WEB,)), Address("::ffff:10.244.0.1")) == WEB
+    assert ends.locate(making.world(), Address("::ffff:203.0.113.9")) == Address("203.0.113.9")
+
+
 def test_pods_that_ended_or_share_their_nodes_address_do_not_own_it() -> None:
     done = replace(WEB, finished=True)
     agent = replace(WEB, name="agent", host_network=True)
