@@ -110,7 +110,7 @@ class _Teller:
             self._data([row], row.allowed)
         elif len(row.answers) == 1:
             self._line(row)
-            self._halves(row.answers[0])
+            self._halves(row, row.answers[0])
         else:
             self._line(row)
             self._members(row)
@@ -147,11 +147,13 @@ class _Teller:
         source, target = self._question.source.text, self._question.target.text
         self._console.print(_ANSWERS[row.allowed], f": {source} -> {target} {row.shown}")
 
-    def _halves(self, answer: Answer) -> None:
+    def _halves(self, row: Row, answer: Answer) -> None:
         for half, member in _sides(answer):
             self._console.print(
                 f"  {half.direction} of {member.shown}: ", _ANSWERS[half.allowed], f", {self._why(half, member)}"
             )
+            for text in self._question.hints(half, answer, row):
+                self._console.print(f"    {text}")
 
     def _members(self, row: Row) -> None:
         """A line for all pairs that get the same answer for the same reason."""

@@ -11,9 +11,9 @@ from ringfence.model.effective import Direction
 from ringfence.model.errors import CannotTell
 from ringfence.model.net import PortSet
 from ringfence.model.resources import Protocol
-from ringfence.model.verdict import Verdict
+from ringfence.model.verdict import Half, Verdict
 from ringfence.model.world import ContainerPort, Workload, World
-from ringfence.policy import decide, ends
+from ringfence.policy import decide, ends, explain
 from ringfence.policy.decide import Effective
 
 
@@ -83,6 +83,13 @@ class Question:
     def located(self, member: Member) -> Workload | ends.Address:
         """The pod that has a member's address, if one has."""
         return ends.locate(self.world, member.end)
+
+    def hints(self, half: Half, answer: Answer, row: Row) -> tuple[str, ...]:
+        """What came closest where a half denies a call on one port because nothing allows it."""
+        if row.port is None or row.protocol is None:
+            return ()
+        source, target = answer.source.end, answer.target.end
+        return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port)
 
     def _part(self, part: Ports) -> Row:
         row = self._row(str(part), part.protocol, part.first, part.last)

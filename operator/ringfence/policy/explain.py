@@ -1,4 +1,4 @@
-"""The answer to "why?" for people: what decided at each end, and what came closest to allowing a denied call."""
+"""What came closest to allowing a denied call, and what holds an Allow back: the second half of an answer to "why?"."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
 from ringfence.model.net import PortSet
 from ringfence.model.resources import Action, Mode, Protocol
-from ringfence.model.verdict import Half, Reason, Verdict
+from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Workload, World
 from ringfence.policy import decide, ends
 from ringfence.policy.builtins import is_inside
@@ -31,24 +31,19 @@ class NearMiss:
     missed: str
 
 
-def explain(
-    world: World, effective: Effective, source: End, target: End, protocol: Protocol, port: int | str
-) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict on a call and the lines that explain it: one for each end, and near misses behind a denial.
-
-    Raises CannotTell like ``decide``.
+def hints(
+    world: World, effective: Effective, half: Half, source: End, target: End, protocol: Protocol, port: int | str
+) -> tuple[str, ...]:
+    """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
+    that holds an Allow back. Empty for every other half.
     """
     source, target = ends.locate(world, source), ends.locate(world, target)
+    governed, other = (source, target) if half.direction is Direction.EGRESS else (target, source)
+    if not isinstance(governed, Workload) or half.reason not in {Reason.NO_RULE_ALLOWS, Reason.RULE_SUSPENDED}:
+        return ()
     number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
-    verdict = decide.decide(world, effective, source, target, protocol, number)
-    lines: list[str] = []
-    for half, governed, other in ((verdict.egress, source, target), (verdict.ingress, target, source)):
-        lines.append(_sentence(half, governed, other, protocol, number))
-        if isinstance(governed, Workload) and half.reason in {Reason.NO_RULE_ALLOWS, Reason.RULE_SUSPENDED}:
-            names = ends.port_names(target, number, protocol)
-            call = Call(world, half.direction, governed, other, protocol, number, names)
-            lines += _hints(half, effective(governed.namespace), call)
-    return verdict, tuple(lines)
+    call = Call(world, half.direction, governed, other, protocol, number, ends.port_names(target, number, protocol))
+    return tuple(_hints(half, effective(governed.namespace), call))
 
 
 def near_misses(policy: EffectivePolicy, call: Call) -> tuple[NearMiss, ...]:
@@ -75,54 +70,16 @@ def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
 def _hints(half: Half, policy: EffectivePolicy, call: Call) -> Iterable[str]:
     if half.reason is Reason.RULE_SUSPENDED:
         rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
-        return (f"  {rule.suspended_by} overlaps it in a way that no NetworkPolicy can express",)
+        return (f"{rule.suspended_by} overlaps it in a way that no NetworkPolicy can express",)
     misses = near_misses(policy, call)
     words = {"governed": _name(call.governed), "other": _name(call.other)}
     lines = [
-        f"  {miss.rule.ref} comes close, {_MISSED[miss.missed].format(**words, ports=_ports(miss.rule.ports))}"
+        f"{miss.rule.ref} comes close, {_MISSED[miss.missed].format(**words, ports=_ports(miss.rule.ports))}"
         for miss in misses[:MANY]
     ]
     if len(misses) > MANY:
-        lines.append(f"  and {len(misses) - MANY} more rules")
+        lines.append(f"and {len(misses) - MANY} more rules")
     return lines
-
-
-#: What needs the call or the pod filled in; rules that decided speak for themselves.
-_SENTENCES: Final = {
-    Reason.NOT_GOVERNED: "no policy governs {where}",
-    Reason.NOT_ENROLLED: "the namespace of {where} is not enrolled",
-    Reason.NOT_CLOSED: "the network of {where} is not closed",
-    Reason.ALLOWED_INSIDE: "no policy lists the egress of {where}, so calls inside are up to the target",
-    Reason.NO_RULE_ALLOWS: "no {direction} rule for {where} allows {call}",
-    Reason.RULE_SUSPENDED: "{rule} would allow {call}, but it is suspended",
-    Reason.ALLOWED_BUILTIN: "{service} is always open",
-    Reason.ALLOWED_BY_RULE: "{rule}",
-    Reason.DENIED_BY_RULE: "{rule}",
-}
-
-
-def _sentence(half: Half, governed: End, other: End, protocol: Protocol, port: int) -> str:
-    said = _SENTENCES[half.reason].format(
-        where=_name(governed),
-        direction=half.direction,
-        call=_call(half.direction, other, protocol, port),
-        rule=half.rule,
-        service=half.rule.rule if half.rule is not None else "",
-    )
-    return f"{half.direction} {'allowed' if half.allowed else 'denied'}: {said}{_would(half)}"
-
-
-def _would(half: Half) -> str:
-    """What policies in mode Audit would change."""
-    if half.audit is None:
-        return ""
-    by = f" by {half.audit_rule}" if half.audit_rule is not None else ""
-    return f" (would be {'allowed' if half.audit else 'denied'}{by} if all were enforced)"
-
-
-def _call(direction: Direction, other: End, protocol: Protocol, port: int) -> str:
-    ends_ = f"{_name(other)} on" if direction is Direction.INGRESS else f"calls to {_name(other)} on"
-    return f"{ends_} {protocol} {port}"
 
 
 def _name(end: End) -> str:
