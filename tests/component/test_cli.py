@@ -1,10 +1,7 @@
 """The command against a real API server, with the controller running: what people see and what it changes."""
 
 import asyncio
-import contextlib
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +11,13 @@ import pytest
 import yaml
 from ringfence import wiring
 from ringfence.controller import core
-from ringfence.kube import client, errors, resources
+from ringfence.kube import client, resources
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.world import Installation
 from ringfence.settings import Settings
 
 from e2e.cluster.controlplane import ControlPlane
-from tests.component import cluster
+from tests.component import cluster, people
 
 pytestmark = pytest.mark.component
 
@@ -45,34 +42,16 @@ def control_plane() -> Iterator[ControlPlane]:
         yield running
 
 
-async def ringfence(kubeconfig: Path, *arguments: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of the command."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "KUBECONFIG": str(kubeconfig)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ringfence",
-        *arguments,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
 @asynccontextmanager
 async def running(control_plane: ControlPlane) -> AsyncIterator[client.Client]:
     """A client with all rights, while the controller works: as its ServiceAccount, whom the backstop lets write."""
     async with cluster.connected(control_plane) as api:
         own = SETTINGS.installation.namespace
         await cluster.apply(api, cluster.namespace(own))
-        await service_account(api, own, CONTROLLER)
-        await _bind(api, own, CONTROLLER, CONTROLLER_RULES)
+        await people.service_account(api, own, CONTROLLER)
+        await people.bind(api, own, CONTROLLER, CONTROLLER_RULES)
         config = control_plane.directory / "controller.kubeconfig"
-        config.write_text(_kubeconfig(control_plane.kubeconfig, await _token(api, own, CONTROLLER)))
+        config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, own, CONTROLLER)))
         async with wiring.operator(SETTINGS, config) as operator, core.running(core.Core(operator)):
             yield api
 
@@ -140,12 +119,6 @@ class Rollouts:
         return {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": True}
 
 
-async def service_account(api: client.Client, namespace: str, name: str) -> None:
-    await cluster.apply(
-        api, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
-    )
-
-
 def test_enrolling_a_namespace_from_nothing_to_closed(control_plane: ControlPlane) -> None:
     asyncio.run(_enrol(control_plane))
 
@@ -154,12 +127,12 @@ async def _enrol(control_plane: ControlPlane) -> None:
     config = control_plane.kubeconfig
     async with running(control_plane) as api:
         await cluster.apply(api, cluster.namespace("en"))
-        await service_account(api, "en", "web")
+        await people.service_account(api, "en", "web")
         rollouts = Rollouts(api, "en", "web", "web")
         await rollouts.start()
 
         # Its pods would be refused: nothing is changed.
-        status, out, err = await ringfence(config, "enroll", "en", "--wait")
+        status, out, err = await people.ringfence(config, "enroll", "en", "--wait")
         assert status == 1
         assert "not enrolled -> enforce" in out
         assert 'is "web", which no ServiceIdentity in namespace "en" names' in err
@@ -168,7 +141,7 @@ async def _enrol(control_plane: ControlPlane) -> None:
         assert LABEL_ENROLL not in found["metadata"]["labels"]
 
         await cluster.apply(api, cluster.identity("en", "web"))
-        status, out, err = await ringfence(config, "enroll", "en", "--dry-run")
+        status, out, err = await people.ringfence(config, "enroll", "en", "--dry-run")
         assert (status, err) == (0, "")
         assert "web-old" in out
         assert "Deployment web is restarted by rollout" in out
@@ -176,7 +149,7 @@ async def _enrol(control_plane: ControlPlane) -> None:
         assert rollouts.restarts == 0
 
         follower = asyncio.create_task(rollouts.follow())
-        status, out, err = await ringfence(config, "enroll", "en", "--wait", "--timeout", "60")
+        status, out, err = await people.ringfence(config, "enroll", "en", "--wait", "--timeout", "60")
         await follower
         assert status == 0, err
         assert "restarted Deployment web" in out
@@ -184,7 +157,7 @@ async def _enrol(control_plane: ControlPlane) -> None:
         assert await closed(api, "en")
         assert await cluster.names(api, resources.NETWORK_POLICIES, "en")
 
-        status, out, err = await ringfence(config, "unenroll", "en", "--wait", "--timeout", "30")
+        status, out, err = await people.ringfence(config, "unenroll", "en", "--wait", "--timeout", "30")
         assert status == 0, err
         assert await cluster.names(api, resources.NETWORK_POLICIES, "en") == []
 
@@ -197,7 +170,7 @@ async def _in_the_way(control_plane: ControlPlane) -> None:
     config = control_plane.kubeconfig
     async with running(control_plane) as api:
         await cluster.apply(api, cluster.namespace("way"))
-        await service_account(api, "way", "web")
+        await people.service_account(api, "way", "web")
         await cluster.apply(api, cluster.identity("way", "web"))
         await cluster.apply(api, cluster.pod("way", "bare", "web", labelled=False))
         stranger = {
@@ -207,14 +180,14 @@ async def _in_the_way(control_plane: ControlPlane) -> None:
             "spec": {"podSelector": {}},
         }
         await cluster.apply(api, stranger)
-        status, out, err = await ringfence(config, "enroll", "way", "--wait", "--timeout", "3")
+        status, out, err = await people.ringfence(config, "enroll", "way", "--wait", "--timeout", "3")
         assert status == 1
         assert "Pod bare (bare) cannot be restarted by rollout" in err
         assert "keep the network from closing: theirs" in err
         assert "still waiting: 1 pod without identity: bare" in err
         assert "labelled namespace way" in out
 
-        status, out, err = await ringfence(config, "status", "-o", "json")
+        status, out, err = await people.ringfence(config, "status", "-o", "json")
         assert status == 0, err
         (told,) = (each for each in json.loads(out)["namespaces"] if each["name"] == "way")
         assert (told["enrolment"], told["network"], told["unenrolled"]) == ("enforce", "staged", ["bare"])
@@ -229,7 +202,7 @@ async def _compile(control_plane: ControlPlane) -> None:
     config = control_plane.kubeconfig
     async with running(control_plane) as api:
         await cluster.apply(api, cluster.namespace("say", "enforce", **{"ringfence.dev/zone": "a"}))
-        await service_account(api, "say", "web")
+        await people.service_account(api, "say", "web")
         for name in ("web", "db"):
             await cluster.apply(api, cluster.identity("say", name))
         await cluster.apply(
@@ -241,7 +214,7 @@ async def _compile(control_plane: ControlPlane) -> None:
             lambda: _specs(api, "say", "ringfence-policy-db-egress"), "it is all written"
         )
 
-        status, out, err = await ringfence(
+        status, out, err = await people.ringfence(
             config, "compile", "--kind", "NetworkPolicy", "-o", "json", "--pod-cidr", "10.244.0.0/16"
         )
         assert status == 0, err
@@ -252,14 +225,14 @@ async def _compile(control_plane: ControlPlane) -> None:
         }
         assert compiled == expected
 
-        status, out, err = await ringfence(config, "can-i", "say/web", "say/db", "--port", "5432")
+        status, out, err = await people.ringfence(config, "can-i", "say/web", "say/db", "--port", "5432")
         assert status == 0, err
         assert "SecurityPolicy say/db rule from-web" in out
-        status, out, err = await ringfence(config, "can-i", "say/db", "say/web", "--port", "80", "-o", "yaml")
+        status, out, err = await people.ringfence(config, "can-i", "say/db", "say/web", "--port", "80", "-o", "yaml")
         assert status == 1, err
         assert yaml.safe_load(out)["ports"][0]["answers"][0]["ingress"]["reason"] == "NoRuleAllows"
 
-        status, out, err = await ringfence(config, "status", "-n", "say")
+        status, out, err = await people.ringfence(config, "status", "-n", "say")
         assert status == 0, err
         assert "closed" in out
         assert "say/db" in out
@@ -282,12 +255,12 @@ async def _admit(control_plane: ControlPlane, tmp_path: Path) -> None:
         await cluster.apply(api, cluster.identity("ad", "web"))
         file = tmp_path / "pod.yaml"
         file.write_text(yaml.safe_dump_all([cluster.pod("ad", "good", "web"), cluster.pod("ad", "bad", "other")]))
-        status, out, err = await ringfence(config, "admit", "-f", str(file))
+        status, out, err = await people.ringfence(config, "admit", "-f", str(file))
         assert status == 1, err
         assert "Pod ad/good: admitted" in out
         assert "Pod ad/bad: rejected" in out
         file.write_text(yaml.safe_dump(cluster.pod("nowhere", "a", "web")))
-        status, _, err = await ringfence(config, "admit", "-f", str(file))
+        status, _, err = await people.ringfence(config, "admit", "-f", str(file))
         assert status == 2
         assert "the cluster has no namespace nowhere" in err
 
@@ -299,15 +272,15 @@ def test_who_may_not_enrol_is_told_what_is_missing(control_plane: ControlPlane, 
 async def _forbidden(control_plane: ControlPlane, tmp_path: Path) -> None:
     async with running(control_plane) as api:
         await cluster.apply(api, cluster.namespace("tenant"))
-        await service_account(api, "tenant", "editor")
+        await people.service_account(api, "tenant", "editor")
         # Everything that enrolling reads, and to patch Namespaces; not the verb.
         rules = [
             {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["patch"]},
         ]
-        await _bind(api, "tenant", "editor", rules)
+        await people.bind(api, "tenant", "editor", rules)
         config = tmp_path / "config"
-        config.write_text(_kubeconfig(control_plane.kubeconfig, await _token(api, "tenant", "editor")))
+        config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, "tenant", "editor")))
 
         async def guarded() -> bool:
             return "ringfence-namespaces" in await cluster.names(api, resources.ADMISSION_POLICY_BINDINGS)
@@ -315,44 +288,13 @@ async def _forbidden(control_plane: ControlPlane, tmp_path: Path) -> None:
         await cluster.eventually(guarded, "the backstop is there")
 
         async def refused() -> tuple[int, str] | None:
-            status, _, err = await ringfence(config, "enroll", "tenant", "--mode", "audit")
+            status, _, err = await people.ringfence(config, "enroll", "tenant", "--mode", "audit")
             return (status, err) if status else None
 
         # A ValidatingAdmissionPolicy takes the API server a moment.
         status, err = await cluster.eventually(refused, "the backstop is in force")
         assert status == 2
         assert "the verb `enroll` on clustersecuritypolicies.ringfence.dev" in err
-
-
-async def _bind(api: client.Client, namespace: str, name: str, rules: list[dict[str, Any]]) -> None:
-    """Give a ServiceAccount these rights; doing it again changes nothing."""
-    meta = {"name": f"{namespace}-{name}"}
-    group = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules}
-    binding = {
-        "apiVersion": f"{group}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": meta,
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": meta["name"]},
-        "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}],
-    }
-    for plural, obj in (("clusterroles", role), ("clusterrolebindings", binding)):
-        with contextlib.suppress(errors.AlreadyExists):
-            await api.request("POST", f"/apis/{group}/v1/{plural}", body=obj)
-
-
-async def _token(api: client.Client, namespace: str, name: str) -> str:
-    path = resources.SERVICE_ACCOUNTS.path(namespace, name, "token")
-    token: str = (await api.request("POST", path, body={"spec": {}}))["status"]["token"]
-    return token
-
-
-def _kubeconfig(admin: Path, token: str) -> str:
-    """The administrator's kubeconfig with somebody else's token."""
-    config = yaml.safe_load(admin.read_text())
-    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
-    text: str = yaml.safe_dump(config)
-    return text
 
 
 def test_uninstalling_leaves_nothing_that_binds(control_plane: ControlPlane) -> None:
@@ -374,7 +316,7 @@ async def _uninstall(control_plane: ControlPlane) -> None:
     # The controller has ended; in a cluster the command scales it down first.
     async with cluster.connected(control_plane) as api:
         await cluster.apply(api, WEBHOOK)
-        status, out, err = await ringfence(control_plane.kubeconfig, "uninstall")
+        status, out, err = await people.ringfence(control_plane.kubeconfig, "uninstall")
         assert status == 0, err
         assert "no longer binds this cluster" in out
         for kind in (resources.ADMISSION_POLICIES, resources.ADMISSION_POLICY_BINDINGS, resources.VALIDATING_WEBHOOKS):
@@ -382,19 +324,19 @@ async def _uninstall(control_plane: ControlPlane) -> None:
         assert await cluster.names(api, resources.NETWORK_POLICIES, "gone") == []
         assert not await closed(api, "gone")
         assert await cluster.get(api, resources.SERVICE_IDENTITIES, "gone", "web") is not None
-        status, _, err = await ringfence(control_plane.kubeconfig, "uninstall")
+        status, _, err = await people.ringfence(control_plane.kubeconfig, "uninstall")
         assert status == 0, err
 
 
 def test_a_cluster_without_ringfence_is_told_apart(tmp_path: Path) -> None:
     with ControlPlane("cli-bare") as bare:
         for arguments in (["status"], ["compile"], ["enroll", "default"], ["status", "-n", "default"]):
-            status, out, err = asyncio.run(ringfence(bare.kubeconfig, *arguments))
+            status, out, err = asyncio.run(people.ringfence(bare.kubeconfig, *arguments))
             assert (status, out) == (2, "")
             assert "does not know" in err
             assert LABEL_IDENTITY not in err
         config = tmp_path / "config"
         config.write_text(bare.kubeconfig.read_text())
-    status, _, err = asyncio.run(ringfence(config, "status"))
+    status, _, err = asyncio.run(people.ringfence(config, "status"))
     assert status == 2
     assert err.count("\n") == 1

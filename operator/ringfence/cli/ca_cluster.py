@@ -18,11 +18,12 @@ from ringfence.settings import Settings
 
 #: On the CA's Secret: what a person asks the controller for (``rotation.Request``).
 ROTATE: Final = f"{GROUP}/rotate"
+#: Labels that the controller sets too: of the Secret, and of every trust bundle.
 PURPOSE: Final = "ca"
+PURPOSE_BUNDLE: Final = "certificates"
 #: Who writes, in managedFields.
 FIELD_MANAGER: Final = "ringfence-cli"
 
-_LABELS: Final = {LABEL_MANAGED_BY: MANAGED_BY, LABEL_PURPOSE: PURPOSE}
 _MANAGER: Final = {"fieldManager": FIELD_MANAGER}
 #: How often the marker is written again when somebody else was quicker.
 _ATTEMPTS: Final = 5
@@ -183,11 +184,12 @@ class Cluster:
         self, resource: resources.Resource, before: Object | None, name: str, obj: Mapping[str, Any]
     ) -> None:
         old = (before or {}).get("metadata") or {}
+        purpose = PURPOSE if resource is resources.SECRETS else PURPOSE_BUNDLE
         annotations = {key: value for key, value in (old.get("annotations") or {}).items() if key != ROTATE}
         metadata: dict[str, Any] = {
             "name": name,
             "namespace": self.namespace,
-            "labels": {**(old.get("labels") or {}), **_LABELS},
+            "labels": {**(old.get("labels") or {}), LABEL_MANAGED_BY: MANAGED_BY, LABEL_PURPOSE: purpose},
             "annotations": annotations,
         }
         if before is None:

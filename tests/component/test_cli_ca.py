@@ -1,0 +1,143 @@
+"""`ringfence ca` against real API servers: the CA survives the loss of its cluster, and rights count."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ringfence.kube import client, resources
+from ringfence.pki import store
+
+from e2e.cluster.controlplane import ControlPlane
+from tests.component import cluster, people
+
+pytestmark = pytest.mark.component
+
+OWN = "ringfence-system"
+PASSPHRASE = "correct horse battery staple"
+SECRET = resources.SECRETS.path(OWN, store.SECRET_NAME)
+MARKER = resources.CONFIG_MAPS.path(OWN, store.MARKER_NAME)
+
+
+async def install(api: client.Client) -> None:
+    """What the chart brings, as far as the CA needs it."""
+    await cluster.apply(api, cluster.namespace(OWN))
+    config = {"config.yaml": yaml.safe_dump({"trustDomain": "mesh.example"})}
+    metadata = {"name": "ringfence-config", "namespace": OWN}
+    await cluster.apply(api, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config})
+
+
+async def says(control_plane: ControlPlane, expected: int, *arguments: object) -> str:
+    """What the command says; its exit status must be the expected one."""
+    status, out, err = await people.ringfence(control_plane.kubeconfig, "ca", *map(str, arguments))
+    assert status == expected, f"{arguments}: {status}\n{out}{err}"
+    assert "PRIVATE" not in out + err
+    return out + err
+
+
+@pytest.fixture
+def phrase(tmp_path: Path) -> Path:
+    path = tmp_path / "passphrase"
+    path.write_text(PASSPHRASE)
+    path.chmod(0o600)
+    return path
+
+
+def test_the_ca_survives_its_cluster(tmp_path: Path, phrase: Path) -> None:
+    more = (tmp_path / "ca.backup", "--passphrase-file", phrase)
+    with ControlPlane("cli-ca-lost") as first:
+        cluster.install_crds(first)
+        lost = asyncio.run(_live_and_keep(first, more))
+    with ControlPlane("cli-ca-new") as second:
+        cluster.install_crds(second)
+        asyncio.run(_bring_back(second, more, lost, tmp_path))
+
+
+async def _live_and_keep(control_plane: ControlPlane, more: tuple[object, ...]) -> dict[str, Any]:
+    """A CA, a change of it, and a backup; the Secret as it was."""
+    async with cluster.connected(control_plane) as api:
+        await install(api)
+        assert "NoCA" in await says(control_plane, 1, "status")
+        await says(control_plane, 0, "init", "--new-root", "--yes")
+        assert "Idle since" in await says(control_plane, 0, "status")
+        await says(control_plane, 1, "init", "--new-root", "--yes")
+        await says(control_plane, 0, "backup", *more)
+        await says(control_plane, 1, "backup", *more)
+        # A request is an annotation, so it changes nothing of what a backup holds.
+        await says(control_plane, 0, "rotate", "--yes")
+        secret: dict[str, Any] = await api.request("GET", SECRET)
+        assert secret["metadata"]["annotations"] == {"ringfence.dev/rotate": "requested"}
+        await says(control_plane, 1, "rotate", "--yes")
+        return secret
+
+
+async def _bring_back(
+    control_plane: ControlPlane, more: tuple[object, ...], lost: dict[str, Any], tmp_path: Path
+) -> None:
+    async with cluster.connected(control_plane) as api:
+        assert "there is no namespace" in await says(control_plane, 2, "restore", *more)
+        await install(api)
+        await says(control_plane, 0, "restore", *more)
+        found = await api.request("GET", SECRET)
+        assert found["data"] == lost["data"]
+        assert found["type"] == lost["type"]
+        assert "ringfence.dev/rotate" not in found["metadata"].get("annotations", {})
+        said = json.loads(await says(control_plane, 0, "status", "-o", "json"))
+        assert (said["usable"], said["phase"], said["trustDomain"]) == (True, "Idle", "mesh.example")
+        assert "exactly this CA already" in await says(control_plane, 0, "restore", *more)
+
+        # Half of it is lost, then corrupt, then somebody else's.
+        await api.request("DELETE", SECRET)
+        assert "CAMissing" in await says(control_plane, 1, "status")
+        await says(control_plane, 0, "restore", *more)
+        broken = {**lost["data"], "current.key": lost["data"]["current.crt"]}
+        await api.request("PATCH", SECRET, body={"data": broken}, content_type=client.MERGE)
+        assert "CACorrupt" in await says(control_plane, 1, "status")
+        await says(control_plane, 0, "restore", *more)
+        await api.request("DELETE", SECRET)
+        await says(control_plane, 0, "init", "--new-root", "--yes")
+        assert "say --replace" in await says(control_plane, 1, "restore", *more)
+        await says(control_plane, 0, "restore", *more, "--replace", "--yes")
+        assert (await api.request("GET", SECRET))["data"] == lost["data"]
+
+        await _foreign(control_plane, api, more)
+        await _without_rights(control_plane, api, tmp_path)
+
+
+async def _foreign(control_plane: ControlPlane, api: client.Client, more: tuple[object, ...]) -> None:
+    """The backup does not fit a cluster of another trust domain."""
+    path = resources.CONFIG_MAPS.path(OWN, "ringfence-config")
+    for domain, status, message in (("other.example", 2, "another installation"), ("mesh.example", 0, "already")):
+        body = {"data": {"config.yaml": yaml.safe_dump({"trustDomain": domain})}}
+        await api.request("PATCH", path, body=body, content_type=client.MERGE)
+        assert message in await says(control_plane, status, "restore", *more, "--replace", "--yes")
+
+
+async def _without_rights(control_plane: ControlPlane, api: client.Client, tmp_path: Path) -> None:
+    """Whoever may read what is public gets just that."""
+    await people.service_account(api, OWN, "viewer")
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": ["get", "list"]},
+        {"apiGroups": ["ringfence.dev"], "resources": ["serviceidentities"], "verbs": ["get", "list"]},
+    ]
+    await people.bind(api, OWN, "viewer", rules)
+    config = tmp_path / "viewer"
+    config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, OWN, "viewer")))
+
+    async def known() -> tuple[int, str, str] | None:
+        status, out, err = await people.ringfence(config, "ca", "status")
+        return (status, out, err) if "trusted" in out else None
+
+    # The authorizer takes a moment to learn of the binding.
+    status, out, err = await cluster.eventually(known, "the viewer sees the bundle")
+    marker = await api.request("GET", MARKER)
+    assert status == 2
+    assert marker["data"]["fingerprints"][:16] in out
+    assert "you need the right to read the CA's Secret" in err
+    for command in (["rotate", "--yes"], ["backup", str(tmp_path / "no")], ["init", "--new-root", "--yes"]):
+        status, out, err = await people.ringfence(config, "ca", *command)
+        assert (status, out) == (2, ""), command
+        assert "cannot get resource" in err or "may not be read" in err
+    assert not (tmp_path / "no").exists()
