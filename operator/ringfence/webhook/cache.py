@@ -159,10 +159,8 @@ class CachedView:
 
     def _refuse_the_unknown(self, name: str) -> None:
         """A policy that was never understood may forbid anything: where it may govern, nothing can be said."""
-        for parsed, namespace in ((self._gatherer.cluster_policies, ""), (self._gatherer.policies, name)):
-            for obj, error in parsed.errors(namespace):
-                if not parsed.in_force(namespace, obj["metadata"]["name"]):
-                    raise NoPolicy(str(error))
+        for each in self._gatherer.undecided(name):
+            raise NoPolicy(str(each.error))
 
     def _compile(self, namespace: Namespace, former: EffectivePolicy | None) -> EffectivePolicy:
         name = namespace.name
@@ -222,7 +220,7 @@ def network_ready(namespace: Object | None, default_deny: Object | None) -> bool
     if default_deny is not None and denies_all(default_deny):
         return True
     found = conditions.find(((namespace or {}).get("status") or {}).get("conditions"), CONDITION_ENFORCED)
-    return found is not None and found.get("status") == "False"
+    return found is not None and found.get("status") == "False" and found.get("reason") != staging.REASON_UNDECIDED
 
 
 def denies_all(obj: Object) -> bool:

@@ -28,14 +28,12 @@ class Readiness:
     def __init__(
         self,
         caches: Caches,
-        view: CachedView,
         certificate: Certificate,
         *,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._caches = caches
-        self._view = view
         self._certificate = certificate
         self._now = now
         self._monotonic = monotonic
@@ -59,9 +57,8 @@ class Readiness:
             found.append(f"a watch has been silent for {self.stale_seconds():.0f} s")
         if self._certificate.ends <= self._now():
             found.append("there is no serving certificate that is valid now")
-        if unusable := self._view.unusable:
-            # Anybody may ask, so the names are in the log only.
-            found.append(f"the policies of {len(unusable)} namespaces cannot be told (see the log)")
+        # A namespace whose policy cannot be told is refused by itself (view.NoPolicy); were the whole process not ready
+        # for it, one namespace would close all, and nobody could mend the policy that is to blame.
         if trouble := selftest.trouble():
             found.append(trouble)
         return found
@@ -96,6 +93,7 @@ class HealthApp:
         if path == "/metrics":
             self._metrics.stale_seconds.set(self._readiness.stale_seconds())
             self._metrics.revision.set(self._view.revision)
+            self._metrics.refused_namespaces.set(len(self._view.unusable))
             self._metrics.certificate_ends.set(self._certificate.ends)
             return 200, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry)
         return 404, "text/plain", b"there are /healthz, /readyz and /metrics\n"

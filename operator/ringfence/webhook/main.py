@@ -133,7 +133,7 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
         default_enrolment=settings.default_enroll,
     )
     learner = Learner(_reader(kube), exempt)
-    readiness = Readiness(caches, view, certificate)
+    readiness = Readiness(caches, certificate)
     app = App(Answering(view, rules, learner, metrics), metrics)
     return _Parts(caches, view, certificate, readiness, app, HealthApp(readiness, view, certificate, metrics))
 

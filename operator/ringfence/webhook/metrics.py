@@ -54,6 +54,11 @@ class Metrics:
             registry=self.registry,
         )
         self.revision = Gauge("ringfence_policy_revision", "Changes of policy seen so far.", registry=self.registry)
+        self.refused_namespaces = Gauge(
+            "ringfence_admission_refused_namespaces",
+            "Enrolled namespaces that let nothing in, because a policy there was never understood.",
+            registry=self.registry,
+        )
         self.certificate_ends = Gauge(
             "ringfence_serving_certificate_end_seconds",
             "When the serving certificate ends, in seconds since the epoch.",

@@ -6,6 +6,7 @@ import pytest
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.world import World
 from ringfence.policy import resolve
+from ringfence.webhook.cache import network_ready
 from ringfence.webhook.view import NoPolicy
 
 from tests.unit.webhook.fakes import FakeCluster, floor, identity, namespace, shop
@@ -136,3 +137,14 @@ def test_a_namespace_that_is_exempt_is_not_enrolled_whatever_it_says() -> None:
         found = cluster.view.namespace(name)
         assert found is not None
         assert found.enrolment.value == "none"
+
+
+def test_pods_wait_for_the_default_deny_unless_the_namespace_is_not_to_be_closed_yet() -> None:
+    def said(reason: str) -> dict[str, object]:
+        condition = {"type": "ringfence.dev/Enforced", "status": "False", "reason": reason}
+        return {"metadata": {"name": "shop"}, "status": {"conditions": [condition]}}
+
+    assert network_ready(said("Staged"), None)
+    assert network_ready(said("StrangersNetworkPolicies"), None)
+    assert not network_ready(said("Undecided"), None)
+    assert not network_ready({"metadata": {"name": "shop"}}, None)

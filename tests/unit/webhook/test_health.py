@@ -20,7 +20,7 @@ class World:
         self.certificate = Certificate()
         self.certificate.ends = NOW + 1
         caches = Caches({"only": self.lister})  # type: ignore[dict-item]
-        self.readiness = Readiness(caches, self.cluster.view, self.certificate, now=lambda: NOW, monotonic=lambda: 0.0)
+        self.readiness = Readiness(caches, self.certificate, now=lambda: NOW, monotonic=lambda: 0.0)
         self.readiness.compiled = True
         self.app = HealthApp(self.readiness, self.cluster.view, self.certificate, self.cluster.metrics)
 
@@ -50,9 +50,6 @@ def _spoil(world: World, how: str) -> None:
         world.lister.stale = STALE + 1
     elif how == "certificate":
         world.certificate.ends = NOW
-    elif how == "policy":
-        world.cluster.broken = RuntimeError()
-        world.cluster.view.compile_all()
     else:
         world.readiness.draining = True
 
@@ -64,7 +61,6 @@ def _spoil(world: World, how: str) -> None:
         ("compiled", "not complete"),
         ("stale", "silent for 61 s"),
         ("certificate", "no serving certificate"),
-        ("policy", "policies of 1 namespaces cannot be told"),
         ("draining", "ending"),
     ],
 )
@@ -75,6 +71,15 @@ def test_each_trouble_is_named_and_leaves_the_process_alive(how: str, says: str)
     assert status == 503
     assert says in json.loads(body)["troubles"][0]
     assert world.get("/healthz")[0] == 200
+
+
+def test_a_namespace_that_lets_nothing_in_does_not_close_the_others() -> None:
+    """Nobody could mend the policy that is to blame if the process were not asked any more."""
+    world = World()
+    world.cluster.broken = RuntimeError()
+    world.cluster.view.compile_all()
+    assert world.get("/readyz")[0] == 200
+    assert b"ringfence_admission_refused_namespaces 1.0" in world.get("/metrics")[1]
 
 
 def test_a_process_that_judges_wrongly_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
