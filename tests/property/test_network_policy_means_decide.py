@@ -10,6 +10,7 @@ from e2e.judge.client import Judge, Pod, Port, Traffic
 from e2e.judge.client import Protocol as JudgeProtocol
 from tests.property.judging import Answer, Question, compiled, decided, differences, evaluated, key, questions
 from tests.property.worlds import worlds
+from tests.unit.policy import making
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +49,16 @@ def test_cyclonus_finds_what_decide_says(judge: Judge, world: World) -> None:
 def test_our_own_evaluator_finds_what_decide_says(world: World) -> None:
     asked = questions(world)
     assert differences(asked, decided(world, asked), evaluated(world, asked)) == []
+
+
+def test_both_judges_notice_a_forgotten_deny(judge: Judge) -> None:
+    rules = (making.allow("any"), making.deny("no", making.caller("web")))
+    pods = tuple(making.pod(name, ip=f"10.244.0.{number}") for number, name in enumerate(("web", "api", "db"), start=1))
+    meant, forgotten = (making.world(making.policy(ingress=some), pods=pods) for some in (rules, rules[:1]))
+    asked = questions(meant)
+    decisions = decided(meant, asked)
+    for found in (judged(judge, forgotten, asked), evaluated(forgotten, asked)):
+        wrong = differences(asked, decisions, found)
+        assert wrong
+        assert all(line.startswith("shop/web -> ") for line in wrong)
+    assert differences(asked, decisions, judged(judge, meant, asked)) == []
