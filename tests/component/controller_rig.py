@@ -173,6 +173,7 @@ async def reset(api: client.Client, *namespaces: str) -> None:
     for resource in GUARDS:
         await api.request("DELETE", resource.path(), query=MANAGED)
     await api.request("DELETE", resources.SECRETS.path(OWN))
+    for namespace in namespaces:
         await api.request("DELETE", resources.NETWORK_POLICIES.path(namespace))
         own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}, "status": {}}
         await _status(api, resources.NAMESPACES, own)
