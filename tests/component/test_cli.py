@@ -24,7 +24,17 @@ pytestmark = pytest.mark.component
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(installation=Installation(pod_cidrs=("10.244.0.0/16",)))
 CONTROLLER = "ringfence-controller"
-GROUPS = ["", "apps", "discovery.k8s.io", "events.k8s.io", "networking.k8s.io", "ringfence.dev"]
+GROUPS = [
+    "",
+    "apps",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "networking.k8s.io",
+    "rbac.authorization.k8s.io",
+    "ringfence.dev",
+]
 ADMISSION = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]
 #: All but webhook configurations: no webhook runs here, and those fail closed.
 CONTROLLER_RULES = [
