@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtensionOID
 
 from ringfence.model.errors import RingfenceError
 
@@ -34,6 +35,9 @@ _UNREADABLE: Final = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+
+#: The extensions of a CA that are looked at here; it may have others that are not critical.
+_UNDERSTOOD: Final = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.NAME_CONSTRAINTS})
 
 Kind = TypeVar("Kind", bound=x509.ExtensionType)
 
@@ -86,7 +90,8 @@ def problems(chain: Sequence[x509.Certificate], root: x509.Certificate, now: flo
         if wrong:
             yield f"{name} {wrong}"
         yield from (f"{name} {wrong}" for wrong in _link(subject, issuer, depth, moment))
-        yield from (f"{name} {wrong}" for wrong in _constraints(chain[0], issuer))
+        for below in chain[: depth + 1]:
+            yield from (f"{name} {wrong}" for wrong in _constraints(below, issuer))
 
 
 def _link(subject: x509.Certificate, issuer: x509.Certificate, depth: int, moment: datetime) -> Iterator[str]:
@@ -102,6 +107,9 @@ def _link(subject: x509.Certificate, issuer: x509.Certificate, depth: int, momen
     usage = _extension(issuer, x509.KeyUsage)
     if usage is None or not usage.key_cert_sign:
         yield "may not sign certificates"
+    for extension in issuer.extensions:
+        if extension.critical and extension.oid not in _UNDERSTOOD:
+            yield f"has the critical extension {extension.oid.dotted_string}, which is not understood"
 
 
 def _signature(subject: x509.Certificate, issuer: x509.Certificate) -> str:
@@ -113,9 +121,9 @@ def _signature(subject: x509.Certificate, issuer: x509.Certificate) -> str:
     return ""
 
 
-def _constraints(leaf: x509.Certificate, issuer: x509.Certificate) -> Iterator[str]:
+def _constraints(below: x509.Certificate, issuer: x509.Certificate) -> Iterator[str]:
     constraints = _extension(issuer, x509.NameConstraints)
-    names = _extension(leaf, x509.SubjectAlternativeName)
+    names = _extension(below, x509.SubjectAlternativeName)
     if constraints is None or names is None:
         return
     for kind in (x509.UniformResourceIdentifier, x509.DNSName):
@@ -123,19 +131,19 @@ def _constraints(leaf: x509.Certificate, issuer: x509.Certificate) -> Iterator[s
         excluded = [each.value for each in constraints.excluded_subtrees or () if isinstance(each, kind)]
         for name in names.get_values_for_type(kind):
             host = _host(name) if kind is x509.UniformResourceIdentifier else name
-            below = kind is x509.DNSName
-            if permitted and not any(_within(host, each, below) for each in permitted):
+            deeper = kind is x509.DNSName
+            if permitted and not any(_within(host, each, deeper) for each in permitted):
                 yield f"is constrained to {', '.join(sorted(permitted))}, not {name!r}"
-            if any(_within(host, each, below) for each in excluded):
+            if any(_within(host, each, deeper) for each in excluded):
                 yield f"excludes {name!r}"
 
 
-def _within(host: str, subtree: str, below: bool) -> bool:
+def _within(host: str, subtree: str, deeper: bool) -> bool:
     """RFC 5280 §4.2.1.10: a DNS subtree holds what is below it; a URI's host is itself, unless it begins with a dot."""
     host, subtree = host.lower(), subtree.lower()
     if subtree.startswith("."):
         return host.endswith(subtree)
-    return host == subtree or (below and host.endswith("." + subtree))
+    return host == subtree or (deeper and host.endswith("." + subtree))
 
 
 def _host(uri: str) -> str:

@@ -229,6 +229,8 @@ def _extensions(leaf: x509.Certificate, _: Expectation) -> Iterator[Mismatch]:
     for extension in leaf.extensions:
         if extension.critical and extension.oid not in _CRITICAL:
             yield Mismatch(Wrong.EXTENSION, f"unexpected critical extension {extension.oid.dotted_string}")
+        elif extension.oid == ExtensionOID.NAME_CONSTRAINTS:
+            yield Mismatch(Wrong.EXTENSION, "name constraints, which only CAs have")
 
 
 def _lives(leaf: x509.Certificate, expected: Expectation) -> Iterator[Mismatch]:

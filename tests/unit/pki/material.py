@@ -126,7 +126,13 @@ def uri(text: str) -> x509.UniformResourceIdentifier:
     return x509.UniformResourceIdentifier(text)
 
 
-def intermediate(by: Slot, *, path_length: int | None = 0, ca: bool = True) -> Slot:
+def intermediate(
+    by: Slot,
+    *,
+    path_length: int | None = 0,
+    ca: bool = True,
+    extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
+) -> Slot:
     """A CA below a root (its certificate in the slot is not self-signed)."""
     private = ec.generate_private_key(ec.SECP256R1())
     issuer = encoding.certificate(by.root.certificate)
@@ -148,6 +154,8 @@ def intermediate(by: Slot, *, path_length: int | None = 0, ca: bool = True) -> S
             critical=False,
         )
     )
+    for extension, critical in extra:
+        builder = builder.add_extension(extension, critical=critical)
     signed = builder.sign(encoding.private_key(by.key), hashes.SHA256())
     return Slot(root_of(signed), encoding.key_pem(private))
 

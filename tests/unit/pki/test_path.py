@@ -71,6 +71,24 @@ def test_an_intermediate_that_is_no_ca() -> None:
     assert found == ["certificate 2 of the chain is no CA", "certificate 2 of the chain may not sign certificates"]
 
 
+def test_an_intermediate_that_says_something_critical_that_is_not_understood() -> None:
+    outside = open_root(11)
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    below = intermediate(outside, extra=[(unknown, True)])
+    found = judged(LEAF.sign(by=below) + below.root.certificate, outside)
+    assert found == ["certificate 2 of the chain has the critical extension 1.2.3.4, which is not understood"]
+    harmless = intermediate(outside, extra=[(unknown, False)])
+    assert judged(LEAF.sign(by=harmless) + harmless.root.certificate, outside) == []
+
+
+def test_name_constraints_hold_for_intermediates_too() -> None:
+    outside = open_root(12, constraints=x509.NameConstraints([uri("mesh.example")], None))
+    for domain, good in (("mesh.example", True), ("other.example", False)):
+        named = x509.SubjectAlternativeName([uri(f"spiffe://{domain}/ca")])
+        below = intermediate(outside, extra=[(named, False)])
+        assert (judged(LEAF.sign(by=below) + below.root.certificate, outside) == []) is good
+
+
 def test_an_intermediate_that_did_not_sign() -> None:
     outside = open_root(11)
     one, other = intermediate(outside), intermediate(outside)

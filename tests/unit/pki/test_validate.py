@@ -110,6 +110,10 @@ ATTACKS = {
         GOOD.but(extra=((x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True),)),
         {Wrong.EXTENSION},
     ),
+    "name-constraints": (
+        GOOD.but(extra=((x509.NameConstraints([uri("mesh.example")], None), False),)),
+        {Wrong.EXTENSION},
+    ),
     "long-life": (GOOD.but(end=NOW + 30 * DAY), {Wrong.LIFE}),
     "back-dated-long": (GOOD.but(begin=NOW - 2 * HOUR), {Wrong.LIFE}),
     "outlives-its-root": (GOOD.but(end=root().root.not_after + 1), {Wrong.LIFE, Wrong.PATH}),
