@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from ringfence import api, metrics
-from ringfence.kube import apply, client, events, lease, resources, trim, watch
+from ringfence.certificate_metrics import PrometheusMeter
+from ringfence.kube import apply, client, errors, events, lease, resources, trim, watch
 from ringfence.kube.clock import SystemClock
-from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
+from ringfence.kube.secrets import SecretWatches
+from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.model.ports import Clock, Object
-from ringfence.model.world import Installation
-from ringfence.policy import resolve
-from ringfence.reconcile import gather, ownership
+from ringfence.model.world import Enrolment, Installation
+from ringfence.pki import identity_secret, rotation, store
+from ringfence.policy import closing, resolve
+from ringfence.reconcile import certificates, gather, ownership
+from ringfence.reconcile.ca import CaKeeper, CaListers, CaOptions
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
@@ -83,6 +87,10 @@ _WHAT: dict[str, tuple[resources.Resource, trim.Trim]] = {
     "admission_policy_bindings": (resources.ADMISSION_POLICY_BINDINGS, trim.without_noise),
     "serving_ca": (resources.SECRETS, trim.without_noise),
     "serving": (resources.SECRETS, trim.without_noise),
+    "ca": (resources.SECRETS, trim.without_noise),
+    "bundles": (resources.CONFIG_MAPS, trim.without_noise),
+    "bindings": (resources.ROLE_BINDINGS, trim.without_noise),
+    "services": (resources.SERVICES, trim.service),
 }
 _OWN = watch.Selection(labels=f"{LABEL_MANAGED_BY}={MANAGED_BY}")
 
@@ -99,7 +107,8 @@ def caches(
 
     ``namespaces``, ``pods`` (trimmed), ``network_policies``, ``identities``, ``policies``, ``cluster_policies`` hold
     all of the cluster; ``endpoint_slices`` those of the API server; the four kinds of admission configuration what
-    Ringfence manages; ``serving_ca`` and ``serving`` one Secret each of the own namespace.
+    Ringfence manages; ``serving_ca``, ``serving`` and ``ca`` one Secret each of the own namespace; ``services`` all of
+    them (trimmed), ``bundles`` and ``bindings`` those ConfigMaps and RoleBindings that have Ringfence's names.
     """
     selections = {
         "endpoint_slices": watch.Selection("default", labels="kubernetes.io/service-name=kubernetes"),
@@ -109,6 +118,9 @@ def caches(
         "admission_policy_bindings": _OWN,
         "serving_ca": watch.Selection(own_namespace, fields=f"metadata.name={CA_SECRET}"),
         "serving": watch.Selection(own_namespace, fields=f"metadata.name={LEAF_SECRET}"),
+        "ca": watch.Selection(own_namespace, fields=f"metadata.name={store.SECRET_NAME}"),
+        "bundles": watch.Selection(fields=f"metadata.name={store.MARKER_NAME}"),
+        "bindings": watch.Selection(fields=f"metadata.name={certificates.SECRETS_BINDING}"),
     }
     made = {}
     for name in names:
@@ -133,10 +145,14 @@ class Operator:
     """The controller's parts, put together; whoever drives it runs ``caches`` and calls the reconcilers."""
 
     api: client.Client
+    clock: Clock
     caches: Caches
     gatherer: gather.Gatherer
     namespaces: NamespaceReconciler
     cluster: ClusterReconciler
+    ca: CaKeeper
+    certificates: certificates.Certificates
+    secrets: SecretWatches
 
 
 @contextlib.asynccontextmanager
@@ -146,37 +162,50 @@ async def operator(
     *,
     timing: watch.Timing | None = None,
     guard: client.Guard | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Operator]:
     """The controller's parts while the block runs. Opens no connection by itself; raises kube.errors.Unreachable.
 
     ``guard`` is asked before every write; None only where nobody else can be writing.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     connection = await client.Client.connect(
         kubeconfig, component="controller", instance=settings.pod_name, observer=metrics.observe_request, guard=guard
     )
     namespace = settings.installation.namespace
     held = caches(connection, CONTROLLER_CACHES, own_namespace=namespace, timing=timing, clock=clock)
+    watches = SecretWatches(connection, f"{LABEL_PURPOSE}={identity_secret.PURPOSE}", clock=clock)
     means = Means(
-        applier=apply.KubeApplier(connection, written=_written(held), counted=metrics.count_write),
+        applier=apply.KubeApplier(connection, written=_written(held, watches), counted=metrics.count_write),
         events=events.KubeEvents(connection, clock, instance=settings.pod_name),
         clock=clock,
     )
     gatherer = gatherer_of(held, settings)
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
+    ca, issuing = _certificates(settings, held, watches, gatherer, means, connection)
     try:
         yield Operator(
             api=connection,
+            clock=clock,
             caches=held,
             gatherer=gatherer,
             namespaces=NamespaceReconciler(
-                _listers(held), gatherer, means, resolve=resolve.resolve, translate=network_policy.objects
+                _listers(held),
+                gatherer,
+                means,
+                resolve=resolve.resolve,
+                translate=network_policy.objects,
+                certificates=issuing,
             ),
             cluster=_cluster(settings, held, gatherer, means),
+            ca=ca,
+            certificates=issuing,
+            secrets=watches,
         )
     finally:
         metrics.unregister(collector)
+        await watches.aclose()
         await connection.close()
 
 
@@ -216,6 +245,57 @@ def _listers(held: Caches) -> gather.Listers:
         pods=held["pods"] if "pods" in held.reflectors else gather.NOTHING,
         network_policies=held["network_policies"],
     )
+
+
+def _certificates(
+    settings: Settings,
+    held: Caches,
+    watches: SecretWatches,
+    gatherer: gather.Gatherer,
+    means: Means,
+    connection: client.Client,
+) -> tuple[CaKeeper, certificates.Certificates]:
+    """The CA of the identities, and who issues by it."""
+    own, meter = settings.installation, PrometheusMeter()
+
+    def enrolled(name: str) -> bool:
+        world = gatherer.world()
+        found = gatherer.namespace(name)
+        return found is not None and found.enrolment is not Enrolment.NONE and not closing.is_exempt(world, name)
+
+    async def fetch(kind: str, namespace: str, name: str) -> Object | None:
+        try:
+            found: Object = await connection.request("GET", resources.of("v1", kind).path(namespace, name))
+        except errors.NotFound:
+            return None
+        return found
+
+    ca = CaKeeper(
+        CaListers(secret=held["ca"], bundles=held["bundles"], namespaces=held["namespaces"], secrets=watches),
+        CaOptions(
+            namespace=own.namespace,
+            trust_domain=own.trust_domain,
+            key_algorithm=settings.ca.key_algorithm,
+            life=settings.ca.ttl,
+            max_ttl=settings.ca.max_ttl,
+            timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, settings.ca.max_ttl),
+        ),
+        means,
+        fetch,
+        _serial,
+        meter,
+        enrolled=enrolled,
+    )
+    listers = certificates.CertificateListers(
+        bundles=held["bundles"], bindings=held["bindings"], services=held["services"], secrets=watches
+    )
+    issuing = certificates.Certificates(listers, ca, means, fetch, _serial, meter)
+    return ca, issuing
+
+
+def _serial() -> int:
+    """A random serial number of 127 bits, positive."""
+    return secrets.randbits(126) | 1 << 126
 
 
 def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means: Means) -> ClusterReconciler:
@@ -261,11 +341,17 @@ class _Ear:
             each.learn(self._obj, answer if answer is not None and each.selects(answer) else None)
 
 
-def _written(held: Caches) -> apply.Written:
+def _written(held: Caches, watches: SecretWatches) -> apply.Written:
     by_kind: dict[str, list[watch.Reflector]] = {}
     for reflector in held:
         by_kind.setdefault(reflector.resource.kind, []).append(reflector)
-    return lambda obj: _Ear(obj, by_kind.get(obj["kind"], []))
+
+    def concerned(obj: Object) -> list[watch.Reflector]:
+        found = by_kind.get(obj["kind"], [])
+        own = watches.all().get(obj["metadata"].get("namespace", "")) if obj["kind"] == "Secret" else None
+        return found if own is None else [*found, own]
+
+    return lambda obj: _Ear(obj, concerned(obj))
 
 
 def _figures(held: Caches) -> Iterable[metrics.Cache]:

@@ -14,7 +14,10 @@ from ringfence import wiring
 from ringfence.controller import core
 from ringfence.kube import client, lease, resources
 from ringfence.model.names import LABEL_MANAGED_BY
+from ringfence.model.ports import Clock
 from ringfence.model.world import Installation
+from ringfence.pki import store
+from ringfence.reconcile.certificates import SECRETS_BINDING
 from ringfence.settings import Settings
 
 from e2e.cluster import kubeconfig, tools
@@ -92,6 +95,7 @@ class Plane:
             str(install.CHART),
             f"--namespace={OWN}",
             "--show-only=templates/rbac-controller.yaml",
+            "--show-only=templates/rbac-certificates.yaml",
             "--show-only=templates/lease.yaml",
         )
         person.run("apply", "-f", "-", stdin=rendered)
@@ -106,12 +110,20 @@ class Plane:
             await api.close()
 
     @asynccontextmanager
-    async def controller(self) -> AsyncIterator[core.Core]:
+    async def controller(self, settings: Settings = SETTINGS, clock: Clock | None = None) -> AsyncIterator[core.Core]:
         """The controller's core in this process, without Kopf, when it has nothing left to do."""
-        async with wiring.operator(SETTINGS, self.controller_config) as operator:
+        async with wiring.operator(settings, self.controller_config, clock=clock) as operator:
             heart = core.Core(operator)
             async with core.running(heart):
                 await asyncio.wait_for(core.settled(heart), 30)
+                yield heart
+
+    @asynccontextmanager
+    async def running(self, settings: Settings = SETTINGS) -> AsyncIterator[core.Core]:
+        """The same, without waiting for anything."""
+        async with wiring.operator(settings, self.controller_config) as operator:
+            heart = core.Core(operator)
+            async with core.running(heart):
                 yield heart
 
     @contextmanager
@@ -173,7 +185,10 @@ async def reset(api: client.Client, *namespaces: str) -> None:
     for resource in GUARDS:
         await api.request("DELETE", resource.path(), query=MANAGED)
     await api.request("DELETE", resources.SECRETS.path(OWN))
+    for namespace in (OWN, *namespaces):
+        await cluster.delete(api, resources.CONFIG_MAPS, namespace, store.MARKER_NAME)
     for namespace in namespaces:
+        await cluster.delete(api, resources.ROLE_BINDINGS, namespace, SECRETS_BINDING)
         await api.request("DELETE", resources.NETWORK_POLICIES.path(namespace))
         own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}, "status": {}}
         await _status(api, resources.NAMESPACES, own)

@@ -73,7 +73,7 @@ def test_a_namespace_closes_and_everybody_is_told(plane: Plane) -> None:
             for resource in GUARDS:
                 assert await cluster.names(api, resource), resource.kind
             secrets = await cluster.names(api, resources.SECRETS, OWN)
-            assert secrets == ["ringfence-serving-ca", "ringfence-webhook-tls"]
+            assert secrets == ["ringfence-ca", "ringfence-serving-ca", "ringfence-webhook-tls"]
 
     drive(plane, scenario)
 

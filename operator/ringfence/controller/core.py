@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from ringfence import metrics, wiring
+from ringfence.controller.alarms import Alarms
 from ringfence.controller.queue import WorkQueue
-from ringfence.controller.triggers import CLUSTER, Triggers
+from ringfence.controller.triggers import CA, CLUSTER, Triggers
 from ringfence.model.errors import RingfenceError
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class Core:
         self._elector = elector
         self.queue = WorkQueue()
         self.triggers = Triggers(operator, self.queue.add)
+        self.alarms = Alarms(operator.clock, self.queue.add)
+        operator.certificates.due = self.alarms.set
         self._shares: object = None
         self._started = False
 
@@ -114,6 +117,7 @@ class Core:
             for number in range(WORKERS):
                 group.create_task(self._work(), name=f"worker {number}")
             group.create_task(self._resync(), name="resync")
+            group.create_task(self.alarms.run(), name="alarms")
 
     async def _work(self) -> None:
         while True:
@@ -133,6 +137,8 @@ class Core:
         try:
             if key == CLUSTER:
                 await self._cluster()
+            elif key == CA:
+                self.alarms.set(CA, await self.operator.ca.reconcile())
             else:
                 await self._namespace(key)
         except RingfenceError as error:
@@ -181,11 +187,11 @@ async def settled(core: Core, *, quiet: float = 0.2) -> None:
 
 
 def _kind(key: str) -> str:
-    return "cluster" if key == CLUSTER else "namespace"
+    return {CLUSTER: "cluster", CA: "ca"}.get(key, "namespace")
 
 
 def _name(key: str) -> str:
-    return "the cluster" if key == CLUSTER else f"namespace {key}"
+    return {CLUSTER: "the cluster", CA: "the CA of the identities"}.get(key, f"namespace {key}")
 
 
 @contextlib.asynccontextmanager

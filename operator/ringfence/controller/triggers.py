@@ -11,9 +11,11 @@ from ringfence.model.names import LABEL_ENROLL
 
 #: No namespace can have this name.
 CLUSTER: Final = "*cluster*"
+#: The CA of the identities.
+CA: Final = "*ca*"
 
 #: Objects of these caches concern their own namespace alone.
-_OWN_NAMESPACE: Final = ("pods", "network_policies", "policies")
+_OWN_NAMESPACE: Final = ("pods", "network_policies", "policies", "services", "bundles", "bindings")
 #: Objects of these caches concern every namespace that is enrolled.
 _EVERY_ENROLLED: Final = ("cluster_policies", "endpoint_slices")
 _CLUSTER: Final = (
@@ -39,6 +41,10 @@ class Triggers:
         caches = self._operator.caches
         for name in _OWN_NAMESPACE:
             caches[name].subscribe(self._own)
+        self._operator.secrets.callback = self._own
+        for name in ("ca", "bundles"):
+            caches[name].subscribe(lambda namespace, _: self._ca(namespace))
+        self._operator.ca.changed = self.every_enrolled
         for name in _EVERY_ENROLLED:
             caches[name].subscribe(lambda *_: self.every_enrolled())
         for name in _CLUSTER:
@@ -48,6 +54,7 @@ class Triggers:
 
     def everything(self) -> None:
         """What a resync looks at: all namespaces, whatever is known of them."""
+        self._add(CA)
         for name in self._namespaces():
             self._add(name)
         self._add(CLUSTER)
@@ -77,6 +84,10 @@ class Triggers:
         if obj is not None and LABEL_ENROLL in (obj["metadata"].get("labels") or {}):
             return True
         return any(caches[name].list(namespace) for name in ("policies", "identities", "network_policies"))
+
+    def _ca(self, namespace: str) -> None:
+        if namespace == self._operator.ca.options.namespace:
+            self._add(CA)
 
     def _own(self, namespace: str, _: str) -> None:
         if self.concerns(namespace):

@@ -37,6 +37,7 @@ SERVICE_ACCOUNTS: Final = Resource("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 NETWORK_POLICIES: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+ROLE_BINDINGS: Final = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 EVENTS: Final = Resource("events.k8s.io/v1", "Event", "events")
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
@@ -81,6 +82,7 @@ ALL: Final = (
     CONFIG_MAPS,
     ENDPOINT_SLICES,
     NETWORK_POLICIES,
+    ROLE_BINDINGS,
     LEASES,
     EVENTS,
     DEPLOYMENTS,

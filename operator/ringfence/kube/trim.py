@@ -47,6 +47,13 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def service(obj: dict[str, Any]) -> dict[str, Any]:
+    """Which pods a Service selects."""
+    kept = metadata(obj)
+    spec = obj.get("spec", {})
+    return {**kept, "spec": {key: spec[key] for key in ("selector", "type") if key in spec}}
+
+
 def _named_ports(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The ports that a policy can name, of containers and native sidecars."""
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]

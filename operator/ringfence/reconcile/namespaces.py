@@ -5,7 +5,7 @@ last; so whatever is missing after a restart is known to be missing, and meanwhi
 the NetworkPolicies go first, the latch last.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, Service
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
+from ringfence.reconcile import certificates as certificates_
 from ringfence.reconcile import gather, plan, staging, status
 from ringfence.reconcile.apply import Failure, PartlyApplied, Writer
 from ringfence.reconcile.conditions import Condition
@@ -39,6 +40,7 @@ class _Seen:
     #: Each ServiceIdentity with its value, each SecurityPolicy with its mode (None: never understood) and its pods.
     identities: Sequence[tuple[Object, ServiceIdentity | None]]
     policies: Sequence[tuple[Object, Mode | None, int]]
+    cluster_policies: Sequence[ClusterSecurityPolicy]
 
 
 class NamespaceReconciler:
@@ -52,12 +54,15 @@ class NamespaceReconciler:
         *,
         resolve: Resolve,
         translate: Translate,
+        certificates: certificates_.Certificates | None = None,
     ) -> None:
+        """``certificates`` None: this process issues none."""
         self._listers = listers
         self._gatherer = gatherer
         self._means = means
         self._resolve = resolve
         self._translate = translate
+        self._certificates = certificates
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=True)
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
@@ -83,11 +88,28 @@ class NamespaceReconciler:
         # While NetworkPolicies are left, so is the latch.
         if told.closed or not failures:
             failures += await _tried(f"condition of Namespace {name}", self._record(namespace, told))
-        failures += await self._tell(seen, replace(seen.outcome, failure=failure))
+        certified = await self._certify(seen)
+        failures += certified.failures
+        failures += await self._tell(seen, replace(seen.outcome, failure=failure), certified.told)
         await self._tell_namespace(name, seen.outcome)
         if failures:
             raise PartlyApplied(failures)
         return again_in
+
+    async def _certify(self, seen: _Seen) -> certificates_.Certified:
+        """See to the certificates of the namespace's identities, whatever became of its network."""
+        if self._certificates is None:
+            return certificates_.Certified()
+        policy = seen.outcome.policy
+        return await self._certificates.reconcile(
+            certificates_.Subject(
+                namespace=policy.namespace,
+                enrolled=policy.enrolment is not Enrolment.NONE,
+                identities=seen.identities,
+                workloads=seen.outcome.workloads,
+                cluster_policies=seen.cluster_policies,
+            )
+        )
 
     def forget(self, name: str) -> None:
         """The namespace is gone, or is going: keep nothing of it."""
@@ -95,6 +117,8 @@ class NamespaceReconciler:
         self.shares.pop(name, None)
         self._gatherer.forget(name)
         self._writer.forget(name)
+        if self._certificates is not None:
+            self._certificates.forget(name)
 
     async def _write(self, seen: _Seen) -> tuple[list[Failure], float]:
         """Write the NetworkPolicies; what failed, and after how many seconds to look again."""
@@ -126,6 +150,7 @@ class NamespaceReconciler:
                 for obj in self._listers.identities.list(name)
             ],
             policies=[self._policy(world, obj, workloads) for obj in self._listers.policies.list(name)],
+            cluster_policies=world.cluster_policies,
         )
 
     def _network(
@@ -213,14 +238,18 @@ class NamespaceReconciler:
                 note=told.message,
             )
 
-    async def _tell(self, seen: _Seen, outcome: Outcome) -> list[Failure]:
+    async def _tell(self, seen: _Seen, outcome: Outcome, certified: Mapping[str, certificates_.Told]) -> list[Failure]:
         """Write the statuses of what was seen, every one; what failed."""
-        said = [(obj, *status.identity(obj, value, outcome, seen.trust_domain)) for obj, value in seen.identities]
-        said += [(obj, *status.security_policy(obj, mode, pods, outcome)) for obj, mode, pods in seen.policies]
+        said: list[tuple[Object, dict[str, Any], Condition, Sequence[Condition]]] = []
+        for obj, value in seen.identities:
+            told = certified.get(obj["metadata"]["name"], certificates_.Told())
+            own = status.identity(obj, value, outcome, seen.trust_domain)
+            said.append((obj, *certificates_.joined(*own, told)))
+        said += [(obj, *status.security_policy(obj, mode, pods, outcome), ()) for obj, mode, pods in seen.policies]
         failures: list[Failure] = []
-        for obj, numbers, ready in said:
+        for obj, numbers, ready, others in said:
             what = f"status of {obj['kind']} {obj['metadata']['name']}"
-            failures += await _tried(what, write_status(self._means, obj, numbers, ready))
+            failures += await _tried(what, write_status(self._means, obj, numbers, ready, others))
         return failures
 
     async def _tell_namespace(self, name: str, outcome: Outcome) -> None:
@@ -242,9 +271,11 @@ async def _tried(what: str, write: Awaitable[None]) -> list[Failure]:
     return []
 
 
-async def write_status(means: Means, obj: Object, numbers: dict[str, Any], ready: Condition) -> None:
+async def write_status(
+    means: Means, obj: Object, numbers: dict[str, Any], ready: Condition, others: Sequence[Condition] = ()
+) -> None:
     """Write a resource's status if it differs, with an Event where a person must know."""
-    patch = status.patch(obj, numbers, ready, means.clock.now())
+    patch = status.patch(obj, numbers, ready, means.clock.now(), others)
     if patch is None:
         return
     await means.applier.apply(patch, subresource="status")

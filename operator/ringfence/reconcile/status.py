@@ -146,13 +146,17 @@ def _rules(obj: Object) -> list[str]:
     return text.split(", ")
 
 
-def patch(obj: Object, numbers: Mapping[str, Any], ready: Condition, now: float) -> dict[str, Any] | None:
+def patch(
+    obj: Object, numbers: Mapping[str, Any], ready: Condition, now: float, others: Sequence[Condition] = ()
+) -> dict[str, Any] | None:
     """What to apply to the status subresource; None when it is there already. ``now``: seconds since the epoch."""
     metadata = obj["metadata"]
     generation = metadata.get("generation", 0)
     held = obj.get("status") or {}
-    condition = ready.render(conditions.find(held.get("conditions"), READY), now, generation)
-    wanted = {**numbers, "observedGeneration": generation, "conditions": [condition]}
+    told = [
+        each.render(conditions.find(held.get("conditions"), each.type), now, generation) for each in (ready, *others)
+    ]
+    wanted = {**numbers, "observedGeneration": generation, "conditions": told}
     if held == wanted:
         return None
     identity = {key: metadata[key] for key in ("name", "namespace") if metadata.get(key)}

@@ -1,6 +1,7 @@
 """What wakes the core, what it works through, and when it says that it is ready."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ from ringfence.controller import core
 from ringfence.controller.core import Core, Sighting
 from ringfence.controller.triggers import CLUSTER
 from ringfence.kube import watch
+from ringfence.kube.clock import SystemClock
 from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_ENROLL
 from ringfence.reconcile.impact import Impact
@@ -38,6 +40,20 @@ class FakeReconciler:
         return self.again_in
 
 
+class FakeCa:
+    """A CA with nothing to do for an hour."""
+
+    options = SimpleNamespace(namespace="ringfence-system")
+
+    def __init__(self) -> None:
+        self.looked = 0
+        self.changed: Callable[[], None] = lambda: None
+
+    async def reconcile(self) -> float:
+        self.looked += 1
+        return time.time() + 3600
+
+
 class Rig:
     """A core on caches that hold what they are given and whose watches stay silent."""
 
@@ -49,7 +65,17 @@ class Rig:
         self.caches = wiring.Caches(made)
         self.namespaces = FakeReconciler()
         self.cluster = FakeReconciler()
-        parts = SimpleNamespace(caches=self.caches, namespaces=self.namespaces, cluster=self.cluster)
+        self.ca = FakeCa()
+        parts = SimpleNamespace(
+            clock=SystemClock(),
+            caches=self.caches,
+            namespaces=self.namespaces,
+            cluster=self.cluster,
+            ca=self.ca,
+            certificates=SimpleNamespace(due=None),
+            secrets=SimpleNamespace(callback=None),
+        )
+        self.parts = parts
         self.core = Core(cast("wiring.Operator", parts))
 
     def have(self, cache: str, name: str, namespace: str = "", version: str = "5", **metadata: Any) -> None:
@@ -233,5 +259,30 @@ def test_a_cache_that_missed_what_kopf_saw_is_read_again(
         rig.core.witness(sighting)
         await asyncio.sleep(0.02)
         assert refreshed == ([True] if missed else [])
+
+    rig.drive(scenario)
+
+
+def test_the_ca_is_looked_at_when_its_objects_change_and_tells_whoever_depends_on_it(rig: Rig) -> None:
+    async def scenario() -> None:
+        before = rig.ca.looked
+        rig.tell("ca", "ringfence-system", "ringfence-ca")
+        await rig.settle()
+        rig.tell("bundles", "elsewhere", "ringfence-trust-bundle")
+        await rig.settle()
+        assert rig.ca.looked == before + 1
+        rig.have("namespaces", "shop", labels={LABEL_ENROLL: "enforce"})
+        rig.ca.changed()
+        assert await rig.settle() == ["shop"]
+
+    rig.drive(scenario)
+
+
+def test_a_renewal_that_is_due_wakes_its_namespace(rig: Rig) -> None:
+    async def scenario() -> None:
+        rig.parts.certificates.due("shop", time.time() - 1)
+        rig.parts.certificates.due("later", time.time() + 3600)
+        await asyncio.sleep(0.5)
+        assert await rig.settle() == ["shop"]
 
     rig.drive(scenario)

@@ -1,0 +1,42 @@
+"""What is counted of certificates, as a Protocol: ``metrics`` fulfils it, tests may look at it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ringfence.model.ca import CaState
+
+
+class Meter(Protocol):
+    """Hears of everything that is issued, fails, or will end."""
+
+    def issued(self, reason: str) -> None:
+        """A certificate was stored; ``reason`` is why the one before would not do (pki.identity_secret.Reason)."""
+        ...
+
+    def failed(self, reason: str) -> None:
+        """A certificate could not be issued or stored."""
+        ...
+
+    def ends(self, namespace: str, ends: Mapping[str, int]) -> None:
+        """When the certificates of a namespace end, by identity (epoch seconds); empty forgets the namespace."""
+        ...
+
+    def ca(self, state: CaState | None, problem: str) -> None:
+        """The CA as it is now; ``problem`` is the reason why there is none, "" when all is well."""
+        ...
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def issued(self, reason: str) -> None:
+        """Nothing."""
+
+    def failed(self, reason: str) -> None:
+        """Nothing."""
+
+    def ends(self, namespace: str, ends: Mapping[str, int]) -> None:
+        """Nothing."""
+
+    def ca(self, state: CaState | None, problem: str) -> None:
+        """Nothing."""
