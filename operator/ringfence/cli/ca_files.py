@@ -33,9 +33,20 @@ def passphrase(path: Path | None, console: Console, *, twice: bool) -> str:
         return _from_file(path, console)
     if not sys.stdin.isatty():
         raise Usage("there is no terminal to ask for the passphrase: name a file with --passphrase-file")
-    said = getpass.getpass("Passphrase: ")
-    if twice and getpass.getpass("The same again: ") != said:
+    said = _asked("Passphrase: ")
+    if twice and _asked("The same again: ") != said:
         raise BadFile("the two passphrases differ: nothing was written")
+    return said
+
+
+def _asked(prompt: str) -> str:
+    try:
+        said = getpass.getpass(prompt)
+        said.encode()
+    except EOFError:
+        raise BadFile("no passphrase was given") from None
+    except UnicodeEncodeError:
+        raise BadFile("the passphrase holds bytes that are no text in this terminal's encoding") from None
     return said
 
 

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ringfence.cli import ca_cluster, ca_report, ca_words, options
+from ringfence.cli import ca_cluster, ca_report, ca_words, live, options
 from ringfence.cli.ca_cluster import Seen
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.pki import rotation
@@ -30,7 +30,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 async def _see(arguments: argparse.Namespace) -> Seen:
     async with ca_cluster.connected(options.target(arguments)) as cluster:
-        return await cluster.see(arguments.namespace)
+        seen = await cluster.see(arguments.namespace)
+    if not (seen.denied or seen.secret or seen.marker or seen.settings):
+        raise live.NoCluster(
+            f"Ringfence is not installed in namespace {cluster.namespace}: name another with --ringfence-namespace"
+        )
+    return seen
 
 
 def _show(data: Mapping[str, Any], now: float, console: Console) -> None:

@@ -254,9 +254,23 @@ def test_the_json_is_the_same_whatever_order_the_cluster_answers_in(
 def test_certificates_that_make_no_sense_are_not_counted(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
     healthy(fake)
     path = f"{ca_cluster_fake.IDENTITIES.removesuffix('serviceidentities')}namespaces/shop/serviceidentities/odd"
-    for certificate in ("x", [], {"notAfter": "never", "issuer": 3}, {"issuer": ONE}):
+    strange: tuple[Any, ...] = ("x", [], None, {"issuer": ONE}, {"notAfter": "", "issuer": ONE})
+    for certificate in strange:
         fake.put(path, {"status": {"certificate": certificate}})
-        assert ringfence(capsys, "status")[0] in {0, 1}
+        status, said = ringfence(capsys, "status", "-o", "json")
+        assert status == 0
+        assert '"total": 2' in said
+    fake.put(path, {"status": {"certificate": {"notAfter": "never", "issuer": 3}}})
+    status, said = ringfence(capsys, "status")
+    assert status == 1
+    assert "1 identity has a certificate of a root that is not trusted" in said
+
+
+def test_a_namespace_without_ringfence_is_told_apart(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = ringfence(capsys, "status", "--ringfence-namespace", "elsewhere")
+    assert status == 2
+    assert "not installed in namespace elsewhere" in said
+    assert fake.writes == []
 
 
 def test_a_state_from_elsewhere_is_never_taken_for_healthy(

@@ -1,5 +1,6 @@
 """What `ringfence ca rotate|backup|restore|init` change, and what they refuse to change."""
 
+import asyncio
 import getpass
 import io
 import json
@@ -148,7 +149,7 @@ def test_waiting_tells_each_phase_once_and_ends_with_the_old_root(
         state = next(phases)
         fake.ca(state, annotations={ca_cluster.ROTATE: "requested"} if state == idle() else {})
 
-    monkeypatch.setattr(ca_rotate.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     status, said = ringfence(capsys, "rotate", "--yes", "--wait")
     assert status == 0
     told = [line.partition(":")[0] for line in said.splitlines() if line.startswith(("Idle", "Prepared", "Activated"))]
@@ -248,6 +249,29 @@ def test_a_passphrase_is_asked_for_twice(
     assert (tmp_path / "ca.backup").exists() == (expected == 0)
 
 
+@pytest.mark.parametrize(("said", "message"), [(EOFError(), "no passphrase"), ("\udcff" * 20, "are no text")])
+def test_a_terminal_that_gives_no_text(
+    said: str | Exception,
+    message: str,
+    fake: FakeCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def typed(_: str) -> str:
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    fake.installed()
+    fake.ca(idle())
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(getpass, "getpass", typed)
+    status, told = ringfence(capsys, "backup", tmp_path / "b")
+    assert status == 2
+    assert message in told
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -282,7 +306,7 @@ def test_a_passphrase_that_others_read_is_remarked_on(
     status, said = ringfence(capsys, "backup", tmp_path / "b", "--passphrase-file", phrase)
     assert status == 0
     assert "others may read" in said
-    assert backup.unseal((tmp_path / "b").read_bytes(), PASSPHRASE)
+    assert backup.unseal((tmp_path / "b").read_bytes(), PASSPHRASE).trust_domain == TRUST_DOMAIN
 
 
 def test_what_cannot_be_backed_up_is_said(
