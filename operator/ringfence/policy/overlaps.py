@@ -17,7 +17,7 @@ from ringfence.policy.reasons import FindingReason
 
 #: Work on one namespace: pairs of regions looked at, a few microseconds each, and taken apart (_STEP times as much).
 MAX_WORK: Final = 500_000
-_STEP: Final = 8
+_STEP: Final = 20
 
 #: Stands for "any" in the index; no identity and no namespace has this name.
 _ANY = "*"

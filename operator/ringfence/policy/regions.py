@@ -101,7 +101,7 @@ def remaining(allow: EffectiveRule, denies: tuple[EffectiveRule, ...], pod_cidrs
 def _weight(own: Atom, other: Atom) -> int:
     """Steps that comparing two peers is worth: lists of networks are compared network by network."""
     if isinstance(own, AddressPeers) and isinstance(other, AddressPeers):
-        return 1 + len(own.addresses.blocks) * len(other.addresses.blocks) // 32
+        return 1 + len(own.addresses.blocks) * len(other.addresses.blocks) // 8
     return 1
 
 
