@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from ringfence import wiring
+from ringfence.controller import core
 from ringfence.kube import client, resources
+from ringfence.model.names import API_VERSION
+from ringfence.model.world import Installation
 from ringfence.pki import store
+from ringfence.settings import CaSettings, Settings
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster, people
@@ -141,3 +146,84 @@ async def _without_rights(control_plane: ControlPlane, api: client.Client, tmp_p
         assert (status, out) == (2, ""), command
         assert "cannot get resource" in err or "may not be read" in err
     assert not (tmp_path / "no").exists()
+
+
+# --- while a controller works -----------------------------------------------------------------------------------------
+
+SETTINGS = Settings(
+    installation=Installation(trust_domain="mesh.example", pod_cidrs=("10.244.0.0/16",)),
+    ca=CaSettings(propagation=1, reissue_within=1),
+)
+#: All but webhook configurations: no webhook runs here, and those fail closed.
+CONTROLLER_RULES = [
+    {"apiGroups": [group], "resources": ["*"], "verbs": ["*"]}
+    for group in (
+        "",
+        "apps",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "networking.k8s.io",
+        "rbac.authorization.k8s.io",
+        "ringfence.dev",
+    )
+] + [{"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
+
+
+def test_a_rotation_is_followed_and_a_loss_mended_while_the_controller_runs(tmp_path: Path, phrase: Path) -> None:
+    more = (tmp_path / "ca.backup", "--passphrase-file", phrase)
+    with ControlPlane("cli-ca-run", controllers=["clusterrole-aggregation-controller"]) as running:
+        cluster.install_crds(running)
+        asyncio.run(_rotate_and_lose(running, more))
+
+
+async def _rotate_and_lose(control_plane: ControlPlane, more: tuple[object, ...]) -> None:
+    async with cluster.connected(control_plane) as api:
+        await install(api)
+        await people.service_account(api, OWN, "ringfence-controller")
+        await people.bind(api, OWN, "ringfence-controller", CONTROLLER_RULES)
+        config = control_plane.directory / "controller.kubeconfig"
+        config.write_text(
+            people.kubeconfig(control_plane.kubeconfig, await people.token(api, OWN, "ringfence-controller"))
+        )
+        await cluster.apply(api, cluster.namespace("shop", "enforce"))
+        spec = {"certificate": {"secretName": "web-identity"}}
+        metadata = {"name": "web", "namespace": "shop"}
+        await cluster.apply(
+            api, {"apiVersion": API_VERSION, "kind": "ServiceIdentity", "metadata": metadata, "spec": spec}
+        )
+        async with wiring.operator(SETTINGS, config) as operator, core.running(core.Core(operator)):
+            before = await cluster.eventually(lambda: _issuer(api), "the identity has a certificate")
+            said = json.loads(await says(control_plane, 0, "status", "-o", "json"))
+            assert [(each["fingerprint"], each["certificates"]) for each in said["roots"]] == [(before, 1)]
+
+            told = await says(control_plane, 0, "rotate", "--compromised", "--yes", "--wait", "--timeout", "60")
+            assert "it concerns the programs of shop/web (0 pods)" in told
+            assert "signs and the old one is gone" in told
+            after = await _issuer(api)
+            assert after not in {None, before}
+            said = json.loads(await says(control_plane, 0, "status", "-o", "json"))
+            assert [(each["role"], each["fingerprint"]) for each in said["roots"]] == [("current", after)]
+
+            await says(control_plane, 0, "backup", *more)
+            kept = (await api.request("GET", SECRET))["data"]
+            await api.request("DELETE", SECRET)
+            await cluster.eventually(lambda: _reason(api, "CAMissing"), "the controller says that the CA is missing")
+            await says(control_plane, 0, "restore", *more)
+            await cluster.eventually(lambda: _reason(api, ""), "the controller works with the CA again")
+            assert (await api.request("GET", SECRET))["data"] == kept
+            assert await _issuer(api) == after
+
+
+async def _issuer(api: client.Client) -> str | None:
+    found = await cluster.get(api, resources.SERVICE_IDENTITIES, "shop", "web")
+    issuer: str | None = (((found or {}).get("status") or {}).get("certificate") or {}).get("issuer")
+    return issuer
+
+
+async def _reason(api: client.Client, expected: str) -> bool:
+    """Whether the identity is not ready for this reason; "": that it no longer speaks of the CA."""
+    found = cluster.ready(await cluster.get(api, resources.SERVICE_IDENTITIES, "shop", "web"))
+    reason = found.get("reason", "")
+    return reason == expected if expected else not reason.startswith("CA")

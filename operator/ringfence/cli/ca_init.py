@@ -77,8 +77,7 @@ def _cost(seen: Seen, console: Console) -> None:
     if seen.identities is None:
         console.warn("how many identities have certificates cannot be told")
     if holders:
-        number = ca_words.count(len(holders), "certificate")
-        console.warn(f"{number} of the lost root stop being good: {ca_words.listed(holders)}")
+        console.warn(f"certificates ({len(holders)}) of the lost root stop being good: {ca_words.listed(holders)}")
     console.warn(
         "calls fail from when one side has its new files until the other has: a minute or two for programs that read"
         " them again, until a restart for others. If there is a backup, `ringfence ca restore` costs nothing of this"

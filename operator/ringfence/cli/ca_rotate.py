@@ -80,7 +80,7 @@ def _say(state: CaState, seen: Seen, console: Console, *, compromised: bool) -> 
     old = state.current.root.fingerprint[: ca_words.SHORT]
     issued = "certificates (how many cannot be told)"
     if seen.identities is not None:
-        issued = ca_words.count(len(holders), "certificate")
+        issued = f"certificates ({len(holders)})"
     steps = _forced(state, old, issued) if compromised else _planned(seen, ca, old, issued)
     for number, sentence in enumerate(steps, 1):
         console.print(f"  {number}. {sentence}")

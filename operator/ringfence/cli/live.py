@@ -110,10 +110,11 @@ async def listed(api: client.Client, resource: Resource, namespace: str = "") ->
 
 
 async def pages(
-    api: client.Client, resource: Resource, *, namespace: str = "", labels: str = ""
+    api: client.Client, resource: Resource, *, namespace: str = "", labels: str = "", fields: str = ""
 ) -> list[dict[str, Any]]:
     """The same page by page; raises KubeError."""
-    query = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    query = {"limit": str(PAGE), **{key: value for key, value in selectors.items() if value}}
     kind = {"apiVersion": resource.api_version, "kind": resource.kind}
     found: list[dict[str, Any]] = []
     while True:

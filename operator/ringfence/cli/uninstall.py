@@ -46,10 +46,11 @@ class _Cluster:
         self._api = api
         self._namespace = namespace
 
-    async def list(self, kind: str, *, labels: str = "") -> list[dict[str, Any]]:
-        """All objects of a kind; none when the API server does not know it."""
+    async def list(self, kind: str, *, labels: str = "", name: str = "") -> list[dict[str, Any]]:
+        """All objects of a kind, or those of a name; none when the API server does not know the kind."""
+        fields = f"metadata.name={name}" if name else ""
         try:
-            return await live.pages(self._api, _BY_KIND[kind], labels=labels)
+            return await live.pages(self._api, _BY_KIND[kind], labels=labels, fields=fields)
         except errors.NotFound:
             return []
 

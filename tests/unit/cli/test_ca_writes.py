@@ -20,6 +20,7 @@ from ringfence.pki.root import make_root
 from tests.unit.cli.ca_cluster_fake import MARKER, SECRET, SYSTEM, FakeCluster
 from tests.unit.pki.material import DAY, NOW, TRUST_DOMAIN, idle, root
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "cli_ca"
 PASSPHRASE = "correct horse battery staple"
 OTHER = slots.first(TRUST_DOMAIN, root(2), NOW)
 PREPARED = slots.prepare(idle(), root(2), NOW - 60, RotationReason.AGE)
@@ -451,6 +452,19 @@ def test_whoever_is_quicker_wins(
     assert stored(fake) == OTHER
 
 
+def test_a_secret_that_was_mended_meanwhile_is_left_as_it_is(
+    fake: FakeCluster, restoring: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.installed()
+    fake.ca(idle())
+    fake.put(SECRET, {"type": store.SECRET_TYPE, "data": {}})
+    fake.hurry = lambda: fake.ca(OTHER)
+    status, said = ringfence(capsys, *restoring)
+    assert status == 2
+    assert "somebody else changed the CA" in said
+    assert stored(fake) == OTHER
+
+
 def test_a_marker_that_comes_meanwhile_is_written_over(
     fake: FakeCluster, restoring: tuple[object, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -573,7 +587,7 @@ def test_a_lost_ca_is_given_up_on_purpose_only(fake: FakeCluster, capsys: pytest
     assert ringfence(capsys, "init")[0] == 2
     status, said = ringfence(capsys, "init", "--new-root")
     assert (status, fake.writes) == (1, [])
-    assert "1 certificate of the lost root stop being good: shop/checkout" in said
+    assert "certificates (1) of the lost root stop being good: shop/checkout" in said
     assert ringfence(capsys, "init", "--new-root", "--yes")[0] == 0
     state = stored(fake)
     assert state is not None
@@ -602,3 +616,40 @@ def test_a_new_root_needs_to_know_what_it_replaces(
         fake.denied = (SECRET,) if kind == "denied secret" else (SECRET.partition("/secrets")[0] + "/configmaps/ring",)
     status, _ = ringfence(capsys, "init", "--new-root", "--yes")
     assert (status, fake.writes) == (2, [])
+
+
+def test_a_life_in_words(
+    fake: FakeCluster,
+    phrase: Path,
+    golden: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(phrase.parent)
+    told: list[str] = []
+
+    def says(line: str) -> None:
+        status, said = ringfence(capsys, *line.split())
+        for digit in (1, 2):
+            fingerprint = root(digit).root.fingerprint
+            said = said.replace(fingerprint, f"{digit}" * 64).replace(fingerprint[:16], f"{digit}" * 16)
+        told.append(f"$ ringfence ca {line}\n{said}(exit status {status})\n\n")
+
+    fake.installed()
+    fake.ca(idle())
+    fake.identity("shop", "checkout", root(1).root.fingerprint, pods=3)
+    says("backup ca.backup --passphrase-file passphrase")
+    says("backup ca.backup --passphrase-file passphrase")
+    says("rotate --yes")
+    says("restore ca.backup --passphrase-file passphrase")
+    fake.ca(OTHER)
+    says("restore ca.backup --passphrase-file passphrase")
+    says("restore ca.backup --passphrase-file passphrase --replace")
+    says("restore ca.backup --passphrase-file passphrase --replace --yes")
+    says("init --new-root --yes")
+    del fake.objects[SECRET]
+    says("rotate --yes")
+    says("init --new-root")
+    fake.installed("other.example")
+    says("restore ca.backup --passphrase-file passphrase")
+    golden.check(GOLDEN / "life.out.txt", "".join(told))
