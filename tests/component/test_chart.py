@@ -115,7 +115,7 @@ def test_a_process_may_do_its_work_and_no_more(
 def test_only_the_controller_reads_the_serving_ca(admin: client.Client) -> None:
     def reads(process: str, secret: str) -> bool:
         account = admin.acting_as(f"system:serviceaccount:{NAMESPACE}:ringfence-{process}")
-        return _may(account, "get", f"secrets/{secret}", f"--namespace={NAMESPACE}")
+        return _may(account, "watch", f"secrets/{secret}", f"--namespace={NAMESPACE}")
 
     assert reads("controller", "ringfence-serving-ca")
     assert reads("webhook", "ringfence-webhook-tls")

@@ -1,0 +1,233 @@
+"""The chart grants what its processes use: every right is used, none is lacking, none is granted twice.
+
+Both processes run with the chart's own roles through what they live through; the API server's audit log says what they
+asked for. What cannot be provoked here is listed with its reason, and the list must be exact in both directions.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from ringfence.kube import resources
+from ringfence.reconcile import serving
+from ringfence.translate import admission_policy, webhook_config
+from ringfence.translate.network_policy import DEFAULT_DENY
+
+from e2e.cluster import kubeconfig, tools
+from e2e.cluster.certificates import Authority
+from e2e.cluster.controlplane import ControlPlane
+from e2e.demo import client as demo
+from e2e.demo import install
+from tests.component import cluster, test_controller
+from tests.component.controller_rig import OWN, Plane
+from tests.component.webhook_rig import _PROGRAM as WEBHOOK
+from tests.component.webhook_rig import floor
+
+pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
+
+
+class Right(NamedTuple):
+    """One verb on one resource (``pods``, ``pods/status``) of a group; ``name`` "" means any."""
+
+    group: str
+    resource: str
+    verb: str
+    name: str = ""
+
+
+class Request(NamedTuple):
+    """What was asked, and whether it was allowed."""
+
+    right: Right
+    allowed: bool
+
+
+ADMISSION = "admissionregistration.k8s.io"
+POLICIES = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+CONFIGURATIONS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
+
+#: Granted to the controller and not seen in the log of this run, by why it is needed all the same.
+CONTROLLER_UNSEEN: dict[str, set[Right]] = {
+    "an apply that creates is authorized as create as well; the log calls it patch": {
+        Right("networking.k8s.io", "networkpolicies", "create"),
+        *(Right(ADMISSION, resource, "create") for resource in (*POLICIES, *CONFIGURATIONS)),
+    },
+    "fields that a stranger has added go away by replacing only; three of these objects show it here": {
+        *(Right(ADMISSION, resource, "update", name) for resource in POLICIES for name in admission_policy.NAMES),
+        *(Right(ADMISSION, resource, "update", webhook_config.NAME) for resource in CONFIGURATIONS),
+    }
+    - {
+        Right(ADMISSION, "mutatingwebhookconfigurations", "update", "ringfence"),
+        Right(ADMISSION, "validatingadmissionpolicybindings", "update", "ringfence-pods"),
+    },
+    "certificates are renewed after 20 days": {
+        Right("", "secrets", "update", name) for name in (serving.CA_SECRET, serving.LEAF_SECRET)
+    },
+    "an event that comes again is counted after five minutes": {Right("events.k8s.io", "events", "patch")},
+    "the Lease is the chart's, until somebody deletes it": {Right("coordination.k8s.io", "leases", "create")},
+}
+#: The same of the webhook.
+WEBHOOK_UNSEEN: dict[str, set[Right]] = {
+    "a namespace that the caches do not know yet is asked for while its first pod waits": {
+        Right("", "namespaces", "get"),
+        Right("networking.k8s.io", "networkpolicies", "get"),
+    },
+}
+
+
+def test_the_controller_uses_what_it_may_do(asked: dict[str, list[Request]], chart: list[dict[str, Any]]) -> None:
+    _compare(_granted(chart, "ringfence-controller"), asked["ringfence-controller"], CONTROLLER_UNSEEN)
+
+
+def test_the_webhook_uses_what_it_may_do(asked: dict[str, list[Request]], chart: list[dict[str, Any]]) -> None:
+    _compare(_granted(chart, "ringfence-webhook"), asked["ringfence-webhook"], WEBHOOK_UNSEEN)
+
+
+def _compare(granted: list[Right], asked: list[Request], unused: dict[str, set[Right]]) -> None:
+    assert asked
+    assert sorted({each.right for each in asked if not each.allowed}) == []
+    twice = [right for right, count in Counter(granted).items() if count > 1 or (right.name and _any(right) in granted)]
+    assert twice == []
+    used = {each.right for each in asked}
+    found = {right for right in granted if right not in used and not (not right.name and _some(right, used))}
+    expected = {right for rights in unused.values() for right in rights}
+    assert found == expected, (
+        f"granted, and never used: {_told(found - expected)}\nsaid to be unused, and is not: {_told(expected - found)}"
+    )
+
+
+def _told(rights: set[Right]) -> str:
+    return "".join(f"\n  {each!r}" for each in sorted(rights))
+
+
+def _any(right: Right) -> Right:
+    return right._replace(name="")
+
+
+def _some(right: Right, used: set[Right]) -> bool:
+    return right in {_any(each) for each in used}
+
+
+def _granted(chart: list[dict[str, Any]], role: str) -> list[Right]:
+    """Every single right of the Role and the ClusterRole of this name, bound by bindings of this name."""
+    bound = {(each["roleRef"]["kind"], each["roleRef"]["name"]) for each in chart if each["kind"].endswith("Binding")}
+    return [
+        Right(group, resource, verb, name)
+        for each in chart
+        if each["kind"] in {"Role", "ClusterRole"} and each["metadata"]["name"] == role
+        if (each["kind"], role) in bound
+        for rule in each["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    ]
+
+
+@pytest.fixture(scope="module")
+def chart() -> list[dict[str, Any]]:
+    """What the chart grants."""
+    programs = tools.ensure(tools.CONTROL, tools.HELM)
+    person = demo.Client(programs, Path("/nonexistent"))
+    rendered = person.helm("template", install.RELEASE, str(install.CHART), f"--namespace={OWN}")
+    kinds = {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
+    return [each for each in yaml.safe_load_all(rendered) if each and each["kind"] in kinds]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Request]]:
+    """What each process has asked the API server in a run with everything in it, by its ServiceAccount."""
+    place = tmp_path_factory.mktemp("rights")
+    audit = place / "audit.log"
+    wanted = ["namespace-controller", "serviceaccount-controller"]
+    with ControlPlane("rights", controllers=wanted, audit_log=audit) as running:
+        plane = Plane(running)
+        plane.prepare()
+        rendered = _webhook_roles(plane)
+        assert rendered
+        asyncio.run(_live(plane, place))
+        return _read(audit)
+
+
+def _webhook_roles(plane: Plane) -> str:
+    person = demo.Client(tools.ensure(tools.CONTROL, tools.HELM), plane.admin_config)
+    flags = (f"--namespace={OWN}", "--show-only=templates/rbac-webhook.yaml")
+    rendered = person.helm("template", install.RELEASE, str(install.CHART), *flags)
+    person.run("apply", "-f", "-", stdin=rendered)
+    return rendered
+
+
+async def _live(plane: Plane, place: Path) -> None:
+    """Everything that a controller does: close, repair, tell, open; and the webhook gets ready beside it."""
+    async with plane.writer() as api, asyncio.timeout(150):
+        await test_controller.shop(api, "drifting")
+        await cluster.apply(api, cluster.policy("drifting", "checkout", "nobody"))
+        await cluster.apply(api, floor("floor", "baseline"))
+        with plane.process("controller-rights"), _webhook(plane, place):
+
+            async def closed() -> bool:
+                return await cluster.get(api, resources.NETWORK_POLICIES, "drifting", DEFAULT_DENY) is not None
+
+            await cluster.eventually(closed, "the namespace is closed", 40)
+            for drift in test_controller.DRIFTS.values():
+                await asyncio.sleep(0.4)
+                await drift(api)
+            await cluster.eventually(closed, "the namespace is closed again")
+            await asyncio.sleep(3)
+            await cluster.apply(api, cluster.namespace("drifting"))
+
+            async def opened() -> bool:
+                return not await closed()
+
+            await cluster.eventually(opened, "the namespace is open")
+            await asyncio.sleep(2)
+
+
+@contextlib.contextmanager
+def _webhook(plane: Plane, place: Path) -> Iterator[None]:
+    """The webhook as its own user."""
+    authority = Authority(plane.control_plane.directory / "pki", "ca")
+    user = f"system:serviceaccount:{OWN}:ringfence-webhook"
+    config = kubeconfig.write(
+        place / "webhook.kubeconfig",
+        server=plane.control_plane.server,
+        authority=authority.pair.certificate,
+        user=authority.issue("webhook", user=user, groups=["system:authenticated"]),
+        name="webhook",
+    )
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    text = "httpHost: 127.0.0.1\nhttpPort: 0\nlogFormat: text\n"
+    process = subprocess.Popen([sys.executable, "-c", WEBHOOK, text, str(port), str(config)], stderr=subprocess.DEVNULL)
+    try:
+        yield
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _read(audit: Path) -> dict[str, list[Request]]:
+    found: dict[str, list[Request]] = {}
+    *lines, _ = audit.read_text().split("\n")
+    for line in lines:
+        entry = json.loads(line)
+        user, about = entry["user"]["username"], entry.get("objectRef")
+        # The tests' own hand is the controller's user too, with other groups.
+        if about is None or "system:masters" in entry["user"].get("groups", ()):
+            continue
+        resource = "/".join(part for part in (about["resource"], about.get("subresource")) if part)
+        right = Right(about.get("apiGroup", ""), resource, entry["verb"], about.get("name", ""))
+        allowed = entry.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid"
+        found.setdefault(user.rpartition(":")[2], []).append(Request(right, allowed))
+    return found
