@@ -1,11 +1,13 @@
 """Takes everything away that would block or bind a cluster without Ringfence.
 
 The order keeps the cluster working at every step: first what fails closed (webhook configurations), then what refuses
-(ValidatingAdmissionPolicies), then the networks, then the latch on the Namespaces, so that a later installation stages
-them anew. CRDs, people's resources and Secrets stay. Running it again does the rest of what was left.
+(ValidatingAdmissionPolicies), then the networks, the trust bundles and the rights to Secrets, then the latch on the
+Namespaces, so that a later installation stages them anew. CRDs, people's resources and Secrets, the CA's among them,
+stay. Running it again does the rest of what was left.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
@@ -13,7 +15,10 @@ from typing import Any, Protocol
 from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Applier, Object
+from ringfence.pki.store import MARKER_NAME
 from ringfence.reconcile import plan, staging
+from ringfence.reconcile.ca import PURPOSE_CERTIFICATES
+from ringfence.reconcile.certificates import SECRETS_BINDING
 from ringfence.translate.network_policy import PURPOSE
 
 _log = logging.getLogger(__name__)
@@ -23,6 +28,9 @@ ATTEMPTS = 12
 PAUSE_SECONDS = 1.0
 
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+
+#: What the certificates need beside Secrets: kind, and the one name that it has everywhere.
+_BESIDE = (("RoleBinding", SECRETS_BINDING), ("ConfigMap", MARKER_NAME))
 
 _GUARDS = (
     "ValidatingWebhookConfiguration",
@@ -35,8 +43,11 @@ _GUARDS = (
 class Cluster(Protocol):
     """What uninstalling needs beside writes."""
 
-    async def list(self, kind: str, *, labels: str = "") -> list[dict[str, Any]]:
-        """All objects of a kind, with apiVersion and kind; none when the API server does not know the kind."""
+    async def list(self, kind: str, *, labels: str = "", name: str = "") -> list[dict[str, Any]]:
+        """All objects of a kind, with apiVersion and kind; none when the API server does not know the kind.
+
+        With ``name`` those of that name, in all namespaces.
+        """
         ...
 
     async def stop_controller(self) -> None:
@@ -52,6 +63,9 @@ async def uninstall(
     for kind in _GUARDS:
         await _until_gone(lambda kind=kind: _delete(cluster, applier, kind), pause)  # type: ignore[misc]
     await _until_gone(lambda: _delete(cluster, applier, "NetworkPolicy", PURPOSE), pause)
+    for kind, name in _BESIDE:
+        attempt = functools.partial(_delete, cluster, applier, kind, PURPOSE_CERTIFICATES, name)
+        await _until_gone(attempt, pause)
     await _until_gone(lambda: _forget(cluster, applier), pause)
 
 
@@ -68,11 +82,11 @@ async def _until_gone(attempt: Callable[[], Awaitable[int]], pause: Callable[[fl
     raise RingfenceError("objects of Ringfence come back as they are deleted: is another controller running?")
 
 
-async def _delete(cluster: Cluster, applier: Applier, kind: str, purpose: str = "") -> int:
-    """Delete Ringfence's objects of a kind, with ``purpose`` only those of that set; how many there were."""
+async def _delete(cluster: Cluster, applier: Applier, kind: str, purpose: str = "", name: str = "") -> int:
+    """Delete Ringfence's objects of a kind, with ``purpose`` and ``name`` only such; how many there were."""
     found = [
         obj
-        for obj in await cluster.list(kind, labels=SELECTOR)
+        for obj in await cluster.list(kind, labels=SELECTOR, name=name)
         if "deletionTimestamp" not in obj["metadata"] and (not purpose or plan.owned(obj, purpose))
     ]
     await _each(found, lambda obj: applier.delete(obj["apiVersion"], kind, *_place(obj), uid=obj["metadata"]["uid"]))

@@ -34,12 +34,19 @@ class Rig:
         ):
             metadata = {"name": name, "namespace": "shop", "labels": labels}
             self.cluster.put({"apiVersion": "x/v1", "kind": "NetworkPolicy", "metadata": metadata})
+        certificates = {LABEL_MANAGED_BY: "ringfence", LABEL_PURPOSE: "certificates"}
+        for kind, name in (("RoleBinding", "ringfence-secrets"), ("ConfigMap", "ringfence-trust-bundle")):
+            for namespace, labels in (("shop", certificates), ("plain", {})):
+                metadata = {"name": name, "namespace": namespace, "labels": labels}
+                self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": metadata})
+        secret = {"name": "payments-identity", "namespace": "shop", "labels": certificates}
+        self.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": secret})
         closed = {"conditions": [{"type": CONDITION_ENFORCED, "status": "True"}]}
         self.cluster.put(fakes.namespace("shop", "enforce") | {"status": closed}, fakes.namespace("plain"))
         self.pauses = 0
 
-    async def list(self, kind: str, *, labels: str = "") -> list[dict[str, Any]]:
-        found = self.cluster.lister(kind).list()
+    async def list(self, kind: str, *, labels: str = "", name: str = "") -> list[dict[str, Any]]:
+        found = [obj for obj in self.cluster.lister(kind).list() if name in {"", obj["metadata"]["name"]}]
         if not labels:
             return found
         key, _, value = labels.partition("=")
@@ -62,6 +69,8 @@ def test_the_order_blocks_nobody() -> None:
         ("stop", "Deployment"),
         *(("delete", kind) for kind in GUARDS),
         ("delete", "NetworkPolicy"),
+        ("delete", "RoleBinding"),
+        ("delete", "ConfigMap"),
         ("apply status", "Namespace"),
     ]
 
@@ -72,6 +81,10 @@ def test_only_what_is_ringfences_goes() -> None:
     for kind in GUARDS:
         assert rig.cluster.names(kind) == ["theirs"]
     assert rig.cluster.names("NetworkPolicy", "shop") == ["theirs"]
+    for kind in ("RoleBinding", "ConfigMap"):
+        assert rig.cluster.names(kind, "shop") == []
+        assert len(rig.cluster.names(kind, "plain")) == 1
+    assert rig.cluster.names("Secret", "shop") == ["payments-identity"]
     assert fakes.condition(rig.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED) == {}
 
 
