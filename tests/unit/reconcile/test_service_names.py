@@ -4,6 +4,7 @@ import time
 
 from ringfence.model.ca import CaState
 from ringfence.model.labels import LabelBox
+from ringfence.model.ports import Object
 from ringfence.model.resources import ClusterSecurityPolicy, DnsGrant, PolicySpec, ResourceMeta
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Workload
@@ -28,7 +29,7 @@ def pod(finished: bool = False, **labels: str) -> Workload:
 PAY = ("pay.shop.svc", "pay.shop.svc.cluster.local")
 
 
-def held(*names: str) -> identity_secret.Object:
+def held(*names: str) -> Object:
     """A Secret with a certificate of these names."""
     ca: CaState = slots.first("cluster.local", make_root("cluster.local", NOW, 1 << 100), NOW)
     wish = Wish(
