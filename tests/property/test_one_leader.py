@@ -133,8 +133,10 @@ class Process:
             return
         version = self.election.seen.version if self.election.seen else ""
         self.alive = False
-        if self.election.resign():
-            self.world.write(version, "")
+        own = self.election.identity
+        if self.election.resign() and self.world.write(version, "") is None and self.world.holder == own:
+            # As the adapter does when a renewal was cut off: it looks once more.
+            self.world.write(self.world.seen().version, "")
 
     def kill(self) -> None:
         self.alive = False
