@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ringfence.controls import binding, expiry, pod, requirements, templates
+from ringfence.controls import binding, expiry, identity_secrets, pod, requirements, templates
 from ringfence.controls.pod import Pod, Subject
 from ringfence.inject import identity
 from ringfence.model.effective import EffectivePolicy
@@ -61,6 +61,7 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
         *binding.name(subject, service_account),
         *binding.label(subject, service_account),
         *binding.reserved(subject),
+        *identity_secrets.check(subject, service_account, context.policy.identity_secrets),
     ]
     name = _identity(service_account, context.policy)
     soft = [*_tied(subject, service_account, name, context), *_broken(subject, name, context, Mode.ENFORCE)]
@@ -76,7 +77,9 @@ def update(new: Pod, old: Pod, context: Context) -> Outcome:
     if not enrolled:
         return Outcome(tuple(sorted(hard)))
     before = Subject(old)
-    name = _identity(pod.service_account(new), context.policy)
+    service_account = pod.service_account(new)
+    hard += _secrets_brought(subject, before, service_account, context.policy)
+    name = _identity(service_account, context.policy)
     soft = _brought(subject, before, name, context, Mode.ENFORCE)
     warned = _brought(subject, before, name, context, Mode.AUDIT)
     return _outcome(context.policy.enrolment, hard, soft, warned)
@@ -93,10 +96,10 @@ def admit(obj: Mapping[str, Any], context: Context) -> Outcome:
         raise CannotTell(f"{kind or 'an object without a kind'}: admission judges pods, and this kind has none")
     try:
         new = templates.decode(msgspec.json.encode(obj), path)
+        enrolled = context.policy.enrolment is not Enrolment.NONE
+        return create(identity.labelled(new) if enrolled else new, context, prefix=templates.prefix(path))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise malformed(kind, obj, error) from error
-    enrolled = context.policy.enrolment is not Enrolment.NONE
-    return create(identity.labelled(new) if enrolled else new, context, prefix=templates.prefix(path))
 
 
 def is_judged(obj: Mapping[str, Any]) -> bool:
@@ -151,6 +154,17 @@ def _brought(subject: Subject, before: Subject, name: str, context: Context, mod
         return now
     known = {(each.control, each.field, each.message) for each in _broken(before, name, context, mode)}
     return [each for each in now if (each.control, each.field, each.message) not in known]
+
+
+def _secrets_brought(
+    subject: Subject, before: Subject, service_account: str, policy: EffectivePolicy
+) -> list[Violation]:
+    """Secrets of others that an update (an ephemeral container) begins to use."""
+    now = list(identity_secrets.check(subject, service_account, policy.identity_secrets))
+    if not now:
+        return now
+    known = set(identity_secrets.check(before, service_account, policy.identity_secrets))
+    return [each for each in now if each not in known]
 
 
 def _outcome(enrolment: Enrolment, hard: list[Violation], soft: list[Violation], warned: list[Violation]) -> Outcome:

@@ -94,6 +94,24 @@ class ContainerPort(Struct, frozen=True):
     host_port: Port | None = None
 
 
+class SecretRef(Struct, frozen=True):
+    """A Secret by its name."""
+
+    name: str = ""
+
+
+class ValueFrom(Struct, frozen=True):
+    secret_key_ref: SecretRef | None = None
+
+
+class EnvVar(Struct, frozen=True):
+    value_from: ValueFrom | None = None
+
+
+class EnvFrom(Struct, frozen=True):
+    secret_ref: SecretRef | None = None
+
+
 class Container(Struct, frozen=True):
     """A container of any kind."""
 
@@ -104,6 +122,8 @@ class Container(Struct, frozen=True):
     readiness_probe: Handler | None = None
     startup_probe: Handler | None = None
     lifecycle: Lifecycle | None = None
+    env: list[EnvVar] | None = None
+    env_from: list[EnvFrom] | None = None
 
 
 class PodOS(Struct, frozen=True):
