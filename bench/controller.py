@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from ringfence.kube import client, errors, lease, resources
 from ringfence.model.names import API_VERSION, LABEL_ENROLL, LABEL_IDENTITY
 
 from bench import table
-from e2e.cluster import kubeconfig
+from e2e.cluster import kubeconfig, ports
 from e2e.cluster.certificates import Authority
 from e2e.cluster.controlplane import ControlPlane
 
@@ -67,7 +66,7 @@ async def _measure(plane: ControlPlane, place: Path, audit: Path) -> list[table.
         _say(f"filling the cluster: {NAMESPACES} namespaces of {IDENTITIES} identities and {POLICIES} policies")
         await _fill(api)
         before = _size(audit)
-        port = _free_port()
+        (port,) = ports.free()
         with _controller(config, place, port) as process:
             cold = await _cold_start(process, port, audit, before)
             _say(f"cold start: {cold.seconds:.1f} s; now {RATE} changes a second for {SECONDS} s")
@@ -357,13 +356,6 @@ async def _all(act: Callable[[dict[str, Any]], Awaitable[None]], objects: list[d
             await act(obj)
 
     await asyncio.gather(*(one(obj) for obj in objects))
-
-
-def _free_port() -> int:
-
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import os
 import secrets
-import socket
 import ssl
 import statistics
 import sys
@@ -41,6 +40,7 @@ from ringfence.webhook.view import Missing, Rules
 
 from bench import table
 from bench.table import Row
+from e2e.cluster import ports
 
 CONCURRENCY: Final = (1, 8, 32)
 ROUNDS: Final = 3
@@ -217,7 +217,7 @@ def _serve(work: bool, port: int, pair: serving.Pair, ready: Connection) -> None
 @contextmanager
 def _server(pair: serving.Pair, *, work: bool) -> Iterator[tuple[int, int]]:
     """A server in a process of its own: its port and its process id."""
-    port = _free_port()
+    (port,) = ports.free()
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(work, port, pair, there))
     process.start()
@@ -382,12 +382,6 @@ def _rss(process: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) // 1024
     return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from e2e.cluster import apiserver, debian, kubeconfig, paths, process, tools
+from e2e.cluster import apiserver, debian, kubeconfig, paths, ports, process, tools
 from e2e.cluster.apiserver import Endpoints
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.process import Daemon
@@ -202,9 +201,5 @@ def _mark_owner(directory: Path) -> None:
 
 
 def _free_endpoints() -> Endpoints:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(3)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        port, etcd_port, etcd_peer_port = (int(each.getsockname()[1]) for each in sockets)
+    port, etcd_port, etcd_peer_port = ports.free(3)
     return Endpoints("127.0.0.1", port, etcd_port, etcd_peer_port, "10.96.0.0/16", "10.96.0.1")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -17,6 +16,7 @@ from ringfence.model.names import LABEL_ENROLL
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 from ringfence.translate.network_policy import DEFAULT_DENY
 
+from e2e.cluster import ports
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster, controller_rig
 from tests.component.controller_rig import GUARDS, OWN, Plane
@@ -333,9 +333,7 @@ def test_it_lives_through_a_restart_of_the_api_server(plane: Plane) -> None:
 def test_the_process_answers_probes_ends_when_told_and_leaves_no_trace_of_kopf(plane: Plane) -> None:
     async def scenario(api: client.Client) -> None:
         await shop(api, "process")
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
+        (port,) = ports.free()
         with plane.process(port=port) as process:
 
             async def ready() -> bool:

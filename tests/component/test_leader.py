@@ -9,7 +9,6 @@ import datetime
 import json
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -21,6 +20,7 @@ import pytest
 from ringfence.kube import client, errors, lease, resources
 from ringfence.translate.network_policy import DEFAULT_DENY
 
+from e2e.cluster import ports
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
 from tests.component.controller_rig import OWN, Plane
@@ -72,9 +72,7 @@ class Stage:
         """One more process, with a name that nobody had before."""
         self.number += 1
         name = f"controller-{self.number}"
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
+        (port,) = ports.free()
         with self.plane.process(name, port=port) as process:
             controller = Controller(name, process, port)
             try:

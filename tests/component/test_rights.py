@@ -7,7 +7,6 @@ asked for. What cannot be provoked here is listed with its reason, and the list 
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -22,7 +21,7 @@ from ringfence.reconcile import serving
 from ringfence.translate import admission_policy, webhook_config
 from ringfence.translate.network_policy import DEFAULT_DENY
 
-from e2e.cluster import kubeconfig, tools
+from e2e.cluster import kubeconfig, ports, tools
 from e2e.cluster.certificates import Authority
 from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
@@ -204,9 +203,7 @@ def _webhook(plane: Plane, place: Path) -> Iterator[None]:
         user=authority.issue("webhook", user=user, groups=["system:authenticated"]),
         name="webhook",
     )
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+    (port,) = ports.free()
     text = "httpHost: 127.0.0.1\nhttpPort: 0\nlogFormat: text\n"
     process = subprocess.Popen([sys.executable, "-c", WEBHOOK, text, str(port), str(config)], stderr=subprocess.DEVNULL)
     try:

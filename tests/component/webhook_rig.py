@@ -8,7 +8,6 @@ import base64
 import contextlib
 import json
 import secrets
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import serving
 from ringfence.translate import admission_policy, webhook_config
 
-from e2e.cluster import controlplane
+from e2e.cluster import controlplane, ports
 
 OWN = "ringfence-system"
 CONTROLLER = f"system:serviceaccount:{OWN}:ringfence-controller"
@@ -183,7 +182,7 @@ class Rig:
 
     def start_webhook(self, *, wait: bool = True) -> Webhook:
         """A webhook process, ready unless nobody waits."""
-        port, http_port = _free_port(), _free_port()
+        port, http_port = ports.free(2)
         log = self.directory / f"webhook-{len(self.webhooks)}.log"
         settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
         command = [sys.executable, "-c", _PROGRAM, settings, str(port), str(self.plane.kubeconfig)]
@@ -370,12 +369,3 @@ def default_deny(namespace: str) -> dict[str, Any]:
 def _warning(header: str) -> str:
     """The text of a Warning header (RFC 7234 §5.5)."""
     return json.loads(header.partition(" - ")[2])
-
-
-def _free_port() -> int:
-    """Below the ports that outgoing connections take, so that nobody has it when the process starts listening."""
-    while True:
-        port = 20_000 + secrets.randbelow(10_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
