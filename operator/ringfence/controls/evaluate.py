@@ -102,11 +102,6 @@ def admit(obj: Mapping[str, Any], context: Context) -> Outcome:
         raise malformed(kind, obj, error) from error
 
 
-def is_judged(obj: Mapping[str, Any]) -> bool:
-    """Whether ``admit`` has an answer for objects of this kind."""
-    return templates.group_kind(obj) in templates.TEMPLATES
-
-
 def malformed(kind: str, obj: Mapping[str, Any], error: Exception) -> InvalidResource:
     """The error of the decoder in Ringfence's words."""
     metadata = obj.get("metadata")

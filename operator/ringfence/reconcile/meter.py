@@ -24,19 +24,3 @@ class Meter(Protocol):
     def ca(self, state: CaState | None, problem: str) -> None:
         """The CA as it is now; ``problem`` is the reason why there is none, "" when all is well."""
         ...
-
-
-class Unmetered:
-    """Counts nothing."""
-
-    def issued(self, reason: str) -> None:
-        """Nothing."""
-
-    def failed(self, reason: str) -> None:
-        """Nothing."""
-
-    def ends(self, namespace: str, ends: Mapping[str, int]) -> None:
-        """Nothing."""
-
-    def ca(self, state: CaState | None, problem: str) -> None:
-        """Nothing."""
