@@ -2,17 +2,18 @@
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from ringfence.cli import inputs, options, world
-from ringfence.cli.console import Cell, Console, Output, Style
+from ringfence.cli import inputs, junit, options, sarif, world
+from ringfence.cli.console import COMMON, Cell, Console, Output, Style
 from ringfence.cli.documents import Document
+from ringfence.cli.judging import Judgement, judge
 from ringfence.cli.problems import BadInput, Problem
 from ringfence.cli.world import Judged, Loaded
-from ringfence.controls import evaluate, templates
-from ringfence.controls.evaluate import Context, Outcome
-from ringfence.model.errors import CannotTell, InvalidResource, RingfenceError
+from ringfence.controls import templates
+from ringfence.controls.evaluate import Context
+from ringfence.model.errors import CannotTell, RingfenceError
 from ringfence.model.names import GROUP
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment
@@ -31,7 +32,9 @@ _EXAMPLES = """
   {prog} admit -f examples/shop                            # the whole application against its own policies
   {prog} admit -f policies/ -f deployment.yaml -n shop     # in a pipeline, before anything is applied
   helm template web charts/web | {prog} admit -f -         # against the policies of the cluster
+  kustomize build overlays/prod | {prog} admit -f - -f policies/
   {prog} admit -f pod.yaml -o json | jq '.results[] | select(.admitted == false)'
+  {prog} admit -f deploy/ -f policies/ -o sarif > ringfence.sarif       # for code hosts; -o junit for CI
 
 exit status: 0 all admitted, 1 at least one rejected, 2 cannot tell (input that cannot be used, no cluster to ask)
 """
@@ -50,7 +53,7 @@ def add(subparsers: options.Subparsers) -> None:
         help="whose policies count (default auto: those in the files, if there are any, else the cluster's)",
     )
     options.cluster(parser)
-    options.output(parser)
+    options.output(parser, (*COMMON, Output.SARIF, Output.JUNIT))
     parser.set_defaults(run=run)
 
 
@@ -65,15 +68,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     inputs.must_be_readable(loaded, {each.namespace for each in judged})
     effective = inputs.effective(loaded.world)
     now = time.time()
-    outcomes = []
+    judgements = []
     for each in judged:
         namespace = loaded.world.namespaces.get(each.namespace)
         if namespace is None:
             raise CannotTell(f"{each} ({each.document.place}): the cluster has no namespace {each.namespace}")
-        context = Context(namespace, effective(each.namespace), now)
-        outcomes.append((each, context, _judge(each, context)))
-    _answer(outcomes, console)
-    return ADMITTED if all(outcome.admitted for _, _, outcome in outcomes) else REJECTED
+        judgements.append(judge(each, Context(namespace, effective(each.namespace), now)))
+    _answer(judgements, console)
+    return ADMITTED if all(each.outcome.admitted for each in judgements) else REJECTED
 
 
 def _load(
@@ -102,65 +104,90 @@ def _tells_policy(document: Document) -> bool:
     return group == GROUP or (group, kind) == world.NAMESPACE
 
 
-def _judge(judged: Judged, context: Context) -> Outcome:
-    try:
-        return evaluate.admit(judged.document.value, context)
-    except InvalidResource as error:
-        subject = f"{judged.kind} {judged.namespace}/{judged.name}"
-        problems = [judged.document.problem(e.message, e.fix, field=e.path, subject=subject) for e in error.errors]
-        raise BadInput(problems) from error
+def _answer(judgements: Sequence[Judgement], console: Console) -> None:
+    match console.output:
+        case Output.TEXT:
+            for each in judgements:
+                _tell(each, console)
+        case Output.SARIF:
+            console.data(sarif.log(judgements))
+        case Output.JUNIT:
+            console.document(junit.report("ringfence admit", [_case(each) for each in judgements]))
+        case _:
+            admitted = all(each.outcome.admitted for each in judgements)
+            console.data({"admitted": admitted, "results": [_data(each) for each in judgements]})
 
 
-Outcomes = list[tuple[Judged, Context, Outcome]]
+def _tell(judgement: Judgement, console: Console) -> None:
+    console.print(str(judgement.judged), ": ", *_head(judgement))
+    for violations, lead in (
+        (judgement.outcome.violations, Cell("  - ", Style.BAD)),
+        (judgement.outcome.warnings, Cell("  warning: ", Style.CAUTION)),
+    ):
+        for each in violations:
+            console.print(lead, _place(judgement, each), ": ", Cell(each.field, Style.STRONG), f" {each.message}")
+            console.print(f"      fix: {each.fix} [{_asker(each)}]")
 
 
-def _answer(outcomes: Outcomes, console: Console) -> None:
-    if console.output is not Output.TEXT:
-        rejected = sum(not outcome.admitted for _, _, outcome in outcomes)
-        console.data({"admitted": rejected == 0, "results": [_data(*each) for each in outcomes]})
-        return
-    for judged, context, outcome in outcomes:
-        console.print(str(judged), ": ", *_head(judged, context, outcome))
-        _list(judged, outcome.violations, Cell("  - ", Style.BAD), console)
-        _list(judged, outcome.warnings, Cell("  warning: ", Style.CAUTION), console)
-
-
-def _head(judged: Judged, context: Context, outcome: Outcome) -> Iterable[str | Cell]:
-    pods = "" if judged.kind == "Pod" else "its pods would be "
-    if not outcome.admitted:
+def _head(judgement: Judgement) -> Iterable[str | Cell]:
+    policy = judgement.context.policy
+    pods = "" if judgement.judged.kind == "Pod" else "its pods would be "
+    if not judgement.outcome.admitted:
         return pods, Cell("rejected", Style.BAD)
-    if context.policy.enrolment is Enrolment.NONE:
-        return pods, Cell("admitted", Style.GOOD), f" (namespace {context.namespace.name} is not enrolled)"
+    if policy.enrolment is Enrolment.NONE:
+        return pods, Cell("admitted", Style.GOOD), f" (namespace {policy.namespace} is not enrolled)"
     return pods, Cell("admitted", Style.GOOD)
 
 
-def _list(judged: Judged, violations: Iterable[Violation], lead: Cell, console: Console) -> None:
-    for each in violations:
-        place = judged.document.problem("", field=each.field)
-        where = f"{place.source}:{place.line}" if place.line else place.source
-        asker = f", asked by {each.policy}" if each.policy else ""
-        console.print(lead, where, ": ", Cell(each.field, Style.STRONG), f" {each.message}")
-        console.print(f"      fix: {each.fix} [{each.control}{asker}]")
+def _place(judgement: Judgement, violation: Violation) -> str:
+    source, line = judgement.judged.document.source, judgement.line(violation)
+    return f"{source}:{line}" if line else source
 
 
-def _data(judged: Judged, context: Context, outcome: Outcome) -> dict[str, Any]:
+def _asker(violation: Violation) -> str:
+    return f"{violation.control}, asked by {violation.policy}" if violation.policy else violation.control
+
+
+def _case(judgement: Judgement) -> junit.Case:
+    """A test that passes when the object is admitted; what is only warned of is a remark."""
+    outcome, document = judgement.outcome, judgement.judged.document
+    broken = _listed(judgement, outcome.violations)
+    return junit.Case(
+        group=judgement.judged.namespace,
+        name=str(judgement.judged),
+        failure="\n".join((f"rejected for {len(broken)} reason{'s' * (len(broken) > 1)}", *broken)) if broken else "",
+        remarks="\n".join(_listed(judgement, outcome.warnings)),
+        file=document.source,
+        line=document.position.line,
+    )
+
+
+def _listed(judgement: Judgement, violations: Iterable[Violation]) -> list[str]:
+    return [
+        f"{_place(judgement, each)}: {each.field} {each.message}; fix: {each.fix} [{_asker(each)}]"
+        for each in violations
+    ]
+
+
+def _data(judgement: Judgement) -> dict[str, Any]:
+    judged, outcome = judgement.judged, judgement.outcome
     return {
         "kind": judged.kind,
         "namespace": judged.namespace,
         "name": judged.name,
         "source": judged.document.place,
-        "enrolment": str(context.policy.enrolment),
+        "enrolment": str(judgement.context.policy.enrolment),
         "admitted": outcome.admitted,
-        "violations": [_violation(judged, each) for each in outcome.violations],
-        "warnings": [_violation(judged, each) for each in outcome.warnings],
+        "violations": [_violation(judgement, each) for each in outcome.violations],
+        "warnings": [_violation(judgement, each) for each in outcome.warnings],
     }
 
 
-def _violation(judged: Judged, violation: Violation) -> dict[str, Any]:
+def _violation(judgement: Judgement, violation: Violation) -> dict[str, Any]:
     return {
         "control": violation.control,
         "field": violation.field,
-        "line": judged.document.problem("", field=violation.field).line,
+        "line": judgement.line(violation),
         "message": violation.message,
         "fix": violation.fix,
         "policy": violation.policy,

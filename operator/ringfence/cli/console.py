@@ -1,4 +1,4 @@
-"""Everything that the command writes: tables and sentences for people, JSON and YAML for programs.
+"""Everything that the command writes: tables and sentences for people, JSON, YAML and their like for programs.
 
 Answers go to standard output, everything else to standard error, so that a pipe carries answers only. Names and
 messages come from files and from other people's clusters; control characters in them never reach a terminal.
@@ -22,6 +22,12 @@ class Output(StrEnum):
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
+    SARIF = "sarif"
+    JUNIT = "junit"
+
+
+#: What every command can write.
+COMMON: Final = (Output.TEXT, Output.JSON, Output.YAML)
 
 
 class Style(StrEnum):
@@ -94,10 +100,14 @@ class Console:
 
     def data(self, value: Any) -> None:
         """The answer for programs, in the format asked for (YAML when text was)."""
-        if self.output is Output.JSON:
+        if self.output in (Output.JSON, Output.SARIF):
             self._out.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
         else:
             self._out.write(to_yaml(value))
+
+    def document(self, text: str) -> None:
+        """The answer for programs, already in the format asked for."""
+        self._out.write(text)
 
     def objects(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Kubernetes objects: a List as JSON, else documents as YAML; both can be given to kubectl."""

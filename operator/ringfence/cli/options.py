@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringfence.cli.console import Output
+from ringfence.cli.console import COMMON, Output
 
 #: A parser that is being filled, or one of its groups.
 Subparsers = Any
@@ -105,7 +105,7 @@ def target(arguments: argparse.Namespace) -> Target:
     return Target(arguments.kubeconfig, arguments.context, arguments.ringfence_namespace)
 
 
-def output(parser: argparse.ArgumentParser, choices: Sequence[Output] = tuple(Output)) -> None:
+def output(parser: argparse.ArgumentParser, choices: Sequence[Output] = COMMON) -> None:
     """How to answer."""
     group = parser.add_argument_group("how to answer")
     group.add_argument(

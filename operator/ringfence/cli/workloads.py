@@ -74,7 +74,9 @@ class Malformed(Exception):
 #: How msgspec says it, and how a person would.
 _EXPECTED: Final = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
 _MISSING: Final = re.compile(r"Object missing required field `([^`]*)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
 _BOUND: Final = re.compile(r"Expected `int` (<=|>=) (\d+)")
+_EMPTY: Final = frozenset(f"Expected `{kind}` of length >= 1" for kind in ("array", "str"))
 _WORDS: Final = {
     "object": "an object",
     "array": "a list",
@@ -118,6 +120,11 @@ def _in_words(message: str) -> tuple[str, str]:
     bound = _BOUND.fullmatch(message)
     if bound is not None:
         return "is out of range", f"{'at most' if bound[1] == '<=' else 'at least'} {bound[2]}"
+    if message in _EMPTY:
+        return "is empty", "give at least one"
+    unknown = _UNKNOWN.fullmatch(message)
+    if unknown is not None:
+        return f"has no field {unknown[1]}", "look how it is spelt"
     missing = _MISSING.fullmatch(message)
     if missing is not None:
         return f"has no {missing[1]}", "give one"

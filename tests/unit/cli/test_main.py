@@ -17,7 +17,7 @@ from ringfence.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 SHOP = str(ROOT / "examples" / "shop")
-COMMANDS = ("compile", "admit", "can-i", "status", "enroll", "unenroll", "uninstall", "run", "version")
+COMMANDS = ("compile", "admit", "can-i", "test", "status", "enroll", "unenroll", "uninstall", "run", "version")
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,10 @@ def test_it_knows_the_name_under_which_it_was_called() -> None:
         ["compile", "-f", SHOP, "--config", "/does/not/exist"],
         ["admit"],
         ["admit", "-f", SHOP + "/30-policies.yaml"],
+        ["test"],
+        ["test", "-"],
+        ["test", SHOP],
+        ["test", "/does/not/exist"],
         ["status"],
         ["enroll", "shop"],
         ["can-i", "a/b", "c/d"],

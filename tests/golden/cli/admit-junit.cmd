@@ -1,0 +1,1 @@
+admit -f shop.in.yaml -f pods.in.yaml -o junit
