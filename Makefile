@@ -57,8 +57,12 @@ generate-check: init ## Fail when what is generated is stale
 golden: init ## Write the golden files anew (read the diff!)
 	$(PYTEST) tests/unit tests/property --update-golden -q
 
+.PHONY: tools
+tools: init ## Build the programs that tests drive; they are kept
+	$(PY) -m e2e.tools
+
 .PHONY: unit
-unit: init ## Unit, golden and property tests
+unit: tools ## Unit, golden and property tests
 	$(PYTEST) tests/unit tests/property -q
 
 .PHONY: unit-image
@@ -66,7 +70,7 @@ unit-image: init ## The unit tests of the package on the image's Python (3.13)
 	$(PY) -m e2e.images test
 
 .PHONY: component
-component: init ## Tests against a real etcd and kube-apiserver
+component: tools ## Tests against a real etcd and kube-apiserver
 	$(PYTEST) tests/component -q
 
 .PHONY: netpol

@@ -1,0 +1,29 @@
+"""Builds the programs that unit and component tests drive, before a test with a time limit would have to.
+
+`python -m e2e.tools`, or `make tools`. Nothing happens when they are there; `make cluster` builds what the node needs
+beside them.
+"""
+
+import sys
+
+from e2e import judge
+from e2e.cluster import tools
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.progress import say, step
+
+
+def main() -> int:
+    """Builds what is missing; 0 when all is there."""
+    try:
+        with step("programs that tests drive"):
+            tools.ensure(tools.HELM, tools.CONTROL)
+            with step("the judge of NetworkPolicies"):
+                judge.build()
+    except (ClusterError, judge.BuildError) as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
