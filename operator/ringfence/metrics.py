@@ -34,6 +34,8 @@ LEADER: Final = Gauge("ringfence_leader", "1 while this process may write, 0 whi
 CACHE_MISSES: Final = Counter("ringfence_cache_misses", "Objects that another watch saw and a cache did not.", ["of"])
 FRONT_RESTARTS: Final = Counter("ringfence_front_restarts", "How often Kopf ended by itself and was started again.")
 
+SCANNED_PODS: Final = Gauge("ringfence_scanned_pods", "Pods that run, by what the last scan says of them.", ["result"])
+
 
 @dataclass(frozen=True, slots=True)
 class Cache:
@@ -48,6 +50,12 @@ class Cache:
 def observe_request(method: str, status: int, seconds: float) -> None:
     """An Observer for kube.client: counts and times a request."""
     REQUEST_SECONDS.labels(method, f"{status // 100}xx" if status else "none").observe(seconds)
+
+
+def count_scanned(passed: int, failed: int, warned: int) -> None:
+    """For reconcile.scanner: how many pods of all namespaces pass, fail and are warned of."""
+    for result, pods in (("pass", passed), ("fail", failed), ("warn", warned)):
+        SCANNED_PODS.labels(result).set(pods)
 
 
 def count_write(verb: str, kind: str) -> None:

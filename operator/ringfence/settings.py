@@ -62,6 +62,7 @@ class CaSettings:
 class Settings:
     """Settings of one process. ``installation.api_server`` is empty when it is to be read from the cluster.
 
+    ``policy_reports``: what is wrong with running pods is written into PolicyReports, where a cluster has that kind.
     ``http_port`` (0..65535, 0 any free one) serves /healthz, /readyz and /metrics on ``http_host``.
     """
 
@@ -69,6 +70,7 @@ class Settings:
     default_enroll: Enrolment = Enrolment.NONE
     exempt_namespaces: frozenset[str] = ALWAYS_EXEMPT | {DEFAULT_NAMESPACE}
     ca: CaSettings = CaSettings()
+    policy_reports: bool = True
     log_level: str = "info"
     log_format: str = "json"
     pod_name: str = "ringfence"
@@ -128,6 +130,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         default_enroll=Enrolment(reader.one_of("defaultEnroll", "none", tuple(Enrolment))),
         exempt_namespaces=ALWAYS_EXEMPT | {namespace} | exempt,
         ca=_ca(reader),
+        policy_reports=reader.flag("policyReports", True),
         log_level=reader.one_of("logLevel", "info", LOG_LEVELS),
         log_format=reader.one_of("logFormat", "json", LOG_FORMATS),
         pod_name=pod_name,

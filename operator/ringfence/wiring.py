@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from ringfence import api, metrics
 from ringfence.certificate_metrics import PrometheusMeter
-from ringfence.kube import apply, client, errors, events, lease, resources, trim, watch
+from ringfence.controls.evaluate import Context
+from ringfence.kube import apply, client, errors, events, lease, reports, resources, trim, watch
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.secrets import SecretWatches
 from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
@@ -22,11 +23,12 @@ from ringfence.model.ports import Clock, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation, store
 from ringfence.policy import closing, resolve
-from ringfence.reconcile import certificates, gather, ownership
+from ringfence.reconcile import certificates, gather, ownership, scan
 from ringfence.reconcile.ca import CaKeeper, CaListers, CaOptions
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile.scanner import Scanner
 from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET, ServingCertificates
 from ringfence.settings import Settings
 from ringfence.translate import admission_policy, network_policy, webhook_config
@@ -142,7 +144,10 @@ CONTROLLER_CACHES = tuple(_WHAT)
 
 @dataclass(frozen=True)
 class Operator:
-    """The controller's parts, put together; whoever drives it runs ``caches`` and calls the reconcilers."""
+    """The controller's parts, put together; whoever drives it runs ``caches`` and calls the reconcilers.
+
+    ``scanner`` is None where no reports are wanted.
+    """
 
     api: client.Client
     clock: Clock
@@ -153,6 +158,7 @@ class Operator:
     ca: CaKeeper
     certificates: certificates.Certificates
     secrets: SecretWatches
+    scanner: Scanner | None
 
 
 @contextlib.asynccontextmanager
@@ -202,6 +208,7 @@ async def operator(
             ca=ca,
             certificates=issuing,
             secrets=watches,
+            scanner=_scanner(connection, gatherer, means) if settings.policy_reports else None,
         )
     finally:
         metrics.unregister(collector)
@@ -291,6 +298,22 @@ def _certificates(
     )
     issuing = certificates.Certificates(listers, ca, means, fetch, _serial, meter)
     return ca, issuing
+
+
+def _scanner(connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
+    """Who reports what is wrong with pods that run."""
+
+    def context(name: str) -> Context | None:
+        found = gatherer.namespace(name)
+        if found is None or found.terminating or found.enrolment is Enrolment.NONE:
+            return None
+        world = gatherer.world()
+        if closing.is_exempt(world, name):
+            return None
+        return Context(found, resolve.resolve(world, name), means.clock.now())
+
+    kinds = reports.ReportKinds(connection, scan.KINDS)
+    return Scanner(reports.PodPages(connection), kinds, means, context, counted=metrics.count_scanned)
 
 
 def _serial() -> int:

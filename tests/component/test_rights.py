@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from ringfence.kube import resources
-from ringfence.reconcile import serving
+from ringfence.reconcile import scan, serving
 from ringfence.translate import admission_policy, webhook_config
 from ringfence.translate.network_policy import DEFAULT_DENY
 
@@ -28,6 +28,7 @@ from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import cluster, test_controller
 from tests.component.controller_rig import OWN, Plane
+from tests.component.test_reports import CHART_CRD
 from tests.component.webhook_rig import _PROGRAM as WEBHOOK
 from tests.component.webhook_rig import floor
 
@@ -59,6 +60,13 @@ CONTROLLER_UNSEEN: dict[str, set[Right]] = {
     "an apply that creates is authorized as create as well; the log calls it patch": {
         Right("networking.k8s.io", "networkpolicies", "create"),
         *(Right(ADMISSION, resource, "create") for resource in (*POLICIES, *CONFIGURATIONS)),
+        Right("wgpolicyk8s.io", "policyreports", "create"),
+    },
+    "reports of another kind, for clusters that have that one": {
+        Right("openreports.io", "reports", "list"),
+        Right("openreports.io", "reports", "create"),
+        Right("openreports.io", "reports", "patch", scan.NAME),
+        Right("openreports.io", "reports", "delete", scan.NAME),
     },
     "fields that a stranger has added go away by replacing only; three of these objects show it here": {
         *(Right(ADMISSION, resource, "update", name) for resource in POLICIES for name in admission_policy.NAMES),
@@ -168,6 +176,8 @@ def _webhook_roles(plane: Plane) -> str:
 async def _live(plane: Plane, place: Path) -> None:
     """Everything that a controller does: close, repair, tell, open; and the webhook gets ready beside it."""
     async with plane.writer() as api, asyncio.timeout(150):
+        await cluster.apply(api, yaml.safe_load(CHART_CRD.read_text()))
+        await cluster.eventually(lambda: cluster.served(api, resources.POLICY_REPORTS), "reports are served")
         await test_controller.shop(api, "drifting")
         await cluster.apply(api, cluster.policy("drifting", "checkout", "nobody"))
         await cluster.apply(api, floor("floor", "baseline"))
@@ -188,6 +198,11 @@ async def _live(plane: Plane, place: Path) -> None:
                 return not await closed()
 
             await cluster.eventually(opened, "the namespace is open")
+
+            async def forgotten() -> bool:
+                return await cluster.get(api, resources.POLICY_REPORTS, "drifting", scan.NAME) is None
+
+            await cluster.eventually(forgotten, "its report is gone", 40)
             await asyncio.sleep(2)
 
 

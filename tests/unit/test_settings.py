@@ -23,6 +23,7 @@ openServices:
 defaultEnroll: audit
 exemptNamespaces: [legacy]
 apiServer: [{address: 10.0.0.1, port: 6443}]
+policyReports: false
 logLevel: debug
 logFormat: text
 ca: {keyAlgorithm: ECDSA-P384, ttl: 4380h, propagation: 90s, reissueWithin: 0s, maxTTL: 1h30m}
@@ -53,6 +54,7 @@ def test_every_setting_is_read() -> None:
         ca=settings.CaSettings(
             key_algorithm=KeyAlgorithm.ECDSA_P384, ttl=4380 * 3600, propagation=90, reissue_within=0, max_ttl=5400
         ),
+        policy_reports=False,
         log_level="debug",
         log_format="text",
         pod_name="controller-1",
@@ -95,6 +97,7 @@ def test_open_services_that_are_set_to_none_are_none() -> None:
             "openServices: [{name: a, namespace: b, podLabels: {c: d}, ports: [{port: 1, protocol: ICMP}]}]",
             "openServices[0].ports[0].protocol",
         ),
+        ("policyReports: some", "policyReports"),
         ("logLevel: loud", "logLevel"),
         ("logFormat: xml", "logFormat"),
         ("httpPort: 70000", "httpPort"),

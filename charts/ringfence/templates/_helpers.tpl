@@ -46,6 +46,7 @@ openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
 ca: {{ toJson .Values.ca }}
+policyReports: {{ .Values.policyReports.enabled }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}

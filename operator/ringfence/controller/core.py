@@ -118,6 +118,8 @@ class Core:
                 group.create_task(self._work(), name=f"worker {number}")
             group.create_task(self._resync(), name="resync")
             group.create_task(self.alarms.run(), name="alarms")
+            if self.operator.scanner is not None:
+                group.create_task(self.operator.scanner.run(), name="scanner")
 
     async def _work(self) -> None:
         while True:
@@ -160,6 +162,8 @@ class Core:
         finally:
             if shares.get(name) != before:
                 self.queue.add(CLUSTER)
+            if self.operator.scanner is not None:
+                self.operator.scanner.mark(name)
         if again_in:
             self.queue.add_later(name, again_in)
 

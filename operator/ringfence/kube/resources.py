@@ -72,6 +72,8 @@ SECURITY_POLICIES: Final = Resource(API_VERSION, "SecurityPolicy", "securitypoli
 CLUSTER_SECURITY_POLICIES: Final = Resource(
     API_VERSION, "ClusterSecurityPolicy", "clustersecuritypolicies", namespaced=False
 )
+POLICY_REPORTS: Final = Resource("wgpolicyk8s.io/v1alpha2", "PolicyReport", "policyreports")
+OPEN_REPORTS: Final = Resource("openreports.io/v1alpha1", "Report", "reports")
 
 ALL: Final = (
     NAMESPACES,
@@ -99,6 +101,8 @@ ALL: Final = (
     SERVICE_IDENTITIES,
     SECURITY_POLICIES,
     CLUSTER_SECURITY_POLICIES,
+    POLICY_REPORTS,
+    OPEN_REPORTS,
 )
 
 _BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in ALL}

@@ -1,9 +1,9 @@
 """Takes everything away that would block or bind a cluster without Ringfence.
 
 The order keeps the cluster working at every step: first what fails closed (webhook configurations), then what refuses
-(ValidatingAdmissionPolicies), then the networks, the trust bundles and the rights to Secrets, then the latch on the
-Namespaces, so that a later installation stages them anew. CRDs, people's resources and Secrets, the CA's among them,
-stay. Running it again does the rest of what was left.
+(ValidatingAdmissionPolicies), then the networks, the trust bundles, the rights to Secrets and the reports, then the
+latch on the Namespaces, so that a later installation stages them anew. CRDs, people's resources and Secrets, the CA's
+among them, stay. Running it again does the rest of what was left.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Applier, Object
 from ringfence.pki.store import MARKER_NAME
-from ringfence.reconcile import plan, staging
+from ringfence.reconcile import plan, scan, staging
 from ringfence.reconcile.ca import PURPOSE_CERTIFICATES
 from ringfence.reconcile.certificates import SECRETS_BINDING
 from ringfence.translate.network_policy import PURPOSE
@@ -66,6 +66,8 @@ async def uninstall(
     for kind, name in _BESIDE:
         attempt = functools.partial(_delete, cluster, applier, kind, PURPOSE_CERTIFICATES, name)
         await _until_gone(attempt, pause)
+    for _, kind in scan.KINDS:
+        await _until_gone(functools.partial(_delete, cluster, applier, kind, scan.PURPOSE, scan.NAME), pause)
     await _until_gone(lambda: _forget(cluster, applier), pause)
 
 

@@ -32,6 +32,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
                 "apiServer": [{"address": "192.0.2.10", "port": 6443}],
             },
             "log": {"level": "debug", "format": "text"},
+            "policyReports": {"enabled": False},
             "ca": {"keyAlgorithm": "ECDSA-P384", "ttl": "4380h", "propagation": "90s"},
         }
     )
@@ -52,6 +53,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
         "defaultEnroll": "audit",
         "exemptNamespaces": ["storage"],
         "apiServer": [{"address": "192.0.2.10", "port": 6443}],
+        "policyReports": False,
         "logLevel": "debug",
         "logFormat": "text",
         "ca": {
@@ -222,3 +224,22 @@ def test_every_value_has_a_schema_and_the_other_way_round(render: chart.Render) 
     for name, each in schema["properties"].items():
         if name != "global" and "properties" in each:
             assert set(each["properties"]) == set(values[name]), name
+
+
+def test_reports_bring_rights_and_on_request_their_kind(render: chart.Render) -> None:
+    def rights(rendered: list[chart.Manifest]) -> set[str]:
+        role = chart.only(rendered, "ClusterRole", "ringfence-controller")
+        return {group for rule in role["rules"] for group in rule["apiGroups"] if group.endswith("wgpolicyk8s.io")}
+
+    def kinds(rendered: list[chart.Manifest]) -> list[str]:
+        return [
+            each["metadata"]["name"]
+            for each in rendered
+            if each["kind"] == "CustomResourceDefinition" and "policyreports" in each["metadata"]["name"]
+        ]
+
+    default = render()
+    assert rights(default) == {"wgpolicyk8s.io"}
+    assert kinds(default) == []
+    assert rights(render({"policyReports": {"enabled": False}})) == set()
+    assert kinds(render({"policyReports": {"installCRD": True}})) == ["policyreports.wgpolicyk8s.io"]

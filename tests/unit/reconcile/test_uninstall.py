@@ -39,6 +39,10 @@ class Rig:
             for namespace, labels in (("shop", certificates), ("plain", {})):
                 metadata = {"name": name, "namespace": namespace, "labels": labels}
                 self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": metadata})
+        for kind in ("PolicyReport", "Report"):
+            for name, labels in (("ringfence", {**own, LABEL_PURPOSE: "scan"}), ("theirs", {})):
+                metadata = {"name": name, "namespace": "shop", "labels": labels}
+                self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": metadata})
         secret = {"name": "payments-identity", "namespace": "shop", "labels": certificates}
         self.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": secret})
         closed = {"conditions": [{"type": CONDITION_ENFORCED, "status": "True"}]}
@@ -71,6 +75,8 @@ def test_the_order_blocks_nobody() -> None:
         ("delete", "NetworkPolicy"),
         ("delete", "RoleBinding"),
         ("delete", "ConfigMap"),
+        ("delete", "PolicyReport"),
+        ("delete", "Report"),
         ("apply status", "Namespace"),
     ]
 
@@ -84,6 +90,8 @@ def test_only_what_is_ringfences_goes() -> None:
     for kind in ("RoleBinding", "ConfigMap"):
         assert rig.cluster.names(kind, "shop") == []
         assert len(rig.cluster.names(kind, "plain")) == 1
+    for kind in ("PolicyReport", "Report"):
+        assert rig.cluster.names(kind, "shop") == ["theirs"]
     assert rig.cluster.names("Secret", "shop") == ["payments-identity"]
     assert fakes.condition(rig.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED) == {}
 
