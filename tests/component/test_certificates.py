@@ -240,8 +240,10 @@ def test_a_new_wish_is_a_new_certificate_and_the_old_secret_goes(plane: Plane) -
                 return held is not None and leaf(held).public_key().key_size == 384  # type: ignore[union-attr]
 
             await cluster.eventually(stronger, "the key is a P-384 one")
-            await cluster.apply(api, identity("wish", "payments", secretName="other"))
-            await cluster.eventually(lambda: secret(api, "wish", "other"), "the other Secret is there")
+            other = identity("wish", "payments", secretName="other-identity")
+            other["spec"]["serviceAccountName"] = "other"
+            await cluster.apply(api, other)
+            await cluster.eventually(lambda: secret(api, "wish", "other-identity"), "the other Secret is there")
 
             async def gone() -> bool:
                 return await secret(api, "wish", "payments-identity") is None

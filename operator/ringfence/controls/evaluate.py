@@ -61,7 +61,7 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
         *binding.name(subject, service_account),
         *binding.label(subject, service_account),
         *binding.reserved(subject),
-        *identity_secrets.check(subject, service_account, context.policy.identity_secrets),
+        *identity_secrets.check(subject, service_account),
     ]
     name = _identity(service_account, context.policy)
     soft = [*_tied(subject, service_account, name, context), *_broken(subject, name, context, Mode.ENFORCE)]
@@ -78,7 +78,7 @@ def update(new: Pod, old: Pod, context: Context) -> Outcome:
         return Outcome(tuple(sorted(hard)))
     before = Subject(old)
     service_account = pod.service_account(new)
-    hard += _secrets_brought(subject, before, service_account, context.policy)
+    hard += _secrets_brought(subject, before, service_account)
     name = _identity(service_account, context.policy)
     soft = _brought(subject, before, name, context, Mode.ENFORCE)
     warned = _brought(subject, before, name, context, Mode.AUDIT)
@@ -151,14 +151,12 @@ def _brought(subject: Subject, before: Subject, name: str, context: Context, mod
     return [each for each in now if (each.control, each.field, each.message) not in known]
 
 
-def _secrets_brought(
-    subject: Subject, before: Subject, service_account: str, policy: EffectivePolicy
-) -> list[Violation]:
+def _secrets_brought(subject: Subject, before: Subject, service_account: str) -> list[Violation]:
     """Secrets of others that an update (an ephemeral container) begins to use."""
-    now = list(identity_secrets.check(subject, service_account, policy.identity_secrets))
+    now = list(identity_secrets.check(subject, service_account))
     if not now:
         return now
-    known = set(identity_secrets.check(before, service_account, policy.identity_secrets))
+    known = set(identity_secrets.check(before, service_account))
     return [each for each in now if each not in known]
 
 

@@ -1,27 +1,30 @@
 """The Secret with an identity's certificate and key is for pods of that identity only.
 
 Whoever holds the key is the service, so a pod may use such a Secret only under the ServiceAccount that the identity
-rests on. Fields: the Secrets of volumes (secret, projected, csi), and of env and envFrom of containers of every kind.
-Pods from before the ServiceIdentity are not judged again.
+rests on. Which Secrets these are follows from their names alone: a pod that waits for one that does not exist yet is
+refused as well. Fields: the Secrets of volumes of every kind, and of env and envFrom of containers of every kind.
+imagePullSecrets are not among them: a kubelet takes nothing from those but registries' credentials.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from ringfence.controls.control import quoted
 from ringfence.controls.pod import SecretRef, Struct, Subject
+from ringfence.model.names import IDENTITY_SECRET_SUFFIX, identity_secret
 from ringfence.model.verdict import Violation
 
 CONTROL_ID: Final = "identity-secret"
 
-#: (Secret, ServiceAccount) pairs, as EffectivePolicy.identity_secrets.
-Owners = Sequence[tuple[str, str]]
 
-
-class _Secret(Struct, frozen=True):
+class _ByName(Struct, frozen=True):
     secret_name: str | None = None
+
+
+class _ByReference(Struct, frozen=True):
+    secret_ref: SecretRef | None = None
 
 
 class _Source(Struct, frozen=True):
@@ -36,25 +39,32 @@ class _CSI(Struct, frozen=True):
     node_publish_secret_ref: SecretRef | None = None
 
 
-_KINDS: Final = {"secret": _Secret, "projected": _Projected, "csi": _CSI}
+_REFERRING: Final = ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
+_KINDS: Final = {
+    "secret": _ByName,
+    "projected": _Projected,
+    "csi": _CSI,
+    "azureFile": _ByName,
+    **dict.fromkeys(_REFERRING, _ByReference),
+}
 
 
-def check(subject: Subject, service_account: str, owners: Owners) -> Iterator[Violation]:
+def check(subject: Subject, service_account: str) -> Iterator[Violation]:
     """The Secrets that the pod uses and that belong to other identities than its own.
 
     Raises msgspec.MsgspecError for a volume that the API server would not take either.
     """
-    if not owners:
-        return
+    own = identity_secret(service_account)
     for field, name in (*_of_volumes(subject), *_of_containers(subject)):
-        accounts = sorted(account for secret, account in owners if secret == name)
-        if accounts and service_account not in accounts:
+        if name.endswith(IDENTITY_SECRET_SUFFIX) and name != own:
+            owner = name.removesuffix(IDENTITY_SECRET_SUFFIX)
             yield Violation(
                 CONTROL_ID,
                 field,
-                f"is {quoted([name])}, the certificate of ServiceAccount {quoted(accounts)}; the pod runs under "
-                f"{quoted([service_account])}",
-                "run the pod under that ServiceAccount, or ask for a certificate of its own by a ServiceIdentity",
+                f"is {quoted([name])}, a name that is kept for the certificate of ServiceAccount {quoted([owner])}; "
+                f"the pod runs under {quoted([service_account])}",
+                f"run the pod under that ServiceAccount, or use {quoted([own])}; a Secret that holds something else "
+                f"needs a name that does not end in {IDENTITY_SECRET_SUFFIX}",
             )
 
 
@@ -66,10 +76,12 @@ def _of_volumes(subject: Subject) -> Iterator[tuple[str, str]]:
                 yield from _of_source(field, msgspec.json.decode(volume[source], type=kind | None))
 
 
-def _of_source(field: str, source: _Secret | _Projected | _CSI | None) -> Iterator[tuple[str, str]]:
+def _of_source(field: str, source: _ByName | _ByReference | _Projected | _CSI | None) -> Iterator[tuple[str, str]]:
     match source:
-        case _Secret(secret_name=str(name)):
+        case _ByName(secret_name=str(name)):
             yield f"{field}.secretName", name
+        case _ByReference(secret_ref=SecretRef(name=name)):
+            yield f"{field}.secretRef.name", name
         case _CSI(node_publish_secret_ref=SecretRef(name=name)):
             yield f"{field}.nodePublishSecretRef.name", name
         case _Projected(sources=list(sources)):

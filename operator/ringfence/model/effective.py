@@ -122,7 +122,6 @@ class EffectivePolicy:
 
     ``closed`` says that the network is default deny now (enrolled to enforce and no longer staged).
     ``service_accounts`` maps ServiceAccount to the name of its ServiceIdentity.
-    ``identity_secrets`` are (Secret, ServiceAccount): who may use the Secret with an identity's certificate.
     ``egress_listed`` are the pods that need an egress Allow: a policy that applies to them has ``egress``.
     """
 
@@ -130,7 +129,6 @@ class EffectivePolicy:
     enrolment: Enrolment
     closed: bool
     service_accounts: tuple[tuple[str, str], ...] = ()
-    identity_secrets: tuple[tuple[str, str], ...] = ()
     rules: tuple[EffectiveRule, ...] = ()
     egress_listed: tuple[LabelBox, ...] = ()
     egress_listed_audit: tuple[LabelBox, ...] = ()

@@ -25,6 +25,14 @@ MANAGED_BY: Final = "ringfence"
 #: Which compiled set an object belongs to: pruning looks at this label and the one above.
 LABEL_PURPOSE: Final = f"{GROUP}/purpose"
 
+#: A Secret of this name in an enrolled namespace holds the certificate of the ServiceAccount that is named before it.
+#: Nobody looks that up: it holds before the Secret exists, and with nothing of Ringfence's running.
+IDENTITY_SECRET_SUFFIX: Final = "-identity"  # noqa: S105 (a name)
+#: The ConfigMap with the public half of the CA, one in each enrolled namespace and one in Ringfence's own.
+TRUST_BUNDLE: Final = "ringfence-trust-bundle"
+#: The ClusterRole that lets the controller at Secrets, and the RoleBinding to it, one in each enrolled namespace.
+SECRETS_ROLE: Final = "ringfence-secrets"
+
 #: Field manager of every server-side apply.
 FIELD_MANAGER: Final = "ringfence"
 
@@ -36,6 +44,11 @@ MAX_LABEL_VALUE: Final = 63
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def identity_secret(service_account: str) -> str:
+    """The name of the one Secret that may hold the certificate of a ServiceAccount."""
+    return service_account + IDENTITY_SECRET_SUFFIX
 
 
 def is_dns_label(value: str) -> bool:

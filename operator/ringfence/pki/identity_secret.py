@@ -232,7 +232,7 @@ _Found = tuple[Action, Reason, str] | None
 def _not_ours(secret: Object, wish: Wish) -> Decision | None:
     named = f"Secret {wish.secret_name}"
     owner = (secret["metadata"].get("annotations") or {}).get(ANNOTATION_IDENTITY)
-    fix = "delete it or choose another spec.certificate.secretName"
+    fix = "delete it"
     if not is_ours(secret):
         return Decision(Action.LEAVE, Reason.NOT_OURS, f"the {named} was not made by Ringfence: {fix}")
     if owner != wish.name:

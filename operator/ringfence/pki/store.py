@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 
 from ringfence.model.ca import CaState, Phase, Previous, Root, RotationReason, Slot
 from ringfence.model.errors import RingfenceError
+from ringfence.model.names import TRUST_BUNDLE
 from ringfence.model.ports import Object
 from ringfence.pki import bundle, encoding
 from ringfence.pki.encoding import BadCertificate
@@ -24,7 +25,7 @@ from ringfence.pki.root import root_of
 
 SECRET_NAME: Final = "ringfence-ca"  # noqa: S105 (a name)
 SECRET_TYPE: Final = "ringfence.dev/ca"  # noqa: S105 (a type)
-MARKER_NAME: Final = "ringfence-trust-bundle"
+MARKER_NAME: Final = TRUST_BUNDLE
 BUNDLE_KEY: Final = "ca.crt"
 FINGERPRINTS_KEY: Final = "fingerprints"
 TRUST_DOMAIN_KEY: Final = "trustDomain"

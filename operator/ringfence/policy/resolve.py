@@ -33,7 +33,6 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         enrolment=enrolment,
         closed=closed,
         service_accounts=_service_accounts(world, namespace),
-        identity_secrets=_identity_secrets(world, namespace),
         rules=tuple(overlaps.suspend(found, world.installation.pod_cidrs, notes)),
         egress_listed=listed,
         egress_listed_audit=listed_in_audit,
@@ -98,13 +97,6 @@ def _service_accounts(world: World, namespace: str) -> tuple[tuple[str, str], ..
     for name, identity in sorted(world.identities.get(namespace, {}).items()):
         found.setdefault(identity.service_account, name)
     return tuple(sorted(found.items()))
-
-
-def _identity_secrets(world: World, namespace: str) -> tuple[tuple[str, str], ...]:
-    """The Secrets that identities ask for, each with the ServiceAccount whose pods may use it."""
-    identities = world.identities.get(namespace, {}).values()
-    found = {(i.certificate.secret_name, i.service_account) for i in identities if i.certificate.secret_name}
-    return tuple(sorted(found))
 
 
 def _transport(governed: Governed) -> tuple[tuple[LabelBox, Transport], ...]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ringfence.model.ca import CaState
 from ringfence.model.certificates import CertificateSummary, KeyAlgorithm
 from ringfence.model.errors import RingfenceError
-from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
+from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY, SECRETS_ROLE
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import ClusterSecurityPolicy, ServiceIdentity
 from ringfence.model.spiffe import SpiffeId
@@ -35,8 +35,7 @@ from ringfence.reconcile.meter import Meter
 
 _log = logging.getLogger(__name__)
 
-SECRETS_ROLE: Final = "ringfence-secrets"
-SECRETS_BINDING: Final = "ringfence-secrets"
+SECRETS_BINDING: Final = SECRETS_ROLE
 SERVICE_ACCOUNT: Final = "ringfence-controller"
 
 CERTIFICATE_READY: Final = "CertificateReady"

@@ -115,6 +115,9 @@ GOOD: dict[str, Object] = {
         keyAlgorithm="RSA-3072",
         dnsNames=["pay.example.com", "localhost", "a.1b", "a.1-2"],
     ),
+    "certificate: of another ServiceAccount": identity(
+        spec={"serviceAccountName": "till", "certificate": {"secretName": "till-identity"}}
+    ),
     "certificate: shortest": certificate(ttl="10m", renewAt=0.1),
     "certificate: longest": certificate(ttl="24h", renewAt=0.9),
     "certificate: longest in minutes": certificate(ttl="23h59m60s"),
@@ -364,6 +367,12 @@ REFUSED: dict[str, Object] = {
     "certificate: name of 254": certificate(dnsNames=[".".join(["a" * 49] * 5) + ".abcd"]),
     "certificate: look-alike letter": certificate(dnsNames=["p\u0430y.example.com"]),
     "certificate: Secret with a slash": certificate(secretName="a/b"),
+    "certificate: Secret of any name": certificate(secretName="payments-tls"),
+    "certificate: Secret of another": certificate(secretName="checkout-identity"),
+    "certificate: Secret by the resource's name": identity(
+        spec={"serviceAccountName": "till", "certificate": {"secretName": "payments-identity"}}
+    ),
+    "certificate: suffix alone": certificate(secretName="-identity"),
     "grant: no identities": grant(identities=[]),
     "grant: no names": grant(dnsNames=[]),
     "grant: star alone": grant(dnsNames=["*"]),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ringfence.api import schema
 from ringfence.api.v1alpha1 import RESOURCES
 from ringfence.model import durations
+from ringfence.model.names import identity_secret
 
 Strategy = st.SearchStrategy[Any]
 
@@ -94,12 +95,10 @@ def resources(draw: st.DrawFn) -> dict[str, Any]:
     """Good resources of every kind."""
     resource = draw(st.sampled_from(RESOURCES))
     metadata = {"name": "random", **({"namespace": "shop"} if resource.namespaced else {})}
-    return {
-        "apiVersion": "ringfence.dev/v1alpha1",
-        "kind": resource.kind,
-        "metadata": metadata,
-        "spec": draw(of(resource.spec.node)),
-    }
+    spec = draw(of(resource.spec.node))
+    if "secretName" in spec.get("certificate", ()):
+        spec["certificate"]["secretName"] = identity_secret(spec.get("serviceAccountName", "random"))
+    return {"apiVersion": "ringfence.dev/v1alpha1", "kind": resource.kind, "metadata": metadata, "spec": spec}
 
 
 JUNK: tuple[Any, ...] = (

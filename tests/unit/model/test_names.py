@@ -26,3 +26,8 @@ def test_subdomains(value: str) -> None:
 @pytest.mark.parametrize("value", ["", ".a", "a.", "a..b", "a.-b", "a-.b", "A.b", "x" * 254, "a.b\n"])
 def test_what_is_no_subdomain(value: str) -> None:
     assert not names.is_dns_subdomain(value)
+
+
+def test_the_secret_of_a_service_account_fits_every_service_account_that_is_an_identity() -> None:
+    assert names.identity_secret("payments") == "payments-identity"
+    assert names.is_dns_subdomain(names.identity_secret("x" * names.MAX_LABEL_VALUE))

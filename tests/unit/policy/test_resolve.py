@@ -11,7 +11,6 @@ from ringfence.model.resources import (
     MTLS,
     AdmissionSpec,
     AppliesTo,
-    Certificate,
     Mode,
     PodSecurityException,
     PodSecurityLevel,
@@ -109,12 +108,6 @@ def test_service_accounts_map_to_the_first_identity_by_name() -> None:
     assert dict(resolve(known, "shop").service_accounts)["web"] == "aaa"
     duplicates = making.findings(known, "DuplicateServiceAccount")
     assert [finding.subject[2] for finding in duplicates] == ["aaa", "web", "zzz"]
-
-
-def test_secrets_of_identities_belong_to_their_service_accounts() -> None:
-    asks = replace(identity("shop", "till", "front"), certificate=Certificate(secret_name="front-tls"))
-    known = making.world(identities=(asks,))
-    assert resolve(known, "shop").identity_secrets == (("front-tls", "front"),)
 
 
 def test_a_service_account_too_long_for_a_label_is_no_identity() -> None:

@@ -8,7 +8,7 @@ from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, List
 from ringfence.api.v1alpha1 import identifiers, policies
 from ringfence.model import durations
 from ringfence.model.certificates import KeyAlgorithm
-from ringfence.model.names import MAX_LABEL_VALUE
+from ringfence.model.names import IDENTITY_SECRET_SUFFIX, MAX_LABEL_VALUE, identity_secret
 from ringfence.model.resources import Kind
 
 
@@ -20,6 +20,18 @@ def _name_fits(value: Mapping[str, Any]) -> Complaint | None:
         f" identity at most {MAX_LABEL_VALUE}",
         "give serviceAccountName, or a shorter name",
         at="metadata.name",
+    )
+
+
+def _secret_is_its_own(value: Mapping[str, Any]) -> Complaint | None:
+    certificate = value["spec"].get("certificate") or {}
+    wanted = identity_secret(value["spec"].get("serviceAccountName", value["name"]))
+    if certificate.get("secretName", wanted) == wanted:
+        return None
+    return Complaint(
+        f'"{certificate["secretName"]}" is not the name that is kept for the certificate of this ServiceAccount',
+        f"give {wanted}",
+        at="spec.certificate.secretName",
     )
 
 
@@ -63,8 +75,9 @@ _CERTIFICATE: Final = Obj(
             node=replace(
                 identifiers.DNS_SUBDOMAIN,
                 description=(
-                    "The Secret (kubernetes.io/tls, with ca.crt) that Ringfence keeps the certificate in. It must not"
-                    " exist yet. If left out, no certificate is stored."
+                    "The Secret (kubernetes.io/tls, with ca.crt) that Ringfence keeps the certificate in: the name of"
+                    f" the ServiceAccount and {IDENTITY_SECRET_SUFFIX}. Only pods under that ServiceAccount may use it."
+                    " It must not exist yet. If left out, no certificate is stored."
                 ),
             ),
         ),
@@ -234,6 +247,18 @@ spec:
             message=(
                 f"the name of a ServiceAccount that is an identity has at most {MAX_LABEL_VALUE} characters: give"
                 " spec.serviceAccountName, or a shorter name"
+            ),
+        ),
+        Rule(
+            test=_secret_is_its_own,
+            cel=(
+                "!has(self.spec.certificate) || !has(self.spec.certificate.secretName) ||"
+                " self.spec.certificate.secretName == (has(self.spec.serviceAccountName) ?"
+                f" self.spec.serviceAccountName : self.metadata.name) + '{IDENTITY_SECRET_SUFFIX}'"
+            ),
+            message=(
+                "spec.certificate.secretName must be the name of the ServiceAccount and"
+                f" {IDENTITY_SECRET_SUFFIX}: admission keeps that name for its pods"
             ),
         ),
     ),
