@@ -22,8 +22,19 @@ EARLIEST_END: Final = Gauge(
     "When the first of the certificates ends (seconds since the epoch, 0: there are none).",
 )
 CA_PHASE: Final = Gauge("ringfence_ca_phase", "1 for the phase that the rotation of the CA is in.", ["phase"])
+CA_PHASE_SINCE: Final = Gauge(
+    "ringfence_ca_phase_since_timestamp_seconds",
+    "When the rotation of the CA entered the phase that it is in (seconds since the epoch, 0: no CA).",
+)
+CA_ROTATION_WAITS: Final = Gauge(
+    "ringfence_ca_rotation_waiting_for",
+    "Objects that the rotation of the CA waits for; `ringfence ca status` names them.",
+)
 CA_END: Final = Gauge(
     "ringfence_ca_root_end_timestamp_seconds", "When the signing root ends (seconds since the epoch, 0: no CA)."
+)
+BUNDLE_FAILURES: Final = Counter(
+    "ringfence_trust_bundle_failures", "Writes of trust bundles that failed, by kind of object.", ["kind"]
 )
 CA_UNUSABLE: Final = Gauge("ringfence_ca_unusable", "1 for the reason why the CA cannot be used.", ["reason"])
 
@@ -56,7 +67,16 @@ class PrometheusMeter:
         """Phase, end and trouble."""
         for phase in Phase:
             CA_PHASE.labels(phase.value).set(state is not None and state.phase is phase)
+        CA_PHASE_SINCE.set(state.since if state is not None else 0)
         CA_END.set(state.current.root.not_after if state is not None else 0)
         CA_UNUSABLE.clear()
         if problem:
             CA_UNUSABLE.labels(problem).set(1)
+
+    def rotation(self, waiting_for: int) -> None:
+        """How many it waits for."""
+        CA_ROTATION_WAITS.set(waiting_for)
+
+    def bundle_failed(self, kind: str) -> None:
+        """One more."""
+        BUNDLE_FAILURES.labels(kind).inc()

@@ -17,7 +17,7 @@ from ringfence.model.names import LABEL_MANAGED_BY
 from ringfence.model.ports import Clock
 from ringfence.model.world import Installation
 from ringfence.pki import store
-from ringfence.reconcile.certificates import SECRETS_BINDING
+from ringfence.reconcile.secret_access import SECRETS_BINDING
 from ringfence.settings import Settings
 
 from e2e.cluster import kubeconfig, tools

@@ -24,3 +24,11 @@ class Meter(Protocol):
     def ca(self, state: CaState | None, problem: str) -> None:
         """The CA as it is now; ``problem`` is the reason why there is none, "" when all is well."""
         ...
+
+    def rotation(self, waiting_for: int) -> None:
+        """How many objects a rotation of the CA waits for; 0 while none is under way or it waits for time alone."""
+        ...
+
+    def bundle_failed(self, kind: str) -> None:
+        """A trust bundle of that kind of object could not be written."""
+        ...

@@ -16,9 +16,10 @@ from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, Service
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
+from ringfence.reconcile import certificate_status, gather, plan, staging, status
 from ringfence.reconcile import certificates as certificates_
-from ringfence.reconcile import gather, plan, staging, status
 from ringfence.reconcile.apply import Failure, PartlyApplied, Writer
+from ringfence.reconcile.certificate_status import Told
 from ringfence.reconcile.conditions import Condition
 from ringfence.reconcile.impact import Impact
 from ringfence.reconcile.means import Means
@@ -238,13 +239,13 @@ class NamespaceReconciler:
                 note=told.message,
             )
 
-    async def _tell(self, seen: _Seen, outcome: Outcome, certified: Mapping[str, certificates_.Told]) -> list[Failure]:
+    async def _tell(self, seen: _Seen, outcome: Outcome, certified: Mapping[str, Told]) -> list[Failure]:
         """Write the statuses of what was seen, every one; what failed."""
         said: list[tuple[Object, dict[str, Any], Condition, Sequence[Condition]]] = []
         for obj, value in seen.identities:
-            told = certified.get(obj["metadata"]["name"], certificates_.Told())
+            told = certified.get(obj["metadata"]["name"], Told())
             own = status.identity(obj, value, outcome, seen.trust_domain)
-            said.append((obj, *certificates_.joined(*own, told)))
+            said.append((obj, *certificate_status.joined(*own, told)))
         said += [(obj, *status.security_policy(obj, mode, pods, outcome), ()) for obj, mode, pods in seen.policies]
         failures: list[Failure] = []
         for obj, numbers, ready, others in said:

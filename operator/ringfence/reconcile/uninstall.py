@@ -16,9 +16,8 @@ from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Applier, Object
 from ringfence.pki.store import MARKER_NAME
-from ringfence.reconcile import plan, staging
-from ringfence.reconcile.ca import PURPOSE_CERTIFICATES
-from ringfence.reconcile.certificates import SECRETS_BINDING
+from ringfence.reconcile import plan, staging, trust_bundle
+from ringfence.reconcile.secret_access import SECRETS_BINDING
 from ringfence.translate.network_policy import PURPOSE
 
 _log = logging.getLogger(__name__)
@@ -30,7 +29,11 @@ PAUSE_SECONDS = 1.0
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 #: What the certificates need beside Secrets: kind, and the one name that it has everywhere.
-_BESIDE = (("RoleBinding", SECRETS_BINDING), ("ConfigMap", MARKER_NAME))
+_BESIDE = (
+    ("RoleBinding", SECRETS_BINDING),
+    (trust_bundle.CLUSTER_KIND, trust_bundle.CLUSTER_NAME),
+    ("ConfigMap", MARKER_NAME),
+)
 
 _GUARDS = (
     "ValidatingWebhookConfiguration",
@@ -64,7 +67,7 @@ async def uninstall(
         await _until_gone(lambda kind=kind: _delete(cluster, applier, kind), pause)  # type: ignore[misc]
     await _until_gone(lambda: _delete(cluster, applier, "NetworkPolicy", PURPOSE), pause)
     for kind, name in _BESIDE:
-        attempt = functools.partial(_delete, cluster, applier, kind, PURPOSE_CERTIFICATES, name)
+        attempt = functools.partial(_delete, cluster, applier, kind, trust_bundle.PURPOSE, name)
         await _until_gone(attempt, pause)
     await _until_gone(lambda: _forget(cluster, applier), pause)
 

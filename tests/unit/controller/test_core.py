@@ -74,6 +74,7 @@ class Rig:
             ca=self.ca,
             certificates=SimpleNamespace(due=None),
             secrets=SimpleNamespace(callback=None),
+            trust=SimpleNamespace(callback=None),
         )
         self.parts = parts
         self.core = Core(cast("wiring.Operator", parts))
@@ -271,6 +272,9 @@ def test_the_ca_is_looked_at_when_its_objects_change_and_tells_whoever_depends_o
         rig.tell("bundles", "elsewhere", "ringfence-trust-bundle")
         await rig.settle()
         assert rig.ca.looked == before + 1
+        rig.parts.trust.callback("", "ringfence.dev:identity:root")
+        await rig.settle()
+        assert rig.ca.looked == before + 2
         rig.have("namespaces", "shop", labels={LABEL_ENROLL: "enforce"})
         rig.ca.changed()
         assert await rig.settle() == ["shop"]

@@ -39,6 +39,8 @@ class Rig:
             for namespace, labels in (("shop", certificates), ("plain", {})):
                 metadata = {"name": name, "namespace": namespace, "labels": labels}
                 self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": metadata})
+        bundle = {"name": "ringfence.dev:identity:root", "labels": certificates}
+        self.cluster.put({"apiVersion": "x/v1", "kind": "ClusterTrustBundle", "metadata": bundle})
         secret = {"name": "payments-identity", "namespace": "shop", "labels": certificates}
         self.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": secret})
         closed = {"conditions": [{"type": CONDITION_ENFORCED, "status": "True"}]}
@@ -70,6 +72,7 @@ def test_the_order_blocks_nobody() -> None:
         *(("delete", kind) for kind in GUARDS),
         ("delete", "NetworkPolicy"),
         ("delete", "RoleBinding"),
+        ("delete", "ClusterTrustBundle"),
         ("delete", "ConfigMap"),
         ("apply status", "Namespace"),
     ]
@@ -84,6 +87,7 @@ def test_only_what_is_ringfences_goes() -> None:
     for kind in ("RoleBinding", "ConfigMap"):
         assert rig.cluster.names(kind, "shop") == []
         assert len(rig.cluster.names(kind, "plain")) == 1
+    assert rig.cluster.names("ClusterTrustBundle") == []
     assert rig.cluster.names("Secret", "shop") == ["payments-identity"]
     assert fakes.condition(rig.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED) == {}
 
