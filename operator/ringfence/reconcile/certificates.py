@@ -57,6 +57,26 @@ class Subject:
     cluster_policies: Sequence[ClusterSecurityPolicy]
 
 
+class _Names:
+    """Which DNS names the identities of a namespace may have; what all of them share is worked out once."""
+
+    def __init__(self, subject: Subject, services: Sequence[Object]) -> None:
+        self.namespace = subject.namespace
+        self._services = service_names.selecting(services)
+        self._policies = subject.cluster_policies
+        self._pods: dict[str, list[Workload]] = {}
+        for each in subject.workloads:
+            self._pods.setdefault(each.service_account, []).append(each)
+
+    def own(self, service_account: str, held: Object | None) -> tuple[str, ...]:
+        """Those that follow from Services; ``held`` is the identity's Secret."""
+        return service_names.of(self.namespace, self._services, self._pods.get(service_account, ()), held)
+
+    def granted(self, identity: str) -> tuple[str, ...]:
+        """The patterns that the platform grants."""
+        return service_names.granted(self._policies, self.namespace, identity)
+
+
 class Certificates:
     """``reconcile`` may run for several namespaces at once, never twice at once for the same."""
 
@@ -108,7 +128,8 @@ class Certificates:
         bundle = {store.BUNDLE_KEY: state.bundle.decode()}
         await trust_bundle.write(self._means, namespace, bundle, listers.bundles.get(namespace, store.MARKER_NAME))
         secrets = await listers.secrets.open(namespace)
-        cases = [case for each in subject.identities if (case := self._case(subject, secrets, *each))]
+        names = _Names(subject, self._listers.services.list(namespace))
+        cases = [case for each in subject.identities if (case := self._case(names, secrets, *each))]
         done = await asyncio.gather(
             *(self._issuer.certify(case, secrets.get(namespace, case.wish.secret_name), state) for case in cases),
             return_exceptions=True,
@@ -142,20 +163,18 @@ class Certificates:
         self._meter.ends(namespace, ends)
         return Certified(told, failures, min(moments) if moments else None)
 
-    def _case(self, subject: Subject, secrets: Lister, obj: Object, value: ServiceIdentity | None) -> Case | None:
+    def _case(self, names: "_Names", secrets: Lister, obj: Object, value: ServiceIdentity | None) -> Case | None:
         """What the identity wants; None when it wants no Secret or is no identity."""
         if value is None or not value.certificate.secret_name:
             return None
         wanted = value.certificate
-        namespace, name = subject.namespace, obj["metadata"]["name"]
+        namespace, name = names.namespace, obj["metadata"]["name"]
         try:
             spiffe_id = SpiffeId.of_service_account(self._ca.options.trust_domain, namespace, value.service_account)
         except ValueError:
             return None  # The status says so already.
-        held = secrets.get(namespace, wanted.secret_name)
-        pods = [each for each in subject.workloads if each.service_account == value.service_account]
-        own = service_names.of(namespace, self._listers.services.list(namespace), pods, held)
-        refused = dns.ungranted(wanted.dns_names, own, service_names.granted(subject.cluster_policies, namespace, name))
+        own = names.own(value.service_account, secrets.get(namespace, wanted.secret_name))
+        refused = dns.ungranted(wanted.dns_names, own, names.granted(name)) if wanted.dns_names else ()
         wish = Wish(
             namespace=namespace,
             name=name,

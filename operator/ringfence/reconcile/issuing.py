@@ -126,21 +126,27 @@ class Issuer:
         )
         pair = await issue.issue(template, key, self._ca.signer, state.bundle, now)
         secret = identity_secret.desired(wish, pair, state.bundle)
-        if held is None:
-            refusal = await self._create(secret, wish, state)
-            if refusal is not None:
-                return _bad(refusal.reason, refusal.message, None)
-        else:
-            await self._write(secret, held)
+        stored = await (self._create(secret, wish, state) if held is None else self._write(secret, held))
+        if isinstance(stored, Decision):
+            return _bad(stored.reason, stored.message, None)
         self._meter.issued(decision.reason)
         summary = identity_secret.summary_of(pair, state, wish.renew_at)
+        self._remember(wish, secret, stored, state, summary)
         await self._event(case, "Normal", "CertificateIssued", f"{decision.message}: issued {summary.serial}")
         return _good(case, summary, summary.renewal_time)
 
-    async def _create(self, secret: Object, wish: Wish, state: CaState) -> Decision | None:
+    def _remember(self, wish: Wish, sent: Object, stored: Object, state: CaState, summary: CertificateSummary) -> None:
+        """It was judged before it was written: what is stored is good if it is what was sent."""
+        if not _as_sent(sent, stored):
+            return
+        version = (wish, stored["metadata"].get("resourceVersion"), state)
+        good = Decision(Action.KEEP, Reason.UP_TO_DATE, "it was issued just now", summary.renewal_time, summary)
+        self._decided[wish.namespace, wish.secret_name] = (version, self._means.clock.now(), good)
+
+    async def _create(self, secret: Object, wish: Wish, state: CaState) -> Object | Decision:
         """Create the Secret; the decision to leave alone what is there of that name, if so."""
         try:
-            await self._means.applier.create(secret)
+            return await self._means.applier.create(secret)
         except RingfenceError:
             # Perhaps there is one without our labels, which our cache does not see.
             there = await self._fetch("Secret", wish.namespace, wish.secret_name)
@@ -150,19 +156,26 @@ class Issuer:
             if found.action is Action.LEAVE:
                 return found
             raise
-        return None
 
-    async def _write(self, secret: Object, held: Object) -> None:
+    async def _write(self, secret: Object, held: Object) -> Object:
         """Replace what is there, keeping labels and annotations of others; raises when it is not as it was read."""
         wanted, have = secret["metadata"], held["metadata"]
         metadata = {key: value for key, value in have.items() if key != "managedFields"}
         for section in ("labels", "annotations"):
             metadata[section] = {**(have.get(section) or {}), **wanted[section]}
         metadata["ownerReferences"] = wanted["ownerReferences"]
-        await self._means.applier.replace({**secret, "metadata": metadata})
+        return await self._means.applier.replace({**secret, "metadata": metadata})
 
     async def _event(self, case: Case, type_: str, reason: str, note: str) -> None:
         await self._means.events.emit(case.obj, type_=type_, reason=reason, action="IssueCertificate", note=note)
+
+
+def _as_sent(sent: Object, stored: Object) -> bool:
+    """Whether nobody (an admission webhook) has changed it on its way."""
+    wanted, have = sent["metadata"], stored["metadata"]
+    kept = all(wanted[section].items() <= (have.get(section) or {}).items() for section in ("labels", "annotations"))
+    owned = wanted["ownerReferences"] == have.get("ownerReferences")
+    return kept and owned and all(sent[key] == stored.get(key) for key in ("type", "data"))
 
 
 def _good(case: Case, summary: CertificateSummary | None, again_at: float | None) -> Done:
