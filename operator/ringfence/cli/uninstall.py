@@ -28,15 +28,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if sys.stdin.isatty() and not arguments.yes:
         raise Usage("this opens every namespace that Ringfence has closed: say --yes if that is what you want")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    asyncio.run(_run(options.target(arguments)))
-    console.print("Ringfence no longer binds this cluster; CRDs, their resources and Secrets are kept")
+    asyncio.run(_run(options.target(arguments), secrets=arguments.delete_secrets))
+    kept = "CRDs and their resources are kept, the CA and every certificate are gone"
+    if not arguments.delete_secrets:
+        kept = "CRDs, their resources and Secrets are kept"
+    console.print(f"Ringfence no longer binds this cluster; {kept}")
     return 0
 
 
-async def _run(target: options.Target) -> None:
+async def _run(target: options.Target, *, secrets: bool) -> None:
     api = await live.connect(target)
     try:
-        await uninstall.uninstall(_Cluster(api, target.namespace), apply.KubeApplier(api))
+        await uninstall.uninstall(_Cluster(api, target.namespace), apply.KubeApplier(api), secrets=secrets)
     finally:
         await api.close()
 

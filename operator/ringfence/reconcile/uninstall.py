@@ -2,8 +2,9 @@
 
 The order keeps the cluster working at every step: first what fails closed (webhook configurations), then what refuses
 (ValidatingAdmissionPolicies), then the networks, the trust bundles and the rights to Secrets, then the latch on the
-Namespaces, so that a later installation stages them anew. CRDs, people's resources and Secrets, the CA's among them,
-stay. Running it again does the rest of what was left.
+Namespaces, so that a later installation stages them anew. CRDs and people's resources stay, and so do Secrets, the
+CA's among them, unless they are asked for: then they go last, that of the CA after everything else. Running it again
+does the rest of what was left.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from typing import Any, Protocol
 from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Applier, Object
-from ringfence.pki.store import MARKER_NAME
-from ringfence.reconcile import plan, staging, trust_bundle
+from ringfence.pki import identity_secret
+from ringfence.pki.store import MARKER_NAME, SECRET_NAME
+from ringfence.reconcile import ca, plan, serving, staging, trust_bundle
 from ringfence.reconcile.secret_access import SECRETS_BINDING
 from ringfence.translate.network_policy import PURPOSE
 
@@ -33,6 +35,15 @@ _BESIDE = (
     ("RoleBinding", SECRETS_BINDING),
     (trust_bundle.CLUSTER_KIND, trust_bundle.CLUSTER_NAME),
     ("ConfigMap", MARKER_NAME),
+)
+
+#: What holds keys: purpose, and the one name that it has ("": any). The CA's goes after the mark that there was one and
+#: after all that it has signed, so whatever is left after an interruption is still of use to a later installation.
+_SECRETS = (
+    (identity_secret.PURPOSE, ""),
+    (serving.PURPOSE, serving.LEAF_SECRET),
+    (serving.PURPOSE, serving.CA_SECRET),
+    (ca.PURPOSE, SECRET_NAME),
 )
 
 _GUARDS = (
@@ -59,9 +70,13 @@ class Cluster(Protocol):
 
 
 async def uninstall(
-    cluster: Cluster, applier: Applier, *, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    cluster: Cluster,
+    applier: Applier,
+    *,
+    secrets: bool = False,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Do it; raises RingfenceError when something resists to the last attempt."""
+    """Do it, with ``secrets`` those that hold keys too; raises RingfenceError when something resists to the last."""
     await cluster.stop_controller()
     for kind in _GUARDS:
         await _until_gone(lambda kind=kind: _delete(cluster, applier, kind), pause)  # type: ignore[misc]
@@ -70,6 +85,8 @@ async def uninstall(
         attempt = functools.partial(_delete, cluster, applier, kind, trust_bundle.PURPOSE, name)
         await _until_gone(attempt, pause)
     await _until_gone(lambda: _forget(cluster, applier), pause)
+    for purpose, name in _SECRETS if secrets else ():
+        await _until_gone(functools.partial(_delete, cluster, applier, "Secret", purpose, name), pause)
 
 
 async def _until_gone(attempt: Callable[[], Awaitable[int]], pause: Callable[[float], Awaitable[None]]) -> None:
