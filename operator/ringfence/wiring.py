@@ -158,6 +158,7 @@ class Operator:
     certificates: certificates.Certificates
     secrets: SecretWatches
     trust: TrustBundleWatch
+    meter: PrometheusMeter
 
 
 @contextlib.asynccontextmanager
@@ -189,7 +190,7 @@ async def operator(
     gatherer = gatherer_of(held, settings)
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
-    ca, issuing = _certificates(settings, held, watches, trust, gatherer, means, connection)
+    ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     try:
         yield Operator(
             api=connection,
@@ -209,6 +210,7 @@ async def operator(
             certificates=issuing,
             secrets=watches,
             trust=trust,
+            meter=meter,
         )
     finally:
         metrics.unregister(collector)
@@ -263,9 +265,9 @@ def _certificates(
     gatherer: gather.Gatherer,
     means: Means,
     connection: client.Client,
-) -> tuple[CaKeeper, certificates.Certificates]:
-    """The CA of the identities, and who issues by it."""
-    own, meter = settings.installation, PrometheusMeter()
+) -> tuple[CaKeeper, certificates.Certificates, PrometheusMeter]:
+    """The CA of the identities, who issues by it, and who counts."""
+    own, meter = settings.installation, PrometheusMeter(means.clock.now)
 
     def enrolled(name: str) -> bool:
         world = gatherer.world()
@@ -299,7 +301,7 @@ def _certificates(
         bundles=held["bundles"], bindings=held["bindings"], services=held["services"], secrets=watches
     )
     issuer = Issuer(ca, means, fetch, _serial, meter)
-    return ca, certificates.Certificates(listers, ca, means, issuer, meter)
+    return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
 
 
 def _serial() -> int:

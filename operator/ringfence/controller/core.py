@@ -113,11 +113,14 @@ class Core:
     async def _lead(self) -> None:
         """Reconcile, beginning with everything: what others wrote meanwhile may be anything."""
         self.triggers.everything()
-        async with asyncio.TaskGroup() as group:
-            for number in range(WORKERS):
-                group.create_task(self._work(), name=f"worker {number}")
-            group.create_task(self._resync(), name="resync")
-            group.create_task(self.alarms.run(), name="alarms")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(WORKERS):
+                    group.create_task(self._work(), name=f"worker {number}")
+                group.create_task(self._resync(), name="resync")
+                group.create_task(self.alarms.run(), name="alarms")
+        finally:
+            self.operator.meter.clear()
 
     async def _work(self) -> None:
         while True:

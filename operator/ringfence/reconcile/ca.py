@@ -200,7 +200,7 @@ class CaKeeper:
     async def _mark(self, state: CaState) -> None:
         """Have the ConfigMap beside the Secret say what is public of it."""
         held = self._listers.bundles.get(self.options.namespace, store.MARKER_NAME)
-        await trust_bundle.write(self._means, self.options.namespace, store.marker(state), held)
+        await trust_bundle.write(self._means, self._meter, self.options.namespace, store.marker(state), held)
 
     async def _publish(self, secret: Object, state: CaState) -> tuple[str, ...]:
         """Have the ClusterTrustBundle say the same; its name if it does not. That keeps nothing else up."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ringfence.model.certificates import KeyAlgorithm
+from ringfence.model.certificates import CertificateSummary, KeyAlgorithm
 from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.model.ports import Lister, Object
@@ -91,7 +91,7 @@ class Certificates:
 
     def forget(self, namespace: str) -> None:
         """The namespace is gone or about to be: watch nothing there, write nothing there."""
-        self._meter.ends(namespace, {})
+        self._meter.holds(namespace, {})
         self._listers.secrets.close(namespace)
         self.due(namespace, None)
         self._issuer.forget(namespace)
@@ -126,7 +126,8 @@ class Certificates:
             }
             return Certified(told)
         bundle = {store.BUNDLE_KEY: state.bundle.decode()}
-        await trust_bundle.write(self._means, namespace, bundle, listers.bundles.get(namespace, store.MARKER_NAME))
+        held = listers.bundles.get(namespace, store.MARKER_NAME)
+        await trust_bundle.write(self._means, self._meter, namespace, bundle, held)
         secrets = await listers.secrets.open(namespace)
         names = _Names(subject, self._listers.services.list(namespace))
         cases = [case for each in subject.identities if (case := self._case(names, secrets, *each))]
@@ -145,7 +146,7 @@ class Certificates:
         failures: list[tuple[str, RingfenceError]],
     ) -> Certified:
         told: dict[str, Told] = {}
-        ends: dict[str, int] = {}
+        held: dict[str, CertificateSummary] = {}
         moments = []
         for case, each in zip(cases, done, strict=True):
             name = case.wish.name
@@ -156,11 +157,11 @@ class Certificates:
             if isinstance(each, BaseException):
                 raise each
             told[name] = each.told
-            if each.ends is not None:
-                ends[name] = each.ends
+            if each.summary is not None:
+                held[name] = each.summary
             if each.again_at is not None:
                 moments.append(each.again_at)
-        self._meter.ends(namespace, ends)
+        self._meter.holds(namespace, held)
         return Certified(told, failures, min(moments) if moments else None)
 
     def _case(self, names: "_Names", secrets: Lister, obj: Object, value: ServiceIdentity | None) -> Case | None:

@@ -45,11 +45,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it: what to say, when to look again, and when the certificate that is there ends (epoch seconds)."""
+    """What came of it: what to say, when to look again (epoch seconds), and the certificate that is there."""
 
     told: Told
     again_at: float | None = None
-    ends: int | None = None
+    summary: CertificateSummary | None = None
 
 
 class Issuer:
@@ -179,9 +179,8 @@ def _as_sent(sent: Object, stored: Object) -> bool:
 
 
 def _good(case: Case, summary: CertificateSummary | None, again_at: float | None) -> Done:
-    told = certificate_status.good(case.wish.secret_name, case.refused, summary)
-    return Done(told, again_at, summary.not_after if summary else None)
+    return Done(certificate_status.good(case.wish.secret_name, case.refused, summary), again_at, summary)
 
 
 def _bad(reason: Reason | str, message: str, summary: CertificateSummary | None) -> Done:
-    return Done(certificate_status.bad(reason, message, summary), ends=summary.not_after if summary else None)
+    return Done(certificate_status.bad(reason, message, summary), summary=summary)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ringfence.model.ca import CaState
+from ringfence.model.certificates import CertificateSummary
 
 
 class Meter(Protocol):
@@ -17,8 +18,8 @@ class Meter(Protocol):
         """A certificate could not be issued or stored."""
         ...
 
-    def ends(self, namespace: str, ends: Mapping[str, int]) -> None:
-        """When the certificates of a namespace end, by identity (epoch seconds); empty forgets the namespace."""
+    def holds(self, namespace: str, certificates: Mapping[str, CertificateSummary]) -> None:
+        """The certificates of a namespace by identity; empty forgets the namespace."""
         ...
 
     def ca(self, state: CaState | None, problem: str) -> None:

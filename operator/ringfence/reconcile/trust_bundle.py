@@ -28,8 +28,16 @@ CLUSTER_KIND: Final = "ClusterTrustBundle"
 _LABELS: Final = {LABEL_MANAGED_BY: MANAGED_BY, LABEL_PURPOSE: PURPOSE}
 
 
-async def write(means: Means, namespace: str, data: Mapping[str, str], held: Object | None) -> None:
+async def write(means: Means, meter: Meter, namespace: str, data: Mapping[str, str], held: Object | None) -> None:
     """Have the ConfigMap of a namespace hold exactly this data. The name is Ringfence's, whoever made the object."""
+    try:
+        await _write(means, namespace, data, held)
+    except RingfenceError:
+        meter.bundle_failed("ConfigMap")
+        raise
+
+
+async def _write(means: Means, namespace: str, data: Mapping[str, str], held: Object | None) -> None:
     if held is not None:
         have = held["metadata"].get("labels") or {}
         same = held.get("data") == data and not held.get("binaryData") and not held.get("immutable")

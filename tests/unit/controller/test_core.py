@@ -75,6 +75,7 @@ class Rig:
             certificates=SimpleNamespace(due=None),
             secrets=SimpleNamespace(callback=None),
             trust=SimpleNamespace(callback=None),
+            meter=SimpleNamespace(clear=lambda: None),
         )
         self.parts = parts
         self.core = Core(cast("wiring.Operator", parts))

@@ -40,8 +40,8 @@ class FakeMeter:
     def failed(self, reason: str) -> None:
         self.heard.append(("failed", reason))
 
-    def ends(self, namespace: str, ends: Mapping[str, int]) -> None:
-        self.heard.append(("ends", namespace, dict(ends)))
+    def holds(self, namespace: str, certificates: Mapping[str, Any]) -> None:
+        self.heard.append(("holds", namespace, dict(certificates)))
 
     def ca(self, state: CaState | None, problem: str) -> None:
         self.heard.append(("ca", state and state.phase, problem))

@@ -91,7 +91,7 @@ def test_a_namespace_that_is_not_enrolled_loses_bundle_and_right_but_no_secret()
     assert rig.identity_secret()
     assert rig.secrets.opened == {}
     assert rig.due[-1] == ("shop", None)
-    assert rig.meter.heard[-1] == ("ends", "shop", {})
+    assert rig.meter.heard[-1] == ("holds", "shop", {})
 
 
 def test_leaving_touches_nothing_of_others_and_nothing_of_its_own_namespace() -> None:
@@ -140,6 +140,7 @@ def test_what_cannot_be_prepared_leaves_everything_as_it_is(which: str) -> None:
     assert [(what, str(error)) for what, error in certified.failures] == [("certificates", "no right")]
     assert certified.told == {"payments": Told()}
     assert rig.cluster.names("Secret", "shop") == []
+    assert ([each for each in rig.meter.heard if each[0] == "bundle failed"] != []) is (which == "ConfigMap")
 
 
 def test_secrets_that_cannot_be_read_are_not_taken_to_be_absent() -> None:
@@ -162,8 +163,8 @@ def test_one_that_fails_does_not_keep_the_others() -> None:
     assert reason(certified, "checkout") == (True, "Issued")
     assert certified.told["payments"] == Told()
     assert ("failed", "RingfenceError") in rig.meter.heard
-    [(_, namespace, ends)] = [each for each in rig.meter.heard if each[0] == "ends"]
-    assert (namespace, set(ends)) == ("shop", {"checkout"})
+    [(_, namespace, held)] = [each for each in rig.meter.heard if each[0] == "holds"]
+    assert (namespace, set(held)) == ("shop", {"checkout"})
 
 
 def test_a_defect_is_not_swallowed() -> None:

@@ -29,7 +29,7 @@ def written(held: dict[str, Any] | None) -> tuple[list[str], dict[str, Any]]:
     if held is not None:
         cluster.put(held)
     there = cluster.find("ConfigMap", "shop", store.MARKER_NAME)
-    run(trust_bundle.write(fakes.means(cluster), "shop", DATA, there))
+    run(trust_bundle.write(fakes.means(cluster), FakeMeter(), "shop", DATA, there))
     found = cluster.find("ConfigMap", "shop", store.MARKER_NAME)
     assert found is not None
     return [verb for verb, *_ in cluster.writes], found
