@@ -18,18 +18,22 @@ from ringfence.controls.evaluate import Context
 from ringfence.kube import apply, client, errors, events, lease, reports, resources, trim, watch
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.secrets import SecretWatches
+from ringfence.kube.trust_bundles import TrustBundleWatch
 from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.model.ports import Clock, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation, store
 from ringfence.policy import closing, resolve
-from ringfence.reconcile import certificates, gather, ownership, scan
-from ringfence.reconcile.ca import CaKeeper, CaListers, CaOptions
+from ringfence.reconcile import certificates, gather, ownership, scan, secret_access
+from ringfence.reconcile.ca import CaKeeper, CaOptions
+from ringfence.reconcile.ca_sight import CaListers
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
+from ringfence.reconcile.issuing import Issuer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
 from ringfence.reconcile.scanner import Scanner
 from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET, ServingCertificates
+from ringfence.reconcile.trust_bundle import ClusterTrust
 from ringfence.settings import Settings
 from ringfence.translate import admission_policy, network_policy, webhook_config
 
@@ -122,7 +126,7 @@ def caches(
         "serving": watch.Selection(own_namespace, fields=f"metadata.name={LEAF_SECRET}"),
         "ca": watch.Selection(own_namespace, fields=f"metadata.name={store.SECRET_NAME}"),
         "bundles": watch.Selection(fields=f"metadata.name={store.MARKER_NAME}"),
-        "bindings": watch.Selection(fields=f"metadata.name={certificates.SECRETS_BINDING}"),
+        "bindings": watch.Selection(fields=f"metadata.name={secret_access.SECRETS_BINDING}"),
     }
     made = {}
     for name in names:
@@ -159,6 +163,8 @@ class Operator:
     certificates: certificates.Certificates
     secrets: SecretWatches
     scanner: Scanner | None
+    trust: TrustBundleWatch
+    meter: PrometheusMeter
 
 
 @contextlib.asynccontextmanager
@@ -181,15 +187,16 @@ async def operator(
     namespace = settings.installation.namespace
     held = caches(connection, CONTROLLER_CACHES, own_namespace=namespace, timing=timing, clock=clock)
     watches = SecretWatches(connection, f"{LABEL_PURPOSE}={identity_secret.PURPOSE}", clock=clock)
+    trust = TrustBundleWatch(connection, clock=clock)
     means = Means(
-        applier=apply.KubeApplier(connection, written=_written(held, watches), counted=metrics.count_write),
+        applier=apply.KubeApplier(connection, written=_written(held, watches, trust), counted=metrics.count_write),
         events=events.KubeEvents(connection, clock, instance=settings.pod_name),
         clock=clock,
     )
     gatherer = gatherer_of(held, settings)
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
-    ca, issuing = _certificates(settings, held, watches, gatherer, means, connection)
+    ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     try:
         yield Operator(
             api=connection,
@@ -209,10 +216,13 @@ async def operator(
             certificates=issuing,
             secrets=watches,
             scanner=_scanner(connection, gatherer, means) if settings.policy_reports else None,
+            trust=trust,
+            meter=meter,
         )
     finally:
         metrics.unregister(collector)
         await watches.aclose()
+        await trust.aclose()
         await connection.close()
 
 
@@ -258,12 +268,13 @@ def _certificates(
     settings: Settings,
     held: Caches,
     watches: SecretWatches,
+    trust: TrustBundleWatch,
     gatherer: gather.Gatherer,
     means: Means,
     connection: client.Client,
-) -> tuple[CaKeeper, certificates.Certificates]:
-    """The CA of the identities, and who issues by it."""
-    own, meter = settings.installation, PrometheusMeter()
+) -> tuple[CaKeeper, certificates.Certificates, PrometheusMeter]:
+    """The CA of the identities, who issues by it, and who counts."""
+    own, meter = settings.installation, PrometheusMeter(means.clock.now)
 
     def enrolled(name: str) -> bool:
         world = gatherer.world()
@@ -278,7 +289,7 @@ def _certificates(
         return found
 
     ca = CaKeeper(
-        CaListers(secret=held["ca"], bundles=held["bundles"], namespaces=held["namespaces"], secrets=watches),
+        CaListers(held["ca"], held["bundles"], held["namespaces"], watches, enrolled),
         CaOptions(
             namespace=own.namespace,
             trust_domain=own.trust_domain,
@@ -291,13 +302,13 @@ def _certificates(
         fetch,
         _serial,
         meter,
-        enrolled=enrolled,
+        trust=ClusterTrust(trust, means, meter),
     )
     listers = certificates.CertificateListers(
         bundles=held["bundles"], bindings=held["bindings"], services=held["services"], secrets=watches
     )
-    issuing = certificates.Certificates(listers, ca, means, fetch, _serial, meter)
-    return ca, issuing
+    issuer = Issuer(ca, means, fetch, _serial, meter)
+    return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
 
 
 def _scanner(connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
@@ -364,15 +375,16 @@ class _Ear:
             each.learn(self._obj, answer if answer is not None and each.selects(answer) else None)
 
 
-def _written(held: Caches, watches: SecretWatches) -> apply.Written:
+def _written(held: Caches, watches: SecretWatches, trust: TrustBundleWatch) -> apply.Written:
     by_kind: dict[str, list[watch.Reflector]] = {}
     for reflector in held:
         by_kind.setdefault(reflector.resource.kind, []).append(reflector)
 
     def concerned(obj: Object) -> list[watch.Reflector]:
-        found = by_kind.get(obj["kind"], [])
-        own = watches.all().get(obj["metadata"].get("namespace", "")) if obj["kind"] == "Secret" else None
-        return found if own is None else [*found, own]
+        kind, found = obj["kind"], by_kind.get(obj["kind"], [])
+        if kind == "Secret":
+            return [*found, *watches.reflectors(obj["metadata"].get("namespace", ""))]
+        return [*found, *trust.reflectors()] if kind == "ClusterTrustBundle" else found
 
     return lambda obj: _Ear(obj, concerned(obj))
 

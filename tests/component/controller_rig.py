@@ -17,7 +17,7 @@ from ringfence.model.names import LABEL_MANAGED_BY
 from ringfence.model.ports import Clock
 from ringfence.model.world import Installation
 from ringfence.pki import store
-from ringfence.reconcile.certificates import SECRETS_BINDING
+from ringfence.reconcile.secret_access import SECRETS_BINDING
 from ringfence.settings import Settings
 
 from e2e.cluster import kubeconfig, tools
@@ -69,18 +69,18 @@ class Plane:
     def __init__(self, control_plane: ControlPlane) -> None:
         self.control_plane = control_plane
         self.admin_config = control_plane.kubeconfig
-        self.controller_config = self._config("controller", ["system:authenticated"])
+        self.controller_config = self.config("controller", ["system:authenticated"])
         # Requests by the controller's user pass the webhooks (which nobody serves here); with these groups they have
         # every right. So tests write as this one.
-        self.writer_config = self._config("writer", ["system:masters"])
+        self.writer_config = self.config("writer", ["system:masters"])
 
-    def _config(self, name: str, groups: list[str]) -> Path:
+    def config(self, name: str, groups: list[str], user: str = USER) -> Path:
         authority = Authority(self.control_plane.directory / "pki", "ca")
         return kubeconfig.write(
             self.control_plane.directory / f"{name}.kubeconfig",
             server=self.control_plane.server,
             authority=authority.pair.certificate,
-            user=authority.issue(name, user=USER, groups=groups),
+            user=authority.issue(name, user=user, groups=groups),
             name=name,
         )
 

@@ -15,8 +15,8 @@ from ringfence.kube import client, errors, resources
 from ringfence.model.ca import Phase
 from ringfence.model.names import API_VERSION, LABEL_ENROLL
 from ringfence.pki import bundle, store
-from ringfence.reconcile.ca import ANNOTATION_ROTATE
-from ringfence.reconcile.certificates import SECRETS_BINDING
+from ringfence.reconcile.ca_sight import ANNOTATION_ROTATE
+from ringfence.reconcile.secret_access import SECRETS_BINDING
 from ringfence.settings import CaSettings
 
 from e2e.cluster.controlplane import ControlPlane

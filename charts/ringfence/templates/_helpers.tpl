@@ -45,7 +45,7 @@ cidrCoversPods: {{ .Values.network.cidrCoversPods }}
 openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
-ca: {{ toJson .Values.ca }}
+ca: {{ toJson (omit .Values.ca "admins") }}
 policyReports: {{ .Values.policyReports.enabled }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
@@ -157,5 +157,18 @@ egress:
 - from: {{- toYaml . | nindent 4 }}
   ports:
     - {protocol: TCP, port: http}
+{{- end }}
+{{- end }}
+
+{{- /* Subjects of a binding, from values: people need the group of their API, ServiceAccounts must not have one. */ -}}
+{{- define "ringfence.subjects" -}}
+{{- range . }}
+- kind: {{ .kind }}
+  name: {{ .name | quote }}
+  {{- if eq .kind "ServiceAccount" }}
+  namespace: {{ .namespace }}
+  {{- else }}
+  apiGroup: rbac.authorization.k8s.io
+  {{- end }}
 {{- end }}
 {{- end }}

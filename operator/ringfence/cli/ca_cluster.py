@@ -14,6 +14,7 @@ from ringfence.cli import live, options
 from ringfence.kube import client, errors, resources
 from ringfence.model.names import GROUP, LABEL_ENROLL, LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.pki import store
+from ringfence.reconcile.trust_bundle import CLUSTER_NAME
 from ringfence.settings import Settings
 
 #: On the CA's Secret: what a person asks the controller for (``rotation.Request``).
@@ -39,6 +40,8 @@ class Seen:
 
     ``marker`` is the ConfigMap with the public half. ``identities`` and ``bundles`` (namespace of those enrolled ->
     its trust bundle, None for none) are None when they may not be read; so is ``settings``. ``remarks`` say why.
+    ``cluster_bundles`` holds the one ClusterTrustBundle, if it is there; None where there is no such kind, or it may
+    not be read.
     """
 
     secret: Object | None = None
@@ -46,6 +49,7 @@ class Seen:
     settings: Settings | None = None
     identities: tuple[Object, ...] | None = None
     bundles: Mapping[str, Object | None] | None = None
+    cluster_bundles: tuple[Object, ...] | None = None
     denied: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = field(default=())
 
@@ -90,6 +94,7 @@ class Cluster:
             settings=await tried("settings", self.settings()),
             identities=identities,
             bundles=await tried("trust bundles of the namespaces", self.bundles()),
+            cluster_bundles=await self.cluster_bundles(),
             denied=frozenset(denied),
             remarks=tuple(remarks),
         )
@@ -127,6 +132,18 @@ class Cluster:
         by_namespace = {each["metadata"]["namespace"]: each for each in found.get("items") or ()}
         names = sorted(each["metadata"]["name"] for each in enrolled)
         return {name: by_namespace.get(name) for name in names}
+
+    async def cluster_bundles(self) -> tuple[Object, ...] | None:
+        """The ClusterTrustBundle, if there is such a kind."""
+        for resource in resources.CLUSTER_TRUST_BUNDLES:
+            try:
+                return tuple(await live.pages(self._api, resource, fields=f"metadata.name={CLUSTER_NAME}"))
+            except errors.NotFound:
+                continue
+            except errors.Forbidden:
+                # Asked of the right before the kind, so this says nothing of whether there is one.
+                return None
+        return None
 
     async def exists(self) -> None:
         """Raise NoCluster unless the namespace is there."""

@@ -16,6 +16,7 @@ from ringfence.pki.root import root_of
 from ringfence.pki.rotation import Action, Observations, Request, Step, Timing
 from ringfence.pki.store import CaUnusable
 from ringfence.reconcile import conditions
+from ringfence.reconcile.trust_bundle import CLUSTER_KIND, CLUSTER_NAME
 from ringfence.settings import CaSettings
 
 HEALTHY: Final = 0
@@ -90,6 +91,8 @@ def _bundle_missing(state: CaState, seen: Seen) -> tuple[str, ...]:
         for namespace, found in (seen.bundles or {}).items()
         if not bundle.carries(_public(found), state.bundle)
     ]
+    if seen.cluster_bundles is not None and not any(_carries(each, state) for each in seen.cluster_bundles):
+        lacking.append(f"{CLUSTER_KIND} {CLUSTER_NAME}")
     return tuple(sorted(lacking))
 
 
@@ -114,6 +117,10 @@ def named(identity: Object) -> str:
     """``namespace/name``."""
     metadata = identity["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}"
+
+
+def _carries(cluster_bundle: Object, state: CaState) -> bool:
+    return bundle.carries(str((cluster_bundle.get("spec") or {}).get("trustBundle", "")).encode(), state.bundle)
 
 
 def _public(marker: Object | None) -> bytes:

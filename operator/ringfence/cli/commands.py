@@ -48,11 +48,13 @@ exit status: 0 done, 1 the time is up, 2 the cluster cannot be asked or says no
 """
 _UNINSTALL = """
 Take away what Ringfence wrote outside of its release: webhook configurations, ValidatingAdmissionPolicies and their
-bindings, NetworkPolicies, and its condition on Namespaces. Every closed namespace opens. `helm uninstall` does this by
-itself; run it when a release is gone and left something behind. CRDs, their resources and Secrets are kept.
+bindings, NetworkPolicies, trust bundles, and its condition on Namespaces. Every closed namespace opens. `helm
+uninstall` does this by itself; run it when a release is gone and left something behind. CRDs and their resources are
+kept, and so are Secrets unless you say otherwise.
 """
 _UNINSTALL_EXAMPLES = """
   {prog} uninstall --yes
+  {prog} uninstall --yes --delete-secrets        # the CA and every certificate too
 
 exit status: 0 nothing of it is left, 2 something resists (running it again does the rest)
 """
@@ -116,6 +118,11 @@ def _uninstall(subparsers: options.Subparsers) -> None:
     summary = "take away what would bind a cluster without Ringfence"
     parser = options.command(subparsers, "uninstall", summary, _UNINSTALL, _UNINSTALL_EXAMPLES)
     parser.add_argument("--yes", action="store_true", help="go on without asking (needed on a terminal)")
+    parser.add_argument(
+        "--delete-secrets",
+        action="store_true",
+        help="also the CA and the Secrets of identities: after that only a backup brings them back",
+    )
     options.cluster(parser)
     options.verbosity(parser)
     parser.set_defaults(run=lazily("ringfence.cli.uninstall"))

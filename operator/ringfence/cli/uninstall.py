@@ -18,7 +18,9 @@ _CONTROLLER_PODS: Final = "app.kubernetes.io/component=controller,app.kubernetes
 #: Seconds that the controller gets to end: its own grace period and a bit.
 STOP_SECONDS: Final = 90.0
 
-_BY_KIND: Final = {each.kind: each for each in resources.ALL}
+_BY_KIND: Final = {
+    kind: [each for each in resources.ALL if each.kind == kind] for kind in {each.kind for each in resources.ALL}
+}
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -26,15 +28,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if sys.stdin.isatty() and not arguments.yes:
         raise Usage("this opens every namespace that Ringfence has closed: say --yes if that is what you want")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    asyncio.run(_run(options.target(arguments)))
-    console.print("Ringfence no longer binds this cluster; CRDs, their resources and Secrets are kept")
+    asyncio.run(_run(options.target(arguments), secrets=arguments.delete_secrets))
+    kept = "CRDs and their resources are kept, the CA and every certificate are gone"
+    if not arguments.delete_secrets:
+        kept = "CRDs, their resources and Secrets are kept"
+    console.print(f"Ringfence no longer binds this cluster; {kept}")
     return 0
 
 
-async def _run(target: options.Target) -> None:
+async def _run(target: options.Target, *, secrets: bool) -> None:
     api = await live.connect(target)
     try:
-        await uninstall.uninstall(_Cluster(api, target.namespace), apply.KubeApplier(api))
+        await uninstall.uninstall(_Cluster(api, target.namespace), apply.KubeApplier(api), secrets=secrets)
     finally:
         await api.close()
 
@@ -49,10 +54,12 @@ class _Cluster:
     async def list(self, kind: str, *, labels: str = "", name: str = "") -> list[dict[str, Any]]:
         """All objects of a kind, or those of a name; none when the API server does not know the kind."""
         fields = f"metadata.name={name}" if name else ""
-        try:
-            return await live.pages(self._api, _BY_KIND[kind], labels=labels, fields=fields)
-        except errors.NotFound:
-            return []
+        for resource in _BY_KIND[kind]:
+            try:
+                return await live.pages(self._api, resource, labels=labels, fields=fields)
+            except errors.NotFound:
+                continue
+        return []
 
     async def stop_controller(self) -> None:
         """Scale it to nothing and wait until its pods are gone."""

@@ -113,13 +113,16 @@ class Core:
     async def _lead(self) -> None:
         """Reconcile, beginning with everything: what others wrote meanwhile may be anything."""
         self.triggers.everything()
-        async with asyncio.TaskGroup() as group:
-            for number in range(WORKERS):
-                group.create_task(self._work(), name=f"worker {number}")
-            group.create_task(self._resync(), name="resync")
-            group.create_task(self.alarms.run(), name="alarms")
-            if self.operator.scanner is not None:
-                group.create_task(self.operator.scanner.run(), name="scanner")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(WORKERS):
+                    group.create_task(self._work(), name=f"worker {number}")
+                group.create_task(self._resync(), name="resync")
+                group.create_task(self.alarms.run(), name="alarms")
+                if self.operator.scanner is not None:
+                    group.create_task(self.operator.scanner.run(), name="scanner")
+        finally:
+            self.operator.meter.clear()
 
     async def _work(self) -> None:
         while True:

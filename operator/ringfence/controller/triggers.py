@@ -44,6 +44,7 @@ class Triggers:
         self._operator.secrets.callback = self._own
         for name in ("ca", "bundles"):
             caches[name].subscribe(lambda namespace, _: self._ca(namespace))
+        self._operator.trust.callback = lambda *_: self._add(CA)
         self._operator.ca.changed = self.every_enrolled
         for name in _EVERY_ENROLLED:
             caches[name].subscribe(lambda *_: self.every_enrolled())

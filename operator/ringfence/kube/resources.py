@@ -1,7 +1,7 @@
 """The kinds that Ringfence reads or writes, and where the API server serves them.
 
 A table instead of discovery: the set is closed, and a process that starts while an aggregated API is down must not
-wait for it.
+wait for it. The one kind that not every API server has stands here in each of its versions.
 """
 
 from dataclasses import dataclass
@@ -67,6 +67,11 @@ ADMISSION_POLICY_BINDINGS: Final = Resource(
     "validatingadmissionpolicybindings",
     namespaced=False,
 )
+#: One kind, newest version first; which of them an API server has, if any, must be asked (kube.trust_bundles).
+CLUSTER_TRUST_BUNDLES: Final = tuple(
+    Resource(f"certificates.k8s.io/{version}", "ClusterTrustBundle", "clustertrustbundles", namespaced=False)
+    for version in ("v1", "v1beta1", "v1alpha1")
+)
 SERVICE_IDENTITIES: Final = Resource(API_VERSION, "ServiceIdentity", "serviceidentities")
 SECURITY_POLICIES: Final = Resource(API_VERSION, "SecurityPolicy", "securitypolicies")
 CLUSTER_SECURITY_POLICIES: Final = Resource(
@@ -98,6 +103,7 @@ ALL: Final = (
     MUTATING_WEBHOOKS,
     ADMISSION_POLICIES,
     ADMISSION_POLICY_BINDINGS,
+    *CLUSTER_TRUST_BUNDLES,
     SERVICE_IDENTITIES,
     SECURITY_POLICIES,
     CLUSTER_SECURITY_POLICIES,

@@ -3,22 +3,11 @@
 They come and go with the enrolment of namespaces, so they are tasks of their own; whoever made them ends them.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Final
 
-from ringfence.kube import client, errors, resources, watch
+from ringfence.kube import client, resources, watch
+from ringfence.kube.following import Following
 from ringfence.model.ports import Clock
-
-#: Seconds that a first list may take; the right to it may be a moment old and unknown to the API server yet.
-OPEN_SECONDS: Final = 10.0
-
-
-class NotRead(errors.KubeError):
-    """The Secrets of a namespace could not be read in time."""
-
-    retriable = True
 
 
 class SecretWatches:
@@ -37,15 +26,14 @@ class SecretWatches:
         self._labels = labels
         self._timing = timing or watch.Timing(first_retry=0.05)
         self._clock = clock
-        self._caches: dict[str, watch.Reflector] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._followed: dict[str, Following] = {}
         #: Called with (namespace, name) of every Secret that is new, different or gone.
         self.callback: watch.Callback = lambda *_: None
 
     async def open(self, namespace: str) -> watch.Reflector:
-        """The cache of a namespace, complete; raises NotRead."""
-        cache = self._caches.get(namespace)
-        if cache is None:
+        """The cache of a namespace, complete; raises following.NotRead."""
+        followed = self._followed.get(namespace)
+        if followed is None:
             cache = watch.Reflector(
                 self._api,
                 resources.SECRETS,
@@ -54,40 +42,29 @@ class SecretWatches:
                 clock=self._clock,
             )
             cache.subscribe(self._tell)
-            self._caches[namespace] = cache
-            self._tasks[namespace] = asyncio.create_task(cache.run(), name=f"watch secrets of {namespace}")
-        try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                await cache.wait_synced()
-        except TimeoutError as error:
-            raise NotRead(
-                f"the Secrets of namespace {namespace} cannot be read: {cache.trouble or 'too slow'}"
-            ) from error
-        return cache
+            followed = self._followed[namespace] = Following(cache, f"the Secrets of namespace {namespace}")
+        return await followed.complete()
 
     def close(self, namespace: str) -> None:
         """Stop watching a namespace and forget its Secrets."""
-        self._caches.pop(namespace, None)
-        task = self._tasks.pop(namespace, None)
-        if task is not None:
-            task.cancel()
+        followed = self._followed.pop(namespace, None)
+        if followed is not None:
+            followed.end()
 
     def all(self) -> Mapping[str, watch.Reflector]:
         """The caches by namespace."""
-        return self._caches
+        return {namespace: followed.cache for namespace, followed in self._followed.items()}
 
-    def reflectors(self) -> Iterator[watch.Reflector]:
-        """For whoever tells caches of own writes."""
-        return iter(tuple(self._caches.values()))
+    def reflectors(self, namespace: str) -> Iterator[watch.Reflector]:
+        """Those that may hold a Secret of a namespace; for whoever tells caches of own writes."""
+        followed = self._followed.get(namespace)
+        if followed is not None:
+            yield followed.cache
 
     def _tell(self, namespace: str, name: str) -> None:
         self.callback(namespace, name)
 
     async def aclose(self) -> None:
         """End every watch."""
-        tasks = list(self._tasks.values())
-        for namespace in list(self._caches):
-            self.close(namespace)
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for namespace in list(self._followed):
+            await self._followed.pop(namespace).ended()

@@ -104,7 +104,9 @@ class ClusterReconciler:
             name = obj["metadata"]["name"]
             own = {namespace: each[name] for namespace, each in shares.items() if name in each}
             said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own)
-            await write_status(self._means, obj, *said)
+            patch = status.patch(obj, *said, self._means.clock.now())
+            if patch is not None:
+                await write_status(self._means, obj, patch, said[1])
 
 
 def _sooner(one: float, other: float) -> float:

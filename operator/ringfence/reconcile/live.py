@@ -24,3 +24,14 @@ class SecretCaches(Protocol):
     def all(self) -> Mapping[str, Lister]:
         """Every cache by namespace, those included whose first list is not complete."""
         ...
+
+
+class ClusterBundles(Protocol):
+    """The ClusterTrustBundle of one name, where the API server has such objects."""
+
+    async def open(self, name: str) -> tuple[str, Lister] | None:
+        """The apiVersion to write and a complete cache; None where there is no such kind.
+
+        Raises RingfenceError when that cannot be told, or the object cannot be read.
+        """
+        ...

@@ -5,9 +5,11 @@ last; so whatever is missing after a restart is known to be missing, and meanwhi
 the NetworkPolicies go first, the latch last.
 """
 
+import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import InvalidResource, RingfenceError
@@ -16,15 +18,19 @@ from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, Service
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
+from ringfence.reconcile import certificate_status, gather, plan, staging, status
 from ringfence.reconcile import certificates as certificates_
-from ringfence.reconcile import gather, plan, staging, status
 from ringfence.reconcile.apply import Failure, PartlyApplied, Writer
+from ringfence.reconcile.certificate_status import Told
 from ringfence.reconcile.conditions import Condition
 from ringfence.reconcile.impact import Impact
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.staging import Staging
 from ringfence.reconcile.status import Outcome, Share
 from ringfence.translate.network_policy import DEFAULT_DENY, PURPOSE
+
+#: Statuses of one namespace that are written at the same time.
+WRITES_AT_ONCE: Final = 8
 
 Resolve = Callable[[World, str], EffectivePolicy]
 Translate = Callable[[EffectivePolicy, Installation], tuple[Object, ...]]
@@ -238,19 +244,27 @@ class NamespaceReconciler:
                 note=told.message,
             )
 
-    async def _tell(self, seen: _Seen, outcome: Outcome, certified: Mapping[str, certificates_.Told]) -> list[Failure]:
+    async def _tell(self, seen: _Seen, outcome: Outcome, certified: Mapping[str, Told]) -> list[Failure]:
         """Write the statuses of what was seen, every one; what failed."""
+        pods = status.running(outcome.workloads)
         said: list[tuple[Object, dict[str, Any], Condition, Sequence[Condition]]] = []
         for obj, value in seen.identities:
-            told = certified.get(obj["metadata"]["name"], certificates_.Told())
-            own = status.identity(obj, value, outcome, seen.trust_domain)
-            said.append((obj, *certificates_.joined(*own, told)))
-        said += [(obj, *status.security_policy(obj, mode, pods, outcome), ()) for obj, mode, pods in seen.policies]
-        failures: list[Failure] = []
-        for obj, numbers, ready, others in said:
-            what = f"status of {obj['kind']} {obj['metadata']['name']}"
-            failures += await _tried(what, write_status(self._means, obj, numbers, ready, others))
-        return failures
+            told = certified.get(obj["metadata"]["name"], Told())
+            own = status.identity(obj, value, outcome, seen.trust_domain, pods)
+            said.append((obj, *certificate_status.joined(*own, told)))
+        said += [(obj, *status.security_policy(obj, mode, count, outcome), ()) for obj, mode, count in seen.policies]
+        now = self._means.clock.now()
+        patched = [(obj, status.patch(obj, numbers, ready, now, others), ready) for obj, numbers, ready, others in said]
+        return await _all_tried(
+            [
+                (
+                    f"status of {obj['kind']} {obj['metadata']['name']}",
+                    functools.partial(write_status, self._means, obj, patch, ready),
+                )
+                for obj, patch, ready in patched
+                if patch is not None
+            ]
+        )
 
     async def _tell_namespace(self, name: str, outcome: Outcome) -> None:
         namespace = self._listers.namespaces.get("", name)
@@ -271,13 +285,24 @@ async def _tried(what: str, write: Awaitable[None]) -> list[Failure]:
     return []
 
 
-async def write_status(
-    means: Means, obj: Object, numbers: dict[str, Any], ready: Condition, others: Sequence[Condition] = ()
-) -> None:
-    """Write a resource's status if it differs, with an Event where a person must know."""
-    patch = status.patch(obj, numbers, ready, means.clock.now(), others)
-    if patch is None:
-        return
+async def _all_tried(writes: Sequence[tuple[str, Callable[[], Awaitable[None]]]]) -> list[Failure]:
+    """Make all of them, a few at a time; what failed, in the order of ``writes``."""
+    room = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def one(what: str, write: Callable[[], Awaitable[None]]) -> list[Failure]:
+        async with room:
+            return await _tried(what, write())
+
+    failures: list[Failure] = []
+    for each in await asyncio.gather(*(one(*each) for each in writes), return_exceptions=True):
+        if isinstance(each, BaseException):
+            raise each
+        failures += each
+    return failures
+
+
+async def write_status(means: Means, obj: Object, patch: Object, ready: Condition) -> None:
+    """Write a resource's status, with an Event where a person must know; ``patch`` is by status.patch."""
     await means.applier.apply(patch, subresource="status")
     told = status.news(obj, ready)
     if told is not None:

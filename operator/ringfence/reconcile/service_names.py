@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cryptography import x509
 
@@ -12,20 +13,38 @@ from ringfence.model.world import Workload
 from ringfence.pki import dns, encoding, identity_secret
 
 
-def of(namespace: str, services: Sequence[Object], pods: Sequence[Workload], held: Object | None) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Selecting:
+    """A Service that selects pods by labels."""
+
+    name: str
+    selector: Mapping[str, str]
+
+
+def selecting(services: Iterable[Object]) -> tuple[Selecting, ...]:
+    """Those of the Services that have a selector; worked out once for all identities of a namespace."""
+    found = []
+    for each in services:
+        spec = each.get("spec") or {}
+        if spec.get("selector") and spec.get("type") != "ExternalName":
+            found.append(Selecting(each["metadata"]["name"], spec["selector"]))
+    return tuple(found)
+
+
+def of(namespace: str, services: Sequence[Selecting], pods: Sequence[Workload], held: Object | None) -> tuple[str, ...]:
     """The names of the Services that select any of the identity's ``pods``, sorted.
 
     While it has no pods (scaled to nothing, rolled out anew) the names that its certificate (``held``) has are kept as
     long as their Services exist: otherwise the first pod would start with a certificate that lacks them.
     """
-    running = [each for each in pods if not each.finished]
-    selecting = [each for each in services if _selector(each)]
+    if not services:
+        return ()
+    running = [each.labels.items() for each in pods if not each.finished]
     if running:
-        chosen = [each for each in selecting if any(_selects(each, pod) for pod in running)]
-        return dns.own_names(namespace, (each["metadata"]["name"] for each in chosen))
-    possible = dns.own_names(namespace, (each["metadata"]["name"] for each in selecting))
+        chosen = [each.name for each in services if any(each.selector.items() <= labels for labels in running)]
+        return dns.own_names(namespace, chosen)
     carried = set(_carried(held))
-    return tuple(name for name in possible if name in carried)
+    return tuple(name for name in dns.own_names(namespace, (each.name for each in services)) if name in carried)
 
 
 def granted(policies: Iterable[ClusterSecurityPolicy], namespace: str, identity: str) -> tuple[str, ...]:
@@ -41,15 +60,6 @@ def granted(policies: Iterable[ClusterSecurityPolicy], namespace: str, identity:
             }
         )
     )
-
-
-def _selector(service: Object) -> dict[str, str]:
-    spec = service.get("spec") or {}
-    return {} if spec.get("type") == "ExternalName" else spec.get("selector") or {}
-
-
-def _selects(service: Object, pod: Workload) -> bool:
-    return _selector(service).items() <= pod.labels.items()
 
 
 def _carried(secret: Object | None) -> list[str]:

@@ -48,6 +48,7 @@ class ServingCertificates:
         self._ca = ca
         self._leaf = leaf
         self._applier = means.applier
+        self._events = means.events
         self._clock = means.clock
         self._serial = serial
         self._namespace = namespace
@@ -93,15 +94,21 @@ class ServingCertificates:
         made = serving.make_ca(now, self._serial())
         previous = serving.bundle(_readable(held, _CERTIFICATE), _readable(held, _PREVIOUS), now=now)
         data = {_CERTIFICATE: made.certificate, _KEY: made.key}
-        return await self._write(held, CA_SECRET, "Opaque", {**data, _PREVIOUS: previous} if previous else data)
+        stored = await self._write(held, CA_SECRET, "Opaque", {**data, _PREVIOUS: previous} if previous else data)
+        await self._tell(stored, "ServingCAMade", "made the root that signs serving certificates")
+        return stored
 
     async def _issue(self, signer: serving.Pair, roots: bytes, held: Object | None) -> None:
         made = serving.issue(signer, self._names, self._clock.now(), self._serial())
-        await self._write_leaf(held, made.certificate, made.key, roots)
+        stored = await self._write_leaf(held, made.certificate, made.key, roots)
+        await self._tell(stored, "ServingCertificateIssued", "issued the webhook's serving certificate")
 
-    async def _write_leaf(self, held: Object | None, certificate: bytes, key: bytes, roots: bytes) -> None:
+    async def _write_leaf(self, held: Object | None, certificate: bytes, key: bytes, roots: bytes) -> Object:
         data = {_CERTIFICATE: certificate, _KEY: key, _ROOTS: roots}
-        await self._write(held, LEAF_SECRET, "kubernetes.io/tls", data)
+        return await self._write(held, LEAF_SECRET, "kubernetes.io/tls", data)
+
+    async def _tell(self, secret: Object, reason: str, note: str) -> None:
+        await self._events.emit(secret, type_="Normal", reason=reason, action="IssueCertificate", note=note)
 
     async def _write(self, held: Object | None, name: str, type_: str, data: dict[str, bytes]) -> Object:
         """Create or replace; raises when it is no longer as it was read."""

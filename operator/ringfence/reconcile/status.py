@@ -70,14 +70,32 @@ class Share:
     pods: int
 
 
-def identity(obj: Object, value: ServiceIdentity | None, outcome: Outcome, trust_domain: str) -> Said:
-    """Status fields beside the conditions, and Ready, of a ServiceIdentity; ``value`` None when never understood."""
+def running(workloads: Iterable[Workload]) -> Mapping[str, tuple[int, int]]:
+    """By ServiceAccount, how many of its running pods carry the identity label and how many do not."""
+    found: dict[str, tuple[int, int]] = {}
+    for each in workloads:
+        if not each.finished:
+            enrolled, unenrolled = found.get(each.service_account, (0, 0))
+            found[each.service_account] = (enrolled + each.labelled, unenrolled + (not each.labelled))
+    return found
+
+
+def identity(
+    obj: Object,
+    value: ServiceIdentity | None,
+    outcome: Outcome,
+    trust_domain: str,
+    pods: Mapping[str, tuple[int, int]],
+) -> Said:
+    """Status fields beside the conditions, and Ready, of a ServiceIdentity; ``value`` None when never understood.
+
+    ``pods`` is what ``running`` says of the namespace.
+    """
     name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
     if value is None:
         return {"workloads": {"enrolled": 0, "unenrolled": 0}}, _invalid(outcome, Kind.SERVICE_IDENTITY, name)
-    pods = [each for each in outcome.workloads if each.service_account == value.service_account and not each.finished]
-    labelled = sum(each.labelled for each in pods)
-    numbers: dict[str, Any] = {"workloads": {"enrolled": labelled, "unenrolled": len(pods) - labelled}}
+    enrolled, unenrolled = pods.get(value.service_account, (0, 0))
+    numbers: dict[str, Any] = {"workloads": {"enrolled": enrolled, "unenrolled": unenrolled}}
     try:
         spiffe_id = str(SpiffeId.of_service_account(trust_domain, namespace, value.service_account))
         numbers["spiffeID"] = spiffe_id

@@ -2,8 +2,9 @@
 
 The order keeps the cluster working at every step: first what fails closed (webhook configurations), then what refuses
 (ValidatingAdmissionPolicies), then the networks, the trust bundles, the rights to Secrets and the reports, then the
-latch on the Namespaces, so that a later installation stages them anew. CRDs, people's resources and Secrets, the CA's
-among them, stay. Running it again does the rest of what was left.
+latch on the Namespaces, so that a later installation stages them anew. CRDs and people's resources stay, and so do
+Secrets, the CA's among them, unless they are asked for: then they go last, that of the CA after everything else.
+Running it again does the rest of what was left.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ from typing import Any, Protocol
 from ringfence.model.errors import RingfenceError
 from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Applier, Object
-from ringfence.pki.store import MARKER_NAME
-from ringfence.reconcile import plan, scan, staging
-from ringfence.reconcile.ca import PURPOSE_CERTIFICATES
-from ringfence.reconcile.certificates import SECRETS_BINDING
+from ringfence.pki import identity_secret
+from ringfence.pki.store import MARKER_NAME, SECRET_NAME
+from ringfence.reconcile import ca, plan, scan, serving, staging, trust_bundle
+from ringfence.reconcile.secret_access import SECRETS_BINDING
 from ringfence.translate.network_policy import PURPOSE
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,20 @@ PAUSE_SECONDS = 1.0
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 #: What the certificates need beside Secrets: kind, and the one name that it has everywhere.
-_BESIDE = (("RoleBinding", SECRETS_BINDING), ("ConfigMap", MARKER_NAME))
+_BESIDE = (
+    ("RoleBinding", SECRETS_BINDING),
+    (trust_bundle.CLUSTER_KIND, trust_bundle.CLUSTER_NAME),
+    ("ConfigMap", MARKER_NAME),
+)
+
+#: What holds keys: purpose, and the one name that it has ("": any). The CA's goes after the mark that there was one and
+#: after all that it has signed, so whatever is left after an interruption is still of use to a later installation.
+_SECRETS = (
+    (identity_secret.PURPOSE, ""),
+    (serving.PURPOSE, serving.LEAF_SECRET),
+    (serving.PURPOSE, serving.CA_SECRET),
+    (ca.PURPOSE, SECRET_NAME),
+)
 
 _GUARDS = (
     "ValidatingWebhookConfiguration",
@@ -56,19 +70,25 @@ class Cluster(Protocol):
 
 
 async def uninstall(
-    cluster: Cluster, applier: Applier, *, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    cluster: Cluster,
+    applier: Applier,
+    *,
+    secrets: bool = False,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Do it; raises RingfenceError when something resists to the last attempt."""
+    """Do it, with ``secrets`` those that hold keys too; raises RingfenceError when something resists to the last."""
     await cluster.stop_controller()
     for kind in _GUARDS:
         await _until_gone(lambda kind=kind: _delete(cluster, applier, kind), pause)  # type: ignore[misc]
     await _until_gone(lambda: _delete(cluster, applier, "NetworkPolicy", PURPOSE), pause)
     for kind, name in _BESIDE:
-        attempt = functools.partial(_delete, cluster, applier, kind, PURPOSE_CERTIFICATES, name)
+        attempt = functools.partial(_delete, cluster, applier, kind, trust_bundle.PURPOSE, name)
         await _until_gone(attempt, pause)
     for _, kind in scan.KINDS:
         await _until_gone(functools.partial(_delete, cluster, applier, kind, scan.PURPOSE, scan.NAME), pause)
     await _until_gone(lambda: _forget(cluster, applier), pause)
+    for purpose, name in _SECRETS if secrets else ():
+        await _until_gone(functools.partial(_delete, cluster, applier, "Secret", purpose, name), pause)
 
 
 async def _until_gone(attempt: Callable[[], Awaitable[int]], pause: Callable[[float], Awaitable[None]]) -> None:

@@ -12,7 +12,7 @@ from ringfence.model.names import LABEL_ENROLL
 from ringfence.model.resources import Mode, PodSecurityLevel
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.pki import store
-from ringfence.reconcile import serving
+from ringfence.reconcile import serving, trust_bundle
 from ringfence.translate import admission_policy, webhook_config
 
 from tests.unit.chart import conftest as chart
@@ -183,6 +183,8 @@ def test_the_controller_may_bind_the_role_for_secrets_only(default: list[chart.M
     grants = _grants(_rules(default, "ClusterRole", "ringfence-certificates"))
     assert {name for resource, _, name in grants if resource == "rolebindings"} == {"ringfence-secrets"}
     assert {name for resource, _, name in grants if resource == "configmaps"} == {store.MARKER_NAME}
+    assert {name for resource, _, name in grants if resource == "clustertrustbundles"} == {trust_bundle.CLUSTER_NAME}
+    assert {name for resource, _, name in grants if resource == "signers"} == {trust_bundle.SIGNER}
     secrets = _grants(_rules(default, "Role", "ringfence-certificates"))
     assert {(verb, name) for _, verb, name in secrets if name} == {
         (verb, store.SECRET_NAME) for verb in ("get", "list", "watch", "update")

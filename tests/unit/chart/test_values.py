@@ -243,3 +243,65 @@ def test_reports_bring_rights_and_on_request_their_kind(render: chart.Render) ->
     assert kinds(default) == []
     assert rights(render({"policyReports": {"enabled": False}})) == set()
     assert kinds(render({"policyReports": {"installCRD": True}})) == ["policyreports.wgpolicyk8s.io"]
+
+
+def _rules(rendered: list[chart.Manifest], kind: str, name: str) -> set[tuple[str, str, str]]:
+    """(resource, verb, name) of every grant."""
+    return {
+        (resource, verb, each)
+        for rule in chart.only(rendered, kind, name)["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for each in rule.get("resourceNames", [""])
+    }
+
+
+def test_nobody_looks_after_the_ca_unless_named(render: chart.Render, default: list[chart.Manifest]) -> None:
+    name = "ringfence-ca-admins"
+    assert not [each for each in default if each["metadata"]["name"] == name]
+    people = [{"kind": "Group", "name": "platform-team"}, {"kind": "User", "name": "jane@corp.example"}]
+    account = {"kind": "ServiceAccount", "name": "backup", "namespace": "ops"}
+    rendered = render({"ca": {"admins": [*people, account]}})
+    group = {"apiGroup": "rbac.authorization.k8s.io"}
+    for kind in ("RoleBinding", "ClusterRoleBinding"):
+        bound = chart.only(rendered, kind, name)
+        assert bound["subjects"] == [*({**each, **group} for each in people), account]
+        assert bound["roleRef"] == {**group, "kind": kind.removesuffix("Binding"), "name": name}
+    role = _rules(rendered, "Role", name)
+    assert {each for each in role if each[0] == "secrets"} == {
+        ("secrets", verb, "ringfence-ca") for verb in ("get", "update", "patch")
+    }
+    assert not [each for each in role if each[1] in {"create", "delete"}]
+    assert {verb for _, verb, _ in _rules(rendered, "ClusterRole", name)} == {"get", "list"}
+
+
+@pytest.mark.parametrize(
+    "admin",
+    [
+        {"kind": "Group"},
+        {"kind": "Everybody", "name": "x"},
+        {"kind": "ServiceAccount", "name": "x"},
+        {"kind": "Group", "name": "x", "namespace": "y"},
+        {"kind": "Group", "name": ""},
+        "platform-team",
+    ],
+)
+def test_an_admin_that_is_no_subject_is_refused(render: chart.Render, admin: Any) -> None:
+    with pytest.raises(chart.Refused, match="admins"):
+        render({"ca": {"admins": [admin]}})
+
+
+def test_secrets_are_kept_by_uninstalling_unless_asked(render: chart.Render, default: list[chart.Manifest]) -> None:
+    name = "ringfence-uninstall"
+
+    def arguments(rendered: list[chart.Manifest]) -> list[str]:
+        job = chart.only(rendered, "Job", name)
+        found: list[str] = job["spec"]["template"]["spec"]["containers"][0]["args"]
+        return found
+
+    assert arguments(default) == ["uninstall"]
+    assert not [each for each in _rules(default, "ClusterRole", name) if each[0] == "secrets"]
+    asked = render({"uninstall": {"deleteSecrets": True}})
+    assert arguments(asked) == ["uninstall", "--delete-secrets"]
+    granted = {each for each in _rules(asked, "ClusterRole", name) if each[0] == "secrets"}
+    assert granted == {("secrets", "list", ""), ("secrets", "delete", "")}

@@ -19,6 +19,7 @@ SETTINGS = f"/api/v1/namespaces/{SYSTEM}/configmaps/ringfence-config"
 IDENTITIES = "/apis/ringfence.dev/v1alpha1/serviceidentities"
 NAMESPACES = "/api/v1/namespaces"
 BUNDLES = "/api/v1/configmaps"
+CLUSTER_BUNDLES = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"
 
 
 class FakeCluster(client.Client):
@@ -32,6 +33,8 @@ class FakeCluster(client.Client):
         self.denied: tuple[str, ...] = ()
         self.writes: list[tuple[str, str]] = []
         self.hurry: Any = None
+        #: Lists that there are only on newer API servers.
+        self.served: set[str] = set()
         self._version = 0
 
     def put(self, path: str, obj: dict[str, Any]) -> None:
@@ -65,6 +68,13 @@ class FakeCluster(client.Client):
             path = f"/api/v1/namespaces/{name}/configmaps/{store.MARKER_NAME}"
             self.put(path, {"data": {store.BUNDLE_KEY: bundle.bundle.decode()}})
 
+    def cluster_bundle(self, bundle: CaState | None) -> None:
+        """A kind ClusterTrustBundle, and one of it."""
+        self.served.add(CLUSTER_BUNDLES)
+        if bundle:
+            spec = {"signerName": "ringfence.dev/identity", "trustBundle": bundle.bundle.decode()}
+            self.put(f"{CLUSTER_BUNDLES}/ringfence.dev:identity:root", {"spec": spec})
+
     def identity(self, namespace: str, name: str, issuer: str | None, *, pods: int = 1, **condition: str) -> None:
         """A ServiceIdentity; ``issuer`` None has no certificate."""
         status: dict[str, Any] = {"workloads": {"enrolled": pods, "unenrolled": 0}}
@@ -87,7 +97,7 @@ class FakeCluster(client.Client):
         return json.dumps(self._write(method, path, rest["body"])).encode()
 
     def _read(self, path: str, query: dict[str, str]) -> dict[str, Any]:
-        if path in {IDENTITIES, NAMESPACES, BUNDLES} or path.endswith("/serviceidentities"):
+        if path in {IDENTITIES, NAMESPACES, BUNDLES, *self.served} or path.endswith("/serviceidentities"):
             return {"items": list(self._listed(path, query))}
         if path not in self.objects:
             raise errors.of_status(f"GET {path}", 404, {"message": "not found"})

@@ -70,6 +70,16 @@ def preparing(fake: FakeCluster) -> None:
     fake.enrolled("new", None)
 
 
+def preparing_the_cluster(fake: FakeCluster) -> None:
+    healthy(fake, prepared())
+    fake.cluster_bundle(idle())
+
+
+def propagating_in_the_cluster(fake: FakeCluster) -> None:
+    healthy(fake, prepared())
+    fake.cluster_bundle(prepared())
+
+
 def propagating(fake: FakeCluster) -> None:
     healthy(fake, prepared())
 
@@ -164,6 +174,8 @@ STATUS: dict[Setting, int] = {
     request_pending: 0,
     not_understood: 1,
     preparing: 0,
+    preparing_the_cluster: 0,
+    propagating_in_the_cluster: 0,
     propagating: 0,
     reissuing: 0,
     retiring: 0,

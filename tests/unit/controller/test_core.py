@@ -54,6 +54,24 @@ class FakeCa:
         return time.time() + 3600
 
 
+class FakeScanner:
+    """Remembers what was marked, and runs until it is stopped."""
+
+    def __init__(self) -> None:
+        self.marked: list[str] = []
+        self.running = False
+
+    def mark(self, namespace: str) -> None:
+        self.marked.append(namespace)
+
+    async def run(self) -> None:
+        self.running = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.running = False
+
+
 class Rig:
     """A core on caches that hold what they are given and whose watches stay silent."""
 
@@ -74,6 +92,9 @@ class Rig:
             ca=self.ca,
             certificates=SimpleNamespace(due=None),
             secrets=SimpleNamespace(callback=None),
+            trust=SimpleNamespace(callback=None),
+            meter=SimpleNamespace(clear=lambda: None),
+            scanner=FakeScanner(),
         )
         self.parts = parts
         self.core = Core(cast("wiring.Operator", parts))
@@ -271,6 +292,9 @@ def test_the_ca_is_looked_at_when_its_objects_change_and_tells_whoever_depends_o
         rig.tell("bundles", "elsewhere", "ringfence-trust-bundle")
         await rig.settle()
         assert rig.ca.looked == before + 1
+        rig.parts.trust.callback("", "ringfence.dev:identity:root")
+        await rig.settle()
+        assert rig.ca.looked == before + 2
         rig.have("namespaces", "shop", labels={LABEL_ENROLL: "enforce"})
         rig.ca.changed()
         assert await rig.settle() == ["shop"]
@@ -283,6 +307,33 @@ def test_a_renewal_that_is_due_wakes_its_namespace(rig: Rig) -> None:
         rig.parts.certificates.due("shop", time.time() - 1)
         rig.parts.certificates.due("later", time.time() + 3600)
         await asyncio.sleep(0.5)
+        assert await rig.settle() == ["shop"]
+
+    rig.drive(scenario)
+
+
+def test_what_was_reconciled_is_scanned_whatever_came_of_it(rig: Rig) -> None:
+    scanner = rig.parts.scanner
+    rig.have("namespaces", "shop", labels={LABEL_ENROLL: "enforce"})
+
+    async def scenario() -> None:
+        assert scanner.running
+        scanner.marked.clear()
+        rig.namespaces.failures = [RingfenceError("no")]
+        rig.tell("pods", "shop", "checkout")
+        await rig.settle()
+        assert scanner.marked[:1] == ["shop"]
+
+    rig.drive(scenario)
+    assert not scanner.running
+
+
+def test_without_reports_nothing_is_scanned(rig: Rig) -> None:
+    rig.parts.scanner = None
+    rig.have("namespaces", "shop", labels={LABEL_ENROLL: "enforce"})
+
+    async def scenario() -> None:
+        rig.tell("pods", "shop", "checkout")
         assert await rig.settle() == ["shop"]
 
     rig.drive(scenario)

@@ -63,16 +63,19 @@ def test_a_standby_is_ready_and_reconciles_nothing(rig: Rig) -> None:
     asyncio.run(main())
 
 
-def test_each_term_begins_with_everything(rig: Rig) -> None:
+def test_each_term_begins_with_everything_and_ends_with_figures_that_say_nothing(rig: Rig) -> None:
     heart, election = _standing(rig)
+    cleared: list[int] = []
+    rig.parts.meter.clear = lambda: cleared.append(1)
 
     async def main() -> None:
         async with asyncio.timeout(5), core.running(heart):
-            for _ in range(3):
+            for number in range(3):
+                assert len(cleared) == number
                 election.elect()
                 await _until(lambda: sorted(rig.namespaces.seen) == ["plain", "shop"] and len(rig.cluster.seen) == 1)
                 election.depose()
-                await asyncio.sleep(0.02)
+                await _until(lambda number=number: len(cleared) > number)
                 rig.namespaces.seen.clear()
                 rig.cluster.seen.clear()
 

@@ -9,7 +9,7 @@ from ringfence.model.errors import RingfenceError, WriteRefused
 from ringfence.model.world import Installation
 from ringfence.policy import resolve
 from ringfence.reconcile import gather
-from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile.namespaces import WRITES_AT_ONCE, NamespaceReconciler
 from ringfence.translate import network_policy
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 from ringfence.translate.network_policy import DEFAULT_DENY
@@ -447,3 +447,46 @@ def test_namespaces_that_are_named_are_known_to_matter() -> None:
     rig.reconcile()
     assert rig.reconciler.impact.of_identity("bank") == {"shop"}
     assert rig.reconciler.impact.of_identity("elsewhere") == frozenset()
+
+
+def test_statuses_are_written_a_few_at_a_time_and_each_failure_is_told() -> None:
+    rig = shop()
+    for number in range(30):
+        rig.cluster.put(fakes.identity("shop", f"id-{number:02}"))
+    running = most = 0
+    apply = rig.cluster.apply
+
+    async def slow(obj: Any, *, subresource: str = "") -> Any:
+        nonlocal running, most
+        if subresource and obj["kind"] == "ServiceIdentity":
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+        return await apply(obj, subresource=subresource)
+
+    rig.cluster.apply = slow  # type: ignore[method-assign]
+    for name in ("id-07", "id-03"):
+        rig.cluster.errors["apply status", "ServiceIdentity", name] = RingfenceError(f"{name} is out of order")
+    with pytest.raises(RingfenceError, match=r"id-03 is out of order; .*id-07 is out of order"):
+        rig.reconcile()
+    assert most == WRITES_AT_ONCE
+    assert all(rig.ready("ServiceIdentity", f"id-{number:02}") for number in range(30) if number not in {3, 7})
+    rig.cluster.errors.clear()
+    rig.reconcile()
+    rig.cluster.writes.clear()
+    rig.reconcile()
+    assert rig.cluster.writes == [], "with nothing to do nothing is written"
+
+
+def test_a_defect_in_a_status_is_not_swallowed() -> None:
+    rig = shop()
+
+    async def broken(obj: Any, *, subresource: str = "") -> Any:
+        raise ZeroDivisionError
+
+    rig.reconcile()
+    rig.cluster.put(fakes.identity("shop", "late"))
+    rig.cluster.apply = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        rig.reconcile()

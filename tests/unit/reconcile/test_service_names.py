@@ -1,6 +1,7 @@
 """Names follow the Services that select an identity's pods, stay while there are none, and else need a grant."""
 
 import time
+from collections.abc import Sequence
 
 from ringfence.model.ca import CaState
 from ringfence.model.labels import LabelBox
@@ -26,6 +27,10 @@ def pod(finished: bool = False, **labels: str) -> Workload:
     return Workload("shop", "payments-0", "payments", labels, finished=finished)
 
 
+def _of(services: Sequence[Object], pods: Sequence[Workload], secret: Object | None) -> tuple[str, ...]:
+    return service_names.of("shop", service_names.selecting(services), pods, secret)
+
+
 PAY = ("pay.shop.svc", "pay.shop.svc.cluster.local")
 
 
@@ -47,21 +52,21 @@ def held(*names: str) -> Object:
 
 def test_services_that_select_a_running_pod_give_their_names() -> None:
     services = [service("pay", app="pay"), service("other", app="other"), service("pay-all")]
-    assert service_names.of("shop", services, [pod(app="pay", tier="a")], None) == PAY
+    assert _of(services, [pod(app="pay", tier="a")], None) == PAY
 
 
 def test_services_without_pods_of_their_own_give_none() -> None:
-    assert service_names.of("shop", [service("out", "ExternalName", app="pay")], [pod(app="pay")], None) == ()
-    assert service_names.of("shop", [service("pay", app="pay", tier="b")], [pod(app="pay")], None) == ()
-    assert service_names.of("shop", [service("pay", app="pay")], [], None) == ()
+    assert _of([service("out", "ExternalName", app="pay")], [pod(app="pay")], None) == ()
+    assert _of([service("pay", app="pay", tier="b")], [pod(app="pay")], None) == ()
+    assert _of([service("pay", app="pay")], [], None) == ()
 
 
 def test_while_there_are_no_pods_the_names_stay_as_long_as_their_services() -> None:
     secret = held(*PAY, "gone.shop.svc", "granted.example.com")
     services = [service("pay", app="pay"), service("new", app="pay")]
-    assert service_names.of("shop", services, [pod(finished=True, app="pay")], secret) == PAY
-    assert service_names.of("shop", [], [], secret) == ()
-    assert service_names.of("shop", services, [pod(app="x")], secret) == ()
+    assert _of(services, [pod(finished=True, app="pay")], secret) == PAY
+    assert _of([], [], secret) == ()
+    assert _of(services, [pod(app="x")], secret) == ()
 
 
 def test_a_secret_of_somebody_else_or_a_broken_one_keeps_nothing() -> None:
@@ -70,7 +75,7 @@ def test_a_secret_of_somebody_else_or_a_broken_one_keeps_nothing() -> None:
     stranger = {**secret, "metadata": {**secret["metadata"], "labels": {}}}
     broken = {**secret, "data": {"tls.crt": "%"}}
     for each in (stranger, broken):
-        assert service_names.of("shop", services, [], each) == ()
+        assert _of(services, [], each) == ()
 
 
 def test_grants_are_for_an_identity_of_a_namespace() -> None:

@@ -20,10 +20,11 @@ class Rig:
     def __init__(self) -> None:
         self.cluster = fakes.FakeCluster()
         self.clock = fakes.FakeClock()
+        self.events = fakes.FakeEvents()
         secrets = self.cluster.lister("Secret")
         serials = itertools.count(1)
         self.certificates = ServingCertificates(
-            secrets, secrets, fakes.means(self.cluster, clock=self.clock), lambda: next(serials), NAMESPACE
+            secrets, secrets, fakes.means(self.cluster, self.events, self.clock), lambda: next(serials), NAMESPACE
         )
 
     def ensure(self, *in_use: bytes) -> Trust:
@@ -53,6 +54,10 @@ def test_the_first_time_everything_is_made() -> None:
     assert trust == Trust(rig.ca)
     assert rig.data(LEAF_SECRET, "ca.crt") == rig.ca
     assert b"PRIVATE KEY" in rig.data(LEAF_SECRET, "tls.key")
+    assert rig.events.told == [
+        ("Normal", "Secret", CA_SECRET, "ServingCAMade"),
+        ("Normal", "Secret", LEAF_SECRET, "ServingCertificateIssued"),
+    ]
 
 
 def test_afterwards_nothing_is_written_until_it_is_due() -> None:
@@ -72,6 +77,7 @@ def test_a_leaf_is_renewed_with_a_third_of_its_life_left() -> None:
     assert rig.ensure(trust.bundle) == trust
     assert rig.leaf != before
     assert pki.is_for(rig.leaf, rig.ca, pki.names(NAMESPACE))
+    assert rig.events.told[2:] == [("Normal", "Secret", LEAF_SECRET, "ServingCertificateIssued")]
 
 
 def test_a_new_root_is_told_before_it_signs_and_the_old_one_leaves_later() -> None:

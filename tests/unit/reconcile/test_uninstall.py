@@ -43,6 +43,8 @@ class Rig:
             for name, labels in (("ringfence", {**own, LABEL_PURPOSE: "scan"}), ("theirs", {})):
                 metadata = {"name": name, "namespace": "shop", "labels": labels}
                 self.cluster.put({"apiVersion": "x/v1", "kind": kind, "metadata": metadata})
+        bundle = {"name": "ringfence.dev:identity:root", "labels": certificates}
+        self.cluster.put({"apiVersion": "x/v1", "kind": "ClusterTrustBundle", "metadata": bundle})
         secret = {"name": "payments-identity", "namespace": "shop", "labels": certificates}
         self.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": secret})
         closed = {"conditions": [{"type": CONDITION_ENFORCED, "status": "True"}]}
@@ -62,8 +64,22 @@ class Rig:
     async def pause(self, seconds: float) -> None:
         self.pauses += 1
 
-    def run(self) -> None:
-        asyncio.run(uninstall.uninstall(self, self.cluster, pause=self.pause))
+    def keys(self) -> None:
+        """Have Secrets there: Ringfence's three, one of an identity, and of others."""
+        for namespace, name, purpose in (
+            ("ringfence-system", "ringfence-ca", "ca"),
+            ("ringfence-system", "ringfence-serving-ca", "serving"),
+            ("ringfence-system", "ringfence-webhook-tls", "serving"),
+            ("shop", "payments-identity", "identity"),
+            ("shop", "ringfence-other", "ca"),
+            ("shop", "theirs", ""),
+        ):
+            labels = {LABEL_MANAGED_BY: "ringfence", LABEL_PURPOSE: purpose} if purpose else {}
+            metadata = {"name": name, "namespace": namespace, "labels": labels}
+            self.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+
+    def run(self, *, secrets: bool = False) -> None:
+        asyncio.run(uninstall.uninstall(self, self.cluster, secrets=secrets, pause=self.pause))
 
 
 def test_the_order_blocks_nobody() -> None:
@@ -74,6 +90,7 @@ def test_the_order_blocks_nobody() -> None:
         *(("delete", kind) for kind in GUARDS),
         ("delete", "NetworkPolicy"),
         ("delete", "RoleBinding"),
+        ("delete", "ClusterTrustBundle"),
         ("delete", "ConfigMap"),
         ("delete", "PolicyReport"),
         ("delete", "Report"),
@@ -92,6 +109,7 @@ def test_only_what_is_ringfences_goes() -> None:
         assert len(rig.cluster.names(kind, "plain")) == 1
     for kind in ("PolicyReport", "Report"):
         assert rig.cluster.names(kind, "shop") == ["theirs"]
+    assert rig.cluster.names("ClusterTrustBundle") == []
     assert rig.cluster.names("Secret", "shop") == ["payments-identity"]
     assert fakes.condition(rig.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED) == {}
 
@@ -151,3 +169,33 @@ def test_a_controller_that_restores_everything_is_suspected() -> None:
     rig.cluster.delete = delete  # type: ignore[method-assign]
     with pytest.raises(RingfenceError, match="another controller"):
         rig.run()
+
+
+def test_secrets_go_when_that_is_asked_for_and_the_ca_goes_last() -> None:
+    rig = Rig()
+    rig.keys()
+    rig.run()
+    assert not [each for each in rig.cluster.writes if each[1] == "Secret"]
+    rig.cluster.writes.clear()
+    rig.run(secrets=True)
+    assert rig.cluster.writes[1:] == [
+        ("delete", "Secret", "payments-identity"),
+        ("delete", "Secret", "ringfence-webhook-tls"),
+        ("delete", "Secret", "ringfence-serving-ca"),
+        ("delete", "Secret", "ringfence-ca"),
+    ]
+    assert rig.cluster.names("Secret", "shop") == ["ringfence-other", "theirs"]
+
+
+def test_no_secret_goes_while_something_else_resists() -> None:
+    """The mark that there was a CA must go before the CA: what would be left is one that is lost."""
+    rig = Rig()
+    rig.keys()
+    rig.cluster.errors["delete", "ConfigMap", "ringfence-trust-bundle"] = RingfenceError("no rights")
+    with pytest.raises(RingfenceError, match="no rights"):
+        rig.run(secrets=True)
+    assert rig.cluster.names("Secret", "ringfence-system") == [
+        "ringfence-ca",
+        "ringfence-serving-ca",
+        "ringfence-webhook-tls",
+    ]
