@@ -22,7 +22,7 @@ from ringfence.model.resources import (
     SecurityPolicy,
 )
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide, ends, overlaps, regions, resolve, rules
+from ringfence.policy import decide, ends, overlaps, regions, resolve, rules, sight
 from ringfence.translate import network_policy
 
 from tests.property.judging import Question, compiled, evaluated, questions, show, widened
@@ -72,11 +72,14 @@ def test_the_same_input_gives_the_same_bytes_whatever_was_compiled_before(world:
     kept = as_bytes(world)
     for memory in (
         network_policy._encoded,
-        overlaps._keys,
+        overlaps._JUDGED,
         overlaps._marked,
+        overlaps._spaces,
         regions.overlapping,
         regions.remaining,
+        rules._BLOCKS,
         rules._rule,
+        sight._NAMES,
     ):
         memory.cache_clear()
     assert as_bytes(world) == kept

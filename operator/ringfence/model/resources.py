@@ -3,7 +3,7 @@
 Only ``api`` makes these, so whoever holds one holds something well formed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ringfence.model.labels import LabelBox
@@ -217,6 +217,14 @@ class PolicySpec:
     ingress: tuple[Rule, ...] | None = None
     egress: tuple[Rule, ...] | None = None
     admission: AdmissionSpec = AdmissionSpec()
+    _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
+
+    def __hash__(self) -> int:
+        # Kept: policies are long, and the keys by which what they mean is found again.
+        if not self._hash:
+            key = (self.mode, self.transport, self.ingress, self.egress, self.admission)
+            object.__setattr__(self, "_hash", hash(key) or 1)
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

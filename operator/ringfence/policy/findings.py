@@ -1,13 +1,14 @@
 """Checks of the whole namespace that end in a message to a person and change nothing."""
 
 from collections import defaultdict
+from functools import lru_cache
 
 from ringfence.model.effective import AddressPeers, Direction, EffectivePolicy, EffectiveRule, PodPeers, Unidentified
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, MAX_LABEL_VALUE
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action, Kind, SecurityPolicy
-from ringfence.model.world import Namespace, OpenService, Workload, World
+from ringfence.model.world import Namespace, OpenService, World
 from ringfence.policy import builtins
 from ringfence.policy.closing import listing
 from ringfence.policy.notes import Notes
@@ -80,7 +81,7 @@ def pods(world: World, policy: EffectivePolicy, notes: Notes) -> None:
             f"{listing(on_nodes)}; run them without hostNetwork, or in a namespace of their own that is not enrolled",
         )
     ranges = world.installation.pod_cidrs
-    outside = tuple(pod.name for pod in running if ranges and not pod.host_network and _outside(pod, ranges))
+    outside = tuple(pod.name for pod in running if ranges and not pod.host_network and _outside(pod.ips, ranges))
     if outside:
         notes.namespace(
             policy.namespace,
@@ -90,9 +91,10 @@ def pods(world: World, policy: EffectivePolicy, notes: Notes) -> None:
         )
 
 
-def _outside(pod: Workload, ranges: tuple[str, ...]) -> bool:
+@lru_cache(maxsize=16384)
+def _outside(addresses: tuple[str, ...], ranges: tuple[str, ...]) -> bool:
     inside = IpSet(tuple((cidr, ()) for cidr in ranges))
-    return any(address not in inside for address in pod.ips)
+    return any(address not in inside for address in addresses)
 
 
 def builtin_stays_open(world: World, policy: EffectivePolicy, notes: Notes) -> None:

@@ -1,5 +1,6 @@
 """Where resolving leaves its findings: a set that is read out sorted, so order of discovery never shows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ringfence.model.effective import Finding, RuleRef
@@ -18,6 +19,10 @@ class Notes:
     def add(self, subject: Subject, reason: FindingReason, message: str) -> None:
         """Note something about the resource ``subject`` (kind, namespace, name)."""
         self._found.add(Finding(subject, reason.value, message))
+
+    def include(self, findings: Iterable[Finding]) -> None:
+        """Note what was found elsewhere."""
+        self._found.update(findings)
 
     def rule(self, ref: RuleRef, reason: FindingReason, message: str) -> None:
         """Note something about a rule, on the policy that holds it; the message continues ``rule X …``."""

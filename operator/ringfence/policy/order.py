@@ -1,8 +1,5 @@
 """Sort keys for values that have no order of their own, so that equal meaning becomes equal bytes."""
 
-from functools import lru_cache
-from typing import Any
-
 from ringfence.model.effective import (
     AddressPeers,
     EffectivePeer,
@@ -11,27 +8,19 @@ from ringfence.model.effective import (
     PodPeers,
     Unidentified,
 )
-from ringfence.model.labels import LabelBox, ValueSet
-
-Key = tuple[Any, ...]
+from ringfence.model.labels import Key, LabelBox
 
 
-def values_key(values: ValueSet) -> Key:
-    """Orders ValueSets: finite before cofinite, then by the values."""
-    return (values.complement, values.absent, tuple(sorted(values.values)))
-
-
-@lru_cache(maxsize=65536)
 def box_key(box: LabelBox) -> Key:
     """Orders LabelBoxes: by their keys, then by the values."""
-    return tuple((key, values_key(values)) for key, values in box.conditions)
+    return box.key
 
 
 def peer_key(peer: EffectivePeer) -> Key:
     """Orders peers: pods, addresses, everyone, unidentified."""
     match peer:
         case PodPeers(namespaces, pods):
-            return (0, box_key(namespaces), box_key(pods))
+            return (0, namespaces.key, pods.key)
         case AddressPeers(addresses, covers_pods):
             return (1, addresses.blocks, covers_pods)
         case Everyone():

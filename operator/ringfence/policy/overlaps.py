@@ -6,66 +6,77 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from ringfence.model.effective import Direction, EffectiveRule, PodPeers, RuleRef
+from ringfence.model.effective import Direction, EffectiveRule, Finding, PodPeers, RuleRef
 from ringfence.model.labels import ValueSet
 from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
 from ringfence.model.resources import Action, Mode
 from ringfence.policy import regions
 from ringfence.policy.builtins import is_inside
+from ringfence.policy.kept import Kept
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
+from ringfence.policy.rules import Block
 
 #: Work on one namespace: pairs of regions looked at, a few microseconds each, and taken apart (_STEP times as much).
 MAX_WORK: Final = 500_000
 _STEP: Final = 20
 
+#: Rules and Denies that were judged and are kept.
+MAX_KEPT: Final = 400_000
+
 #: Stands for "any" in the index; no identity and no namespace has this name.
 _ANY = "*"
 
 
-@dataclass(slots=True)
-class DenyIndex:
-    """The Denies of one direction by the identities that they govern and the namespaces of their peers.
+class _Near:
+    """The Denies of a namespace by the identities that they govern.
 
-    Most policies govern a few identities and name peers in a few namespaces; looking Denies up by these keeps the
-    work proportional to what really overlaps.
+    Most policies govern a few identities; looking Denies up by these keeps the work proportional to what may overlap.
     """
 
-    _rules: list[EffectiveRule] = field(default_factory=list)
-    _by_subject: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    _by_space: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        """``blocks`` are in the order of their rules' refs."""
+        self._blocks = [block.denies for block in blocks if block.denies]
+        self._by_subject: dict[str, set[int]] = defaultdict(set)
+        for number, denies in enumerate(self._blocks):
+            for subject in _subjects(denies):
+                self._by_subject[subject].add(number)
 
-    @classmethod
-    def of(cls, rules: Iterable[EffectiveRule], direction: Direction, *, audit: bool = False) -> "DenyIndex":
-        """Index the Denies among ``rules`` (sorted by ref); those in mode Audit only with ``audit``."""
-        index = cls()
-        for rule in rules:
-            if rule.action is Action.DENY and rule.direction is direction and (audit or rule.mode is Mode.ENFORCE):
-                index._add(rule)
-        return index
+    def to(self, rules: Sequence[EffectiveRule]) -> tuple[EffectiveRule, ...]:
+        """The Denies that may govern pods that ``rules`` govern, sorted."""
+        if not self._blocks:
+            return ()
+        numbers = _named(self._by_subject, _subjects(rules), len(self._blocks))
+        return tuple(deny for number in sorted(numbers) for deny in self._blocks[number])
 
-    def _add(self, rule: EffectiveRule) -> None:
-        number = len(self._rules)
-        self._rules.append(rule)
-        subjects, spaces = _keys(rule)
-        for subject in subjects:
-            self._by_subject[subject].add(number)
-        for space in spaces:
-            self._by_space[space].add(number)
+
+def _subjects(rules: Sequence[EffectiveRule]) -> set[str]:
+    """The identities that rules of one policy, whose pods are the same, govern."""
+    return set(_finite(rules[0].subject.get(LABEL_IDENTITY)))
+
+
+class _Index:
+    """Denies of one direction by the namespaces of their peers."""
+
+    def __init__(self, denies: Iterable[EffectiveRule], direction: Direction, *, audit: bool) -> None:
+        """Those in mode Audit only with ``audit``."""
+        self._rules = [deny for deny in denies if deny.direction is direction and (audit or deny.mode is Mode.ENFORCE)]
+        self._by_space: dict[str, set[int]] = defaultdict(set)
+        for number, rule in enumerate(self._rules):
+            for space in _spaces(rule):
+                self._by_space[space].add(number)
 
     def candidates(self, allow: EffectiveRule) -> tuple[EffectiveRule, ...]:
-        """The Denies that may overlap ``allow`` as far as the index can tell, in the order of their refs."""
-        if not self._rules:
-            return ()
-        subjects, spaces = _keys(allow)
-        numbers = self._named(self._by_subject, subjects) & self._named(self._by_space, spaces)
+        """The Denies that may overlap ``allow`` as far as the index can tell, in their order."""
+        numbers = _named(self._by_space, _spaces(allow), len(self._rules))
         return tuple(self._rules[number] for number in sorted(numbers))
 
-    def _named(self, index: dict[str, set[int]], own: Sequence[str]) -> set[int]:
-        """The rules that name one of ``own``, or any."""
-        if _ANY in own:
-            return set(range(len(self._rules)))
-        return index.get(_ANY, set()).union(*(index.get(name, ()) for name in own))
+
+def _named(index: Mapping[str, set[int]], own: Iterable[str], count: int) -> Iterable[int]:
+    """Those of ``count`` things that are indexed by one of ``own``, or by any."""
+    if _ANY in own:
+        return range(count)
+    return index.get(_ANY, set()).union(*(index.get(name, ()) for name in own))
 
 
 def _finite(values: ValueSet) -> Sequence[str]:
@@ -73,30 +84,30 @@ def _finite(values: ValueSet) -> Sequence[str]:
 
 
 @lru_cache(maxsize=32768)
-def _keys(rule: EffectiveRule) -> tuple[Sequence[str], Sequence[str]]:
-    """The identities that a rule governs and the namespaces of its peers, as far as it names them."""
+def _spaces(rule: EffectiveRule) -> frozenset[str]:
+    """The namespaces of a rule's peers, as far as it names them."""
     spaces: set[str] = set()
     for peer in rule.peers:
         spaces.update(_finite(peer.namespaces.get(LABEL_NAMESPACE_NAME)) if isinstance(peer, PodPeers) else (_ANY,))
-    return _finite(rule.subject.get(LABEL_IDENTITY)), tuple(spaces)
+    return frozenset(spaces)
 
 
 @dataclass(slots=True)
 class _Judge:
-    """Takes Denies out of the Allows of a namespace, one after the other, with a bound on the work for all of them.
+    """Takes Denies out of the Allows of a block, one after the other, with a bound on the work for all of them.
 
     Beyond it every further Allow that Denies may overlap is held back: whoever may write policies in one namespace
     must not be able to keep the compiler from the others.
     """
 
-    rules: Sequence[EffectiveRule]
+    denies: Sequence[EffectiveRule]
     pod_cidrs: tuple[str, ...]
     audit: bool
-    work: int = field(default_factory=lambda: MAX_WORK)
-    indexes: dict[Direction, DenyIndex] = field(init=False)
+    work: int
+    indexes: dict[Direction, _Index] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.indexes = {each: DenyIndex.of(self.rules, each, audit=self.audit) for each in Direction}
+        self.indexes = {each: _Index(self.denies, each, audit=self.audit) for each in Direction}
 
     def judge(self, allow: EffectiveRule) -> tuple[tuple[EffectiveRule, ...], regions.Left | None]:
         """The Denies that overlap ``allow`` and what they leave of it; None when none does."""
@@ -119,27 +130,85 @@ def _exhausted(by: EffectiveRule) -> regions.Left:
     return regions.Left((), 0, by.ref, why)
 
 
-def suspend(rules: Sequence[EffectiveRule], pod_cidrs: tuple[str, ...], notes: Notes) -> Iterator[EffectiveRule]:
-    """The rules (sorted), each Allow marked that Denies overlap, and by which it is held back.
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """The work that may still be done for a namespace: on what is in force, and on what would be with mode Audit."""
+
+    enforced: int = MAX_WORK
+    audited: int = MAX_WORK
+
+    @property
+    def spent(self) -> bool:
+        return self.enforced < 0 or self.audited < 0
+
+    def __sub__(self, other: "_Budget") -> "_Budget":
+        return _Budget(self.enforced - other.enforced, self.audited - other.audited)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Rules with their marks, what a person must know of them, and the work that it was."""
+
+    rules: tuple[EffectiveRule, ...]
+    findings: tuple[Finding, ...]
+    work: _Budget
+
+
+def suspend(blocks: Sequence[Block], pod_cidrs: tuple[str, ...], notes: Notes) -> Iterator[EffectiveRule]:
+    """The rules of ``blocks`` (in their order), each Allow marked that Denies overlap, and by which it is held back.
 
     What a person must know of it goes to ``notes``. A rule in mode Audit is held only as far as audit goes.
     """
-    enforced = _Judge(rules, pod_cidrs, audit=False)
-    with_audit = any(rule.mode is Mode.AUDIT for rule in rules)
-    audited = _Judge(rules, pod_cidrs, audit=True) if with_audit else None
-    for rule in rules:
-        if rule.action is Action.DENY or rule.builtin:
-            yield rule
+    near = _Near(blocks)
+    with_audit = any(block.rules[0].mode is Mode.AUDIT for block in blocks)
+    left = _Budget()
+    for block in blocks:
+        denies = near.to(block.rules)
+        if not denies:
+            yield from block.rules
             continue
-        denies: tuple[EffectiveRule, ...] = ()
-        by = in_audit = None
-        if rule.mode is Mode.ENFORCE:
-            denies, left = enforced.judge(rule)
-            by = in_audit = _held(rule, denies, left, notes, would=False)
-        if audited is not None:
-            tried, left = audited.judge(rule)
-            in_audit = _held(rule, tried, left, None if by else notes, would=True)
-        yield _marked(rule, denies, by, in_audit) if denies or by or in_audit else rule
+        key = (block.rules, denies, pod_cidrs, with_audit)
+        judged = None if left.spent else _JUDGED(key)
+        if judged is None or (left - judged.work).spent:
+            judged = _judged(key, left)
+        left -= judged.work
+        notes.include(judged.findings)
+        yield from judged.rules
+
+
+#: The rules of a block (sorted), the Denies that may overlap them, the pods' ranges, and whether to judge for audit.
+_Key = tuple[tuple[EffectiveRule, ...], tuple[EffectiveRule, ...], tuple[str, ...], bool]
+
+
+def _judged(key: _Key, budget: _Budget) -> _Judged:
+    """The rules of a block with their marks; all that this may depend on is in ``key`` and ``budget``."""
+    rules, denies, pod_cidrs, with_audit = key
+    notes = Notes()
+    enforced = _Judge(denies, pod_cidrs, audit=False, work=budget.enforced)
+    audited = _Judge(denies, pod_cidrs, audit=True, work=budget.audited) if with_audit else None
+    marked = tuple(_judge(rule, enforced, audited, notes) for rule in rules)
+    left = _Budget(enforced.work, audited.work if audited is not None else budget.audited)
+    return _Judged(marked, notes.sorted(), budget - left)
+
+
+def _judge(rule: EffectiveRule, enforced: _Judge, audited: _Judge | None, notes: Notes) -> EffectiveRule:
+    if rule.action is Action.DENY or rule.builtin:
+        return rule
+    denies: tuple[EffectiveRule, ...] = ()
+    by = in_audit = None
+    if rule.mode is Mode.ENFORCE:
+        denies, left = enforced.judge(rule)
+        by = in_audit = _held(rule, denies, left, notes, would=False)
+    if audited is not None:
+        tried, left = audited.judge(rule)
+        in_audit = _held(rule, tried, left, None if by else notes, would=True)
+    return _marked(rule, denies, by, in_audit) if denies or by or in_audit else rule
+
+
+#: What was judged with all the work that it takes; where less is left, that is another question.
+_JUDGED: Final[Kept[_Key, _Judged]] = Kept(
+    lambda key: _judged(key, _Budget()), weigh=lambda key, _: len(key[0]) + len(key[1]), most=MAX_KEPT
+)
 
 
 @lru_cache(maxsize=32768)
@@ -154,6 +223,8 @@ def left_of(
     rule: EffectiveRule, denies: Mapping[RuleRef, EffectiveRule], pod_cidrs: tuple[str, ...]
 ) -> tuple[regions.Region, ...]:
     """What the enforced Denies leave of a marked Allow; ``denies`` are those of its direction by their refs."""
+    if not rule.denied_by:
+        return regions.regions_of(rule)
     plain = replace(rule, denied_by=(), suspended_by=None, suspended_in_audit=None)
     return regions.remaining(plain, tuple(denies[ref] for ref in rule.denied_by), pod_cidrs).regions
 

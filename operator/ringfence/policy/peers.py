@@ -4,7 +4,7 @@ Enrolment stays in the selector of every identity. So between the moment in whic
 the next compilation, its pods (whose identity labels nobody guards any more) already match nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -30,9 +30,10 @@ from ringfence.model.names import (
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action
 from ringfence.model.spiffe import SpiffeId
-from ringfence.model.world import Enrolment, Installation, Namespace, World
+from ringfence.model.world import Enrolment
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
+from ringfence.policy.sight import Name, Sight
 
 ENROLLED: Final = one_of(Enrolment.AUDIT.value, Enrolment.ENFORCE.value)
 IDENTIFIED: Final = LabelBox.of({LABEL_IDENTITY: exists()})
@@ -48,19 +49,21 @@ ANY_IDENTITY: Final = PodPeers(LabelBox.of({LABEL_ENROLL: ENROLLED}), IDENTIFIED
 ANY_POD: Final = PodPeers(LabelBox(), LabelBox())
 
 
+@lru_cache(maxsize=4096)
+def _enrolled_namespace(name: str) -> LabelBox:
+    return LabelBox.of({LABEL_NAMESPACE_NAME: one_of(name), LABEL_ENROLL: ENROLLED})
+
+
 @lru_cache(maxsize=16384)
 def identity_pods(namespace: str, service_account: str) -> PodPeers:
     """The pods that run under a ServiceAccount of an enrolled namespace."""
-    return PodPeers(
-        LabelBox.of({LABEL_NAMESPACE_NAME: one_of(namespace), LABEL_ENROLL: ENROLLED}),
-        LabelBox.of({LABEL_IDENTITY: one_of(service_account)}),
-    )
+    return PodPeers(_enrolled_namespace(namespace), LabelBox.of({LABEL_IDENTITY: one_of(service_account)}))
 
 
 @lru_cache(maxsize=4096)
 def identified_pods(namespace: str) -> PodPeers:
     """The pods with any identity of an enrolled namespace."""
-    return PodPeers(LabelBox.of({LABEL_NAMESPACE_NAME: one_of(namespace), LABEL_ENROLL: ENROLLED}), IDENTIFIED)
+    return PodPeers(_enrolled_namespace(namespace), IDENTIFIED)
 
 
 @lru_cache(maxsize=4096)
@@ -75,13 +78,9 @@ def namespace_pods(namespace: str) -> PodPeers:
     return PodPeers(LabelBox.of({LABEL_NAMESPACE_NAME: one_of(namespace)}), LabelBox())
 
 
-def cidr_addresses(peer: resources.CidrPeer, installation: Installation) -> AddressPeers:
-    """The addresses of a ``cidr`` peer; the pods' ranges are taken out unless the installation says otherwise."""
-    return _cidr(peer.cidr, peer.excluded, installation.pod_cidrs, installation.cidr_covers_pods)
-
-
 @lru_cache(maxsize=4096)
-def _cidr(cidr: str, excluded: tuple[str, ...], pod_cidrs: tuple[str, ...], covers_pods: bool) -> AddressPeers:
+def cidr_addresses(cidr: str, excluded: tuple[str, ...], pod_cidrs: tuple[str, ...], covers_pods: bool) -> AddressPeers:
+    """The addresses of a ``cidr`` peer; the pods' ranges are taken out unless the installation says otherwise."""
     addresses = IpSet.of(cidr, excluded)
     if not pod_cidrs:
         return AddressPeers(addresses, covers_pods=not addresses.minus_networks(NEVER_PODS).empty)
@@ -90,9 +89,9 @@ def _cidr(cidr: str, excluded: tuple[str, ...], pod_cidrs: tuple[str, ...], cove
     return AddressPeers(addresses.minus_networks(pod_cidrs))
 
 
-def api_server_addresses(installation: Installation) -> AddressPeers:
+def api_server_addresses(api_server: Iterable[tuple[str, int]]) -> AddressPeers:
     """The endpoints of the API server, each address by itself; no pod ever has one of them."""
-    hosts = sorted({address for address, _ in installation.api_server})
+    hosts = sorted({address for address, _ in api_server})
     addresses = IpSet()
     for host in hosts:
         addresses |= IpSet.of(f"{host}/{128 if ':' in host else 32}")
@@ -101,15 +100,18 @@ def api_server_addresses(installation: Installation) -> AddressPeers:
 
 @dataclass(slots=True)
 class PeerResolver:
-    """Looks up the peers of one namespace's policies; what is missing goes to ``notes``."""
+    """Looks up the peers of one policy's rules in what they see; what is missing goes to ``notes``."""
 
-    world: World
+    sight: Sight
     notes: Notes
-    _zones: frozenset[str] | None = field(default=None, init=False)
-    #: What has been looked up, since the world may be a view that is computed at each look.
-    _known: dict[str, Namespace | None] = field(default_factory=dict, init=False)
-    _enrolled: dict[str, bool] = field(default_factory=dict, init=False)
-    _identities: dict[str, Mapping[str, resources.ServiceIdentity]] = field(default_factory=dict, init=False)
+    #: Whether each namespace that exists is enrolled.
+    _enrolled: dict[str, bool] = field(init=False)
+    #: The ServiceAccount of each identity that exists.
+    _accounts: dict[Name, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._enrolled = dict(self.sight.namespaces)
+        self._accounts = dict(self.sight.identities)
 
     def resolve(
         self, rule: resources.Rule, ref: RuleRef, direction: Direction
@@ -156,8 +158,8 @@ class PeerResolver:
         missing = identified_pods(namespace) if action is Action.DENY else None
         if not self._namespace_exists(namespace, ref, f"identity {namespace}/{name}"):
             return missing
-        identity = self._identities_of(namespace).get(name)
-        if identity is None:
+        account = self._accounts.get((namespace, name))
+        if account is None:
             means = "it denies every identity of that namespace meanwhile" if missing else "it matches no pod"
             self.notes.rule(
                 ref,
@@ -166,10 +168,10 @@ class PeerResolver:
                 f"create ServiceIdentity {name} in namespace {namespace} or correct the name",
             )
             return missing
-        return self._service_account(namespace, identity.service_account, f"identity {namespace}/{name}", ref)
+        return self._service_account(namespace, account, f"identity {namespace}/{name}", ref)
 
     def _service_account(self, namespace: str, service_account: str, what: str, ref: RuleRef) -> EffectivePeer | None:
-        if not self._is_enrolled(namespace):
+        if not self._enrolled[namespace]:
             self.notes.rule(
                 ref,
                 FindingReason.NAMESPACE_NOT_ENROLLED,
@@ -180,26 +182,8 @@ class PeerResolver:
             return None  # said once, on the ServiceIdentity
         return identity_pods(namespace, service_account)
 
-    def _look_up(self, namespace: str) -> Namespace | None:
-        if namespace not in self._known:
-            self._known[namespace] = self.world.namespaces.get(namespace)
-        return self._known[namespace]
-
-    def _is_enrolled(self, namespace: str) -> bool:
-        if namespace not in self._enrolled:
-            known = self._look_up(namespace)
-            self._enrolled[namespace] = known is not None and known.enrolment is not Enrolment.NONE
-        return self._enrolled[namespace]
-
-    def _identities_of(self, namespace: str) -> Mapping[str, resources.ServiceIdentity]:
-        if namespace not in self._identities:
-            self._identities[namespace] = self.world.identities.get(namespace, {})
-        return self._identities[namespace]
-
     def _zone(self, name: str, ref: RuleRef) -> EffectivePeer:
-        if self._zones is None:
-            self._zones = frozenset(n.zone for n in self.world.namespaces.values() if n.zone)
-        if name not in self._zones:
+        if name not in self.sight.zones:
             self.notes.rule(
                 ref,
                 FindingReason.UNKNOWN_ZONE,
@@ -213,7 +197,7 @@ class PeerResolver:
         return namespace_pods(name)
 
     def _namespace_exists(self, namespace: str, ref: RuleRef, what: str) -> bool:
-        if self._look_up(namespace) is not None:
+        if namespace in self._enrolled:
             return True
         self.notes.rule(
             ref,
@@ -224,9 +208,9 @@ class PeerResolver:
 
     def _spiffe(self, spiffe_id: str, action: Action, ref: RuleRef) -> EffectivePeer | None:
         parsed = SpiffeId.parse(spiffe_id)
-        account = parsed.service_account() if parsed.trust_domain == self.world.installation.trust_domain else None
+        account = parsed.service_account() if parsed.trust_domain == self.sight.trust_domain else None
         if account is None:
-            own = SpiffeId(self.world.installation.trust_domain, "/ns/NAMESPACE/sa/SERVICEACCOUNT")
+            own = SpiffeId(self.sight.trust_domain, "/ns/NAMESPACE/sa/SERVICEACCOUNT")
             self.notes.rule(
                 ref,
                 FindingReason.FOREIGN_SPIFFE_ID,
@@ -240,7 +224,7 @@ class PeerResolver:
         if action is Action.DENY:
             # It names the ServiceAccount itself: no resource of the denied namespace can change what it means.
             return self._service_account(namespace, service_account, spiffe_id, ref)
-        if all(i.service_account != service_account for i in self._identities_of(namespace).values()):
+        if account not in self.sight.accounts:
             self.notes.rule(
                 ref,
                 FindingReason.UNKNOWN_IDENTITY,
@@ -251,7 +235,7 @@ class PeerResolver:
         return self._service_account(namespace, service_account, spiffe_id, ref)
 
     def _cidr(self, peer: resources.CidrPeer, ref: RuleRef) -> EffectivePeer | None:
-        found = cidr_addresses(peer, self.world.installation)
+        found = cidr_addresses(peer.cidr, peer.excluded, self.sight.pod_cidrs, self.sight.cidr_covers_pods)
         if not found.addresses.empty:
             return found
         self.notes.rule(
@@ -263,8 +247,8 @@ class PeerResolver:
         return None
 
     def _api_server(self, ref: RuleRef) -> EffectivePeer | None:
-        if self.world.installation.api_server:
-            return api_server_addresses(self.world.installation)
+        if self.sight.api_server:
+            return api_server_addresses(self.sight.api_server)
         self.notes.rule(
             ref,
             FindingReason.API_SERVER_UNKNOWN,
@@ -274,7 +258,7 @@ class PeerResolver:
         return None
 
     def _check_api_server_port(self, rule: resources.Rule, ref: RuleRef) -> None:
-        listening = sorted({port for _, port in self.world.installation.api_server})
+        listening = sorted({port for _, port in self.sight.api_server})
         if rule.ports is None or rule.action is Action.DENY or not listening:
             return
         if _opens(rule.ports, listening):

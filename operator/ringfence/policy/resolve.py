@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, EffectiveRule, RuleRef
+from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
@@ -11,9 +11,9 @@ from ringfence.model.world import Enrolment, Namespace, World
 from ringfence.policy import builtins, closing, findings, overlaps, rules
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key, rule_key
-from ringfence.policy.peers import PeerResolver
 from ringfence.policy.reasons import FindingReason
-from ringfence.policy.rules import Policy
+from ringfence.policy.rules import Block, Policy
+from ringfence.policy.sight import Lookups
 from ringfence.policy.subjects import EVERY_POD, subject_of
 
 Governed = tuple[tuple[Policy, LabelBox], ...]
@@ -27,13 +27,13 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     closed = closing.is_closed(world, known, enrolment, notes)
     governed = _governed(world, known, notes)
     listed, listed_in_audit = (_listed(governed, mode) for mode in (Mode.ENFORCE, Mode.AUDIT))
-    found = _rules(world, namespace, governed, listed, notes)
+    blocks = _blocks(world, namespace, governed, listed, notes)
     policy = EffectivePolicy(
         namespace=namespace,
         enrolment=enrolment,
         closed=closed,
         service_accounts=_service_accounts(world, namespace),
-        rules=tuple(overlaps.suspend(found, world.installation.pod_cidrs, notes)),
+        rules=tuple(overlaps.suspend(blocks, world.installation.pod_cidrs, notes)),
         egress_listed=listed,
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
@@ -56,12 +56,11 @@ def _governed(world: World, namespace: Namespace, notes: Notes) -> Governed:
     )
 
 
-def _rules(
-    world: World, namespace: str, governed: Governed, listed: Iterable[LabelBox], notes: Notes
-) -> list[EffectiveRule]:
-    peers = PeerResolver(world, notes)
-    found = [rule for policy, subject in governed for rule in rules.effective_rules(policy, subject, peers)]
-    found += builtins.open_rules(world.installation, namespace)
+def _blocks(world: World, namespace: str, governed: Governed, listed: Iterable[LabelBox], notes: Notes) -> list[Block]:
+    """The rules of every policy and those that hold without one, in the order of their refs."""
+    lookups = Lookups(world)
+    found = [rules.block(policy, subject, lookups) for policy, subject in governed]
+    found += [Block((rule,)) for rule in builtins.open_rules(world.installation, namespace)]
     inside = builtins.inside_rules(listed)
     if inside is None:
         notes.namespace(
@@ -71,8 +70,10 @@ def _rules(
             "stay closed for them; give those policies `appliesTo.identities`, or list egress for every pod",
         )
     else:
-        found += inside
-    return sorted(found, key=rule_key)
+        found += [Block((rule,)) for rule in inside]
+    for block in found:
+        notes.include(block.findings)
+    return sorted((block for block in found if block.rules), key=lambda block: rule_key(block.rules[0]))
 
 
 def _listed(governed: Governed, mode: Mode) -> tuple[LabelBox, ...]:

@@ -1,16 +1,22 @@
 """From the rules that people wrote to effective ones: names looked up, defaults filled in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from ringfence.model import resources
-from ringfence.model.effective import Direction, EffectivePeer, EffectiveRule, RuleRef
+from ringfence.model.effective import Direction, EffectivePeer, EffectiveRule, Finding, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import PortSet
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, PolicySpec, SecurityPolicy
-from ringfence.policy.order import peer_key
+from ringfence.policy import sight
+from ringfence.policy.kept import Kept
+from ringfence.policy.notes import Notes
+from ringfence.policy.order import peer_key, rule_key
 from ringfence.policy.peers import PeerResolver
 from ringfence.policy.reasons import FindingReason
+from ringfence.policy.sight import Lookups, Sight
 
 Policy = SecurityPolicy | ClusterSecurityPolicy
 
@@ -39,16 +45,55 @@ def lists_egress(policy: Policy) -> bool:
     return isinstance(policy, SecurityPolicy) or any(rule.action is Action.ALLOW for rule in egress)
 
 
-def effective_rules(policy: Policy, subject: LabelBox, peers: PeerResolver) -> Iterator[EffectiveRule]:
-    """Every rule of a policy for the pods that it governs."""
-    kind = kind_of(policy).value
-    for direction, rules in sections(policy.spec):
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The rules of one policy (sorted) for the pods that it governs, and what a person must know of them.
+
+    ``denies`` are those of the rules that deny.
+    """
+
+    rules: tuple[EffectiveRule, ...]
+    denies: tuple[EffectiveRule, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, rules: Iterable[EffectiveRule], findings: tuple[Finding, ...] = ()) -> "Block":
+        """The block of these rules."""
+        ordered = tuple(sorted(rules, key=rule_key))
+        return cls(ordered, tuple(rule for rule in ordered if rule.action is Action.DENY), findings)
+
+
+def block(policy: Policy, subject: LabelBox, lookups: Lookups) -> Block:
+    """Every rule of a policy for the pods that it governs.
+
+    Kept: where one policy changes, the others of its namespace mean what they meant, as long as what they name has
+    not changed.
+    """
+    meta, spec = policy.meta, policy.spec
+    return _BLOCKS((kind_of(policy).value, meta.namespace, meta.name, spec, subject, lookups.sight(spec)))
+
+
+#: Kind, namespace and name of a policy, what it says, the pods that it governs and what its rules see of the world.
+_Key = tuple[str, str, str, PolicySpec, LabelBox, Sight]
+
+
+def _block(key: _Key) -> Block:
+    """All that this may depend on is in ``key``."""
+    kind, namespace, name, spec, subject, seen = key
+    notes = Notes()
+    peers = PeerResolver(seen, notes)
+    found = []
+    for direction, rules in sections(spec):
         for rule in rules:
-            ref = RuleRef(kind, policy.meta.namespace, policy.meta.name, rule.name)
-            found, complete = peers.resolve(rule, ref, direction)
-            if not found and not complete and rule.action is Action.ALLOW:
-                peers.notes.rule(ref, FindingReason.RULE_NEVER_MATCHES, "allows nothing: all that it names is missing")
-            yield _rule(ref, direction, rule.action, policy.spec.mode, subject, found, rule.ports)
+            ref = RuleRef(kind, namespace, name, rule.name)
+            ends, complete = peers.resolve(rule, ref, direction)
+            if not ends and not complete and rule.action is Action.ALLOW:
+                notes.rule(ref, FindingReason.RULE_NEVER_MATCHES, "allows nothing: all that it names is missing")
+            found.append(_rule(ref, direction, rule.action, spec.mode, subject, ends, rule.ports))
+    return Block.of(found, notes.sorted())
+
+
+_BLOCKS: Final = Kept(_block, weigh=lambda key, _: sight.weight(key[3]), most=sight.MAX_KEPT)
 
 
 @lru_cache(maxsize=32768)

@@ -1,5 +1,6 @@
 """Which pods of its namespace a policy governs."""
 
+from functools import lru_cache
 from typing import Final
 
 from ringfence.model.labels import LabelBox, one_of
@@ -39,4 +40,9 @@ def _identities(applies_to: AppliesTo, policy: SecurityPolicy, world: World, not
         account = identity.service_account if identity is not None else name
         if len(account) <= MAX_LABEL_VALUE:
             accounts.append(account)
+    return _labelled(tuple(accounts))
+
+
+@lru_cache(maxsize=4096)
+def _labelled(accounts: tuple[str, ...]) -> LabelBox:
     return LabelBox.of({LABEL_IDENTITY: one_of(*accounts)})

@@ -1,15 +1,14 @@
 """Many pods said in few words: selectors that differ in one label become one selector with several values."""
 
+import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from typing import Final, TypeVar
 
 from ringfence.model.effective import PodPeers
-from ringfence.model.labels import LabelBox, ValueSet
+from ringfence.model.labels import Conditions, LabelBox
 from ringfence.policy.order import box_key, peer_key
-
-#: Conditions of a pair of boxes in one mapping: (0 Namespace label | 1 Pod label, key) to values.
-_Flat = dict[tuple[int, str], ValueSet]
 
 #: Comparing everything with everything is worth it for short lists only.
 _FEW: Final = 48
@@ -45,60 +44,53 @@ def nobody(peer: object) -> bool:
     return isinstance(peer, PodPeers) and (peer.namespaces.empty or peer.pods.empty)
 
 
-def united_pods(peers: Sequence[PodPeers]) -> list[PodPeers]:
+def united_pods(peers: Iterable[PodPeers]) -> list[PodPeers]:
     """The same pods in fewer pairs of selectors."""
-    flat = [
-        {(0, key): values for key, values in peer.namespaces.conditions}
-        | {(1, key): values for key, values in peer.pods.conditions}
-        for peer in peers
-        if not nobody(peer)
-    ]
-    united = [
-        PodPeers(
-            LabelBox.of({key: values for (side, key), values in one.items() if side == 0}),
-            LabelBox.of({key: values for (side, key), values in one.items() if side == 1}),
-        )
-        for one in _united(flat)
-    ]
-    return maximal(sorted(united, key=peer_key), lambda outer, inner: within(inner, outer))
+    found = list(dict.fromkeys(peer for peer in peers if not nobody(peer)))
+    while len(found) > 1:
+        before = len(found)
+        # Pods' labels first: that reads best.
+        found = [PodPeers(namespaces, pods) for namespaces, pods in _beside((p.namespaces, p.pods) for p in found)]
+        found = [PodPeers(namespaces, pods) for pods, namespaces in _beside((p.pods, p.namespaces) for p in found)]
+        if len(found) == before:
+            break
+    return maximal(sorted(found, key=peer_key), lambda outer, inner: within(inner, outer))
 
 
 def united_boxes(boxes: Iterable[LabelBox]) -> list[LabelBox]:
     """The same objects in fewer boxes, sorted."""
-    flat = [{(0, key): values for key, values in box.conditions} for box in boxes if not box.empty]
-    united = [LabelBox.of({key: values for (_, key), values in one.items()}) for one in _united(flat)]
-    return sorted(united, key=box_key)
-
-
-def _united(boxes: list[_Flat]) -> list[_Flat]:
-    """Join boxes that differ in one condition, until none do. Pods' labels first: that reads best."""
-    while len(boxes) > 1:
-        before = len(boxes)
-        for key in sorted({key for box in boxes for key in box}, reverse=True):
-            if len({box.get(key) for box in boxes}) > 1:
-                boxes = _joined(boxes, key)
-        if len(boxes) == before:
+    found = [box for box in boxes if not box.empty]
+    while len(found) > 1:
+        before = len(found)
+        found = _joined(found)
+        if len(found) == before:
             break
+    return sorted(found, key=box_key)
+
+
+def _beside(pairs: Iterable[tuple[LabelBox, LabelBox]]) -> Iterator[tuple[LabelBox, LabelBox]]:
+    """Pairs of boxes with those joined that stand beside the same one: (that one, fewer)."""
+    groups: dict[LabelBox, list[LabelBox]] = defaultdict(list)
+    for same, box in pairs:
+        groups[same].append(box)
+    for same, boxes in groups.items():
+        for box in _joined(boxes) if len(boxes) > 1 else boxes:
+            yield same, box
+
+
+def _joined(boxes: list[LabelBox]) -> list[LabelBox]:
+    """Join boxes that are equal but for one key, for one key after the other."""
+    for key in sorted({key for box in boxes for key, _ in box.conditions}, reverse=True):
+        groups: dict[Conditions, list[LabelBox]] = defaultdict(list)
+        for box in boxes:
+            groups[tuple(condition for condition in box.conditions if condition[0] != key)].append(box)
+        if len(groups) < len(boxes):
+            boxes = [_union(group, rest, key) for rest, group in groups.items()]
     return boxes
 
 
-def _joined(boxes: list[_Flat], key: tuple[int, str]) -> list[_Flat]:
-    """Join those that are equal but for ``key``. Without a condition on it, every value is in."""
-    groups: dict[frozenset[tuple[tuple[int, str], ValueSet]], list[_Flat]] = defaultdict(list)
-    for box in boxes:
-        groups[frozenset((k, v) for k, v in box.items() if k != key)].append(box)
-    joined = []
-    for group in groups.values():
-        first = group[0]
-        if len(group) == 1:
-            joined.append(first)
-            continue
-        rest = {k: v for k, v in first.items() if k != key}
-        if all(key in box for box in group):
-            values = group[0][key]
-            for box in group[1:]:
-                values |= box[key]
-            if not values.full:
-                rest[key] = values
-        joined.append(rest)
-    return joined
+def _union(boxes: list[LabelBox], rest: Conditions, key: str) -> LabelBox:
+    """One for boxes that have the conditions ``rest`` and any on ``key``."""
+    if len(boxes) == 1:
+        return boxes[0]
+    return LabelBox.of({**dict(rest), key: reduce(operator.or_, (box.get(key) for box in boxes))})

@@ -31,7 +31,7 @@ def shortest(peers: Iterable[Peer]) -> tuple[Peer, ...]:
         return (Everyone(),)
     if len(found) == 1 and isinstance(next(iter(found)), PodPeers):
         return tuple(peer for peer in found if not nobody(peer))
-    pods = united_pods([peer for peer in found if isinstance(peer, PodPeers)])
+    pods = united_pods(peer for peer in found if isinstance(peer, PodPeers))
     addresses = _united_addresses([peer for peer in found if isinstance(peer, AddressPeers)])
     return tuple(sorted((*pods, *addresses), key=peer_key))
 
