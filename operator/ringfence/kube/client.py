@@ -80,6 +80,8 @@ class Client:
     ) -> None:
         self._configuration = configuration
         self._guard = guard
+        # Every enrolled namespace has a watch that holds a connection: of a bounded pool none would be left for writes.
+        configuration.connection_pool_maxsize = 0
         if guard is not None:
             # Between the first check and the first byte may lie a new connection, and a pause of the whole process.
             setattr(configuration, "trace_configs", [_tracing(guard)])  # noqa: B010 (the library declares no such field)
