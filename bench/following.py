@@ -30,6 +30,7 @@ class Status(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     name: str
+    resourceVersion: str  # noqa: N815 (the API's name)
     namespace: str = ""
 
 
@@ -56,22 +57,42 @@ async def until(
     within: float,
 ) -> float:
     """When (monotonic) so many of the kind were ``there``; raises RuntimeError if they are not ``within`` seconds."""
-    waiting: set[tuple[str, str]] = set()
-    query = {"resourceVersion": since, "timeoutSeconds": str(int(within) + 60)}
-    lines = api.watch(resource.path(), query, silence=within + 60, opened=lambda: None)
-    done: set[tuple[str, str]] = set()
+    seen = _Seen(count, there)
     try:
-        async with asyncio.timeout(within), contextlib.aclosing(lines):
-            async for _, raw in lines:
-                obj = _object.decode(raw)
-                key = (obj.metadata.namespace, obj.metadata.name)
-                if obj.status is not None and there(obj.status):
-                    done.add(key)
-                    if len(done) == count:
-                        return time.monotonic()
-                else:
-                    waiting.add(key)
+        async with asyncio.timeout(within):
+            while True:
+                # The API server may end a watch at any time, above all one that is slow to read.
+                lines = api.watch(resource.path(), {"resourceVersion": since}, silence=within + 60, opened=lambda: None)
+                async with contextlib.aclosing(lines):
+                    async for kind, raw in lines:
+                        if kind == "ERROR":
+                            raise RuntimeError(f"the watch of {resource.plural} ended: {bytes(raw).decode()}")
+                        since = seen.take(_object.decode(raw))
+                        if seen.complete:
+                            return time.monotonic()
     except TimeoutError:
-        pass
-    missing = sorted(waiting - done)[:3]
-    raise RuntimeError(f"only {len(done)} of {count} {resource.plural} after {within:.0f} s; missing are {missing} ...")
+        missing = sorted(seen.waiting - seen.done)[:3]
+        raise RuntimeError(
+            f"only {len(seen.done)} of {count} {resource.plural} after {within:.0f} s; missing: {missing} ..."
+        ) from None
+
+
+class _Seen:
+    """Which objects were seen, and in which state."""
+
+    def __init__(self, count: int, there: Callable[[Status], bool]) -> None:
+        self._count = count
+        self._there = there
+        self.waiting: set[tuple[str, str]] = set()
+        self.done: set[tuple[str, str]] = set()
+
+    @property
+    def complete(self) -> bool:
+        return len(self.done) >= self._count
+
+    def take(self, obj: _Object) -> str:
+        """Remember it; the version up to which everything has been seen."""
+        key = (obj.metadata.namespace, obj.metadata.name)
+        there = obj.status is not None and self._there(obj.status)
+        (self.done if there else self.waiting).add(key)
+        return obj.metadata.resourceVersion
