@@ -5,7 +5,7 @@ import sys
 
 from bench import table
 
-NAMES = ("compile", "webhook", "controller", "certificates")
+NAMES = ("compile", "webhook", "controller", "certificates", "identities", "storm")
 
 
 def main(arguments: list[str]) -> int:

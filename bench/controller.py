@@ -1,32 +1,24 @@
 """The controller: from a policy's change to its NetworkPolicy, and a cold start with a full cluster.
 
-A real API server on this machine, the controller as its own process with Kopf and all. No node: pods are objects that
-nothing runs. The load comes from this process, on the same cores.
+A real API server on this machine, the controller as its own process with Kopf and all.
 """
 
 import asyncio
 import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringfence.api import v1alpha1
-from ringfence.kube import client, errors, lease, resources
+from ringfence.kube import client, resources
 from ringfence.model.names import API_VERSION, LABEL_ENROLL, LABEL_IDENTITY
 
-from bench import table
-from e2e.cluster import kubeconfig, ports
-from e2e.cluster.certificates import Authority
+from bench import rig, table
 from e2e.cluster.controlplane import ControlPlane
 
 NAMESPACES = 50
@@ -36,9 +28,6 @@ POLICIES = 10
 """In each namespace."""
 RATE = 20
 SECONDS = 30
-_OWN = "ringfence-system"
-_USER = f"system:serviceaccount:{_OWN}:ringfence-controller"
-_PARALLEL = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +44,24 @@ class ColdStart:
 def rows() -> list[table.Row]:
     """Both measurements."""
     with tempfile.TemporaryDirectory(prefix="ringfence-bench-") as place:
-        audit = Path(place) / "audit.log"
-        with ControlPlane("bench", audit_log=audit) as plane:
-            return asyncio.run(_measure(plane, Path(place), audit))
+        log = Path(place) / "audit.log"
+        with ControlPlane("bench", audit_log=log, arguments=rig.AUDIT_ARGUMENTS) as plane:
+            return asyncio.run(_measure(plane, Path(place), rig.Audit(log)))
 
 
-async def _measure(plane: ControlPlane, place: Path, audit: Path) -> list[table.Row]:
-    config = _kubeconfig(plane, place)
-    async with _connected(config) as api:
-        _say(f"filling the cluster: {NAMESPACES} namespaces of {IDENTITIES} identities and {POLICIES} policies")
+async def _measure(plane: ControlPlane, place: Path, audit: rig.Audit) -> list[table.Row]:
+    config = rig.user_config(plane, place, rig.USER, "controller")
+    async with rig.connected(config) as api:
+        rig.say(f"filling the cluster: {NAMESPACES} namespaces of {IDENTITIES} identities and {POLICIES} policies")
         await _fill(api)
-        before = _size(audit)
-        (port,) = ports.free()
-        with _controller(config, place, port) as process:
-            cold = await _cold_start(process, port, audit, before)
-            _say(f"cold start: {cold.seconds:.1f} s; now {RATE} changes a second for {SECONDS} s")
-            spent = _cpu_seconds(process.pid)
+        audit.mark()
+        with rig.controller(config, place) as running:
+            cold = await _cold_start(running, audit)
+            rig.say(f"cold start: {cold.seconds:.1f} s; now {RATE} changes a second for {SECONDS} s")
+            spent = rig.cpu_seconds(running.process.pid)
             latencies = await _changes(api)
-            spent = _cpu_seconds(process.pid) - spent
-            memory = _peak_memory(process.pid)
+            spent = rig.cpu_seconds(running.process.pid) - spent
+            memory = rig.peak_memory(running.process.pid)
     return [*_cold_rows(cold), *_change_rows(latencies, memory, spent)]
 
 
@@ -117,20 +105,13 @@ def _memory_row(what: str, memory: int) -> table.Row:
 
 async def _fill(api: client.Client) -> None:
     """Everything is there before the controller is: pods with their labels, so that namespaces close at once."""
-    for crd in v1alpha1.crds():
-        await _create(api, crd)
-    await _create(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OWN}})
-    # As the chart brings it, held by nobody: one that the controller has to make itself delays its first write.
-    metadata = {"name": lease.NAME, "namespace": _OWN}
-    await _create(api, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata})
-    for resource in (resources.SERVICE_IDENTITIES, resources.SECURITY_POLICIES, resources.CLUSTER_SECURITY_POLICIES):
-        await _served(api, resource)
+    await rig.install(api)
     for number in range(NAMESPACES):
-        await _create(api, _namespace(number))
+        await rig.create(api, _namespace(number))
     objects = [each for number in range(NAMESPACES) for each in _contents(number)]
     # Pods last: their ServiceAccounts must be there.
     objects.sort(key=lambda obj: obj["kind"] == "Pod")
-    await _all(lambda obj: _create(api, obj), objects)
+    await rig.all_of(lambda obj: rig.create(api, obj), objects)
 
 
 def _contents(number: int) -> Iterator[dict[str, Any]]:
@@ -183,19 +164,21 @@ def _policy(number: int, index: int, port: int) -> dict[str, Any]:
     }
 
 
-async def _cold_start(process: subprocess.Popen[bytes], port: int, audit: Path, before: int) -> ColdStart:
+async def _cold_start(running: rig.Controller, audit: rig.Audit) -> ColdStart:
     started = time.monotonic()
+    process = running.process
     wanted = {"SecurityPolicy": NAMESPACES * POLICIES, "ServiceIdentity": NAMESPACES * IDENTITIES}
     while time.monotonic() - started < 300:
         await asyncio.sleep(0.25)
         if process.poll() is not None:
             raise RuntimeError(f"the controller has ended with status {process.returncode}")
-        ready = await asyncio.to_thread(_ready_resources, port)
+        ready = await asyncio.to_thread(_ready_resources, running.port)
         if all(ready.get(kind, 0) >= count for kind, count in wanted.items()):
             seconds = time.monotonic() - started
             await asyncio.sleep(2)
-            return ColdStart(seconds, _requests(audit, before), _peak_memory(process.pid), _cpu_seconds(process.pid))
-    raise RuntimeError(f"not all in force after 300 s: {_ready_resources(port)} of {wanted}")
+            requests = Counter(_purpose(each) for each in audit.requests(rig.USER))
+            return ColdStart(seconds, requests, rig.peak_memory(process.pid), rig.cpu_seconds(process.pid))
+    raise RuntimeError(f"not all in force after 300 s: {_ready_resources(running.port)} of {wanted}")
 
 
 def _ready_resources(port: int) -> Counter[str]:
@@ -213,30 +196,12 @@ def _ready_resources(port: int) -> Counter[str]:
     return found
 
 
-def _requests(audit: Path, start: int) -> Counter[str]:
-    """The controller's requests by what they are for; a watch counts once."""
-    found: Counter[str] = Counter()
-    with audit.open("rb") as log:
-        log.seek(start)
-        for line in log:
-            entry = json.loads(line)
-            own = entry["user"]["username"] == _USER and not entry.get("userAgent", "").startswith("ringfence-bench")
-            if own and entry["stage"] == ("ResponseStarted" if entry["verb"] == "watch" else "ResponseComplete"):
-                found[_purpose(entry)] += 1
-    return found
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size
-
-
-def _purpose(entry: dict[str, Any]) -> str:
-    what = entry.get("objectRef", {})
-    if entry["verb"] in {"list", "watch", "get"}:
+def _purpose(request: rig.Request) -> str:
+    if request.reads:
         return "reads"
-    if what.get("subresource") == "status":
+    if request.subresource == "status":
         return "writes of statuses"
-    if what.get("resource") == "networkpolicies":
+    if request.resource == "networkpolicies":
         return "writes of NetworkPolicies"
     return "other writes"
 
@@ -285,81 +250,6 @@ async def _observe(api: client.Client, version: str, sent: dict[Any, float], lat
                 since = sent.pop((obj["metadata"]["namespace"], name, port["port"]), None)
                 if since is not None:
                     latencies.append(now - since)
-
-
-def _kubeconfig(plane: ControlPlane, place: Path) -> Path:
-    """As the controller's own user, so that admission takes it for what it is; with every right."""
-    authority = Authority(plane.directory / "pki", "ca")
-    pair = authority.issue("bench-controller", user=_USER, groups=["system:masters"])
-    return kubeconfig.write(
-        place / "kubeconfig", server=plane.server, authority=authority.pair.certificate, user=pair, name="bench"
-    )
-
-
-@contextmanager
-def _controller(config: Path, place: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    settings = place / "config.yaml"
-    settings.write_text(f"httpHost: 127.0.0.1\nhttpPort: {port}\nlogLevel: warning\n")
-    environment = {**os.environ, "KUBECONFIG": str(config), "POD_NAMESPACE": _OWN, "POD_NAME": "bench"}
-    environment.pop("KUBERNETES_SERVICE_HOST", None)
-    command = [sys.executable, "-m", "ringfence", "run", "controller", "--config", str(settings)]
-    process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _peak_memory(pid: int) -> int:
-    """The highest resident memory of a process so far, in bytes."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@asynccontextmanager
-async def _connected(config: Path) -> AsyncIterator[client.Client]:
-    api = await client.Client.connect(config, component="bench")
-    try:
-        yield api
-    finally:
-        await api.close()
-
-
-async def _create(api: client.Client, obj: dict[str, Any]) -> None:
-    resource = resources.of(obj["apiVersion"], obj["kind"])
-    await api.request("POST", resource.path(obj["metadata"].get("namespace", "")), body=obj)
-
-
-async def _served(api: client.Client, resource: resources.Resource) -> None:
-    for _ in range(200):
-        try:
-            await api.request("GET", resource.path())
-        except (errors.NotFound, errors.Throttled):
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"{resource.plural} are not served")
-
-
-async def _all(act: Callable[[dict[str, Any]], Awaitable[None]], objects: list[dict[str, Any]]) -> None:
-    gate = asyncio.Semaphore(_PARALLEL)
-
-    async def one(obj: dict[str, Any]) -> None:
-        async with gate:
-            await act(obj)
-
-    await asyncio.gather(*(one(obj) for obj in objects))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

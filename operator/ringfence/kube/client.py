@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -80,6 +81,12 @@ class Client:
     ) -> None:
         self._configuration = configuration
         self._guard = guard
+        # Every enrolled namespace has a watch that holds a connection: of a bounded pool none would be left for writes.
+        configuration.connection_pool_maxsize = 0
+        # Looked up here once; by itself the transport asks two threads before each request, which doubles its cost, one
+        # of them for a .netrc, whose passwords are none of the API server's business.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
         if guard is not None:
             # Between the first check and the first byte may lie a new connection, and a pause of the whole process.
             setattr(configuration, "trace_configs", [_tracing(guard)])  # noqa: B010 (the library declares no such field)
@@ -236,6 +243,14 @@ class Client:
         """The bearer token, read again from its file when it is due."""
         token: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
         return token
+
+
+def _proxy_for(server: str) -> str | None:
+    """The proxy that the environment names for a server (HTTPS_PROXY, NO_PROXY and their like), None for none."""
+    parts = urlsplit(server)
+    if parts.hostname is None or proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _tracing(guard: Guard) -> aiohttp.TraceConfig:

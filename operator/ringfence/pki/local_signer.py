@@ -37,9 +37,16 @@ class LocalSigner:
             raise BadCertificate("the CA's private key is not the one of its certificate")
         self._key = key
         self._hash = hashes.SHA384() if key.curve.key_size > 256 else hashes.SHA256()
-        self._issuer = certificate.subject
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        self._authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+        # What all leaves have in common is put together once; a builder never changes, it makes others.
+        self._common = (
+            x509.CertificateBuilder()
+            .subject_name(_NOBODY)
+            .issuer_name(certificate.subject)
+            .add_extension(_LEAF, critical=True)
+            .add_extension(_BOTH_ENDS, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+        )
         constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
         self._trust_domains = frozenset(str(each.value) for each in constraints.permitted_subtrees or ())
         self.root = slot.root
@@ -59,19 +66,13 @@ class LocalSigner:
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(template.spiffe_id))]
         names += [x509.DNSName(name) for name in template.dns_names]
         certificate = (
-            x509.CertificateBuilder()
-            .subject_name(_NOBODY)
-            .issuer_name(self._issuer)
-            .public_key(key)
+            self._common.public_key(key)
             .serial_number(template.serial)
             .not_valid_before(encoding.moment(template.not_before))
             .not_valid_after(encoding.moment(template.not_after))
-            .add_extension(_LEAF, critical=True)
             .add_extension(usage, critical=True)
-            .add_extension(_BOTH_ENDS, critical=False)
             # Critical because the subject is empty (RFC 5280 §4.2.1.6).
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
-            .add_extension(self._authority, critical=False)
             .sign(self._key, self._hash)
         )
         return encoding.certificate_pem(certificate)

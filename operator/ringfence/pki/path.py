@@ -21,6 +21,8 @@ from ringfence.model.errors import RingfenceError
 MAX_CHAIN: Final = 4
 MAX_ROOTS: Final = 16
 MAX_CHAIN_BYTES: Final = 64 * 1024
+#: Texts and signatures whose reading is remembered: as many as are worked on at the same time, and some.
+_KEPT: Final = 64
 
 _BLOCK = rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----"
 _CHAIN: Final = re.compile(rb"\s*" + _BLOCK + rb"(\s*" + _BLOCK + rb")*\s*")
@@ -46,8 +48,12 @@ class BadChain(RingfenceError):
     """A text that is no chain of certificates."""
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def read(pem: bytes, at_most: int = MAX_CHAIN) -> tuple[x509.Certificate, ...]:
-    """The certificates of a PEM text that holds nothing else, so that no private key hides in it. Raises BadChain."""
+    """The certificates of a PEM text that holds nothing else, so that no private key hides in it. Raises BadChain.
+
+    Kept for a while: whoever has judged a chain asks of it at once what is to be said in a status.
+    """
     if len(pem) > MAX_CHAIN_BYTES:
         raise BadChain(f"is longer than {MAX_CHAIN_BYTES} bytes")
     if not _CHAIN.fullmatch(pem):
@@ -112,8 +118,12 @@ def _link(subject: x509.Certificate, issuer: x509.Certificate, depth: int, momen
             yield f"has the critical extension {extension.oid.dotted_string}, which is not understood"
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def _signature(subject: x509.Certificate, issuer: x509.Certificate) -> str:
-    """Why ``issuer`` did not sign ``subject``; "" when it did."""
+    """Why ``issuer`` did not sign ``subject``; "" when it did.
+
+    Kept for a while, by the bytes of both (certificates are equal when their DER forms are): nothing else decides it.
+    """
     try:
         subject.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError):

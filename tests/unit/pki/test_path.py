@@ -2,11 +2,12 @@
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from ringfence.model.ca import Slot
 from ringfence.pki import encoding, path
+from ringfence.pki.root import make_root
 
-from tests.unit.pki.material import DAY, HOUR, NOW, Forgery, intermediate, openssl_verify, root, uri
+from tests.unit.pki.material import DAY, HOUR, NOW, TRUST_DOMAIN, Forgery, intermediate, openssl_verify, root, uri
 
 LEAF = Forgery()
 
@@ -45,6 +46,18 @@ def judged(chain: bytes, slot: Slot) -> list[str]:
 
 def test_a_leaf_below_its_root() -> None:
     assert judged(LEAF.sign(), root()) == []
+
+
+def test_what_is_remembered_holds_for_those_bytes_and_that_root_alone() -> None:
+    chain = LEAF.sign()
+    namesake = make_root(TRUST_DOMAIN, NOW - DAY, 1 | 1 << 100)
+    der = bytearray(path.read(chain)[0].public_bytes(serialization.Encoding.DER))
+    der[-1] ^= 1
+    forged = encoding.certificate_pem(x509.load_der_x509_certificate(bytes(der)))
+    for _ in range(2):
+        assert judged(chain, root()) == []
+        assert judged(chain, namesake) == ["no root"]
+        assert judged(forged, root()) == ["no root"]
 
 
 def test_a_chain_with_an_intermediate() -> None:
