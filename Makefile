@@ -111,7 +111,7 @@ images-check: init ## The image built here holds the same files as the one that 
 	$(PY) -m e2e.images check
 
 .PHONY: demo
-demo: init ## The main job: cluster, images, Helm install, an example shop and real attempts against it
+demo: init ## The main job: cluster, images, Helm install, an example shop and real attempts against all that is promised
 	$(PY) -m e2e.demo
 
 .PHONY: demo-down

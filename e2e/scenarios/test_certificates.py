@@ -33,6 +33,7 @@ def test_nobody_notices_a_renewal_a_rotation_and_a_killed_controller(
     space = _two_programs(admin, image, sandbox)
     before = certificates.until_talking(admin, space)
     _wait_renewed(admin, space)
+    _wait_renewed(admin, space, lambda: _delete_secrets(admin, space))
     _rotate(cluster, admin, space, lambda: _end_old_certificates(admin))
     _nobody_noticed(admin, space, before)
 
@@ -56,10 +57,11 @@ def _two_programs(admin: Client, image: str, sandbox: Sandboxes) -> str:
     return space
 
 
-def _wait_renewed(admin: Client, space: str) -> None:
-    """Every identity has a new certificate, and the programs use theirs."""
+def _wait_renewed(admin: Client, space: str, ask: Callable[[], None] = lambda: None) -> None:
+    """Every identity has a new certificate, by itself or because of `ask`, and the programs use theirs."""
     first = authority.certificates(admin, space)
     assert set(first) == set(peers.ALGORITHMS)
+    ask()
 
     def renewed() -> bool:
         now = authority.certificates(admin, space)
@@ -73,6 +75,13 @@ def _wait_renewed(admin: Client, space: str) -> None:
         30,
         every=1,
     )
+
+
+def _delete_secrets(admin: Client, space: str) -> None:
+    """How somebody has certificates renewed now."""
+    secrets = [peers.secret_of(name) for name in peers.ALGORITHMS]
+    admin.run("delete", "secrets", *secrets, f"--namespace={space}")
+    until(lambda: admin.attempt("get", "secrets", *secrets, f"--namespace={space}").ok, "the Secrets are back", 10)
 
 
 def _rotate(cluster: backend.Cluster, admin: Client, space: str, outlive: Callable[[], None]) -> None:
