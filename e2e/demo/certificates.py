@@ -225,14 +225,16 @@ def _handshakes(admin: Client, before: dict[str, peers.Report]) -> tuple[str, bo
 
 
 def verdict(before: dict[str, peers.Report], after: dict[str, peers.Report]) -> tuple[str, bool]:
-    """What the programs have seen, and whether it is good: nothing failed, and neither was started anew meanwhile."""
-    done = sum(each.handshakes for each in after.values())
-    failed = sum(each.failures for each in after.values())
-    roots = len({root for each in after.values() for root in each.issuers})
-    seen = sum(len(each.serials) for each in after.values())
-    happened = f"{done} handshakes, {failed} failed; {seen} certificates, of {roots} roots"
+    """What the programs have seen since, and whether it is good: nothing failed, and neither was started anew."""
+    pairs = [(before[name], after[name]) for name in before]
+    done = sum(now.handshakes - then.handshakes for then, now in pairs)
+    failed = sum(now.failures - then.failures for then, now in pairs)
+    # With those that were in use at the beginning.
+    seen = sum(len(now.serials) - len(then.serials) + 1 for then, now in pairs)
+    roots = len({root for then, now in pairs for root in now.issuers[len(then.issuers) - 1 :]})
+    happened = f"{done} handshakes, {failed} failed; {seen} certificates, {'of one root' if roots == 1 else f'of {roots} roots'}"
     if failed:
-        happened += "; " + "; ".join(f"{name}: {each.last_failure}" for name, each in after.items() if each.failures)
+        happened += "".join(f"; {name}: {each.last_failure}" for name, each in after.items() if each.last_failure)
     anew = [name for name, each in after.items() if each.started != before[name].started]
     if anew:
         happened += f"; started anew: {', '.join(anew)}"
