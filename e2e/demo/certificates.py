@@ -232,7 +232,7 @@ def verdict(before: dict[str, peers.Report], after: dict[str, peers.Report]) -> 
     # With those that were in use at the beginning.
     seen = sum(len(now.serials) - len(then.serials) + 1 for then, now in pairs)
     roots = len({root for then, now in pairs for root in now.issuers[len(then.issuers) - 1 :]})
-    happened = f"{done} handshakes, {failed} failed; {seen} certificates, {'of one root' if roots == 1 else f'of {roots} roots'}"
+    happened = f"{done} handshakes, {failed} failed; {seen} certificates; roots: {roots}"
     if failed:
         happened += "".join(f"; {name}: {each.last_failure}" for name, each in after.items() if each.last_failure)
     anew = [name for name, each in after.items() if each.started != before[name].started]

@@ -27,14 +27,14 @@ AFTER = replace(BEFORE, handshakes=900, serials=("a", "b", "c"), issuers=(OLD, N
 
 def test_all_went_well() -> None:
     happened, good = certificates.verdict({"x": BEFORE, "y": BEFORE}, {"x": AFTER, "y": AFTER})
-    assert (happened, good) == ("1780 handshakes, 0 failed; 6 certificates, of 2 roots", True)
+    assert (happened, good) == ("1780 handshakes, 0 failed; 6 certificates; roots: 2", True)
 
 
 def test_what_was_before_does_not_count() -> None:
     before = replace(AFTER, failures=3, last_failure="long ago")
     after = replace(before, handshakes=1000, serials=(*before.serials, "d"))
     happened, good = certificates.verdict({"x": before}, {"x": after})
-    assert (happened, good) == ("100 handshakes, 0 failed; 2 certificates, of one root", True)
+    assert (happened, good) == ("100 handshakes, 0 failed; 2 certificates; roots: 1", True)
 
 
 @pytest.mark.parametrize(
