@@ -79,7 +79,7 @@ netpol: cluster ## A fixed spread of cyclonus' cases against the NetworkPolicies
 
 .PHONY: e2e
 e2e: cluster images ## Scenarios on the real node
-	$(PYTEST) e2e -m node -q
+	$(PYTEST) e2e -m "node and not soak" -q
 
 .PHONY: test
 test: ## All tests: the one command, on a bare machine too
@@ -87,9 +87,10 @@ test: ## All tests: the one command, on a bare machine too
 	@$(MAKE) images-check netpol e2e
 
 .PHONY: soak
-soak: cluster ## Long runs: every cyclonus case, more random worlds
+soak: cluster images ## Long runs: every cyclonus case, more random worlds, a rotation in its full length
 	$(PY) -m e2e.netpol --all --cluster ringfence
 	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
+	$(PYTEST) e2e -m soak -q
 
 .PHONY: bench
 bench: init ## Figures against their goals, with ratios measured in the same run
@@ -114,7 +115,7 @@ images-check: init ## The image built here holds the same files as the one that 
 	$(PY) -m e2e.images check
 
 .PHONY: demo
-demo: init ## The main job: cluster, images, Helm install, an example shop and real attempts against it
+demo: init ## The main job: cluster, images, Helm install, an example shop and real attempts against all that is promised
 	$(PY) -m e2e.demo
 
 .PHONY: demo-down

@@ -84,6 +84,7 @@ def kubelet(layout: Layout, node: Node) -> dict[str, Any]:
         "serializeImagePulls": False,
         "registryPullQPS": 0,
         "eventRecordQPS": 0,
+        "syncFrequency": versions.KUBELET_SYNC_FREQUENCY,
         # The machine's disk is not the cluster's business: a full one must not evict the pods of a test.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},

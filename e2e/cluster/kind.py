@@ -25,6 +25,11 @@ _PORT = 5001
 _POD_CIDR = "10.244.0.0/16"
 _SERVICE_CIDR = "10.96.0.0/16"
 _CERTS = "/etc/containerd/certs.d"
+_KUBELET = {
+    "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    "kind": "KubeletConfiguration",
+    "syncFrequency": versions.KUBELET_SYNC_FREQUENCY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ def configuration(nodes: int) -> dict[str, object]:
         "featureGates": dict(versions.NODE_FEATURES),
         "networking": {"podSubnet": _POD_CIDR, "serviceSubnet": _SERVICE_CIDR},
         "runtimeConfig": dict([flags["runtime-config"].split("=", 1)]),
+        "kubeadmConfigPatches": [yaml.safe_dump(_KUBELET)],
         "nodes": [
             {"role": "control-plane" if number == 0 else "worker", "image": versions.KIND_NODE_IMAGE}
             for number in range(nodes)

@@ -36,3 +36,6 @@ API_FEATURES = (
 
 NODE_FEATURES = {"PodCertificateRequest": True, "ClusterTrustBundle": True, "ClusterTrustBundleProjection": True}
 """The same for the kubelet, which turns the pods' projections into files."""
+
+KUBELET_SYNC_FREQUENCY = "5s"
+"""New Secrets and ConfigMaps are in pods' files after 5 to 8 seconds, not 60 to 90 as by default: tests wait for it."""

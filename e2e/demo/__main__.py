@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
-from e2e.demo import attempts, install, people, shop, table
+from e2e.demo import attempts, certificates, install, people, shop, table
 from e2e.demo.client import Client, until
 
 NEXT = """\
@@ -21,6 +21,10 @@ What to try next
   kubectl explain securitypolicy.spec.ingress                          how to write a rule
   kubectl -n shop get networkpolicy                                    what Ringfence made of it
   ringfence compile -f examples/shop                                   the same without a cluster
+  ringfence ca status                                                  the roots, and how far a rotation is
+  kubectl -n shop-tls get svcid --watch                                certificates that renew themselves every minute
+  kubectl -n shop-tls logs deploy/orders -f                            ... and a program that counts its handshakes
+  ringfence ca rotate --compromised                                    what it would break; say no
   make demo-down                                                       take all of it away"""
 
 
@@ -56,9 +60,10 @@ def _up(name: str) -> int:
     with step(f"helm install {install.RELEASE}"):
         install.install(cluster, image)
         install.wait_ready(cluster)
+    certificates.start(admin, image)
     with step("kubectl apply -f examples/shop, and waiting until it is open and closed"):
         _open_shop(admin, install.agnhost(cluster))
-    rows = _try_everything(admin, install.agnhost(cluster))
+    rows = _try_everything(admin, install.agnhost(cluster)) + certificates.show(cluster, admin, image)
     table.show(rows)
     print(table.summary(rows), f"{time.monotonic() - begin:.0f} s in all.")
     print()

@@ -92,7 +92,13 @@ class Client:
         return call([str(self.programs / "helm"), *arguments], self.environment, None, timeout)
 
 
-def call(command: Sequence[str], environment: Mapping[str, str], stdin: str | None, timeout: float) -> Done:
+def call(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: str | None,
+    timeout: float,
+    directory: str | None = None,
+) -> Done:
     """Runs a program to its end. One that takes longer than `timeout` seconds is ended and counts as failed."""
     try:
         done = subprocess.run(
@@ -103,6 +109,7 @@ def call(command: Sequence[str], environment: Mapping[str, str], stdin: str | No
             check=False,
             env=dict(environment),
             timeout=timeout,
+            cwd=directory,
         )
     except subprocess.TimeoutExpired:
         return Done(124, "", f"{command[0]} did not end within {timeout:.0f} s")

@@ -1,6 +1,7 @@
 """Ringfence on a test cluster, installed as a person would: by Helm, with the cluster's own image."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,10 @@ CHART = paths.REPOSITORY / "charts" / "ringfence"
 NAMESPACE = "ringfence-system"
 RELEASE = "ringfence"
 DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook")
-CLUSTER = "ringfence"
+CLUSTER = os.environ.get("RINGFENCE_CLUSTER", "ringfence")
+"""Which cluster the demo and the scenarios take, unless told otherwise."""
+HURRIED_CA = {"ca.propagation": "20s", "ca.reissueWithin": "15s", "ca.maxTTL": "10m"}
+"""A rotation in about a minute. The nodes' kubelets hand new files to pods within some eight seconds (e2e.cluster)."""
 
 _RINGFENCE = re.compile(r"\S+/ringfence@sha256:[0-9a-f]{64}")
 
@@ -27,7 +31,7 @@ def client(cluster: backend.Cluster) -> Client:
 
 
 def find_cluster(name: str = CLUSTER) -> backend.Cluster:
-    """The cluster of `make cluster`. Raises ClusterError when there is none."""
+    """The cluster that `make cluster` has started. Raises ClusterError when there is none."""
     cluster = backend.find(name)
     if cluster is None:
         raise ClusterError("there is no cluster; start it with: make cluster")
@@ -52,7 +56,7 @@ def push_images(name: str = CLUSTER) -> str:
 
 
 def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None = None) -> list[str]:
-    """Helm's flags: the image by its digest, and which addresses are pods'."""
+    """Helm's flags: the image by its digest, which addresses are pods', and a CA that takes minutes, not a day."""
     repository, _, digest = image.partition("@")
     nodes = client(cluster).get("nodes")["items"]
     ranges = sorted({each for node in nodes for each in node["spec"].get("podCIDRs", [])})
@@ -60,6 +64,7 @@ def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None 
         "image.repository": repository,
         "image.digest": digest,
         "network.podCIDRs": ranges,
+        **HURRIED_CA,
         **(more or {}),
     }
     return [part for key, value in settings.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]

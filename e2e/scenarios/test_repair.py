@@ -1,10 +1,12 @@
 """Whatever is changed by hand, killed or restarted: it ends as the policies say."""
 
+import time
+
 import pytest
 
 from e2e.cluster import backend, command, process
 from e2e.cluster.local import LocalCluster
-from e2e.demo import install, people
+from e2e.demo import authority, install, leader, people
 from e2e.demo.client import Client, until
 from e2e.scenarios import support
 from e2e.scenarios.conftest import Sandboxes
@@ -69,21 +71,27 @@ def test_the_controller_killed_at_work_goes_on(admin: Client, sandbox: Sandboxes
     support.wait_cut(admin, client, server.address)
 
 
-def test_the_leader_killed_alone_is_replaced_by_the_standby(admin: Client, sandbox: Sandboxes) -> None:
+def test_the_leader_killed_alone_is_replaced_by_the_standby_and_nothing_is_lost(
+    cluster: backend.Cluster, admin: Client, sandbox: Sandboxes
+) -> None:
     space = sandbox("led", enroll="enforce")
+    client, server = space.run("client", "server")
     space.wait_closed()
-    leader = _leader(admin)
-    admin.run("delete", "pod", leader, f"--namespace={install.NAMESPACE}", "--grace-period=0", "--force")
+    begin = time.monotonic()
+    killed = leader.kill(cluster, admin)
+    # Changed while nobody leads: one thing deleted, one thing asked for, and a certificate wanted.
     admin.attempt("delete", DENY, f"--namespace={space.name}")
-    until(lambda: "ringfence-default-deny" in space.network_policies(), "the standby repairs", 20)
-    assert _leader(admin) != leader
+    wanted = {"spec": {"certificate": {"secretName": "server-identity"}}}
+    admin.apply([space.allow("server", "client")])
+    assert support.patch(admin, space.name, "serviceidentity/server", wanted).ok
+
+    leader.wait_for_another(admin, killed)
+    assert time.monotonic() - begin <= leader.TAKEN_OVER_WITHIN
+    until(lambda: "ringfence-default-deny" in space.network_policies(), "the deleted is back", REPAIRED_WITHIN)
+    until(lambda: bool(authority.certificates(admin, space.name)), "the certificate is there", REPAIRED_WITHIN)
+    support.wait_reaches(admin, client, server.address)
+    assert not support.reaches(admin, server, client.address)
     until(lambda: support.ready_replicas(admin, install.NAMESPACE, "ringfence-controller") == 2, "it is replaced", 60)
-
-
-def _leader(admin: Client) -> str:
-    """The pod that holds the Lease."""
-    lease = admin.get("lease", "ringfence-controller", f"--namespace={install.NAMESPACE}")
-    return str(lease["spec"]["holderIdentity"]).partition("_")[0]
 
 
 def test_a_restart_of_the_api_server_is_survived(cluster: backend.Cluster, admin: Client, sandbox: Sandboxes) -> None:

@@ -54,6 +54,7 @@ def test_kind_gets_the_same_features() -> None:
     written = yaml.safe_load(yaml.safe_dump(kind.configuration(3)))
     assert [node["role"] for node in written["nodes"]] == ["control-plane", "worker", "worker"]
     assert written["featureGates"]["PodCertificateRequest"] is True
+    assert [yaml.safe_load(each)["syncFrequency"] for each in written["kubeadmConfigPatches"]] == ["5s"]
     assert written["runtimeConfig"] == {"certificates.k8s.io/v1beta1": "true"}
     assert "@sha256:" in written["nodes"][0]["image"]
 
