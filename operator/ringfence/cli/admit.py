@@ -10,7 +10,7 @@ from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.documents import Document
 from ringfence.cli.problems import BadInput, Problem
 from ringfence.cli.world import Judged, Loaded
-from ringfence.controls import evaluate, templates
+from ringfence.controls import evaluate, registry, templates, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.model.errors import CannotTell, InvalidResource, RingfenceError
 from ringfence.model.names import GROUP
@@ -138,9 +138,8 @@ def _list(judged: Judged, violations: Iterable[Violation], lead: Cell, console: 
     for each in violations:
         place = judged.document.problem("", field=each.field)
         where = f"{place.source}:{place.line}" if place.line else place.source
-        asker = f", asked by {each.policy}" if each.policy else ""
         console.print(lead, where, ": ", Cell(each.field, Style.STRONG), f" {each.message}")
-        console.print(f"      fix: {each.fix} [{each.control}{asker}]")
+        console.print(f"      fix: {each.fix} [{text.source(each)}]")
 
 
 def _data(judged: Judged, context: Context, outcome: Outcome) -> dict[str, Any]:
@@ -159,6 +158,9 @@ def _data(judged: Judged, context: Context, outcome: Outcome) -> dict[str, Any]:
 def _violation(judged: Judged, violation: Violation) -> dict[str, Any]:
     return {
         "control": violation.control,
+        "podSecurityCheck": registry.KUBERNETES.get(violation.control, ""),
+        "reason": violation.reason,
+        "standard": violation.standard,
         "field": violation.field,
         "line": judged.document.problem("", field=violation.field).line,
         "message": violation.message,
