@@ -5,7 +5,6 @@ right already in what is written here.
 """
 
 import base64
-import json
 import subprocess
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from ringfence.kube import client
 from ringfence.kube.resources import Resource
 
 from bench import following, rig
-from e2e.cluster import go, goprogram
 from e2e.cluster.certificates import Authority
+from e2e.goprogram.build import Module
 
 USER: Final = "cert-manager"
 CERTIFICATES: Final = Resource("cert-manager.io/v1", "Certificate", "certificates")
@@ -48,16 +47,10 @@ class Program:
 
 
 def build() -> Program:
-    """The program; raises goprogram.BuildError, or ClusterError where there is no Go."""
-    path = goprogram.build(_SOURCE, "cert-manager-controller", within=_BUILD_SECONDS)
-    command = [str(go.toolchain()), "mod", "download", "-json", _MODULE]
-    done = subprocess.run(
-        command, cwd=_SOURCE, env=goprogram.environment(), check=False, capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise goprogram.BuildError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-    module = json.loads(done.stdout)
-    return Program(path, module["Version"], Path(module["Dir"]))
+    """The program; raises BuildError, or ClusterError where there is no Go."""
+    module = Module("cert-manager-controller", _SOURCE)
+    path = module.build("cert-manager-controller", within=_BUILD_SECONDS)
+    return Program(path, module.version_of(_MODULE), module.directory_of(_MODULE))
 
 
 async def prepare(api: client.Client, program: Program, namespaces: list[str], place: Path) -> None:

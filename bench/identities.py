@@ -24,7 +24,7 @@ from ringfence.pki import store
 from bench import cert_manager, following, rig, table
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.goprogram import BuildError
+from e2e.goprogram.build import BuildError
 
 NAMESPACES = 10
 IDENTITIES = 50

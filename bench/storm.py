@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ringfence.kube import client, resources
 from ringfence.model.ca import CaState
 from ringfence.pki import store
-from ringfence.reconcile.ca import ANNOTATION_ROTATE
+from ringfence.reconcile.ca_sight import ANNOTATION_ROTATE
 
 from bench import following, identities, rig, table
 

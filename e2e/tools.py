@@ -10,6 +10,7 @@ from e2e import judge
 from e2e.cluster import tools
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
+from e2e.goprogram.build import BuildError
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
             tools.ensure(tools.HELM, tools.CONTROL)
             with step("the judge of NetworkPolicies"):
                 judge.build()
-    except (ClusterError, judge.BuildError) as error:
+    except (ClusterError, BuildError) as error:
         say(f"error: {error}")
         return 1
     return 0

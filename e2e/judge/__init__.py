@@ -7,14 +7,11 @@ where the judge departs from Kubernetes.
 
 from pathlib import Path
 
-from e2e.cluster import goprogram
-from e2e.cluster.goprogram import BuildError
+from e2e.goprogram.build import Module
 
-__all__ = ["BuildError", "build"]
-
-SOURCE = Path(__file__).resolve().parent
+MODULE = Module("judge", Path(__file__).resolve().parent)
 
 
 def build() -> Path:
-    """Return the judge's program, built if it was not yet. Raises BuildError, or ClusterError where there is no Go."""
-    return goprogram.build(SOURCE, "judge")
+    """Return the judge's program. Raises BuildError, or ClusterError when there is no Go to be had."""
+    return MODULE.build("judge")

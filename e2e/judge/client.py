@@ -3,23 +3,17 @@
 One process answers many requests, so that property tests can ask thousands of questions a second.
 """
 
-import json
-import subprocess
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
 from e2e import judge
+from e2e.goprogram.lines import Conversation, JudgeError
 
 Labels = Mapping[str, str]
 Manifest = Mapping[str, Any]
 """A Kubernetes object as a mapping, as JSON or YAML gives it."""
-
-
-class JudgeError(Exception):
-    """The judge refused a request (the message names the field) or ended unexpectedly."""
 
 
 class Protocol(StrEnum):
@@ -126,26 +120,16 @@ class Judge:
 
     def __init__(self) -> None:
         """Start nothing yet: the program is built and started on entry."""
-        self._lock = threading.Lock()
-        self._requests = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._conversation: Conversation | None = None
 
     def __enter__(self) -> Self:
-        program = judge.build()
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._conversation = Conversation(judge.build())
         return self
 
     def __exit__(self, *_: object) -> None:
-        process, self._process = self._process, None
-        if process is None or process.stdin is None or process.stdout is None:
-            return
-        process.stdin.close()
-        process.stdout.close()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.close()
 
     def verdicts(
         self,
@@ -176,26 +160,9 @@ class Judge:
         return [_case(each) for each in self._ask("cases", podIP=pod_ip, allowDNS=allow_dns)]
 
     def _ask(self, op: str, **fields: Any) -> Any:
-        with self._lock:
-            process = self._process
-            if process is None or process.stdin is None or process.stdout is None:
-                raise JudgeError("the judge is not running: use it in a with statement")
-            self._requests += 1
-            request = {"id": self._requests, "op": op, **fields}
-            try:
-                process.stdin.write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
-                process.stdin.flush()
-            except BrokenPipeError as error:
-                raise JudgeError(f"the judge ended with code {process.wait()}") from error
-            line = process.stdout.readline()
-            if not line:
-                raise JudgeError(f"the judge ended with code {process.wait()}")
-            answer = json.loads(line)
-            if answer.get("id") != self._requests:
-                raise JudgeError(f"the judge answered request {answer.get('id')}, not {self._requests}")
-        if "error" in answer:
-            raise JudgeError(answer["error"])
-        return answer["result"]
+        if self._conversation is None:
+            raise JudgeError("the judge is not running: use it in a with statement")
+        return self._conversation.ask(op, **fields)
 
 
 def _pod(pod: Pod) -> dict[str, Any]:

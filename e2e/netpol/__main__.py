@@ -13,8 +13,9 @@ from e2e.cluster.errors import ClusterError
 from e2e.enforcer import api
 from e2e.enforcer.api import ApiError
 from e2e.enforcer.kernel import KernelError
-from e2e.judge import BuildError
-from e2e.judge.client import Case, Judge, JudgeError
+from e2e.goprogram.build import BuildError
+from e2e.goprogram.lines import JudgeError
+from e2e.judge.client import Case, Judge
 from e2e.netpol import checks, report, run, state
 from e2e.netpol.cluster import ClusterGround, ClusterGroundError
 from e2e.netpol.fabric import FabricError

@@ -33,6 +33,9 @@ from ringfence.model.names import GROUP, VERSION
 
 Schema = dict[str, Any]
 
+#: Bounds that no number meets.
+_NO_NUMBER: Final = Integer(description="", minimum=1, maximum=0)
+
 
 def crd(resource: Resource) -> Schema:
     """The CustomResourceDefinition of a kind."""
@@ -112,7 +115,12 @@ def _object(node: Obj, strict: bool) -> Schema:
         schema["x-kubernetes-preserve-unknown-fields"] = True
     if node.atomic:
         schema["x-kubernetes-map-type"] = "atomic"
-    return _with_rules(_without_empty(schema), node.rules)
+    # CEL does not see fields that may be of several types, so a rule about one of them is said by the schema itself.
+    several = {field.name for field in node.fields if isinstance(field.node, Either) and field.node.detail is not None}
+    shaped = [rule for rule in node.rules if not several.isdisjoint(rule.any_of)]
+    for rule in shaped:
+        schema["anyOf"] = [{"required": [name]} for name in rule.any_of]
+    return _with_rules(_without_empty(schema), [rule for rule in node.rules if rule not in shaped])
 
 
 def _with_rules(schema: Schema, rules: Iterable[Rule]) -> Schema:
@@ -211,16 +219,15 @@ def _either(node: Either, _strict: bool) -> Schema:
 
 
 def _bounds(node: Either) -> Schema:
-    return {
-        "minimum": node.number.minimum,
-        "maximum": node.number.maximum,
-        "pattern": node.word.pattern,
-        "maxLength": node.word.max_length,
-    }
+    number = node.number or _NO_NUMBER
+    word = node.word
+    pattern = word.pattern if isinstance(word, Text) else f"^({'|'.join(word.values)})$"
+    longest = word.max_length if isinstance(word, Text) else max(map(len, word.values))
+    return {"minimum": number.minimum, "maximum": number.maximum, "pattern": pattern, "maxLength": longest}
 
 
 def _union(node: Either, detail: Obj) -> Schema:
-    """A number, a string or an object: three types at once, which a structural schema cannot say in so many words.
+    """Strings and objects, perhaps numbers: several types at once, which a structural schema cannot say so.
 
     Without ``type`` every value validation binds the values of its own type only. So booleans are refused by
     ``not``, fractions by ``multipleOf``, lists by bounds that none meets, and unknown fields of an object by listing

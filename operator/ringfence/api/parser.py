@@ -180,14 +180,25 @@ def _applies_to(value: Mapping[str, Any] | None) -> AppliesTo:
 
 
 def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
-    admission = spec.get("admission", {})
-    level = admission.get("podSecurity")
     return PolicySpec(
         mode=Mode(spec["mode"]),
         ingress=_rules(spec.get("ingress"), "from", namespace),
         egress=_rules(spec.get("egress"), "to", namespace),
-        admission=AdmissionSpec(pod_security=None if level is None else PodSecurityLevel(level)),
+        admission=_admission(spec.get("admission", {})),
     )
+
+
+def _admission(value: Mapping[str, Any]) -> AdmissionSpec:
+    level, version = _pod_security(value.get("podSecurity"))
+    return AdmissionSpec(pod_security=level, pod_security_version=version)
+
+
+def _pod_security(value: str | Mapping[str, str] | None) -> tuple[PodSecurityLevel | None, int | None]:
+    """The level and N of version 1.N, None for the newest."""
+    if value is None or isinstance(value, str):
+        return (None if value is None else PodSecurityLevel(value)), None
+    version = value.get("version", "latest")
+    return PodSecurityLevel(value["level"]), None if version == "latest" else int(version.removeprefix("1."))
 
 
 def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> tuple[Rule, ...] | None:

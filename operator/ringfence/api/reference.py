@@ -19,6 +19,7 @@ from ringfence.api.schema import (
     Resource,
     Text,
 )
+from ringfence.api.wording import alternatives
 from ringfence.model.names import API_VERSION
 
 _INTRODUCTION = f"""# Reference of the resources
@@ -104,6 +105,15 @@ def _type(node: Node) -> str:
     return _TYPES[type(node)](node)
 
 
+def _forms(node: Either) -> str:
+    forms = ["name" if isinstance(node.word, Text) else _type(node.word)]
+    if node.number is not None:
+        forms.insert(0, "number")
+    if node.detail is not None:
+        forms.append("object")
+    return alternatives(forms)
+
+
 _TYPES: Final[Mapping[type[Node], Callable[[Any], str]]] = {
     Text: lambda node: f"string, at most {node.max_length} characters",
     Integer: lambda node: f"number, {node.minimum} to {node.maximum}" if node.maximum < 2**31 - 1 else "number",
@@ -112,6 +122,6 @@ _TYPES: Final[Mapping[type[Node], Callable[[Any], str]]] = {
     Flag: lambda _: "`true`",
     ListOf: lambda node: f"list, {node.min_items} to {node.max_items} entries, of: {_type(node.items)}",
     MapOf: lambda node: f"map of strings, 1 to {node.max_items} entries",
-    Either: lambda node: "number or name" if node.detail is None else "number, name or object",
+    Either: _forms,
     Obj: lambda _: "object",
 }

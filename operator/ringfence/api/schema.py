@@ -28,12 +28,14 @@ class Rule:
 
     ``test`` sees a value whose shape is right and returns what is wrong, or None. ``cel`` is the same for the API
     server, with ``message`` as its answer; it is empty where CEL cannot say it, so that only the webhook and the
-    command line refuse such a value.
+    command line refuse such a value. ``any_of`` are fields of which one must be there: the same as ``cel`` where that
+    cannot see one of them (it sees no field that may be of several types).
     """
 
     test: Callable[[Any], Complaint | None]
     cel: str = ""
     message: str = ""
+    any_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +117,11 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Either:
-    """A number, a word or, where ``detail`` is given, an object that says more."""
+    """A number (where ``number`` is given), a word or, where ``detail`` is given, an object that says more."""
 
     description: str
-    number: Integer
-    word: Text
+    word: "Text | Choice"
+    number: Integer | None = None
     detail: "Obj | None" = None
 
 
@@ -227,6 +229,7 @@ def at_least_one_of(names: Iterable[str], subject: str) -> Rule:
         test=test,
         cel=" || ".join(f"has(self.{cel_name(name)})" for name in wanted),
         message=f"{subject} says nothing: give {'one of ' if len(wanted) > 1 else ''}{listed}",
+        any_of=wanted,
     )
 
 

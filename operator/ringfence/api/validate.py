@@ -159,11 +159,11 @@ def _map(node: schema.MapOf, value: Any, path: str, report: Report) -> Any:
 def _either(node: schema.Either, value: Any, path: str, report: Report) -> Any:
     if isinstance(value, Mapping) and node.detail is not None:
         return check(node.detail, value, path, report)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if node.number is not None and isinstance(value, int | float) and not isinstance(value, bool):
         return check(node.number, value, path, report)
     if not isinstance(value, str):
         _wrong(node, value, path, report)
-    elif value.isascii() and value.isdigit() and len(value) <= 5:
+    elif node.number is not None and value.isascii() and value.isdigit() and len(value) <= 5:
         report.add(path, f"{wording.shown(value)} is a string", f"write the number without quotes: {int(value)}")
     else:
         check(node.word, value, path, report)

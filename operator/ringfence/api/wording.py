@@ -6,7 +6,7 @@ Everything that came from outside is cut and made plain before it stands in a me
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ringfence.api import schema
@@ -51,9 +51,23 @@ _WANTED: Final[Mapping[type[schema.Node], Callable[[Any], str]]] = {
     schema.Flag: lambda _: "true",
     schema.ListOf: lambda _: "a list",
     schema.MapOf: lambda _: "an object of strings",
-    schema.Either: lambda node: "a number or a name" if node.detail is None else "a number, a name or an object",
+    schema.Either: lambda node: alternatives(_forms(node)),
     schema.Obj: lambda _: "an object",
 }
+
+
+def _forms(node: schema.Either) -> list[str]:
+    forms = ["a name" if isinstance(node.word, schema.Text) else wanted(node.word)]
+    if node.number is not None:
+        forms.insert(0, "a number")
+    if node.detail is not None:
+        forms.append("an object")
+    return forms
+
+
+def alternatives(forms: Sequence[str]) -> str:
+    """``a, b or c``."""
+    return f"{', '.join(forms[:-1])} or {forms[-1]}" if len(forms) > 1 else forms[0]
 
 
 def key(name: object) -> str:

@@ -11,7 +11,7 @@ from ringfence.cli.documents import Document
 from ringfence.cli.judging import Judgement, judge
 from ringfence.cli.problems import BadInput, Problem
 from ringfence.cli.world import Judged, Loaded
-from ringfence.controls import templates
+from ringfence.controls import registry, templates, text
 from ringfence.controls.evaluate import Context
 from ringfence.model.errors import CannotTell, RingfenceError
 from ringfence.model.names import GROUP
@@ -126,7 +126,7 @@ def _tell(judgement: Judgement, console: Console) -> None:
     ):
         for each in violations:
             console.print(lead, _place(judgement, each), ": ", Cell(each.field, Style.STRONG), f" {each.message}")
-            console.print(f"      fix: {each.fix} [{_asker(each)}]")
+            console.print(f"      fix: {each.fix} [{text.source(each)}]")
 
 
 def _head(judgement: Judgement) -> Iterable[str | Cell]:
@@ -142,10 +142,6 @@ def _head(judgement: Judgement) -> Iterable[str | Cell]:
 def _place(judgement: Judgement, violation: Violation) -> str:
     source, line = judgement.judged.document.source, judgement.line(violation)
     return f"{source}:{line}" if line else source
-
-
-def _asker(violation: Violation) -> str:
-    return f"{violation.control}, asked by {violation.policy}" if violation.policy else violation.control
 
 
 def _case(judgement: Judgement) -> junit.Case:
@@ -164,7 +160,7 @@ def _case(judgement: Judgement) -> junit.Case:
 
 def _listed(judgement: Judgement, violations: Iterable[Violation]) -> list[str]:
     return [
-        f"{_place(judgement, each)}: {each.field} {each.message}; fix: {each.fix} [{_asker(each)}]"
+        f"{_place(judgement, each)}: {each.field} {each.message}; fix: {each.fix} [{text.source(each)}]"
         for each in violations
     ]
 
@@ -186,6 +182,9 @@ def _data(judgement: Judgement) -> dict[str, Any]:
 def _violation(judgement: Judgement, violation: Violation) -> dict[str, Any]:
     return {
         "control": violation.control,
+        "podSecurityCheck": registry.KUBERNETES.get(violation.control, ""),
+        "reason": violation.reason,
+        "standard": violation.standard,
         "field": violation.field,
         "line": judgement.line(violation),
         "message": violation.message,

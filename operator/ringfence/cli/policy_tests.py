@@ -18,7 +18,7 @@ from ringfence.cli.problems import BadInput, Problem, Usage
 from ringfence.cli.question import Question
 from ringfence.cli.suite import Call, Case, Expectation, Expected, Named, Suite
 from ringfence.cli.world import Judged, Loaded
-from ringfence.controls import evaluate, pod
+from ringfence.controls import evaluate, pod, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Pod
 from ringfence.inject import identity
@@ -97,8 +97,8 @@ class _Runner:
         self._installation = inputs.configured(arguments).installation
         self._now = time.time() if tested.time is None else tested.time
         self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
-        for text in self._loaded.ignored:
-            console.detail(text)
+        for remark in self._loaded.ignored:
+            console.detail(remark)
         self._effective: Effective = inputs.effective(self._loaded.world)
 
     def results(self, part: str) -> Iterable[Result]:
@@ -196,8 +196,7 @@ def _unlike(what: str, expected: Sequence[Named], found: Sequence[Violation]) ->
 
 
 def _shown(violation: Violation) -> str:
-    asker = f", asked by {violation.policy}" if violation.policy else ""
-    return f"{violation.field} {violation.message} [{violation.control}{asker}]"
+    return f"{violation.field} {violation.message} [{text.source(violation)}]"
 
 
 def _answer(results: Sequence[Result], console: Console) -> None:
@@ -222,8 +221,8 @@ def _tell(results: Sequence[Result], console: Console) -> None:
         mark = Cell("  FAILED  ", Style.BAD) if each.wrong else Cell("  ok      ", Style.GOOD)
         where = f" ({each.suite.document.source}:{each.case.line})" if each.wrong else ""
         console.print(mark, each.case.name, where)
-        for text in each.wrong:
-            console.print("          ", text)
+        for difference in each.wrong:
+            console.print("          ", difference)
 
 
 def _case(result: Result) -> junit.Case:

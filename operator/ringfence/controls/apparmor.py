@@ -44,5 +44,7 @@ CONTROL: Final = Control(
     id="apparmor",
     level=PodSecurityLevel.BASELINE,
     title="AppArmor profiles are the runtime's default or the node's own",
+    kubernetes="appArmorProfile",
+    reason="forbidden AppArmor profile",
     check=check,
 )

@@ -47,5 +47,7 @@ CONTROL: Final = Control(
     id="capabilities",
     level=PodSecurityLevel.BASELINE,
     title="Containers add no capability beyond the runtime's defaults",
+    kubernetes="capabilities_baseline",
+    reason="non-default capabilities",
     check=check,
 )

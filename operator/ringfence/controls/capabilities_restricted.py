@@ -1,13 +1,14 @@
 """Containers give up every capability; NET_BIND_SERVICE alone may come back.
 
 Fields: securityContext.capabilities.drop (must hold ``ALL``) and .add (only ``NET_BIND_SERVICE``) of every container.
-Windows has no capabilities, so pods for it are left alone; the kubelet of a Linux node refuses them.
+Windows has no capabilities, so pods for it are left alone since 1.25; the kubelet of a Linux node refuses them.
+In force since 1.22.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from ringfence.controls.control import Control, Found, container, quoted
+from ringfence.controls.control import Control, Found, Revision, container, quoted
 from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
@@ -15,8 +16,11 @@ ALLOWED: Final = frozenset({"NET_BIND_SERVICE"})
 
 
 def check(subject: Subject) -> Iterator[Found]:
-    if not subject.linux:
-        return
+    if subject.linux:
+        yield from _everywhere(subject)
+
+
+def _everywhere(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
         capabilities = each.security_context.capabilities if each.security_context else None
         if capabilities is None or "ALL" not in (capabilities.drop or ()):
@@ -38,6 +42,10 @@ CONTROL: Final = Control(
     id="capabilities-restricted",
     level=PodSecurityLevel.RESTRICTED,
     title="Containers drop ALL capabilities and add at most NET_BIND_SERVICE",
+    kubernetes="capabilities_restricted",
+    reason="unrestricted capabilities",
     check=check,
     supersedes="capabilities",
+    since=25,
+    before=(Revision(22, _everywhere, "leaves pods for Windows alone"),),
 )

@@ -1,7 +1,8 @@
 """The shape of a control: an id that never changes, the level that asks for it, and a pure check."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
@@ -16,19 +17,47 @@ class Found:
     fix: str
 
 
+Check = Callable[[Subject], Iterable[Found]]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """How a control judged from Kubernetes 1.``since`` on; ``then`` is what the form after it changed."""
+
+    since: int
+    check: Check
+    then: str
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """One thing that a pod must satisfy.
 
     ``id`` is stable: exceptions, metrics and reports name it. ``level`` is the lowest Pod Security level that asks
-    for it. ``supersedes`` is the weaker control that says nothing more where this one is in force.
+    for it. ``supersedes`` is the weaker control that says nothing more where this one is in force. ``kubernetes`` is
+    the id of the same check in Kubernetes' own Pod Security admission and ``reason`` what that says of a pod; "" for a
+    control that is not of the Pod Security Standards. ``check`` judges since Kubernetes 1.``since``; ``before`` are
+    the forms that it had earlier, oldest first.
     """
 
     id: str
     level: PodSecurityLevel
     title: str
-    check: Callable[[Subject], Iterable[Found]]
+    check: Check
     supersedes: str = ""
+    kubernetes: str = ""
+    reason: str = ""
+    since: int = 0
+    before: tuple[Revision, ...] = ()
+
+    def at(self, version: int | None) -> Self | None:
+        """The control as Kubernetes 1.``version`` had it, None where it had none yet; None for the newest."""
+        if version is None or version >= self.since:
+            return self
+        for revision in reversed(self.before):
+            if version >= revision.since:
+                return replace(self, check=revision.check, since=revision.since, before=())
+        return None
 
 
 def quoted(values: Iterable[str]) -> str:

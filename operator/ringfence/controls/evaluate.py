@@ -64,8 +64,9 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
         *identity_secrets.check(subject, service_account),
     ]
     name = _identity(service_account, context.policy)
-    soft = [*_tied(subject, service_account, name, context), *_broken(subject, name, context, Mode.ENFORCE)]
-    warned = _broken(subject, name, context, Mode.AUDIT)
+    broken = requirements.once(_broken(subject, name, context, Mode.ENFORCE))
+    soft = [*_tied(subject, service_account, name, context), *broken]
+    warned = requirements.once(_broken(subject, name, context, Mode.AUDIT))
     return _outcome(context.policy.enrolment, hard, soft, warned)
 
 
@@ -148,7 +149,7 @@ def _brought(subject: Subject, before: Subject, name: str, context: Context, mod
     if not now:
         return now
     known = {(each.control, each.field, each.message) for each in _broken(before, name, context, mode)}
-    return [each for each in now if (each.control, each.field, each.message) not in known]
+    return requirements.once([each for each in now if (each.control, each.field, each.message) not in known])
 
 
 def _secrets_brought(subject: Subject, before: Subject, service_account: str) -> list[Violation]:

@@ -22,5 +22,7 @@ CONTROL: Final = Control(
     id="host-namespaces",
     level=PodSecurityLevel.BASELINE,
     title="Pods do not share the network, process or IPC namespace of their node",
+    kubernetes="hostNamespaces",
+    reason="host namespaces",
     check=check,
 )

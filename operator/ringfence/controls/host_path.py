@@ -26,5 +26,7 @@ CONTROL: Final = Control(
     id="host-path",
     level=PodSecurityLevel.BASELINE,
     title="Volumes are not directories of the node",
+    kubernetes="hostPathVolumes",
+    reason="hostPath volumes",
     check=check,
 )

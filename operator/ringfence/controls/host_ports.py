@@ -28,5 +28,7 @@ CONTROL: Final = Control(
     id="host-ports",
     level=PodSecurityLevel.BASELINE,
     title="Containers open no ports of their node",
+    kubernetes="hostPorts",
+    reason="hostPort",
     check=check,
 )

@@ -37,5 +37,8 @@ CONTROL: Final = Control(
     id="host-probes",
     level=PodSecurityLevel.BASELINE,
     title="Probes and lifecycle hooks name no host",
+    kubernetes="hostProbesAndHostLifecycle",
+    reason="probe or lifecycle host",
+    since=34,
     check=check,
 )

@@ -27,5 +27,7 @@ CONTROL: Final = Control(
     id="host-process",
     level=PodSecurityLevel.BASELINE,
     title="Windows containers do not run as processes of the host",
+    kubernetes="windowsHostProcess",
+    reason="hostProcess",
     check=check,
 )

@@ -144,6 +144,7 @@ class PodSpec(Struct, frozen=True):
     #: ``hostPID`` and ``hostIPC``: the camel case of msgspec would spell them otherwise.
     host_pid: bool | None = msgspec.field(default=None, name="hostPID")
     host_ipc: bool | None = msgspec.field(default=None, name="hostIPC")
+    host_users: bool | None = None
     os: PodOS | None = None
 
 
@@ -203,10 +204,11 @@ class Subject:
     """A pod with its containers of every kind in one list, and where in the object it stands.
 
     ``containers`` are (field, container), ``secured`` those that have a securityContext with it; ``prefix`` is the
-    field of the pod template (``spec.template.`` for a Deployment), empty for a Pod.
+    field of the pod template (``spec.template.`` for a Deployment), empty for a Pod. ``user_namespace`` says that the
+    pod asks for users of its own, so that its root is nobody on the node.
     """
 
-    __slots__ = ("containers", "context", "linux", "meta", "prefix", "secured", "spec")
+    __slots__ = ("containers", "context", "linux", "meta", "prefix", "secured", "spec", "user_namespace")
 
     def __init__(self, pod: Pod, prefix: str = "") -> None:
         self.meta = pod.metadata
@@ -214,6 +216,7 @@ class Subject:
         self.prefix = prefix
         self.context = pod.spec.security_context
         self.linux = pod.spec.os is None or pod.spec.os.name != "windows"
+        self.user_namespace = pod.spec.host_users is False
         self.containers = tuple(_containers(pod.spec, f"{prefix}spec."))
         self.secured: tuple[tuple[str, Container, SecurityContext], ...] = tuple(
             (field, each, each.security_context) for field, each in self.containers if each.security_context is not None

@@ -1,20 +1,23 @@
 """No program gains more privileges than the one that started it.
 
 Fields: securityContext.allowPrivilegeEscalation of every container. Allowed: false, nothing else (absent means true).
-Pods for Windows are left alone.
+Pods for Windows are left alone since 1.25. The field exists since 1.8.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from ringfence.controls.control import Control, Found, container
+from ringfence.controls.control import Control, Found, Revision, container
 from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
 def check(subject: Subject) -> Iterator[Found]:
-    if not subject.linux:
-        return
+    if subject.linux:
+        yield from _everywhere(subject)
+
+
+def _everywhere(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
         context = each.security_context
         if context is None or context.allow_privilege_escalation is not False:
@@ -29,5 +32,9 @@ CONTROL: Final = Control(
     id="privilege-escalation",
     level=PodSecurityLevel.RESTRICTED,
     title="Containers do not allow privilege escalation",
+    kubernetes="allowPrivilegeEscalation",
+    reason="allowPrivilegeEscalation != false",
+    since=25,
+    before=(Revision(8, _everywhere, "leaves pods for Windows alone"),),
     check=check,
 )

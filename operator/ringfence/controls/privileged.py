@@ -25,5 +25,7 @@ CONTROL: Final = Control(
     id="privileged",
     level=PodSecurityLevel.BASELINE,
     title="Containers are not privileged",
+    kubernetes="privileged",
+    reason="privileged",
     check=check,
 )

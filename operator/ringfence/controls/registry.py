@@ -15,6 +15,7 @@ from ringfence.controls import (
     privilege_escalation,
     privileged,
     proc_mount,
+    proc_mount_restricted,
     run_as_non_root,
     run_as_user,
     seccomp,
@@ -41,6 +42,7 @@ CONTROLS: Final[tuple[Control, ...]] = (
     sysctls.CONTROL,
     capabilities_restricted.CONTROL,
     privilege_escalation.CONTROL,
+    proc_mount_restricted.CONTROL,
     run_as_non_root.CONTROL,
     run_as_user.CONTROL,
     seccomp_restricted.CONTROL,
@@ -48,6 +50,12 @@ CONTROLS: Final[tuple[Control, ...]] = (
 )
 
 IDS: Final = frozenset(control.id for control in CONTROLS)
+
+#: A control to the check of Kubernetes' own Pod Security admission that it is.
+KUBERNETES: Final = {control.id: control.kubernetes for control in CONTROLS if control.kubernetes}
+
+#: A control to the weaker one that it supersedes.
+WEAKER: Final = {control.id: control.supersedes for control in CONTROLS if control.supersedes}
 
 #: What passes every NetworkPolicy: the node's network and ports, probes that the kubelet carries anywhere, and whatever
 #: owns the node. An enforced namespace is closed only while none of its pods has it, so these hold at every level.
@@ -65,12 +73,15 @@ LEVELS: Final = (PodSecurityLevel.PRIVILEGED, PodSecurityLevel.BASELINE, PodSecu
 
 
 @lru_cache(maxsize=1024)
-def active(level: PodSecurityLevel, excepted: frozenset[str] = frozenset()) -> tuple[Control, ...]:
-    """The controls of a level less those excepted.
+def active(
+    level: PodSecurityLevel, excepted: frozenset[str] = frozenset(), version: int | None = None
+) -> tuple[Control, ...]:
+    """The controls of a level less those excepted, as Kubernetes 1.``version`` has them (None: the newest).
 
     A control that another one supersedes comes back when that one is excepted: whoever is freed of ``restricted``'s
     stricter form is still bound by ``baseline``'s.
     """
-    asked = [c for c in CONTROLS if LEVELS.index(c.level) <= LEVELS.index(level) and c.id not in excepted]
+    known = (c.at(version) for c in CONTROLS if LEVELS.index(c.level) <= LEVELS.index(level))
+    asked = [c for c in known if c is not None and c.id not in excepted]
     superseded = {control.supersedes for control in asked}
     return tuple(control for control in asked if control.id not in superseded)

@@ -1,8 +1,9 @@
 """Which Pod Security controls bind a pod, and who asked for each.
 
-Floors and the namespace's own policies add up: the strictest holds. Enrolment itself asks for what keeps a closed
-network closed, whatever the level. An exception loosens floors and enrolment only, since what a namespace asks of
-itself it can mend itself.
+Floors and the namespace's own policies add up: a pod must satisfy each of them, at the version that it names, so that
+nobody loosens what another asks by asking for more, or for another version. Enrolment itself asks for what keeps a
+closed network closed, whatever the level. An exception loosens floors and enrolment only, since what a namespace asks
+of itself it can mend itself.
 """
 
 from functools import lru_cache
@@ -11,12 +12,12 @@ from typing import Final
 from ringfence.controls import registry
 from ringfence.controls.control import Control, Found
 from ringfence.controls.pod import Subject
-from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
+from ringfence.model.effective import AdmissionRequirement, EffectivePolicy
 from ringfence.model.resources import Kind, Mode, PodSecurityLevel
 from ringfence.model.verdict import Violation
 
-#: What one requirement asks: the level, and the controls that an exception takes away.
-Ask = tuple[PodSecurityLevel, frozenset[str]]
+#: What one requirement asks: the level, its version, and the controls that an exception takes away.
+Ask = tuple[PodSecurityLevel, int | None, frozenset[str]]
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 #: Who asks where no policy does.
@@ -24,16 +25,30 @@ _ENROLMENT: Final = "the enrolment of the namespace"
 
 
 def violations(subject: Subject, policy: EffectivePolicy, excepted: frozenset[str], mode: Mode) -> list[Violation]:
-    """What the subject breaks of the requirements in this mode, sorted; each names the policy that asked."""
+    """What the subject breaks of the requirements in this mode; each names the policy that asked.
+
+    One field may be there several times, for several controls and requirements: ``once`` is what a person reads.
+    """
     labels = subject.meta.labels or {}
     binding = [each for each in policy.admission if each.mode is mode and each.subject.matches(labels)]
-    asks = tuple([(each.level, _freed(each, excepted)) for each in binding])
+    asks = tuple([(each.level, each.version, _freed(each, excepted)) for each in binding])
     closed = registry.CLOSED - excepted if mode is Mode.ENFORCE else _NOTHING
     found = []
     for control, index in _plan(asks, closed):
         for each in control.check(subject):
-            found.append(_violation(control, each, binding[index].ref if index >= 0 else None))  # noqa: PERF401 (faster)
-    return sorted(found) if len(found) > 1 else found
+            found.append(_violation(control, each, binding[index] if index >= 0 else None))  # noqa: PERF401 (faster)
+    return found
+
+
+def once(found: list[Violation]) -> list[Violation]:
+    """Sorted; of what two requirements say of one field the first, and of two levels of one control the stricter."""
+    if len(found) < 2:
+        return found
+    kept: dict[tuple[str, str], Violation] = {}
+    for each in found:
+        kept.setdefault((each.control, each.field), each)
+    weaker = {(registry.WEAKER[each.control], each.field) for each in kept.values() if each.control in registry.WEAKER}
+    return sorted(each for key, each in kept.items() if key not in weaker)
 
 
 def _freed(requirement: AdmissionRequirement, excepted: frozenset[str]) -> frozenset[str]:
@@ -42,20 +57,31 @@ def _freed(requirement: AdmissionRequirement, excepted: frozenset[str]) -> froze
 
 @lru_cache(maxsize=1024)
 def _plan(asks: tuple[Ask, ...], closed: frozenset[str]) -> tuple[tuple[Control, int], ...]:
-    """Each control that anybody asks for, once, with the index of the first that does; -1 for the enrolment."""
-    askers: dict[str, int] = {}
-    for index, (level, excepted) in enumerate(asks):
-        for control in registry.active(level, excepted):
-            askers.setdefault(control.id, index)
-    for identifier in closed:
-        askers.setdefault(identifier, -1)
-    chosen = [control for control in registry.CONTROLS if control.id in askers]
-    superseded = {control.supersedes for control in chosen}
-    return tuple((control, askers[control.id]) for control in chosen if control.id not in superseded)
+    """Each form of a control that anybody asks for, once, with the index of the first that does; -1 for the enrolment.
+
+    A control stays beside the one that supersedes it when they come from different requirements, since the stricter
+    one may leave pods alone (those for Windows) that the other binds.
+    """
+    askers: dict[Control, int] = {}
+    for index, (level, version, excepted) in enumerate(asks):
+        for control in registry.active(level, excepted, version):
+            askers.setdefault(control, index)
+    for control in registry.CONTROLS:
+        if control.id in closed:
+            askers.setdefault(control, -1)
+    return tuple(askers.items())
 
 
-def _violation(control: Control, found: Found, ref: RuleRef | None) -> Violation:
-    if ref is None:
-        return Violation(control.id, found.field, found.message, found.fix, _ENROLMENT)
+def _violation(control: Control, found: Found, asker: AdmissionRequirement | None) -> Violation:
+    if asker is None:
+        return Violation(control.id, found.field, found.message, found.fix, _ENROLMENT, "", control.reason)
+    ref = asker.ref
     owner = f"{ref.namespace}/{ref.policy}" if ref.namespace else ref.policy
-    return Violation(control.id, found.field, found.message, found.fix, f"{ref.kind} {owner}")
+    return Violation(
+        control.id, found.field, found.message, found.fix, f"{ref.kind} {owner}", _standard(asker), control.reason
+    )
+
+
+def _standard(asker: AdmissionRequirement) -> str:
+    """As Kubernetes writes it in its labels and messages."""
+    return f"{asker.level}:{'latest' if asker.version is None else f'v1.{asker.version}'}"

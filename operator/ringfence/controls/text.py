@@ -11,8 +11,15 @@ SHOWN: Final = 20
 
 def sentence(violation: Violation) -> str:
     """``<field> <what it is>: <what to do> [<control>, asked by <policy>]``."""
+    return f"{violation.field} {violation.message}: {violation.fix} [{source(violation)}]"
+
+
+def source(violation: Violation) -> str:
+    """``<control> (<Kubernetes' reason>), asked by <policy>, <level>:<version>``, as much of it as there is."""
+    reason = f" ({violation.reason})" if violation.reason not in {"", violation.control} else ""
     asker = f", asked by {violation.policy}" if violation.policy else ""
-    return f"{violation.field} {violation.message}: {violation.fix} [{violation.control}{asker}]"
+    standard = f", {violation.standard}" if violation.standard else ""
+    return f"{violation.control}{reason}{asker}{standard}"
 
 
 def sentences(violations: Sequence[Violation]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Only kinds of volume that reach neither the node nor a network file system chosen by the pod.
 
 Fields: every source in spec.volumes[*]. A source that is not in the list is refused, also one that Kubernetes learns
-after this was written.
+after this was written. A volume without any source is refused too: an API server would make it an emptyDir before
+anybody looks, so whoever sees one cannot know what it will be.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ ALLOWED: Final = frozenset(
         "secret",
     }
 )
-_KNOWN: Final = ALLOWED | {"name"}
+_NAME: Final = frozenset({"name"})
 _NULL: Final = b"null"
 
 
@@ -46,10 +47,14 @@ def volume(fields: Mapping[str, msgspec.Raw]) -> str:
 
 def check(subject: Subject) -> Iterator[Found]:
     for index, each in enumerate(subject.spec.volumes or ()):
-        for source in sorted(each.keys() - _KNOWN):
-            if present(each, source):
+        field = f"{subject.prefix}spec.volumes[{index}]"
+        sources = [source for source in sorted(each.keys() - _NAME) if present(each, source)]
+        if not sources:
+            yield Found(field, f"has no source ({volume(each)})", "write emptyDir: {} if that is meant")
+        for source in sources:
+            if source not in ALLOWED:
                 yield Found(
-                    f"{subject.prefix}spec.volumes[{index}].{source}",
+                    f"{field}.{source}",
                     f"is a kind of volume that is not allowed ({volume(each)})",
                     f"use one of {', '.join(sorted(ALLOWED))}",
                 )
@@ -59,6 +64,8 @@ CONTROL: Final = Control(
     id="volume-types",
     level=PodSecurityLevel.RESTRICTED,
     title="Volumes are of kinds that reach neither the node nor a file server of the pod's choice",
+    kubernetes="restrictedVolumes",
+    reason="restricted volume types",
     check=check,
     supersedes="host-path",
 )

@@ -108,12 +108,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequirement:
-    """A Pod Security level that pods of the subject must satisfy, and who asked for it."""
+    """A Pod Security level that pods of the subject must satisfy, and who asked for it.
+
+    ``version`` is N for the level as Kubernetes 1.N has it, None for the newest that is known.
+    """
 
     subject: LabelBox
     level: PodSecurityLevel
     mode: Mode
     ref: RuleRef
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

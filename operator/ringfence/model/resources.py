@@ -5,6 +5,7 @@ Only ``api`` makes these, so whoever holds one holds something well formed.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from ringfence.model.labels import LabelBox
 
@@ -53,6 +54,10 @@ class PodSecurityLevel(StrEnum):
     PRIVILEGED = "privileged"
     BASELINE = "baseline"
     RESTRICTED = "restricted"
+
+
+#: The newest version of the Pod Security Standards that the controls know: that of Kubernetes 1.35.
+NEWEST_POD_SECURITY: Final = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +181,13 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionSpec:
-    """What pods must satisfy; None leaves it to other policies."""
+    """What pods must satisfy; None leaves it to other policies.
+
+    ``pod_security_version`` is N where the level is meant as Kubernetes 1.N has it, None for the newest that is known.
+    """
 
     pod_security: PodSecurityLevel | None = None
+    pod_security_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,10 +56,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Violation:
-    """One thing that is wrong with a pod: the control's id, the field, what was found and what to write instead."""
+    """One thing that is wrong with a pod: the control's id, the field, what was found and what to write instead.
+
+    ``policy`` is who asked, ``standard`` the Pod Security level and version that it asked for as Kubernetes writes
+    them (``restricted:v1.31``), ``reason`` what Kubernetes' own Pod Security admission calls it; "" where there is
+    none.
+    """
 
     control: str
     field: str
     message: str
     fix: str
     policy: str = ""
+    standard: str = ""
+    reason: str = ""

@@ -116,6 +116,7 @@ def _admission(governed: Governed) -> tuple[AdmissionRequirement, ...]:
             level=policy.spec.admission.pod_security,
             mode=policy.spec.mode,
             ref=RuleRef(rules.kind_of(policy).value, policy.meta.namespace, policy.meta.name, "admission"),
+            version=policy.spec.admission.pod_security_version,
         )
         for policy, subject in governed
         if policy.spec.admission.pod_security is not None

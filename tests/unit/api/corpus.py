@@ -84,6 +84,10 @@ def ports(*values: Any) -> Object:
     return ingress(ports=list(values))
 
 
+def pod_security(value: Any) -> Object:
+    return policy({"admission": {"podSecurity": value}})
+
+
 def exception(**fields: Any) -> Object:
     whole = {
         "name": "collector",
@@ -137,6 +141,11 @@ GOOD: dict[str, Object] = {
     "policy: one rule": policy(),
     "policy: name of 253": policy(name="x" * 253),
     "policy: admission only": policy({"admission": {"podSecurity": "privileged"}}),
+    "pod security: level and version": pod_security({"level": "restricted", "version": "1.31"}),
+    "pod security: level without version": pod_security({"level": "baseline"}),
+    "pod security: first version": pod_security({"level": "restricted", "version": "1.0"}),
+    "pod security: newest version": pod_security({"level": "restricted", "version": "1.35"}),
+    "pod security: latest": pod_security({"level": "privileged", "version": "latest"}),
     "policy: egress only": egress(),
     "policy: audit": policy({"mode": "Audit", "ingress": [rule(action="Deny")]}),
     "policy: identities": policy({"appliesTo": {"identities": ["a", "b.c"]}, "ingress": [rule()]}),
@@ -223,6 +232,21 @@ REFUSED: dict[str, Object] = {
     "policy: 65 identities": policy({"appliesTo": {"identities": [f"i{n}" for n in range(65)]}, "ingress": [rule()]}),
     "policy: admission is empty": policy({"admission": {}}),
     "policy: unknown level": policy({"admission": {"podSecurity": "strict"}}),
+    "pod security: a number": pod_security(1),
+    "pod security: a boolean": pod_security(True),
+    "pod security: a list": pod_security(["restricted"]),
+    "pod security: level with a newline": pod_security("restricted\n"),
+    "pod security: no level": pod_security({"version": "1.31"}),
+    "pod security: empty": pod_security({}),
+    "pod security: unknown level": pod_security({"level": "strict"}),
+    "pod security: level is null": pod_security({"level": None}),
+    "pod security: unknown field": pod_security({"level": "baseline", "versions": "1.31"}),
+    "pod security: version without quotes": pod_security({"level": "baseline", "version": 1.3}),
+    "pod security: version with v": pod_security({"level": "baseline", "version": "v1.31"}),
+    "pod security: version of a patch": pod_security({"level": "baseline", "version": "1.31.2"}),
+    "pod security: version with a zero": pod_security({"level": "baseline", "version": "1.05"}),
+    "pod security: version of the future": pod_security({"level": "baseline", "version": "1.36"}),
+    "pod security: version 2": pod_security({"level": "baseline", "version": "2.0"}),
     "rule: no name": policy({"ingress": [{"action": "Deny"}]}),
     "rule: name is null": policy({"ingress": [{"name": None}]}),
     "rule: name of 64": policy({"ingress": [{"name": "r" * 64}]}),
@@ -403,6 +427,8 @@ KEPT: dict[str, Object] = {
         {"appliesTo": {"identities": ["a"], "namespaceSelector": {}}, "ingress": [rule()]}
     ),
     "policy: images": policy({"admission": {"podSecurity": "baseline", "images": {}}}),
+    "policy: level is null": pod_security(None),
+    "pod security: version is null": pod_security({"level": "baseline", "version": None}),
     "rule: from mistyped": ingress(form=[{"zone": "a"}]),
     "rule: from is null": ingress(from_=None),
     "rule: ports is null": ingress(ports=None),

@@ -73,8 +73,9 @@ def _fields(node: schema.Obj) -> Strategy:
 
 
 def _either(node: schema.Either) -> Strategy:
-    forms = [of(node.number), of(node.word)]
-    return st.one_of(*forms, *([_port(node.detail)] if node.detail else []))
+    forms = [of(node.number)] if node.number else []
+    detail = [_port(node.detail) if node.number else _fields(node.detail)] if node.detail else []
+    return st.one_of(*forms, of(node.word), *detail)
 
 
 _STRATEGIES: Mapping[type[schema.Node], Callable[[Any], Strategy]] = {

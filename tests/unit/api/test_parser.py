@@ -140,6 +140,41 @@ def test_a_policy_in_full() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("baseline", (PodSecurityLevel.BASELINE, None)),
+        ({"level": "baseline"}, (PodSecurityLevel.BASELINE, None)),
+        ({"level": "restricted", "version": "latest"}, (PodSecurityLevel.RESTRICTED, None)),
+        ({"level": "restricted", "version": "1.0"}, (PodSecurityLevel.RESTRICTED, 0)),
+        ({"level": "privileged", "version": "1.35"}, (PodSecurityLevel.PRIVILEGED, 35)),
+    ],
+)
+def test_a_pod_security_level_may_have_a_version(value: object, expected: tuple[PodSecurityLevel, int | None]) -> None:
+    parsed = api.parse(corpus.pod_security(value))
+    assert isinstance(parsed, SecurityPolicy)
+    assert parsed.spec.admission == AdmissionSpec(*expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "words"),
+    [
+        (1.31, "spec.admission.podSecurity", "one of privileged, baseline, restricted or an object"),
+        ("Baseline", "spec.admission.podSecurity", "did you mean baseline?"),
+        ({"level": "baseline", "version": 1.3}, "spec.admission.podSecurity.version", "in quotes"),
+        ({"level": "baseline", "version": "1.36"}, "spec.admission.podSecurity.version", '"1.0" to "1.35" in quotes'),
+        ({"version": "1.31"}, "spec.admission.podSecurity.level", "is missing"),
+        ({"level": "baseline", "verson": "1.31"}, "spec.admission.podSecurity.verson", "did you mean version?"),
+    ],
+)
+def test_a_wrong_pod_security_level_names_field_and_fix(value: object, path: str, words: str) -> None:
+    with pytest.raises(InvalidResource) as caught:
+        api.parse(corpus.pod_security(value))
+    (error,) = caught.value.errors
+    assert error.path == path
+    assert words in f"{error.message} {error.fix}"
+
+
 def test_what_is_left_out_has_its_default() -> None:
     assert api.parse(corpus.policy({"ingress": [{"name": "any"}]})) == SecurityPolicy(
         meta=META,

@@ -133,9 +133,9 @@ def test_ten_thousand_rules_are_refused_quickly(tmp_path: Path, capsys: pytest.C
     file = tmp_path / "many.yaml"
     head = "apiVersion: ringfence.dev/v1alpha1\nkind: SecurityPolicy\nmetadata: {name: p, namespace: shop}\n"
     file.write_text(head + "spec:\n  ingress:\n" + rules)
-    started = time.monotonic()
+    started = time.process_time()  # its own work, whatever else the machine does
     assert ringfence("compile", "-f", str(file)) == 2
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert f"{file}:" in capsys.readouterr().err
 
 

@@ -19,9 +19,10 @@ def secured(**context: Any) -> dict[str, Any]:
     return {"securityContext": context}
 
 
-def found(control: Control, obj: dict[str, Any]) -> list[str]:
-    """The fields that break the control."""
-    return [each.field for each in control.check(Subject(pod.of(obj)))]
+def found(control: Control, obj: dict[str, Any], version: int | None = None) -> list[str]:
+    """The fields that break the control as Kubernetes 1.``version`` has it; none where it has none."""
+    known = control.at(version)
+    return [each.field for each in known.check(Subject(pod.of(obj)))] if known else []
 
 
 def every_kind(container: dict[str, Any]) -> dict[str, Any]:

@@ -29,3 +29,10 @@ def test_no_other_may(name: str) -> None:
 def test_windows_has_no_capabilities_but_linux_said_so_does() -> None:
     assert found(CONTROL, spec(os={"name": "windows"})) == []
     assert found(CONTROL, spec(os={"name": "linux"})) != []
+
+
+def test_it_came_with_1_22_and_leaves_windows_alone_since_1_25() -> None:
+    linux, windows = spec(), spec(os={"name": "windows"})
+    field = ["spec.containers[0].securityContext.capabilities.drop"]
+    assert [found(CONTROL, linux, version) for version in (21, 22, 25)] == [[], field, field]
+    assert [found(CONTROL, windows, version) for version in (21, 22, 24, 25)] == [[], field, field, []]

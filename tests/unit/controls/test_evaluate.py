@@ -23,9 +23,13 @@ MIRROR = {pod.MIRROR_ANNOTATION: "hash"}
 
 
 def requirement(
-    level: str, ref: RuleRef = FLOOR, mode: Mode = Mode.ENFORCE, box: LabelBox = EVERY_POD
+    level: str,
+    ref: RuleRef = FLOOR,
+    mode: Mode = Mode.ENFORCE,
+    box: LabelBox = EVERY_POD,
+    version: int | None = None,
 ) -> AdmissionRequirement:
-    return AdmissionRequirement(box, PodSecurityLevel(level), mode, ref)
+    return AdmissionRequirement(box, PodSecurityLevel(level), mode, ref, version)
 
 
 def context(
@@ -160,6 +164,46 @@ class TestLevels:
         assert "capabilities" not in controls
         assert controls.count("capabilities-restricted") == 1
 
+    def test_a_violation_says_the_standard_and_what_kubernetes_calls_it(self) -> None:
+        where = context(requirement("baseline"), requirement("restricted", OWN, version=31))
+        found = {each.control: each for each in evaluate.create(pod.of(labelled(hostNetwork=True)), where).violations}
+        assert (found["host-namespaces"].standard, found["host-namespaces"].reason) == (
+            "baseline:latest",
+            "host namespaces",
+        )
+        assert (found["run-as-non-root"].standard, found["run-as-non-root"].reason) == (
+            "restricted:v1.31",
+            "runAsNonRoot != true",
+        )
+
+    @pytest.mark.parametrize("first", ["floor", "own"])
+    def test_an_older_version_beside_a_newer_one_loosens_nothing(self, first: str) -> None:
+        older, newer = (
+            requirement("restricted", FLOOR if first == "floor" else OWN, version=18),
+            requirement("restricted", OWN if first == "floor" else FLOOR),
+        )
+        root = labelled(securityContext={"runAsUser": 0, "runAsNonRoot": True})
+        assert "run-as-user" in create(root, context(older, newer))[0]
+        unconfined = labelled()
+        unconfined["metadata"]["annotations"] = {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}
+        outcome = evaluate.create(pod.of(unconfined), context(older, newer))
+        assert any(each.field.startswith("metadata.annotations") for each in outcome.violations)
+
+    def test_a_namespace_that_asks_for_more_does_not_free_windows_of_the_floor(self) -> None:
+        container = {"name": "main", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+        windows = labelled(containers=[container], os={"name": "windows"})
+        assert create(windows, context(requirement("baseline")))[0] == ["capabilities"]
+        assert "capabilities" in create(windows, context(requirement("baseline"), requirement("restricted", OWN)))[0]
+
+    def test_of_two_versions_that_say_the_same_the_floor_is_named_once(self) -> None:
+        sysctl = labelled(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})
+        outcome = evaluate.create(
+            pod.of(sysctl), context(requirement("baseline", version=27), requirement("baseline", OWN))
+        )
+        assert [(each.control, each.policy, each.standard) for each in outcome.violations] == [
+            ("sysctls", "ClusterSecurityPolicy floor", "baseline:v1.27")
+        ]
+
     def test_only_pods_of_the_subject_are_bound(self) -> None:
         box = LabelBox.of({"app": one_of("web")})
         where = context(requirement("baseline", OWN, box=box))
@@ -290,6 +334,14 @@ class TestUpdate:
         other = {"name": "b", "securityContext": {"privileged": True}}
         old, new = labelled(ephemeralContainers=[one]), labelled(ephemeralContainers=[one, other])
         assert update(old, new, context(requirement("baseline"))) == (["privileged"], [])
+
+    def test_what_a_stricter_policy_hid_was_there_before(self) -> None:
+        strict = requirement("restricted", OWN, box=LabelBox.of({"app": one_of("web")}))
+        where = context(requirement("baseline"), strict)
+        old = labelled(containers=[{"name": "a", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}])
+        new = {**old, "metadata": {**old["metadata"], "labels": {LABEL_IDENTITY: "default"}}}
+        old["metadata"]["labels"]["app"] = "web"
+        assert update(old, new, where) == ([], [])
 
     def test_a_label_that_moves_the_pod_under_a_policy_is_judged_by_it(self) -> None:
         where = context(requirement("baseline", OWN, box=LabelBox.of({"app": one_of("web")})))

@@ -33,3 +33,9 @@ def test_the_pod_itself_passes(place: str, host: str | None) -> None:
 def test_two_probes_are_no_violation() -> None:
     container = {"livenessProbe": {"exec": {"command": ["x"]}}, "readinessProbe": {"grpc": {"port": 1}}}
     assert found(CONTROL, spec(container)) == []
+
+
+def test_it_came_with_1_34() -> None:
+    bad = spec({"livenessProbe": {"httpGet": {"host": "10.0.0.1"}}})
+    assert found(CONTROL, bad, 33) == []
+    assert found(CONTROL, bad, 34) == ["spec.containers[0].livenessProbe.httpGet.host"]

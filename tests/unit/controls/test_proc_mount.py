@@ -17,3 +17,9 @@ def test_only_the_exact_name_passes(value: str) -> None:
 @pytest.mark.parametrize("value", ["Default", None])
 def test_masked_passes(value: str | None) -> None:
     assert found(CONTROL, spec(secured(procMount=value))) == []
+
+
+def test_it_leaves_user_namespaces_alone_since_1_35() -> None:
+    inside = spec(secured(procMount="Unmasked"), hostUsers=False)
+    field = ["spec.containers[0].securityContext.procMount"]
+    assert [found(CONTROL, inside, version) for version in (0, 34, 35, None)] == [field, field, [], []]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from ringfence import controls
 from ringfence.controls import registry
-from ringfence.model.resources import PodSecurityLevel
+from ringfence.controls.control import Control
+from ringfence.model.resources import NEWEST_POD_SECURITY, PodSecurityLevel
 
 MODULES = sorted(Path(controls.__file__).parent.glob("*.py"))
 WITH_CONTROL = [path.stem for path in MODULES if re.search(r"^CONTROL: Final", path.read_text(), re.MULTILINE)]
@@ -32,6 +33,19 @@ def test_levels_add_up() -> None:
     assert not superseded & restricted
     assert len(baseline) == 12
     assert len(restricted) == 15
+
+
+@pytest.mark.parametrize("control", registry.CONTROLS, ids=lambda each: each.id)
+def test_a_history_is_in_order_and_ends_with_what_is_known(control: Control) -> None:
+    since = [*(each.since for each in control.before), control.since]
+    assert since == sorted(set(since))
+    assert since[-1] <= NEWEST_POD_SECURITY
+    assert control.at(NEWEST_POD_SECURITY) == control.at(None) == control
+    for version in range(NEWEST_POD_SECURITY + 1):
+        known = control.at(version)
+        assert (known is None) == (version < since[0])
+        if known is not None:
+            assert known.since == max(each for each in since if each <= version)
 
 
 def test_an_exception_takes_away_one_control_and_no_more() -> None:

@@ -25,3 +25,10 @@ def test_the_pods_false_is_refused_whatever_its_containers_say() -> None:
 
 def test_null_is_nothing_said() -> None:
     assert found(CONTROL, spec(secured(runAsNonRoot=None), securityContext={"runAsNonRoot": None})) == [CONTAINER]
+
+
+def test_it_leaves_user_namespaces_alone_since_1_35() -> None:
+    outside, inside = spec(), spec(hostUsers=False)
+    field = ["spec.containers[0].securityContext.runAsNonRoot"]
+    assert [found(CONTROL, outside, version) for version in (0, 34, 35)] == [field, field, field]
+    assert [found(CONTROL, inside, version) for version in (0, 34, 35)] == [field, field, []]

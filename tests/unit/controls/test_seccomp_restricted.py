@@ -31,3 +31,10 @@ def test_one_container_without_is_named() -> None:
 
 def test_windows_is_left_alone() -> None:
     assert found(CONTROL, spec(os={"name": "windows"})) == []
+
+
+def test_it_came_with_1_19_and_leaves_windows_alone_since_1_25() -> None:
+    linux, windows = spec(), spec(os={"name": "windows"})
+    field = ["spec.containers[0].securityContext.seccompProfile"]
+    assert [found(CONTROL, linux, version) for version in (18, 19, 25)] == [[], field, field]
+    assert [found(CONTROL, windows, version) for version in (18, 19, 24, 25)] == [[], field, field, []]

@@ -27,3 +27,10 @@ def test_user_and_role_are_refused_unless_empty(field: str) -> None:
 
 def test_level_is_free() -> None:
     assert found(CONTROL, spec(secured(seLinuxOptions={"level": "s0:c1"}))) == []
+
+
+def test_container_engine_t_came_with_1_31() -> None:
+    engine = spec(secured(seLinuxOptions={"type": "container_engine_t"}))
+    assert found(CONTROL, engine, 30) == ["spec.containers[0].securityContext.seLinuxOptions.type"]
+    assert found(CONTROL, engine, 31) == []
+    assert found(CONTROL, spec(secured(seLinuxOptions={"type": "container_t"})), 0) == []

@@ -15,8 +15,13 @@ def test_others_are_refused_also_those_that_nobody_knows_yet(source: str) -> Non
 
 
 def test_null_is_absent_and_a_second_source_is_seen() -> None:
-    assert found(CONTROL, spec(volumes=[{"name": "a", "hostPath": None}])) == []
+    assert found(CONTROL, spec(volumes=[{"name": "a", "emptyDir": {}, "hostPath": None}])) == []
     assert found(CONTROL, spec(volumes=[{"name": "a", "emptyDir": {}, "hostPath": {}}])) == ["spec.volumes[0].hostPath"]
+
+
+@pytest.mark.parametrize("sources", [{}, {"hostPath": None}])
+def test_a_volume_without_a_source_is_refused(sources: dict) -> None:
+    assert found(CONTROL, spec(volumes=[{"name": "a", **sources}])) == ["spec.volumes[0]"]
 
 
 def test_a_volume_without_a_name_is_no_accident() -> None:

@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.judge.client import Judge, JudgeError, Pod, Traffic
+from e2e.goprogram.lines import JudgeError
+from e2e.judge.client import Judge, Pod, Traffic
 
 POD = Pod("x", "a", {}, "10.0.0.1")
 DENY = {"metadata": {"namespace": "x", "name": "deny"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}

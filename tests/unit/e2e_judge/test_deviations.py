@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from e2e.judge.client import Judge, JudgeError, Pod, Port, Protocol, Traffic
+from e2e.goprogram.lines import JudgeError
+from e2e.judge.client import Judge, Pod, Port, Protocol, Traffic
 
 NAMESPACES = {"x": {"zone": "a"}}
 CALLER = Pod("x", "caller", {"app": "caller"}, "10.0.0.1")

@@ -108,10 +108,10 @@ def test_rules_cost_admission_nothing_however_many_there_are() -> None:
     bomb = {"apiVersion": "ringfence.dev/v1alpha1", "kind": "SecurityPolicy", "metadata": metadata, "spec": spec}
     cluster = FakeCluster(shop(bomb))
     cluster.view.identities("shop")
-    start = time.perf_counter()
+    start = time.process_time()
     assert [each.ref.policy for each in policy(cluster).admission] == ["bomb"]
     # Nearly all of it is reading the resource once.
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_that_of_another_namespace_is_none_of_ours() -> None:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, ListOf, Obj, Text, at_least_one_of
+from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
 from ringfence.api.v1alpha1 import identifiers, peers
-from ringfence.model.resources import Action, Mode, PodSecurityLevel
+from ringfence.model.resources import NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
 MAX_PEERS: Final = 64
@@ -109,17 +109,43 @@ def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
     )
 
 
-_ADMISSION: Final = Obj(
-    description="What pods must satisfy to be admitted.",
-    fields=(
-        Field(
-            name="podSecurity",
-            node=Choice(
-                description="The level of the Pod Security Standards of Kubernetes that pods must satisfy.",
-                values=tuple(level.value for level in PodSecurityLevel),
+#: Of the level as a word, and in the object.
+_LEVELS: Final = tuple(level.value for level in PodSecurityLevel)
+
+
+#: Every version that is known, and no other: what a later one will check cannot be promised.
+_TENS, _UNITS = divmod(NEWEST_POD_SECURITY, 10)
+_VERSION: Final = rf"^(latest|1\.([0-9]|[1-{_TENS - 1}][0-9]|{_TENS}[0-{_UNITS}]))$"
+
+_POD_SECURITY: Final = Either(
+    description=(
+        "The level of the Pod Security Standards of Kubernetes that pods must satisfy: a word, or level and version."
+    ),
+    word=Choice(description="The level, as the newest version that Ringfence knows has it.", values=_LEVELS),
+    detail=Obj(
+        description="The level as a version of Kubernetes has it.",
+        fields=(
+            Field(name="level", node=Choice(description="The level.", values=_LEVELS), required=True),
+            Field(
+                name="version",
+                node=Text(
+                    description=(
+                        'The version of Kubernetes whose standards are meant, such as "1.31" (quote it: 1.30 is the'
+                        f' number 1.3), up to "1.{NEWEST_POD_SECURITY}"; or latest, the newest that Ringfence knows.'
+                        " Default: latest."
+                    ),
+                    pattern=_VERSION,
+                    what=f'a Kubernetes version, "1.0" to "1.{NEWEST_POD_SECURITY}" in quotes, or latest',
+                    max_length=6,
+                ),
             ),
         ),
     ),
+)
+
+_ADMISSION: Final = Obj(
+    description="What pods must satisfy to be admitted.",
+    fields=(Field(name="podSecurity", node=_POD_SECURITY),),
     rules=(at_least_one_of(("podSecurity",), "admission"),),
     hints={"images": Complaint("is not available yet", "leave it out")},
 )

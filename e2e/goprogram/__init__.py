@@ -1,0 +1,4 @@
+"""Programs in Go that tests need: other people's judges behind a few lines of our own.
+
+``build`` makes them once per version of their source, ``lines`` talks to them.
+"""
