@@ -6,6 +6,7 @@ Only ``api`` makes these, so whoever holds one holds something well formed.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 
 
@@ -179,13 +180,16 @@ class AdmissionSpec:
     """What pods must satisfy; None leaves it to other policies."""
 
     pod_security: PodSecurityLevel | None = None
+    #: Controls beyond Pod Security, sorted by control; each at most once.
+    controls: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PodSecurityException:
     """Pods that a floor does not bind: who, what, why and until when.
 
-    ``until`` is RFC 3339 in UTC; after it the exception does not count. ``controls`` are control ids.
+    ``until`` is RFC 3339 in UTC; after it the exception does not count. ``controls`` are control ids, ``policy`` the
+    ClusterSecurityPolicy that grants it.
     """
 
     name: str
@@ -194,6 +198,7 @@ class PodSecurityException:
     controls: tuple[str, ...]
     reason: str
     until: str
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

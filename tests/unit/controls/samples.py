@@ -3,7 +3,7 @@
 from typing import Any
 
 from ringfence.controls import pod
-from ringfence.controls.control import Control
+from ringfence.controls.control import Control, Found, PolicyControl
 from ringfence.controls.pod import Subject
 
 
@@ -17,6 +17,16 @@ def spec(*containers: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def secured(**context: Any) -> dict[str, Any]:
     """A container with this securityContext."""
     return {"securityContext": context}
+
+
+def asked(control: PolicyControl, obj: dict[str, Any], *values: str) -> list[str]:
+    """The fields that break the control of a policy, which tells it ``values``."""
+    return [each.field for each in complaints(control, obj, *values)]
+
+
+def complaints(control: PolicyControl, obj: dict[str, Any], *values: str) -> list[Found]:
+    """The same with all that is said."""
+    return list(control.prepare(values)(Subject(pod.of(obj))))
 
 
 def found(control: Control, obj: dict[str, Any]) -> list[str]:

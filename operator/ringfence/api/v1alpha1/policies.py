@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, ListOf, Obj, Text, at_least_one_of
-from ringfence.api.v1alpha1 import identifiers, peers
+from ringfence.api.v1alpha1 import admission, identifiers, peers
 from ringfence.model.resources import Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -119,9 +119,9 @@ _ADMISSION: Final = Obj(
                 values=tuple(level.value for level in PodSecurityLevel),
             ),
         ),
+        *admission.FIELDS,
     ),
-    rules=(at_least_one_of(("podSecurity",), "admission"),),
-    hints={"images": Complaint("is not available yet", "leave it out")},
+    rules=(at_least_one_of(("podSecurity", *admission.NAMES), "admission"),),
 )
 
 SPEC_HINTS: Final = {
