@@ -14,6 +14,7 @@ from ringfence.controls import evaluate, templates
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.model.errors import CannotTell, InvalidResource, RingfenceError
 from ringfence.model.names import GROUP
+from ringfence.model.resources import PodSecurityException
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment
 
@@ -131,7 +132,10 @@ def _head(judged: Judged, context: Context, outcome: Outcome) -> Iterable[str | 
         return pods, Cell("rejected", Style.BAD)
     if context.policy.enrolment is Enrolment.NONE:
         return pods, Cell("admitted", Style.GOOD), f" (namespace {context.namespace.name} is not enrolled)"
-    return pods, Cell("admitted", Style.GOOD)
+    used = outcome.used
+    if used is None:
+        return pods, Cell("admitted", Style.GOOD)
+    return pods, Cell("admitted", Style.GOOD), f" by exception {used.policy}/{used.name}, until {used.until}"
 
 
 def _list(judged: Judged, violations: Iterable[Violation], lead: Cell, console: Console) -> None:
@@ -153,6 +157,17 @@ def _data(judged: Judged, context: Context, outcome: Outcome) -> dict[str, Any]:
         "admitted": outcome.admitted,
         "violations": [_violation(judged, each) for each in outcome.violations],
         "warnings": [_violation(judged, each) for each in outcome.warnings],
+        **({"exception": _exception(outcome.used)} if outcome.used is not None else {}),
+    }
+
+
+def _exception(used: PodSecurityException) -> dict[str, Any]:
+    return {
+        "policy": used.policy,
+        "name": used.name,
+        "controls": list(used.controls),
+        "reason": used.reason,
+        "until": used.until,
     }
 
 
