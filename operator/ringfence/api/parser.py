@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
 from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.api.v1alpha1.admission import settings
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
 from ringfence.model import durations
@@ -158,7 +159,7 @@ def _cluster_security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> Clu
         meta=meta,
         namespace_selector=box(spec["namespaceSelector"]),
         spec=_policy(spec, ""),
-        exceptions=tuple(_exception(item) for item in spec.get("exceptions", ())),
+        exceptions=tuple(_exception(item, meta.name) for item in spec.get("exceptions", ())),
         grants=tuple(_grant(item) for item in spec.get("grants", ())),
     )
 
@@ -190,7 +191,7 @@ def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
 
 def _admission(value: Mapping[str, Any]) -> AdmissionSpec:
     level, version = _pod_security(value.get("podSecurity"))
-    return AdmissionSpec(pod_security=level, pod_security_version=version)
+    return AdmissionSpec(pod_security=level, pod_security_version=version, controls=settings(value))
 
 
 def _pod_security(value: str | Mapping[str, str] | None) -> tuple[PodSecurityLevel | None, int | None]:
@@ -237,7 +238,7 @@ def _port(value: int | str | Mapping[str, Any]) -> PortSpec:
     return PortSpec(value["port"], value.get("endPort"), Protocol(value["protocol"]))
 
 
-def _exception(value: Mapping[str, Any]) -> PodSecurityException:
+def _exception(value: Mapping[str, Any], policy: str) -> PodSecurityException:
     return PodSecurityException(
         name=value["name"],
         namespace=value["namespace"],
@@ -245,6 +246,7 @@ def _exception(value: Mapping[str, Any]) -> PodSecurityException:
         controls=tuple(sorted(value["controls"])),
         reason=value["reason"],
         until=moment(value["until"]).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        policy=policy,
     )
 
 

@@ -15,6 +15,7 @@ from ringfence.controls import registry, templates, text
 from ringfence.controls.evaluate import Context
 from ringfence.model.errors import CannotTell, RingfenceError
 from ringfence.model.names import GROUP
+from ringfence.model.resources import PodSecurityException
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment
 
@@ -136,7 +137,10 @@ def _head(judgement: Judgement) -> Iterable[str | Cell]:
         return pods, Cell("rejected", Style.BAD)
     if policy.enrolment is Enrolment.NONE:
         return pods, Cell("admitted", Style.GOOD), f" (namespace {policy.namespace} is not enrolled)"
-    return pods, Cell("admitted", Style.GOOD)
+    used = judgement.outcome.used
+    if used is None:
+        return pods, Cell("admitted", Style.GOOD)
+    return pods, Cell("admitted", Style.GOOD), f" by exception {used.policy}/{used.name}, until {used.until}"
 
 
 def _place(judgement: Judgement, violation: Violation) -> str:
@@ -176,6 +180,17 @@ def _data(judgement: Judgement) -> dict[str, Any]:
         "admitted": outcome.admitted,
         "violations": [_violation(judgement, each) for each in outcome.violations],
         "warnings": [_violation(judgement, each) for each in outcome.warnings],
+        **({"exception": _exception(outcome.used)} if outcome.used is not None else {}),
+    }
+
+
+def _exception(used: PodSecurityException) -> dict[str, Any]:
+    return {
+        "policy": used.policy,
+        "name": used.name,
+        "controls": list(used.controls),
+        "reason": used.reason,
+        "until": used.until,
     }
 
 

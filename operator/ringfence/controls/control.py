@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 from ringfence.controls.pod import Subject
+from ringfence.model.demands import ControlId
 from ringfence.model.resources import PodSecurityLevel
+
+#: Longer values are cut in messages, in characters.
+SHOWN: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,31 @@ class Control:
             if version >= revision.since:
                 return replace(self, check=revision.check, since=revision.since, before=())
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyControl:
+    """One thing that a pod must satisfy where a policy says so.
+
+    ``prepare`` makes the check from what the policy says (registries, names of resources; nothing for a switch), once
+    for each policy, so that a review pays for the looking only. ``supersedes`` is the weaker control that says nothing
+    more where this one is asked for.
+    """
+
+    id: ControlId
+    title: str
+    prepare: Callable[[tuple[str, ...]], Check]
+    supersedes: str = ""
+
+
+def switch(check: Check) -> Callable[[tuple[str, ...]], Check]:
+    """``prepare`` of a control to which a policy can say nothing but that it wants it."""
+    return lambda _: check
+
+
+def shown(value: str) -> str:
+    """A value as a message shows it: quoted, and cut when nobody would read it to its end."""
+    return quoted([value]) if len(value) <= SHOWN else f"{quoted([value[:SHOWN]])} (and {len(value) - SHOWN} more)"
 
 
 def quoted(values: Iterable[str]) -> str:

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
-from ringfence.controls import binding, expiry, identity_secrets, pod, requirements, templates
+from ringfence.controls import binding, demands, exceptions, identity_secrets, pod, requirements, templates
+from ringfence.controls.exceptions import Freed, Judge
 from ringfence.controls.pod import Pod, Subject
+from ringfence.controls.sessions import Session
 from ringfence.inject import identity
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import CannotTell, FieldError, InvalidResource
-from ringfence.model.resources import Mode
+from ringfence.model.resources import Mode, PodSecurityException
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
 
@@ -36,10 +38,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Violations refuse, warnings are told to the user; both sorted, so equal pods get equal answers."""
+    """Violations refuse, warnings are told to the user; both sorted, so equal pods get equal answers.
+
+    ``used`` is the exception without which there would be more of them.
+    """
 
     violations: tuple[Violation, ...] = ()
     warnings: tuple[Violation, ...] = ()
+    used: PodSecurityException | None = None
 
     @property
     def admitted(self) -> bool:
@@ -64,10 +70,11 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
         *identity_secrets.check(subject, service_account),
     ]
     name = _identity(service_account, context.policy)
-    broken = requirements.once(_broken(subject, name, context, Mode.ENFORCE))
-    soft = [*_tied(subject, service_account, name, context), *broken]
-    warned = requirements.once(_broken(subject, name, context, Mode.AUDIT))
-    return _outcome(context.policy.enrolment, hard, soft, warned)
+    enforced = _freed(subject, name, context, Mode.ENFORCE)
+    soft = [*_tied(subject, service_account, name, context), *requirements.once(enforced.left)]
+    warned = _freed(subject, name, context, Mode.AUDIT)
+    told = requirements.once(warned.left)
+    return _outcome(context.policy.enrolment, hard, soft, told, enforced.used or warned.used)
 
 
 def update(new: Pod, old: Pod, context: Context) -> Outcome:
@@ -81,9 +88,35 @@ def update(new: Pod, old: Pod, context: Context) -> Outcome:
     service_account = pod.service_account(new)
     hard += _secrets_brought(subject, before, service_account)
     name = _identity(service_account, context.policy)
-    soft = _brought(subject, before, name, context, Mode.ENFORCE)
+    enforced = _brought(subject, before, name, context, Mode.ENFORCE)
     warned = _brought(subject, before, name, context, Mode.AUDIT)
-    return _outcome(context.policy.enrolment, hard, soft, warned)
+    soft, told = requirements.once(enforced.left), requirements.once(warned.left)
+    return _outcome(context.policy.enrolment, hard, soft, told, enforced.used or warned.used)
+
+
+def session(way: Session, into: Pod, context: Context) -> Outcome:
+    """Judge that somebody opens a session into a pod that runs; the pod itself is not judged again.
+
+    An exception must cover the pod with the session in it: a pod that runs under another one is not opened by it.
+    """
+    policy = context.policy
+    if policy.enrolment is Enrolment.NONE:
+        return _GOOD
+    subject = Subject(into)
+    candidates = exceptions.for_identity(policy, _identity(pod.service_account(into), policy), context.now)
+
+    def decided(mode: Mode) -> Freed:
+        def judge(excepted: frozenset[str]) -> list[Violation]:
+            closed = demands.of_session(way, subject, policy, excepted, mode)
+            return [*closed, *_judge(subject, policy, mode)(excepted)]
+
+        return exceptions.freed_change(
+            demands.of_session(way, subject, policy, exceptions.NONE, mode), judge, candidates
+        )
+
+    enforced, warned = decided(Mode.ENFORCE), decided(Mode.AUDIT)
+    soft, told = requirements.once(enforced.left), requirements.once(warned.left)
+    return _outcome(policy.enrolment, [], soft, told, enforced.used or warned.used)
 
 
 def admit(obj: Mapping[str, Any], context: Context) -> Outcome:
@@ -138,18 +171,35 @@ def _identity(service_account: str, policy: EffectivePolicy) -> str:
     return ""
 
 
-def _broken(subject: Subject, name: str, context: Context, mode: Mode) -> list[Violation]:
-    excepted = expiry.excepted(context.policy, name, context.now)
-    return requirements.violations(subject, context.policy, excepted, mode)
+def _judge(subject: Subject, policy: EffectivePolicy, mode: Mode) -> Judge:
+    """What the subject breaks, less what an exception takes away."""
+
+    def judge(excepted: frozenset[str]) -> list[Violation]:
+        broken = requirements.violations(subject, policy, excepted, mode)
+        return broken + demands.violations(subject, policy, excepted, mode) if policy.demands else broken
+
+    return judge
 
 
-def _brought(subject: Subject, before: Subject, name: str, context: Context, mode: Mode) -> list[Violation]:
-    """What is wrong now and was not before."""
-    now = _broken(subject, name, context, mode)
+def _freed(subject: Subject, name: str, context: Context, mode: Mode) -> Freed:
+    """What a new pod breaks in this mode and no exception frees it of."""
+    judge = _judge(subject, context.policy, mode)
+    wrong = judge(exceptions.NONE)
+    if not wrong or not context.policy.exceptions:
+        return Freed(wrong)
+    return exceptions.freed(wrong, judge, exceptions.for_identity(context.policy, name, context.now))
+
+
+def _brought(subject: Subject, before: Subject, name: str, context: Context, mode: Mode) -> Freed:
+    """What is wrong now, was not before, and no exception frees the pod of."""
+    judge = _judge(subject, context.policy, mode)
+    now = judge(exceptions.NONE)
     if not now:
-        return now
-    known = {(each.control, each.field, each.message) for each in _broken(before, name, context, mode)}
-    return requirements.once([each for each in now if (each.control, each.field, each.message) not in known])
+        return Freed(now)
+    former = _judge(before, context.policy, mode)(exceptions.NONE)
+    known = {(each.control, each.field, each.message) for each in former}
+    brought = [each for each in now if (each.control, each.field, each.message) not in known]
+    return exceptions.freed_change(brought, judge, exceptions.for_identity(context.policy, name, context.now))
 
 
 def _secrets_brought(subject: Subject, before: Subject, service_account: str) -> list[Violation]:
@@ -161,12 +211,18 @@ def _secrets_brought(subject: Subject, before: Subject, service_account: str) ->
     return [each for each in now if each not in known]
 
 
-def _outcome(enrolment: Enrolment, hard: list[Violation], soft: list[Violation], warned: list[Violation]) -> Outcome:
+def _outcome(
+    enrolment: Enrolment,
+    hard: list[Violation],
+    soft: list[Violation],
+    warned: list[Violation],
+    used: PodSecurityException | None = None,
+) -> Outcome:
     """In an audited namespace only what ties pods to identities refuses."""
-    if not hard and not soft and not warned:
+    if not hard and not soft and not warned and used is None:
         return _GOOD
     if enrolment is Enrolment.ENFORCE:
         known = {(each.control, each.field) for each in soft}
         extra = [each for each in warned if (each.control, each.field) not in known]
-        return Outcome(tuple(sorted((*hard, *soft))), tuple(sorted(extra)))
-    return Outcome(tuple(sorted(hard)), tuple(sorted({*soft, *warned})))
+        return Outcome(tuple(sorted((*hard, *soft))), tuple(sorted(extra)), used)
+    return Outcome(tuple(sorted(hard)), tuple(sorted({*soft, *warned})), used)

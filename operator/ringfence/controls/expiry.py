@@ -1,24 +1,9 @@
-"""Which exceptions free a pod of which controls. An exception that cannot be read, or has ended, frees nobody."""
+"""Until when an exception counts. One whose end cannot be read has ended."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from ringfence.model.effective import EffectivePolicy
 from ringfence.model.resources import PodSecurityException
-
-
-def excepted(policy: EffectivePolicy, identity: str, now: float) -> frozenset[str]:
-    """Control ids that a pod of this ServiceIdentity is freed of; ``now`` in seconds since the epoch (UTC).
-
-    Each exception counts as it was written: the namespace of one and the controls of another never combine.
-    """
-    if not policy.exceptions or not identity:
-        return frozenset()
-    granted: set[str] = set()
-    for exception in policy.exceptions:
-        if exception.namespace == policy.namespace and identity in exception.identities and in_force(exception, now):
-            granted.update(exception.controls)
-    return frozenset(granted)
 
 
 def in_force(exception: PodSecurityException, now: float) -> bool:

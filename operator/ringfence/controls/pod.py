@@ -49,6 +49,7 @@ class SecurityContext(Struct, frozen=True):
     proc_mount: str | None = None
     run_as_non_root: bool | None = None
     run_as_user: Id | None = None
+    read_only_root_filesystem: bool | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: Profile | None = None
     app_armor_profile: Profile | None = None
@@ -72,15 +73,30 @@ class PodSecurityContext(Struct, frozen=True):
     sysctls: list[Sysctl] | None = None
 
 
+class Header(Struct, frozen=True):
+    """Of an HTTP request."""
+
+    name: str = ""
+    value: str = ""
+
+
 class HostAction(Struct, frozen=True):
     """``httpGet`` or ``tcpSocket`` of a probe or a hook."""
 
     host: str | None = None
+    http_headers: list[Header] | None = None
+
+
+class ExecAction(Struct, frozen=True):
+    """A program that the kubelet runs in a container."""
+
+    command: list[str] | None = None
 
 
 class Handler(Struct, frozen=True):
     """A probe or a lifecycle hook."""
 
+    run: ExecAction | None = msgspec.field(default=None, name="exec")
     http_get: HostAction | None = None
     tcp_socket: HostAction | None = None
 
@@ -91,6 +107,7 @@ class Lifecycle(Struct, frozen=True):
 
 
 class ContainerPort(Struct, frozen=True):
+    container_port: Port | None = None
     host_port: Port | None = None
 
 
@@ -105,6 +122,8 @@ class ValueFrom(Struct, frozen=True):
 
 
 class EnvVar(Struct, frozen=True):
+    name: str = ""
+    value: str | None = None
     value_from: ValueFrom | None = None
 
 
@@ -112,10 +131,21 @@ class EnvFrom(Struct, frozen=True):
     secret_ref: SecretRef | None = None
 
 
+class Resources(Struct, frozen=True):
+    """Quantities by resource; the API server writes them as strings, people as numbers too."""
+
+    limits: dict[str, str | int | float] | None = None
+    requests: dict[str, str | int | float] | None = None
+
+
 class Container(Struct, frozen=True):
     """A container of any kind."""
 
     name: str = ""
+    image: str | None = None
+    command: list[str] | None = None
+    args: list[str] | None = None
+    resources: Resources | None = None
     security_context: SecurityContext | None = None
     ports: list[ContainerPort] | None = None
     liveness_probe: Handler | None = None
@@ -128,6 +158,13 @@ class Container(Struct, frozen=True):
 
 class PodOS(Struct, frozen=True):
     name: str = ""
+
+
+class HostAlias(Struct, frozen=True):
+    """A line for the pod's /etc/hosts."""
+
+    ip: str = ""
+    hostnames: list[str] | None = None
 
 
 class PodSpec(Struct, frozen=True):
@@ -146,6 +183,20 @@ class PodSpec(Struct, frozen=True):
     host_ipc: bool | None = msgspec.field(default=None, name="hostIPC")
     host_users: bool | None = None
     os: PodOS | None = None
+    automount_service_account_token: bool | None = None
+    host_aliases: list[HostAlias] | None = None
+    #: Of the pod as a whole.
+    resources: Resources | None = None
+
+
+class Owner(Struct, frozen=True):
+    """An object that a pod belongs to."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
 
 
 class Meta(Struct, frozen=True):
@@ -159,6 +210,7 @@ class Meta(Struct, frozen=True):
     annotations: dict[str, str] | None = None
     finalizers: list[str] | None = None
     deletion_timestamp: str | None = None
+    owner_references: list[Owner] | None = None
 
     @property
     def shown_name(self) -> str:

@@ -1,30 +1,47 @@
-"""The controls, in one tuple: what is not listed here is not in force."""
+"""The controls, those of Pod Security and those that a policy switches on: what is not listed is not in force."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from ringfence.controls import (
     apparmor,
+    automounted_token,
     capabilities,
     capabilities_restricted,
+    credentials_arguments,
+    credentials_environment,
+    default_service_account,
+    ephemeral_containers,
+    host_aliases,
     host_namespaces,
     host_path,
     host_ports,
     host_probes,
     host_process,
+    image_digest,
+    image_latest,
+    image_registries,
     privilege_escalation,
     privileged,
+    privileged_ports,
     proc_mount,
     proc_mount_restricted,
+    read_only_root,
+    resource_limits,
+    resource_requests,
     run_as_non_root,
     run_as_user,
     seccomp,
     seccomp_restricted,
+    secret_variables,
     selinux,
+    sessions,
     sysctls,
     volume_types,
 )
-from ringfence.controls.control import Control
+from ringfence.controls.control import Control, PolicyControl
+from ringfence.model.demands import ControlId
 from ringfence.model.resources import PodSecurityLevel
 
 CONTROLS: Final[tuple[Control, ...]] = (
@@ -49,7 +66,35 @@ CONTROLS: Final[tuple[Control, ...]] = (
     volume_types.CONTROL,
 )
 
-IDS: Final = frozenset(control.id for control in CONTROLS)
+#: Those that a policy switches on, by id. Ways into running pods are in ``sessions``.
+POLICY_CONTROLS: Final[Mapping[ControlId, PolicyControl]] = {
+    control.id: control
+    for control in (
+        automounted_token.CONTROL,
+        credentials_arguments.CONTROL,
+        credentials_environment.CONTROL,
+        default_service_account.CONTROL,
+        ephemeral_containers.CONTROL,
+        host_aliases.CONTROL,
+        image_digest.CONTROL,
+        image_latest.CONTROL,
+        image_registries.CONTROL,
+        privileged_ports.CONTROL,
+        read_only_root.CONTROL,
+        resource_limits.CONTROL,
+        resource_requests.CONTROL,
+        secret_variables.CONTROL,
+    )
+}
+
+#: Every id that an exception may name.
+IDS: Final = frozenset(
+    {
+        *(control.id for control in CONTROLS),
+        *(control.value for control in POLICY_CONTROLS),
+        *(session.control.value for session in sessions.SESSIONS.values()),
+    }
+)
 
 #: A control to the check of Kubernetes' own Pod Security admission that it is.
 KUBERNETES: Final = {control.id: control.kubernetes for control in CONTROLS if control.kubernetes}

@@ -25,6 +25,7 @@ REFILL_SECONDS = 60.0
 _REMEMBERED = 2000
 
 CONTROLLER = "ringfence.dev/controller"
+WEBHOOK = "ringfence.dev/webhook"
 
 
 @dataclass(slots=True)
@@ -48,11 +49,14 @@ class _Bucket:
 class KubeEvents:
     """Fulfils ports.EventSink."""
 
-    def __init__(self, api: client.Client, clock: Clock, *, instance: str) -> None:
-        """``instance`` is the name of this pod, as ``reportingInstance`` (1..128 characters)."""
+    def __init__(self, api: client.Client, clock: Clock, *, instance: str, controller: str = CONTROLLER) -> None:
+        """``instance`` is the name of this pod, as ``reportingInstance`` (1..128 characters); ``controller`` the
+        process, as ``reportingController``.
+        """
         self._api = api
         self._clock = clock
         self._instance = instance[:128]
+        self._controller = controller
         self._series: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
 
@@ -86,7 +90,7 @@ class KubeEvents:
                 "kind": "Event",
                 "metadata": {"name": name, "namespace": namespace},
                 "eventTime": _micro_time(now),
-                "reportingController": CONTROLLER,
+                "reportingController": self._controller,
                 "reportingInstance": self._instance,
                 "action": action,
                 "reason": reason,

@@ -7,6 +7,7 @@ it governs, one of its peers the other end, and its ports the port at the target
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import IpSet, PortSet
 from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
@@ -29,9 +30,13 @@ class RuleRef:
     policy: str
     rule: str
 
+    @property
+    def owner(self) -> str:
+        """The policy alone: ``SecurityPolicy shop/payments``, ``ClusterSecurityPolicy floor``."""
+        return f"{self.kind} {self.namespace}/{self.policy}" if self.namespace else f"{self.kind} {self.policy}"
+
     def __str__(self) -> str:
-        owner = f"{self.namespace}/{self.policy}" if self.namespace else self.policy
-        return f"{self.kind} {owner} rule {self.rule}"
+        return f"{self.owner} rule {self.rule}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,23 @@ class AdmissionRequirement:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlDemand:
+    """Controls beyond Pod Security that pods of the subject must satisfy, and who asked for them."""
+
+    subject: LabelBox
+    settings: tuple[Setting, ...]
+    mode: Mode
+    ref: RuleRef
+    _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
+
+    def __hash__(self) -> int:
+        # Kept: demands are the keys by which the plan of a review is found again.
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash((self.settings, self.mode, self.ref)) or 1)
+        return self._hash
+
+
+@dataclass(frozen=True, slots=True)
 class EffectivePolicy:
     """All that holds in one namespace. Tuples are sorted by ref, so equal meaning is equal value.
 
@@ -138,5 +160,6 @@ class EffectivePolicy:
     egress_listed_audit: tuple[LabelBox, ...] = ()
     transport: tuple[tuple[LabelBox, Transport], ...] = ()
     admission: tuple[AdmissionRequirement, ...] = ()
+    demands: tuple[ControlDemand, ...] = ()
     exceptions: tuple[PodSecurityException, ...] = ()
     findings: tuple[Finding, ...] = ()

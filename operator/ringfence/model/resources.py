@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 
 
@@ -188,13 +189,16 @@ class AdmissionSpec:
 
     pod_security: PodSecurityLevel | None = None
     pod_security_version: int | None = None
+    #: Controls beyond Pod Security, sorted by control; each at most once.
+    controls: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PodSecurityException:
     """Pods that a floor does not bind: who, what, why and until when.
 
-    ``until`` is RFC 3339 in UTC; after it the exception does not count. ``controls`` are control ids.
+    ``until`` is RFC 3339 in UTC; after it the exception does not count. ``controls`` are control ids, ``policy`` the
+    ClusterSecurityPolicy that grants it.
     """
 
     name: str
@@ -203,6 +207,7 @@ class PodSecurityException:
     controls: tuple[str, ...]
     reason: str
     until: str
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

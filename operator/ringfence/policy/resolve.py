@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
+from ringfence.model.effective import AdmissionRequirement, ControlDemand, EffectivePolicy, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
@@ -38,6 +38,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
         admission=_admission(governed),
+        demands=_demands(governed),
         exceptions=_exceptions(governed, namespace),
     )
     return _with_findings(policy, world, governed, notes)
@@ -115,11 +116,29 @@ def _admission(governed: Governed) -> tuple[AdmissionRequirement, ...]:
             subject=subject,
             level=policy.spec.admission.pod_security,
             mode=policy.spec.mode,
-            ref=RuleRef(rules.kind_of(policy).value, policy.meta.namespace, policy.meta.name, "admission"),
+            ref=_admission_of(policy),
             version=policy.spec.admission.pod_security_version,
         )
         for policy, subject in governed
         if policy.spec.admission.pod_security is not None
+    )
+
+
+def _admission_of(policy: Policy) -> RuleRef:
+    return RuleRef(rules.kind_of(policy).value, policy.meta.namespace, policy.meta.name, "admission")
+
+
+def _demands(governed: Governed) -> tuple[ControlDemand, ...]:
+    """Every policy's own, floors first: a pod has to satisfy them all, so what is strictest holds."""
+    return tuple(
+        ControlDemand(
+            subject=subject,
+            settings=policy.spec.admission.controls,
+            mode=policy.spec.mode,
+            ref=_admission_of(policy),
+        )
+        for policy, subject in governed
+        if policy.spec.admission.controls
     )
 
 
@@ -131,7 +150,7 @@ def _exceptions(governed: Governed, namespace: str) -> tuple[PodSecurityExceptio
         for exception in getattr(policy, "exceptions", ())
         if exception.namespace == namespace and policy.spec.mode is Mode.ENFORCE
     }
-    return tuple(sorted(found, key=lambda e: (e.name, e.identities, e.controls, e.reason, e.until)))
+    return tuple(sorted(found, key=lambda e: (e.policy, e.name, e.identities, e.controls, e.reason, e.until)))
 
 
 def _with_findings(policy: EffectivePolicy, world: World, governed: Governed, notes: Notes) -> EffectivePolicy:

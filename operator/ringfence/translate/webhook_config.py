@@ -30,6 +30,9 @@ TIMEOUT_WARNINGS: Final = 2
 #: Pod subresources that never wait for a webhook; the backstop policies hold what must hold there.
 UNWATCHED: Final = ("binding", "eviction", "status")
 
+#: Ways into running pods that no NetworkPolicy and no admission of pods sees.
+SESSIONS: Final = ("pods/attach", "pods/exec", "pods/portforward")
+
 _OWN: Final = ("clustersecuritypolicies", "securitypolicies", "serviceidentities")
 _PODS: Final = ("pods", "pods/*")
 _WRITES: Final = ("CREATE", "UPDATE")
@@ -62,7 +65,7 @@ def objects(
     if default_enrolment is not Enrolment.NONE:
         mutating.append(made.new_namespaces())
     user = admission_policy.controller_user(installation, controller)
-    validating = [made.pods(user), made.resources(user), made.warnings()]
+    validating = [made.pods(user), made.sessions(), made.resources(user), made.warnings()]
     return (
         _configuration("MutatingWebhookConfiguration", mutating),
         _configuration("ValidatingWebhookConfiguration", validating),
@@ -107,7 +110,15 @@ class _Maker:
                 f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
             ),
         }
-        return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled()}
+        # Events are written about what is only reported, and never for a dry run.
+        webhook = {**self._webhook("pods", VALIDATE, rules, conditions), "sideEffects": "NoneOnDryRun"}
+        return {**webhook, **self._enrolled()}
+
+    def sessions(self) -> dict[str, Any]:
+        """Judges what people open into pods that run."""
+        rules = [_rule("", SESSIONS, ("CONNECT",))]
+        webhook = {**self._webhook("sessions", VALIDATE, rules), "sideEffects": "NoneOnDryRun"}
+        return {**webhook, **self._enrolled()}
 
     def resources(self, user: str) -> dict[str, Any]:
         """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""

@@ -1,6 +1,6 @@
 """From the bytes of a review to the bytes of its answer; everything that can go wrong ends in a refusal.
 
-The one place that knows of time, reads that are still to be made, metrics and the log.
+The one place that knows of time, reads that are still to be made, metrics, the log and what else is told.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.review import Purpose
 from ringfence.webhook.view import NoPolicy, Rules, Unknown, View
-from ringfence.webhook.wire import Answer, AnyRequest, BadReview
+from ringfence.webhook.wire import Answer, AnyRequest, BadReview, Notice
 
 _log: Final = logging.getLogger("ringfence.webhook.admission")
 
@@ -34,13 +34,21 @@ class Answering:
     """Answers reviews over one View."""
 
     def __init__(
-        self, view: View, rules: Rules, learner: Learner, metrics: Metrics, now: Callable[[], float] = time.time
+        self,
+        view: View,
+        rules: Rules,
+        learner: Learner,
+        metrics: Metrics,
+        now: Callable[[], float] = time.time,
+        tell: Callable[[tuple[Notice, ...]], None] | None = None,
     ) -> None:
+        """``tell`` gets what is to be said on objects of the cluster, never for a dry run."""
         self._view = view
         self._rules = rules
         self._learner = learner
         self._metrics = metrics
         self._now = now
+        self._tell = tell
         #: Reads what takes long, one at a time, so that reviews of pods need not wait for it.
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
 
@@ -93,6 +101,12 @@ class Answering:
             _log.warning(
                 "refused for %s: %s", request.user_info.username, answer.message, extra=described(request, answer)
             )
+        if request.dry_run:
+            return
+        if answer.used is not None:
+            self._metrics.excepted(answer.used)
+        if answer.notices and self._tell is not None:
+            self._tell(answer.notices)
 
 
 def described(request: AnyRequest, answer: Answer) -> dict[str, str | bool]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from ringfence.controls.pod import Pod
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.names import LABEL_ENROLL, LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Lister, Object
@@ -106,6 +107,11 @@ class CachedView:
     def identities(self, namespace: str) -> tuple[ServiceIdentity, ...]:
         """Its ServiceIdentities, by name."""
         return self._gatherer.identities.of(namespace)
+
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        """Not known: pods are not watched."""
+        del namespace, name
+        return None
 
     def asked(self, missing: Missing) -> bool:
         """A cache asks nobody."""

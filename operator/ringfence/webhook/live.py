@@ -1,12 +1,14 @@
 """What the cache does not hold is read from the API server itself: once, all at the same time, with a short deadline.
 
-It happens when a namespace and its first pod are made in the same second. A read that fails leaves the question open,
+It happens when a namespace and its first pod are made in the same second, and when somebody opens a session into a pod
+where a policy closes such. A read that fails leaves the question open,
 and the answer is then no.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from ringfence.controls import pod
 from ringfence.model.errors import CannotTell, RingfenceError
 from ringfence.model.ports import Object
 from ringfence.webhook import cache
@@ -34,7 +36,7 @@ class Learner:
 
     def _merged(self, view: View, found: dict[Missing, Object | None]) -> Learned:
         before = view if isinstance(view, Learned) else Learned(view)
-        namespaces, networks = dict(before.namespaces), dict(before.networks)
+        namespaces, networks, pods = dict(before.namespaces), dict(before.networks), dict(before.pods)
         objects: dict[str, Object | None] = {}
         for missing, obj in found.items():
             if missing.kind == "Namespace":
@@ -43,4 +45,6 @@ class Learner:
         for missing, obj in found.items():
             if missing.kind == "NetworkPolicy":
                 networks[missing.namespace] = cache.network_ready(objects.get(missing.namespace), obj)
-        return Learned(before.below, namespaces, networks)
+            elif missing.kind == "Pod":
+                pods[missing.namespace, missing.name] = pod.of(obj) if obj is not None else None
+        return Learned(before.below, namespaces, networks, pods)

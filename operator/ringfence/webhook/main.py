@@ -10,7 +10,7 @@ from typing import Final
 import uvloop
 
 from ringfence import api, logs, wiring
-from ringfence.kube import client, errors, resources
+from ringfence.kube import client, clock, errors, events, resources
 from ringfence.model.ports import Object
 from ringfence.policy import resolve
 from ringfence.reconcile import gather
@@ -23,11 +23,14 @@ from ringfence.webhook.cache import CachedView, NoPods
 from ringfence.webhook.health import HealthApp, Readiness
 from ringfence.webhook.live import Learner, Read
 from ringfence.webhook.metrics import Metrics
+from ringfence.webhook.notices import Notices
 from ringfence.webhook.tls import Certificate
 from ringfence.webhook.view import Missing, Rules
 
 _log: Final = logging.getLogger(__name__)
 
+#: What a decision may ask the API server for.
+_READ: Final = {"Namespace": resources.NAMESPACES, "NetworkPolicy": resources.NETWORK_POLICIES, "Pod": resources.PODS}
 _CACHES: Final = ("namespaces", "network_policies", "identities", "policies", "cluster_policies", "serving")
 
 
@@ -68,6 +71,7 @@ class _Parts:
     readiness: Readiness
     app: App
     health: HealthApp
+    notices: Notices
 
 
 async def _serve(settings: Settings, options: Options) -> None:
@@ -94,9 +98,10 @@ async def _serve(settings: Settings, options: Options) -> None:
 async def _until(stop: asyncio.Event, parts: _Parts) -> None:
     """Compile what there is once the caches are complete, then keep up with changes until told to stop."""
     async with asyncio.TaskGroup() as group:
-        upkeep = group.create_task(_keep_up(parts))
+        tasks = group.create_task(_keep_up(parts)), group.create_task(parts.notices.write())
         await stop.wait()
-        upkeep.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def _keep_up(parts: _Parts) -> None:
@@ -134,8 +139,10 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
     )
     learner = Learner(_reader(kube), exempt)
     readiness = Readiness(caches, certificate)
-    app = App(Answering(view, rules, learner, metrics), metrics)
-    return _Parts(caches, view, certificate, readiness, app, HealthApp(readiness, view, certificate, metrics))
+    sink = events.KubeEvents(kube, clock.SystemClock(), instance=settings.pod_name, controller=events.WEBHOOK)
+    notices = Notices(sink, metrics)
+    app = App(Answering(view, rules, learner, metrics, tell=notices.offer), metrics)
+    return _Parts(caches, view, certificate, readiness, app, HealthApp(readiness, view, certificate, metrics), notices)
 
 
 def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate) -> None:
@@ -154,9 +161,9 @@ def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate
 
 def _reader(kube: client.Client) -> Read:
     async def read(missing: Missing, seconds: float) -> Object | None:
-        resource = resources.NAMESPACES if missing.kind == "Namespace" else resources.NETWORK_POLICIES
+        path = _READ[missing.kind].path(missing.namespace, missing.name)
         try:
-            found: Object = await kube.request("GET", resource.path(missing.namespace, missing.name), timeout=seconds)
+            found: Object = await kube.request("GET", path, timeout=seconds)
         except errors.NotFound:
             return None
         return found

@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ringfence.controls import binding, identity_secrets, registry
+from ringfence.model.resources import PodSecurityException
 
 #: Seconds. A decision takes tens of microseconds; above a few milliseconds something else held the process up.
 _BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0)
@@ -33,6 +34,17 @@ class Metrics:
         )
         self._violations = Counter(
             "ringfence_admission_refusals", "Refusals by what was broken.", ("control",), registry=self.registry
+        )
+        self._exceptions = Counter(
+            "ringfence_admission_exceptions_used",
+            "Requests that would have been refused or reported without an exception, by policy and exception.",
+            ("policy", "exception"),
+            registry=self.registry,
+        )
+        self.events_dropped = Counter(
+            "ringfence_admission_events_dropped",
+            "Events that were not written because too many waited already.",
+            registry=self.registry,
         )
         self._turned_away = Counter(
             "ringfence_admission_turned_away",
@@ -80,6 +92,10 @@ class Metrics:
         """Count what a refusal was for."""
         for control in controls:
             self._violations.labels(control if control in _KNOWN else OTHER).inc()
+
+    def excepted(self, exception: PodSecurityException) -> None:
+        """Count the use of an exception; there are as many as the platform grants."""
+        self._exceptions.labels(exception.policy, exception.name).inc()
 
     def turned_away(self, reason: str) -> None:
         """Count a request that was not judged."""

@@ -8,14 +8,13 @@ from ringfence.controls import binding, evaluate, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.inject import identity
-from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
+from ringfence.webhook import telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
 from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, Request
 
 #: Subresources that write a pod, or nothing at all, and carry another kind: what they say is judged here or harmless.
 _HARMLESS: Final = frozenset({"eviction"})
-_AUDIT: Final = "violations"
 
 
 class _Labelled(msgspec.Struct, frozen=True):
@@ -37,7 +36,7 @@ def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
 def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     """Judge the final pod, or the change to it."""
     del rules
-    if request.operation in {"DELETE", "CONNECT"} or request.sub_resource in _HARMLESS:
+    if request.operation == "DELETE" or request.sub_resource in _HARMLESS:
         return ALLOWED
     if request.resource.resource == "bindings" or request.sub_resource == "binding":
         return _binding(request)
@@ -47,14 +46,14 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     new, old = request.pods()
     if old is not None and _same(new, old):
         return ALLOWED
-    namespace = _namespace(request, view)
+    namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
         outcome = evaluate.update(new, old, Context(namespace, policy, now))
-        return answer(_what(request, new), outcome)
+        return answer(_what(request, new), outcome, new.metadata, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
     outcome = evaluate.create(new, Context(namespace, policy, now, ready), by_node=request.by_node)
-    return answer(_what(request, new), outcome)
+    return answer(_what(request, new), outcome, new.metadata, namespace.name)
 
 
 def _same(new: Pod, old: Pod) -> bool:
@@ -63,26 +62,30 @@ def _same(new: Pod, old: Pod) -> bool:
     return new.spec == old.spec and one.labels == other.labels and one.annotations == other.annotations
 
 
-def answer(what: str, outcome: Outcome) -> Answer:
-    """An outcome as an answer: everything that is wrong at once."""
-    warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings)) if outcome.warnings else ()
+def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:
+    """An outcome as an answer: everything that is wrong at once, and what is to be told beside it."""
+    if outcome.admitted and not outcome.warnings and outcome.used is None:
+        return ALLOWED
+    warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings))
     if outcome.admitted:
-        return Answer(True, warnings=warnings, audit=_audit(outcome.warnings)) if warnings else ALLOWED
+        return Answer(
+            True,
+            warnings=warnings,
+            audit=telling.annotations(outcome),
+            used=outcome.used,
+            notices=telling.notices(outcome, meta, namespace),
+        )
     return Answer(
         False,
         text.refusal(what, outcome.violations),
         warnings=warnings,
         controls=tuple(sorted({each.control for each in outcome.violations})),
-        audit=_audit(outcome.violations),
+        audit=telling.annotations(outcome),
     )
 
 
-def _audit(violations: tuple[Violation, ...]) -> dict[str, str]:
-    return {_AUDIT: text.controls(violations)}
-
-
-def _namespace(request: AnyRequest, view: View) -> Namespace:
-    """The pod's namespace. The API server asks about enrolled ones only: if the cache says otherwise, it lags."""
+def namespace_of(request: AnyRequest, view: View) -> Namespace:
+    """The namespace of a pod. The API server asks about enrolled ones only: if the cache says otherwise, it lags."""
     name = request.namespace or ""
     if not name:
         raise BadReview("request.namespace is missing")
@@ -111,7 +114,7 @@ def _binding(request: AnyRequest) -> Answer:
     meta = _labelled.decode(request.object).metadata if isinstance(request, Request) else request.pods()[0].metadata
     subject = Subject(Pod(metadata=meta))
     outcome = Outcome(tuple(sorted((*binding.label(subject, ""), *binding.reserved(subject)))))
-    return answer(f"the binding of Pod {request.namespace}/{meta.shown_name}", outcome)
+    return answer(f"the binding of Pod {request.namespace}/{meta.shown_name}", outcome, meta, request.namespace or "")
 
 
 def _what(request: AnyRequest, new: Pod) -> str:

@@ -11,7 +11,7 @@ from typing import Final, TypeGuard
 import msgspec
 
 from ringfence.model.names import GROUP
-from ringfence.webhook import namespaces, network_policies, pods, resources, workloads
+from ringfence.webhook import namespaces, network_policies, pods, resources, sessions, workloads
 from ringfence.webhook.resources import Reading
 from ringfence.webhook.view import Rules, View
 from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, PodRequest, Request
@@ -65,6 +65,8 @@ def is_own(request: AnyRequest) -> TypeGuard[Request]:
 
 def _decide(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     resource = request.resource.group, request.resource.resource
+    if request.operation == "CONNECT" and resource == ("", "pods") and purpose is Purpose.VALIDATE:
+        return sessions.validate(request, view, now)
     if resource in _PODS:
         return (pods.mutate if purpose is Purpose.MUTATE else pods.validate)(request, view, rules, now)
     decide = (_MUTATE if purpose is Purpose.MUTATE else _VALIDATE).get(resource)

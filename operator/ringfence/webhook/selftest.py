@@ -1,4 +1,4 @@
-"""A review that must be refused and one that must pass: a process that gets either wrong must not be asked.
+"""Reviews that must be refused and one that must pass: a process that gets either wrong must not be asked.
 
 They go the whole way from bytes to bytes, over a world of their own, so that nothing in the cluster can break them.
 """
@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
+from ringfence.controls.pod import Pod
+from ringfence.model.demands import ControlId, Setting
+from ringfence.model.effective import AdmissionRequirement, ControlDemand, EffectivePolicy, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.resources import Kind, Mode, PodSecurityLevel, ServiceIdentity
@@ -16,12 +18,10 @@ from ringfence.webhook import review, wire
 from ringfence.webhook.view import Missing, Rules
 
 _NAMESPACE: Final = "self-test"
-_ASKED: Final = AdmissionRequirement(
-    LabelBox(),
-    PodSecurityLevel.RESTRICTED,
-    Mode.ENFORCE,
-    RuleRef(Kind.CLUSTER_SECURITY_POLICY.value, "", "self-test", "admission"),
-)
+_FLOOR: Final = RuleRef(Kind.CLUSTER_SECURITY_POLICY.value, "", "self-test", "admission")
+_ASKED: Final = AdmissionRequirement(LabelBox(), PodSecurityLevel.RESTRICTED, Mode.ENFORCE, _FLOOR)
+_REGISTRY: Final = "registry.example"
+_DEMANDED: Final = ControlDemand(LabelBox(), (Setting(ControlId.IMAGE_REGISTRIES, (_REGISTRY,)),), Mode.ENFORCE, _FLOOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class _World:
 
     def policy(self, namespace: Namespace) -> EffectivePolicy:
         accounts = (("default", "default"),)
-        return EffectivePolicy(namespace.name, Enrolment.ENFORCE, True, accounts, admission=(_ASKED,))
+        return EffectivePolicy(
+            namespace.name, Enrolment.ENFORCE, True, accounts, admission=(_ASKED,), demands=(_DEMANDED,)
+        )
 
     def network(self, namespace: str) -> bool | None:
         return bool(namespace)
@@ -42,17 +44,23 @@ class _World:
         del namespace
         return ()
 
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        del namespace, name
+        return None
+
     def asked(self, missing: Missing) -> bool:
         del missing
         return True
 
 
 def trouble() -> str:
-    """What went wrong, "" when both answers were right."""
+    """What went wrong, "" when all answers were right."""
     if not _allowed(_pod(privileged=False)):
         return "the self-test refused a good pod"
     if _allowed(_pod(privileged=True)):
         return "the self-test let a privileged pod in"
+    if _allowed(_pod(privileged=False, image=f"{_REGISTRY}.example/program")):
+        return "the self-test let an image of a stranger in"
     return ""
 
 
@@ -63,7 +71,7 @@ def _allowed(pod: dict[str, Any]) -> bool:
     return bool(decoded["response"]["allowed"])
 
 
-def _pod(*, privileged: bool) -> dict[str, Any]:
+def _pod(*, privileged: bool, image: str = f"{_REGISTRY}/program") -> dict[str, Any]:
     context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "privileged": privileged}
     return {
         "apiVersion": "v1",
@@ -72,7 +80,7 @@ def _pod(*, privileged: bool) -> dict[str, Any]:
         "spec": {
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "serviceAccountName": "default",
-            "containers": [{"name": "program", "image": "program", "securityContext": context}],
+            "containers": [{"name": "program", "image": image, "securityContext": context}],
         },
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ringfence.controls.pod import Pod
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.resources import ServiceIdentity
@@ -16,7 +17,7 @@ from ringfence.model.world import Enrolment, Namespace
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An object that a decision needs: ``kind`` is Namespace or NetworkPolicy."""
+    """An object that a decision needs: ``kind`` is Namespace, NetworkPolicy or Pod."""
 
     kind: str
     namespace: str
@@ -63,6 +64,10 @@ class View(Protocol):
         """Its ServiceIdentities, by name."""
         ...
 
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        """A pod that runs, None when it is not known or does not exist (``asked`` tells which)."""
+        ...
+
     def asked(self, missing: Missing) -> bool:
         """Whether the API server was asked for this just now, so that asking again would tell nothing new."""
         ...
@@ -76,12 +81,13 @@ class NoPolicy(RingfenceError):
 class Learned:
     """A View over another one and over objects that were read from the API server just now.
 
-    ``namespaces`` and ``networks`` win over the cache; a Namespace that is None does not exist.
+    ``namespaces`` and ``networks`` win over the cache; a Namespace or Pod that is None does not exist.
     """
 
     below: View
     namespaces: Mapping[str, Namespace | None] = field(default_factory=dict)
     networks: Mapping[str, bool] = field(default_factory=dict)
+    pods: Mapping[tuple[str, str], Pod | None] = field(default_factory=dict)
 
     def namespace(self, name: str) -> Namespace | None:
         """What was read, else what the cache holds."""
@@ -99,8 +105,16 @@ class Learned:
         """As the cache has them."""
         return self.below.identities(namespace)
 
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        """As it was read; no cache holds pods."""
+        return self.pods.get((namespace, name))
+
     def asked(self, missing: Missing) -> bool:
         """Whether this was read already, so that asking again would tell nothing new."""
-        return (
-            missing.namespace in self.networks if missing.kind == "NetworkPolicy" else missing.name in self.namespaces
-        )
+        match missing.kind:
+            case "NetworkPolicy":
+                return missing.namespace in self.networks
+            case "Pod":
+                return (missing.namespace, missing.name) in self.pods
+            case _:
+                return missing.name in self.namespaces

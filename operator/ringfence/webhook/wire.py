@@ -11,8 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from ringfence.controls import pod
-from ringfence.controls.pod import Pod
+from ringfence.controls.pod import Owner, Pod
 from ringfence.model.errors import RingfenceError
+from ringfence.model.resources import PodSecurityException
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
@@ -130,10 +131,23 @@ AnyRequest = Request | PodRequest
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell on an object of the cluster, where people look: ``about`` is whom, ``reason`` a stable code."""
+
+    about: Owner
+    namespace: str
+    reason: str
+    note: str
+    warning: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the API server is told. ``patch`` are RFC 6902 operations; ``code`` and ``reason`` those of a refusal.
 
-    ``controls`` are the ids of what refused, for logs and metrics; ``warnings`` are shown to the user by kubectl.
+    ``controls`` are the ids of what refused, for logs and metrics; ``warnings`` are shown to the user by kubectl;
+    ``audit`` goes to the API server's audit log. ``used`` is the exception without which it were a refusal, ``notices``
+    what is to be said on objects of the cluster.
     """
 
     allowed: bool
@@ -144,6 +158,8 @@ class Answer:
     patch: tuple[dict[str, Any], ...] = ()
     controls: tuple[str, ...] = ()
     audit: Mapping[str, str] = field(default_factory=dict)
+    used: PodSecurityException | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 ALLOWED: Final = Answer(True)

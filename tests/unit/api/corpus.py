@@ -88,6 +88,18 @@ def pod_security(value: Any) -> Object:
     return policy({"admission": {"podSecurity": value}})
 
 
+def admitting(**sections: Any) -> Object:
+    return policy({"admission": sections})
+
+
+def images(**fields: Any) -> Object:
+    return admitting(images=fields)
+
+
+def registries(*places: Any) -> Object:
+    return images(registries=list(places))
+
+
 def exception(**fields: Any) -> Object:
     whole = {
         "name": "collector",
@@ -147,6 +159,36 @@ GOOD: dict[str, Object] = {
     "pod security: newest version": pod_security({"level": "restricted", "version": "1.35"}),
     "pod security: latest": pod_security({"level": "privileged", "version": "latest"}),
     "policy: egress only": egress(),
+    "admission: every section": admitting(
+        podSecurity="restricted",
+        images={"registries": ["registry.example"], "requireDigest": True, "forbidLatest": True},
+        credentials={
+            "forbidInEnvironment": True,
+            "forbidInArguments": True,
+            "forbidSecretVariables": True,
+            "names": ["LEGACY_PIN", "x-pin", "_a.b"],
+        },
+        serviceAccount={"forbidAutomount": True, "forbidDefault": True},
+        resources={"requireLimits": ["memory"], "requireRequests": ["cpu", "ephemeral-storage", "memory"]},
+        pods={
+            "requireReadOnlyRoot": True,
+            "forbidHostAliases": True,
+            "forbidPrivilegedPorts": True,
+            "forbidEphemeralContainers": True,
+        },
+        sessions={"forbidExec": True, "forbidAttach": True, "forbidPortForward": True},
+    ),
+    "registries: every form": registries(
+        "docker.io",
+        "docker.io/library/nginx",
+        "registry.example:5000/shop",
+        "registry:5000",
+        "localhost",
+        "localhost:5000/a/b_c/d__e/f-g--h/i.j",
+        "10.0.0.1:5000",
+        "[2001:db8::1]:5000/shop",
+    ),
+    "registries: 128": registries(*(f"r{number}.example" for number in range(128))),
     "policy: audit": policy({"mode": "Audit", "ingress": [rule(action="Deny")]}),
     "policy: identities": policy({"appliesTo": {"identities": ["a", "b.c"]}, "ingress": [rule()]}),
     "policy: 64 identities": policy({"appliesTo": {"identities": [f"i{n}" for n in range(64)]}, "ingress": [rule()]}),
@@ -231,6 +273,45 @@ REFUSED: dict[str, Object] = {
     "policy: identities twice": policy({"appliesTo": {"identities": ["a", "a"]}, "ingress": [rule()]}),
     "policy: 65 identities": policy({"appliesTo": {"identities": [f"i{n}" for n in range(65)]}, "ingress": [rule()]}),
     "policy: admission is empty": policy({"admission": {}}),
+    "admission: a section is empty": admitting(images={}),
+    "admission: every section is empty": admitting(
+        images={}, credentials={}, serviceAccount={}, resources={}, pods={}, sessions={}
+    ),
+    "admission: a section is null": admitting(images=None),
+    "admission: a switch is false": images(requireDigest=False),
+    "admission: a switch is a word": images(requireDigest="true"),
+    "registries: none": registries(),
+    "registries: null": images(registries=None),
+    "registries: 129": registries(*(f"r{number}.example" for number in range(129))),
+    "registries: twice": registries("registry.example", "registry.example"),
+    "registries: no registry": registries("nginx"),
+    "registries: no registry but a path": registries("library/nginx"),
+    "registries: everything": registries("*"),
+    "registries: pattern": registries("*.example"),
+    "registries: pattern in the path": registries("registry.example/*"),
+    "registries: empty": registries(""),
+    "registries: upper case": registries("Registry.example"),
+    "registries: upper case in the path": registries("registry.example/Shop"),
+    "registries: scheme": registries("https://registry.example"),
+    "registries: user": registries("user@registry.example"),
+    "registries: slash at the end": registries("registry.example/"),
+    "registries: two slashes": registries("registry.example//shop"),
+    "registries: dots in the path": registries("registry.example/../shop"),
+    "registries: dot at the end": registries("registry.example."),
+    "registries: tag": registries("registry.example/shop:v1"),
+    "registries: digest": registries("registry.example/shop@sha256:" + "0" * 64),
+    "registries: look-alike": registries("r\u0435gistry.example"),
+    "registries: line end": registries("registry.example\n"),
+    "registries: former name": registries("index.docker.io"),
+    "registries: former name with a path": registries("index.docker.io/library"),
+    "registries: too long": registries("registry.example/" + "a" * 255),
+    "credentials: names only": admitting(credentials={"names": ["PIN"]}),
+    "credentials: names beside files": admitting(credentials={"names": ["PIN"], "forbidSecretVariables": True}),
+    "credentials: no names": admitting(credentials={"names": [], "forbidInArguments": True}),
+    "credentials: a pattern": admitting(credentials={"names": ["PIN.*"], "forbidInArguments": True}),
+    "resources: none": admitting(resources={"requireLimits": []}),
+    "resources: unknown": admitting(resources={"requireLimits": ["gpu"]}),
+    "resources: twice": admitting(resources={"requireLimits": ["cpu", "cpu"]}),
     "policy: unknown level": policy({"admission": {"podSecurity": "strict"}}),
     "pod security: a number": pod_security(1),
     "pod security: a boolean": pod_security(True),
@@ -426,9 +507,11 @@ KEPT: dict[str, Object] = {
     "policy: appliesTo with a selector of namespaces": policy(
         {"appliesTo": {"identities": ["a"], "namespaceSelector": {}}, "ingress": [rule()]}
     ),
-    "policy: images": policy({"admission": {"podSecurity": "baseline", "images": {}}}),
     "policy: level is null": pod_security(None),
     "pod security: version is null": pod_security({"level": "baseline", "version": None}),
+    "admission: unknown section": admitting(podSecurity="baseline", image={}),
+    "images: mistyped": images(requireDigest=True, requiredDigest=True),
+    "policy: signatures of images": images(requireDigest=True, signatures=[]),
     "rule: from mistyped": ingress(form=[{"zone": "a"}]),
     "rule: from is null": ingress(from_=None),
     "rule: ports is null": ingress(ports=None),

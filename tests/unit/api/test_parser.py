@@ -10,8 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from ringfence import api
-from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.api.schema import Choice, ListOf, Node, Obj
+from ringfence.api.v1alpha1 import RESOURCES, admission
 from ringfence.model import labels
+from ringfence.model.demands import ControlId, Setting
 from ringfence.model.errors import FieldError, InvalidResource
 from ringfence.model.labels import LabelBox
 from ringfence.model.resources import (
@@ -202,9 +204,50 @@ def test_a_cluster_policy_in_full() -> None:
                 controls=("host-path",),
                 reason="Reads the nodes' logs.",
                 until="2027-03-30T23:00:00Z",
+                policy="floor",
             ),
         ),
     )
+
+
+def test_the_controls_that_a_policy_switches_on_are_sorted_and_keep_what_they_are_told() -> None:
+    parsed = api.parse(
+        corpus.policy(
+            {
+                "admission": {
+                    "images": {"registries": ["b.example", "a.example/shop"], "requireDigest": True},
+                    "credentials": {"forbidInEnvironment": True, "forbidSecretVariables": True, "names": ["PIN"]},
+                    "resources": {"requireLimits": ["memory", "cpu"]},
+                    "sessions": {"forbidExec": True},
+                }
+            }
+        )
+    )
+    assert isinstance(parsed, SecurityPolicy)
+    assert parsed.spec.admission == AdmissionSpec(
+        controls=(
+            Setting(ControlId.CREDENTIALS_ENVIRONMENT, ("PIN",)),
+            Setting(ControlId.EXEC),
+            Setting(ControlId.IMAGE_DIGEST),
+            Setting(ControlId.IMAGE_REGISTRIES, ("a.example/shop", "b.example")),
+            Setting(ControlId.RESOURCE_LIMITS, ("cpu", "memory")),
+            Setting(ControlId.SECRET_VARIABLES),
+        )
+    )
+
+
+def test_every_control_can_be_switched_on() -> None:
+    def filled(node: Node) -> object:
+        if isinstance(node, Obj):
+            return {each.name: filled(each.node) for each in node.fields}
+        if isinstance(node, ListOf):
+            return [node.items.values[0] if isinstance(node.items, Choice) else "a.example"]
+        return True
+
+    admission_ = {each.name: filled(each.node) for each in admission.FIELDS}
+    parsed = api.parse(corpus.policy({"admission": admission_}))
+    assert isinstance(parsed, SecurityPolicy)
+    assert [each.control for each in parsed.spec.admission.controls] == sorted(ControlId)
 
 
 def test_an_empty_namespace_selector_selects_all() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ringfence.controls import pod
-from ringfence.controls.control import Control
+from ringfence.controls.control import Control, Found, PolicyControl
 from ringfence.controls.pod import Subject
 
 
@@ -23,6 +23,16 @@ def found(control: Control, obj: dict[str, Any], version: int | None = None) -> 
     """The fields that break the control as Kubernetes 1.``version`` has it; none where it has none."""
     known = control.at(version)
     return [each.field for each in known.check(Subject(pod.of(obj)))] if known else []
+
+
+def asked(control: PolicyControl, obj: dict[str, Any], *values: str) -> list[str]:
+    """The fields that break the control of a policy, which tells it ``values``."""
+    return [each.field for each in complaints(control, obj, *values)]
+
+
+def complaints(control: PolicyControl, obj: dict[str, Any], *values: str) -> list[Found]:
+    """The same with all that is said."""
+    return list(control.prepare(values)(Subject(pod.of(obj))))
 
 
 def every_kind(container: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import pytest
 from ringfence import controls
 from ringfence.controls import registry
 from ringfence.controls.control import Control
+from ringfence.controls.sessions import SESSIONS
+from ringfence.model.demands import ControlId
 from ringfence.model.resources import NEWEST_POD_SECURITY, PodSecurityLevel
 
 MODULES = sorted(Path(controls.__file__).parent.glob("*.py"))
@@ -15,7 +17,22 @@ NONE: frozenset[str] = frozenset()
 
 
 def test_every_module_with_a_control_is_registered() -> None:
-    assert sorted(each.id.replace("-", "_") for each in registry.CONTROLS) == WITH_CONTROL
+    ids = [*(each.id for each in registry.CONTROLS), *registry.POLICY_CONTROLS]
+    assert sorted(each.replace("-", "_") for each in ids) == WITH_CONTROL
+
+
+def test_every_control_that_a_policy_can_name_is_there() -> None:
+    sessions = {each.control for each in SESSIONS.values()}
+    assert set(registry.POLICY_CONTROLS) | sessions == set(ControlId)
+    assert not set(registry.POLICY_CONTROLS) & sessions
+
+
+def test_every_control_can_be_excepted() -> None:
+    assert {each.id for each in registry.CONTROLS} | set(ControlId) == registry.IDS
+
+
+def test_what_a_control_supersedes_exists() -> None:
+    assert {each.supersedes for each in registry.POLICY_CONTROLS.values()} - {""} <= set(registry.POLICY_CONTROLS)
 
 
 @pytest.mark.parametrize("module", WITH_CONTROL)

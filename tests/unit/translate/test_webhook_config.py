@@ -37,13 +37,24 @@ def test_all_are_closed_but_the_one_that_only_warns() -> None:
     assert set(policies.values()) == {"Fail"}
 
 
-def test_every_one_is_quick_equivalent_and_without_side_effects() -> None:
-    for webhook in webhooks(default_enrolment=Enrolment.AUDIT).values():
+def test_every_one_is_quick_equivalent_and_a_dry_run_has_no_side_effects() -> None:
+    for name, webhook in webhooks(default_enrolment=Enrolment.AUDIT).items():
+        # Events tell of what is only reported.
+        tells = name in {"V:pods.ringfence.dev", "V:sessions.ringfence.dev"}
         assert 1 <= webhook["timeoutSeconds"] <= 3
         assert webhook["matchPolicy"] == "Equivalent"
-        assert webhook["sideEffects"] == "None"
+        assert webhook["sideEffects"] == ("NoneOnDryRun" if tells else "None")
         assert webhook["admissionReviewVersions"] == ["v1"]
         assert base64.b64decode(webhook["clientConfig"]["caBundle"]) == BUNDLE
+
+
+def test_sessions_are_asked_about_and_fail_closed() -> None:
+    sessions = webhooks()["V:sessions.ringfence.dev"]
+    (rule,) = sessions["rules"]
+    assert rule["operations"] == ["CONNECT"]
+    assert rule["resources"] == ["pods/attach", "pods/exec", "pods/portforward"]
+    assert sessions["failurePolicy"] == "Fail"
+    assert sessions["namespaceSelector"] == webhooks()["V:pods.ringfence.dev"]["namespaceSelector"]
 
 
 def test_the_mutating_one_is_asked_again() -> None:

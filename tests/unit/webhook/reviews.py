@@ -14,6 +14,10 @@ _PLURALS = {
     "ServiceIdentity": ("ringfence.dev", "serviceidentities"),
     "Deployment": ("apps", "deployments"),
     "CronJob": ("batch", "cronjobs"),
+    "PodExecOptions": ("", "pods"),
+    "PodAttachOptions": ("", "pods"),
+    "PodPortForwardOptions": ("", "pods"),
+    "PodProxyOptions": ("", "pods"),
 }
 
 

@@ -76,7 +76,10 @@ def test_a_bad_review_with_a_uid_is_answered_and_one_without_is_raised() -> None
 
 def test_audit_annotations_name_the_controls() -> None:
     response = decoded(answer(FakeCluster(shop(floor("floor", "baseline"))), encoded(pod(hostPID=True))))
-    assert response["auditAnnotations"] == {"violations": "host-namespaces"}
+    assert response["auditAnnotations"] == {
+        "violations": "host-namespaces",
+        "policies": "ClusterSecurityPolicy floor",
+    }
 
 
 def test_a_large_resource_that_is_being_read_holds_up_no_pod(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,9 @@ def test_answer(name: str, golden: Golden) -> None:
         asked.get("oldObject"),
         user=asked.get("user", "jane"),
         groups=tuple(asked.get("groups", ("system:authenticated",))),
+        operation=asked.get("operation", ""),
         subresource=asked.get("subresource", ""),
+        **asked.get("request", {}),
     )
     cluster = FakeCluster(given["cluster"], given.get("live", ()))
     answering = cluster.answering(Enrolment(given.get("defaultEnrolment", "none")))

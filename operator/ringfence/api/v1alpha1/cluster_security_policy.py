@@ -48,7 +48,10 @@ _REASON: Final = Text(
 )
 
 _EXCEPTION: Final = Obj(
-    description="Pods that the admission levels of cluster policies do not bind, for a reason and until a date.",
+    description=(
+        "Pods that need not satisfy some controls of cluster policies, for a reason and until a date. It frees a pod"
+        " only when it covers everything that the pod breaks; two exceptions never combine."
+    ),
     fields=(
         Field(
             name="name",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
-from ringfence.api.v1alpha1 import identifiers, peers
+from ringfence.api.v1alpha1 import admission, identifiers, peers
 from ringfence.model.resources import NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -145,9 +145,8 @@ _POD_SECURITY: Final = Either(
 
 _ADMISSION: Final = Obj(
     description="What pods must satisfy to be admitted.",
-    fields=(Field(name="podSecurity", node=_POD_SECURITY),),
-    rules=(at_least_one_of(("podSecurity",), "admission"),),
-    hints={"images": Complaint("is not available yet", "leave it out")},
+    fields=(Field(name="podSecurity", node=_POD_SECURITY), *admission.FIELDS),
+    rules=(at_least_one_of(("podSecurity", *admission.NAMES), "admission"),),
 )
 
 SPEC_HINTS: Final = {

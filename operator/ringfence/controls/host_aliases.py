@@ -1,0 +1,31 @@
+"""Names mean the same to every pod: a line in /etc/hosts goes past DNS, and past everything that watches it.
+
+Fields: spec.hostAliases. Allowed: absent, empty.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ringfence.controls.control import Found, PolicyControl, quoted, shown, switch
+from ringfence.controls.pod import Subject
+from ringfence.model.demands import ControlId
+
+#: How many names of one alias a message shows.
+_NAMED: Final = 5
+
+
+def check(subject: Subject) -> Iterator[Found]:
+    for index, alias in enumerate(subject.spec.host_aliases or ()):
+        names = alias.hostnames or []
+        yield Found(
+            f"{subject.prefix}spec.hostAliases[{index}]",
+            f"gives {quoted(name[:64] for name in names[:_NAMED]) or 'no name'} the address {shown(alias.ip)}",
+            "remove it and use a Service or DNS",
+        )
+
+
+CONTROL: Final = PolicyControl(
+    id=ControlId.HOST_ALIASES,
+    title="Pods have no host aliases",
+    prepare=switch(check),
+)
