@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
-from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.api.v1alpha1 import RESOURCES, signatures
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
 from ringfence.model import durations
@@ -186,7 +186,10 @@ def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
         mode=Mode(spec["mode"]),
         ingress=_rules(spec.get("ingress"), "from", namespace),
         egress=_rules(spec.get("egress"), "to", namespace),
-        admission=AdmissionSpec(pod_security=None if level is None else PodSecurityLevel(level)),
+        admission=AdmissionSpec(
+            pod_security=None if level is None else PodSecurityLevel(level),
+            signatures=signatures.rules(admission.get("images", {})),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import IpSet, PortSet
 from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
+from ringfence.model.signatures import SignatureRule
 from ringfence.model.world import Enrolment
 
 
@@ -117,6 +118,16 @@ class AdmissionRequirement:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureDemand:
+    """Images of pods of the subject must be signed as the rule says, and who asked for it."""
+
+    subject: LabelBox
+    rule: SignatureRule
+    mode: Mode
+    ref: RuleRef
+
+
+@dataclass(frozen=True, slots=True)
 class EffectivePolicy:
     """All that holds in one namespace. Tuples are sorted by ref, so equal meaning is equal value.
 
@@ -136,5 +147,6 @@ class EffectivePolicy:
     egress_listed_audit: tuple[LabelBox, ...] = ()
     transport: tuple[tuple[LabelBox, Transport], ...] = ()
     admission: tuple[AdmissionRequirement, ...] = ()
+    signatures: tuple[SignatureDemand, ...] = ()
     exceptions: tuple[PodSecurityException, ...] = ()
     findings: tuple[Finding, ...] = ()

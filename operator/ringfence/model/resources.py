@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ringfence.model.labels import LabelBox
+from ringfence.model.signatures import SignatureRule
 
 
 class Kind(StrEnum):
@@ -179,6 +180,8 @@ class AdmissionSpec:
     """What pods must satisfy; None leaves it to other policies."""
 
     pod_security: PodSecurityLevel | None = None
+    #: By name.
+    signatures: tuple[SignatureRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, ListOf, Obj, Text, at_least_one_of
-from ringfence.api.v1alpha1 import identifiers, peers
+from ringfence.api.v1alpha1 import identifiers, peers, signatures
 from ringfence.model.resources import Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -119,9 +119,16 @@ _ADMISSION: Final = Obj(
                 values=tuple(level.value for level in PodSecurityLevel),
             ),
         ),
+        Field(
+            name="images",
+            node=Obj(
+                description="Which images pods may run and mount.",
+                fields=(signatures.SIGNATURES,),
+                rules=(at_least_one_of(("signatures",), "images"),),
+            ),
+        ),
     ),
-    rules=(at_least_one_of(("podSecurity",), "admission"),),
-    hints={"images": Complaint("is not available yet", "leave it out")},
+    rules=(at_least_one_of(("podSecurity", "images"), "admission"),),
 )
 
 SPEC_HINTS: Final = {
