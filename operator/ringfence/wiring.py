@@ -7,12 +7,12 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ringfence import api, metrics
+from ringfence import api, metrics, verification
 from ringfence.certificate_metrics import PrometheusMeter
 from ringfence.kube import apply, client, errors, events, lease, resources, trim, watch
 from ringfence.kube.clock import SystemClock
@@ -28,6 +28,7 @@ from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
 from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET, ServingCertificates
+from ringfence.reconcile.verdicts import Demands, VerdictKeeper
 from ringfence.settings import Settings
 from ringfence.translate import admission_policy, network_policy, webhook_config
 
@@ -91,6 +92,7 @@ _WHAT: dict[str, tuple[resources.Resource, trim.Trim]] = {
     "bundles": (resources.CONFIG_MAPS, trim.without_noise),
     "bindings": (resources.ROLE_BINDINGS, trim.without_noise),
     "services": (resources.SERVICES, trim.service),
+    "verdicts": (resources.IMAGE_VERDICTS, trim.without_noise),
 }
 _OWN = watch.Selection(labels=f"{LABEL_MANAGED_BY}={MANAGED_BY}")
 
@@ -105,10 +107,11 @@ def caches(
 ) -> Caches:
     """Caches of these names, not yet running. KeyError for an unknown name.
 
-    ``namespaces``, ``pods`` (trimmed), ``network_policies``, ``identities``, ``policies``, ``cluster_policies`` hold
-    all of the cluster; ``endpoint_slices`` those of the API server; the four kinds of admission configuration what
-    Ringfence manages; ``serving_ca``, ``serving`` and ``ca`` one Secret each of the own namespace; ``services`` all of
-    them (trimmed), ``bundles`` and ``bindings`` those ConfigMaps and RoleBindings that have Ringfence's names.
+    ``namespaces``, ``pods`` (trimmed), ``network_policies``, ``identities``, ``policies``, ``cluster_policies`` and
+    ``verdicts`` hold all of the cluster; ``endpoint_slices`` those of the API server; the four kinds of admission
+    configuration what Ringfence manages; ``serving_ca``, ``serving`` and ``ca`` one Secret each of the own namespace;
+    ``services`` all of them (trimmed), ``bundles`` and ``bindings`` those ConfigMaps and RoleBindings that have
+    Ringfence's names.
     """
     selections = {
         "endpoint_slices": watch.Selection("default", labels="kubernetes.io/service-name=kubernetes"),
@@ -153,6 +156,7 @@ class Operator:
     ca: CaKeeper
     certificates: certificates.Certificates
     secrets: SecretWatches
+    verdicts: VerdictKeeper | None = None
 
 
 @contextlib.asynccontextmanager
@@ -184,6 +188,7 @@ async def operator(
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
     ca, issuing = _certificates(settings, held, watches, gatherer, means, connection)
+    inspector = verification.Inspector(connection, settings.signatures)
     try:
         yield Operator(
             api=connection,
@@ -202,11 +207,26 @@ async def operator(
             ca=ca,
             certificates=issuing,
             secrets=watches,
+            verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
         )
     finally:
         metrics.unregister(collector)
+        await inspector.close()
         await watches.aclose()
         await connection.close()
+
+
+def _demands(gatherer: gather.Gatherer) -> Callable[[str], Demands | None]:
+    """What a namespace's policies ask of signatures; None where it is not enrolled."""
+
+    def demands(name: str) -> Demands | None:
+        world = gatherer.world()
+        found = gatherer.namespace(name)
+        if found is None or found.enrolment is Enrolment.NONE or closing.is_exempt(world, name):
+            return None
+        return resolve.signature_demands(world, name)
+
+    return demands
 
 
 @contextlib.asynccontextmanager

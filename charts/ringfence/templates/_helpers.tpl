@@ -46,6 +46,7 @@ openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
 ca: {{ toJson .Values.ca }}
+signatures: {{ toJson .Values.signatures }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}
@@ -123,7 +124,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "ringfence.admissionPolicies" -}}
-[ringfence-namespaces, ringfence-network-policies, ringfence-pods]
+[ringfence-namespaces, ringfence-network-policies, ringfence-pods, ringfence-verdicts]
 {{- end }}
 
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}

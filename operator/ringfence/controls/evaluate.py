@@ -5,17 +5,19 @@ whatever was wrong with them already is no reason to refuse; removing a finalize
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
-from ringfence.controls import binding, expiry, identity_secrets, pod, requirements, templates
+from ringfence.controls import binding, expiry, identity_secrets, pod, requirements, signatures, templates
 from ringfence.controls.pod import Pod, Subject
+from ringfence.controls.signatures import Known
 from ringfence.inject import identity
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import CannotTell, FieldError, InvalidResource
 from ringfence.model.resources import Mode
+from ringfence.model.signatures import Wanted
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
 
@@ -25,21 +27,27 @@ class Context:
     """Everything beside the pod that an answer depends on.
 
     ``now`` is in seconds since the epoch (UTC). ``network_ready`` says whether pods may come into the namespace as
-    far as its network is concerned: the default deny is there, or the namespace is staged.
+    far as its network is concerned: the default deny is there, or the namespace is staged. ``known`` is what is known
+    of images' signatures, None where nobody checks them.
     """
 
     namespace: Namespace
     policy: EffectivePolicy
     now: float
     network_ready: bool = True
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Violations refuse, warnings are told to the user; both sorted, so equal pods get equal answers."""
+    """Violations refuse, warnings are told to the user; both sorted, so equal pods get equal answers.
+
+    ``wanted`` are the images whose signatures must be looked at.
+    """
 
     violations: tuple[Violation, ...] = ()
     warnings: tuple[Violation, ...] = ()
+    wanted: tuple[Wanted, ...] = ()
 
     @property
     def admitted(self) -> bool:
@@ -66,7 +74,8 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
     name = _identity(service_account, context.policy)
     soft = [*_tied(subject, service_account, name, context), *_broken(subject, name, context, Mode.ENFORCE)]
     warned = _broken(subject, name, context, Mode.AUDIT)
-    return _outcome(context.policy.enrolment, hard, soft, warned)
+    outcome = _outcome(context.policy.enrolment, hard, soft, warned)
+    return _wanting(outcome, subject, service_account, context)
 
 
 def update(new: Pod, old: Pod, context: Context) -> Outcome:
@@ -82,7 +91,8 @@ def update(new: Pod, old: Pod, context: Context) -> Outcome:
     name = _identity(service_account, context.policy)
     soft = _brought(subject, before, name, context, Mode.ENFORCE)
     warned = _brought(subject, before, name, context, Mode.AUDIT)
-    return _outcome(context.policy.enrolment, hard, soft, warned)
+    outcome = _outcome(context.policy.enrolment, hard, soft, warned)
+    return _wanting(outcome, subject, service_account, context)
 
 
 def admit(obj: Mapping[str, Any], context: Context) -> Outcome:
@@ -139,7 +149,18 @@ def _identity(service_account: str, policy: EffectivePolicy) -> str:
 
 def _broken(subject: Subject, name: str, context: Context, mode: Mode) -> list[Violation]:
     excepted = expiry.excepted(context.policy, name, context.now)
-    return requirements.violations(subject, context.policy, excepted, mode)
+    broken = requirements.violations(subject, context.policy, excepted, mode)
+    if not context.policy.signatures:
+        return broken
+    return broken + signatures.violations(subject, context.policy, context.known, excepted, mode)
+
+
+def _wanting(outcome: Outcome, subject: Subject, service_account: str, context: Context) -> Outcome:
+    """The outcome with the images that must be looked at."""
+    if not context.policy.signatures or context.known is None:
+        return outcome
+    wanted = signatures.wanted(subject, context.policy, context.known, context.namespace.name, service_account)
+    return replace(outcome, wanted=wanted) if wanted else outcome
 
 
 def _brought(subject: Subject, before: Subject, name: str, context: Context, mode: Mode) -> list[Violation]:

@@ -116,6 +116,7 @@ class Container(Struct, frozen=True):
     """A container of any kind."""
 
     name: str = ""
+    image: str | None = None
     security_context: SecurityContext | None = None
     ports: list[ContainerPort] | None = None
     liveness_probe: Handler | None = None
@@ -145,6 +146,7 @@ class PodSpec(Struct, frozen=True):
     host_pid: bool | None = msgspec.field(default=None, name="hostPID")
     host_ipc: bool | None = msgspec.field(default=None, name="hostIPC")
     os: PodOS | None = None
+    image_pull_secrets: list[SecretRef] | None = None
 
 
 class Meta(Struct, frozen=True):

@@ -24,6 +24,7 @@ from ringfence.controls import (
     volume_types,
 )
 from ringfence.controls.control import Control
+from ringfence.model import signatures
 from ringfence.model.resources import PodSecurityLevel
 
 CONTROLS: Final[tuple[Control, ...]] = (
@@ -47,7 +48,8 @@ CONTROLS: Final[tuple[Control, ...]] = (
     volume_types.CONTROL,
 )
 
-IDS: Final = frozenset(control.id for control in CONTROLS)
+#: What an exception may name.
+IDS: Final = frozenset(control.id for control in CONTROLS) | {signatures.CONTROL}
 
 #: What passes every NetworkPolicy: the node's network and ports, probes that the kubelet carries anywhere, and whatever
 #: owns the node. An enforced namespace is closed only while none of its pods has it, so these hold at every level.

@@ -72,8 +72,10 @@ SECURITY_POLICIES: Final = Resource(API_VERSION, "SecurityPolicy", "securitypoli
 CLUSTER_SECURITY_POLICIES: Final = Resource(
     API_VERSION, "ClusterSecurityPolicy", "clustersecuritypolicies", namespaced=False
 )
+IMAGE_VERDICTS: Final = Resource(API_VERSION, "ImageVerdict", "imageverdicts")
 
 ALL: Final = (
+    IMAGE_VERDICTS,
     NAMESPACES,
     PODS,
     SECRETS,

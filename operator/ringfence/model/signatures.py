@@ -8,13 +8,20 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 #: Ends a pattern that covers everything below: ``registry.example/shop/*``.
 BELOW: Final = "/*"
 EVERYTHING: Final = "*"
 #: What may stand before the ``*`` of a signer's identity, so that it never ends within a name.
 _BOUNDARIES: Final = ("/*", "@*")
+
+#: The control that refuses images whose signatures are not as a rule asks; exceptions name it.
+CONTROL: Final = "image-signatures"
+#: Seconds for which a good answer holds, unless it is found anew before.
+LIFE: Final = 24 * 3600
+#: ImageVerdicts of one namespace at most; those that nobody asked for longest give way.
+MAX_HELD: Final = 256
 
 
 class SignatureReason(StrEnum):
@@ -102,3 +109,39 @@ def _fingerprint(keys: tuple[str, ...], keyless: tuple[Signer, ...]) -> str:
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(4, "big") + encoded)
     return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer, and until when (seconds since the epoch) it counts."""
+
+    answer: Answer
+    until: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wanted:
+    """An image (``registry/repository@sha256:…``) that somebody wants to run and whose signatures are not known."""
+
+    namespace: str
+    image: str
+    service_account: str = ""
+    pull_secrets: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its ImageVerdict."""
+        return verdict_name(self.image)
+
+
+class Verdicts(Protocol):
+    """What is known of the images of one namespace."""
+
+    def held(self, image: str, fingerprint: str) -> Held | None:
+        """The answer for an image (``registry/repository@sha256:…``) to the rule of this fingerprint, if any."""
+        ...
+
+
+def verdict_name(image: str) -> str:
+    """The name of the ImageVerdict for an image; it follows from the image, so that it is found without a search."""
+    return hashlib.sha256(image.encode()).hexdigest()[:40]

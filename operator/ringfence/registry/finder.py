@@ -32,6 +32,10 @@ MAX_MANIFEST: Final = 4 * 1024 * 1024
 
 _BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle"
 _OLDER_TYPE: Final = "application/vnd.dev.cosign.artifact.sig.v1+json"
+#: What a referrer with a signature may be listed as: some registries show the type of its configuration instead.
+_MAY_BE: Final = frozenset(
+    {_OLDER_TYPE, "", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json"}
+)
 _SIMPLE_LAYER: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
 _PREDICATE: Final = "dev.sigstore.bundle.predicateType"
 _SIGNATURE: Final = "dev.cosignproject.cosign/signature"
@@ -101,8 +105,8 @@ async def _next(repository: Repository, got: Got) -> Got | None:
 
 async def _referrer(repository: Repository, descriptor: dict[str, Any], gathered: Gathered) -> None:
     """One referrer; what cannot be read of it is no signature, and hides none."""
-    kind = descriptor.get("artifactType")
-    if not isinstance(kind, str) or not (kind.startswith(_BUNDLE_TYPE) or kind == _OLDER_TYPE):
+    kind = descriptor.get("artifactType") or ""
+    if not isinstance(kind, str) or not (kind.startswith(_BUNDLE_TYPE) or kind in _MAY_BE):
         return
     if _annotation(descriptor, _PREDICATE) not in {"", SIGNATURE_PREDICATE} or not gathered.follow():
         return
@@ -110,9 +114,7 @@ async def _referrer(repository: Repository, descriptor: dict[str, Any], gathered
         manifest = await repository.content("manifests", descriptor["digest"], _MANIFESTS, MAX_MANIFEST)
         if manifest is None:
             return
-        if kind == _OLDER_TYPE:
-            await _simple_layers(repository, _object(manifest), gathered)
-            return
+        await _simple_layers(repository, _object(manifest), gathered)
         for layer in _descriptors(_object(manifest), "layers"):
             if str(layer.get("mediaType", "")).startswith(_BUNDLE_TYPE) and gathered.follow():
                 document = await repository.content("blobs", layer["digest"], "*/*", MAX_BUNDLE)

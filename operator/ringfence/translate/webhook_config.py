@@ -33,6 +33,8 @@ UNWATCHED: Final = ("binding", "eviction", "status")
 _OWN: Final = ("clustersecuritypolicies", "securitypolicies", "serviceidentities")
 _PODS: Final = ("pods", "pods/*")
 _WRITES: Final = ("CREATE", "UPDATE")
+#: An image that is not known is asked for (an ImageVerdict), but for a dry run.
+_ASKS: Final = {"sideEffects": "NoneOnDryRun"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class _Maker:
                 f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
             ),
         }
-        return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled()}
+        return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled(), **_ASKS}
 
     def resources(self, user: str) -> dict[str, Any]:
         """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""
@@ -130,7 +132,8 @@ class _Maker:
             _rule(names.GROUP, ("serviceidentities",), ("DELETE",)),
         ]
         webhook = self._webhook("warnings", WARN, rules)
-        return {**webhook, **self._enrolled(), "failurePolicy": "Ignore", "timeoutSeconds": TIMEOUT_WARNINGS}
+        webhook = {**webhook, **self._enrolled(), **_ASKS}
+        return {**webhook, "failurePolicy": "Ignore", "timeoutSeconds": TIMEOUT_WARNINGS}
 
     def _enrolled(self) -> dict[str, Any]:
         return {"namespaceSelector": admission_policy.enrolled_selector(self.exempt)}

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ringfence.model.errors import CannotTell, RingfenceError
+from ringfence.model.signatures import Wanted
 from ringfence.webhook import resources, review, wire
 from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
@@ -34,8 +35,16 @@ class Answering:
     """Answers reviews over one View."""
 
     def __init__(
-        self, view: View, rules: Rules, learner: Learner, metrics: Metrics, now: Callable[[], float] = time.time
+        self,
+        view: View,
+        rules: Rules,
+        learner: Learner,
+        metrics: Metrics,
+        now: Callable[[], float] = time.time,
+        want: Callable[[tuple[Wanted, ...]], None] | None = None,
     ) -> None:
+        """``want`` gets the images that the worker shall look at, never for a dry run; it must not wait."""
+        self._want = want
         self._view = view
         self._rules = rules
         self._learner = learner
@@ -60,6 +69,8 @@ class Answering:
         answer = await self._decide(purpose, request, deadline)
         encoded = wire.encode(request.uid, answer)
         self._record(purpose, request, answer, time.perf_counter() - start)
+        if answer.wanted and self._want is not None and not request.dry_run:
+            self._want(answer.wanted)
         return encoded
 
     async def _decide(self, purpose: Purpose, request: AnyRequest, deadline: float) -> Answer:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,11 @@ import uvloop
 
 from ringfence import api, logs, wiring
 from ringfence.kube import client, errors, resources
+from ringfence.model.names import FIELD_MANAGER
 from ringfence.model.ports import Object
+from ringfence.model.signatures import Wanted
 from ringfence.policy import resolve
-from ringfence.reconcile import gather
+from ringfence.reconcile import gather, verdict_objects
 from ringfence.settings import Settings
 from ringfence.translate import admission_policy
 from ringfence.webhook import listening
@@ -25,10 +28,11 @@ from ringfence.webhook.live import Learner, Read
 from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.tls import Certificate
 from ringfence.webhook.view import Missing, Rules
+from ringfence.webhook.wanting import Wants, Write
 
 _log: Final = logging.getLogger(__name__)
 
-_CACHES: Final = ("namespaces", "network_policies", "identities", "policies", "cluster_policies", "serving")
+_CACHES: Final = ("namespaces", "network_policies", "identities", "policies", "cluster_policies", "serving", "verdicts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class _Parts:
     readiness: Readiness
     app: App
     health: HealthApp
+    wants: Wants
 
 
 async def _serve(settings: Settings, options: Options) -> None:
@@ -94,9 +99,10 @@ async def _serve(settings: Settings, options: Options) -> None:
 async def _until(stop: asyncio.Event, parts: _Parts) -> None:
     """Compile what there is once the caches are complete, then keep up with changes until told to stop."""
     async with asyncio.TaskGroup() as group:
-        upkeep = group.create_task(_keep_up(parts))
+        tasks = group.create_task(_keep_up(parts)), group.create_task(parts.wants.run())
         await stop.wait()
-        upkeep.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def _keep_up(parts: _Parts) -> None:
@@ -123,7 +129,9 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
         lambda: settings.installation,
     )
     exempt = settings.exempt_namespaces
-    view = CachedView(gatherer, caches["namespaces"], caches["network_policies"], resolve.resolve, exempt)
+    view = CachedView(
+        gatherer, caches["namespaces"], caches["network_policies"], resolve.resolve, exempt, caches["verdicts"]
+    )
     certificate = Certificate()
     _subscribe(caches, view, certificate)
     metrics = Metrics()
@@ -134,8 +142,10 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
     )
     learner = Learner(_reader(kube), exempt)
     readiness = Readiness(caches, certificate)
-    app = App(Answering(view, rules, learner, metrics), metrics)
-    return _Parts(caches, view, certificate, readiness, app, HealthApp(readiness, view, certificate, metrics))
+    wants = Wants(caches["verdicts"], _asker(kube), metrics)
+    app = App(Answering(view, rules, learner, metrics, want=wants.offer), metrics)
+    health = HealthApp(readiness, view, certificate, metrics)
+    return _Parts(caches, view, certificate, readiness, app, health, wants)
 
 
 def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate) -> None:
@@ -150,6 +160,18 @@ def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate
             certificate.take(secret)
 
     caches["serving"].subscribe(certified)
+
+
+def _asker(kube: client.Client) -> Write:
+    """Asks for an image by server-side apply, so that asking again is a change of the time and no more."""
+    query = {"fieldManager": f"{FIELD_MANAGER}-webhook", "force": "true"}
+
+    async def ask(wanted: Wanted) -> None:
+        path = resources.IMAGE_VERDICTS.path(wanted.namespace, wanted.name)
+        body = verdict_objects.request(wanted, time.time())
+        await kube.request("PATCH", path, query=query, body=body, content_type=client.APPLY)
+
+    return ask
 
 
 def _reader(kube: client.Client) -> Read:

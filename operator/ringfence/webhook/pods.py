@@ -7,6 +7,7 @@ import msgspec
 from ringfence.controls import binding, evaluate, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
+from ringfence.controls.signatures import Known
 from ringfence.inject import identity
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
@@ -50,10 +51,11 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     namespace = _namespace(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        outcome = evaluate.update(new, old, Context(namespace, policy, now))
+        outcome = evaluate.update(new, old, Context(namespace, policy, now, known=known(view, namespace, now)))
         return answer(_what(request, new), outcome)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
-    outcome = evaluate.create(new, Context(namespace, policy, now, ready), by_node=request.by_node)
+    context = Context(namespace, policy, now, ready, known(view, namespace, now))
+    outcome = evaluate.create(new, context, by_node=request.by_node)
     return answer(_what(request, new), outcome)
 
 
@@ -63,17 +65,26 @@ def _same(new: Pod, old: Pod) -> bool:
     return new.spec == old.spec and one.labels == other.labels and one.annotations == other.annotations
 
 
+def known(view: View, namespace: Namespace, now: float, *, pending_refuses: bool = True) -> Known:
+    """What is known of the signatures of images in a namespace."""
+    return Known(view.verdicts(namespace.name), now, pending_refuses)
+
+
 def answer(what: str, outcome: Outcome) -> Answer:
     """An outcome as an answer: everything that is wrong at once."""
     warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings)) if outcome.warnings else ()
     if outcome.admitted:
-        return Answer(True, warnings=warnings, audit=_audit(outcome.warnings)) if warnings else ALLOWED
+        if not warnings and not outcome.wanted:
+            return ALLOWED
+        audit = _audit(outcome.warnings) if warnings else {}
+        return Answer(True, warnings=warnings, audit=audit, wanted=outcome.wanted)
     return Answer(
         False,
         text.refusal(what, outcome.violations),
         warnings=warnings,
         controls=tuple(sorted({each.control for each in outcome.violations})),
         audit=_audit(outcome.violations),
+        wanted=outcome.wanted,
     )
 
 

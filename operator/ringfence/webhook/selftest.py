@@ -11,8 +11,11 @@ from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, Rul
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.resources import Kind, Mode, PodSecurityLevel, ServiceIdentity
+from ringfence.model.signatures import Verdicts
 from ringfence.model.world import Enrolment, Namespace
+from ringfence.reconcile import gather
 from ringfence.webhook import review, wire
+from ringfence.webhook.verdicts import CachedVerdicts
 from ringfence.webhook.view import Missing, Rules
 
 _NAMESPACE: Final = "self-test"
@@ -41,6 +44,9 @@ class _World:
     def identities(self, namespace: str) -> tuple[ServiceIdentity, ...]:
         del namespace
         return ()
+
+    def verdicts(self, namespace: str) -> Verdicts:
+        return CachedVerdicts(gather.NOTHING, namespace)
 
     def asked(self, missing: Missing) -> bool:
         del missing

@@ -11,6 +11,7 @@ from typing import Protocol
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.resources import ServiceIdentity
+from ringfence.model.signatures import Verdicts
 from ringfence.model.world import Enrolment, Namespace
 
 
@@ -63,6 +64,10 @@ class View(Protocol):
         """Its ServiceIdentities, by name."""
         ...
 
+    def verdicts(self, namespace: str) -> Verdicts:
+        """What is known of the signatures of its images."""
+        ...
+
     def asked(self, missing: Missing) -> bool:
         """Whether the API server was asked for this just now, so that asking again would tell nothing new."""
         ...
@@ -98,6 +103,10 @@ class Learned:
     def identities(self, namespace: str) -> tuple[ServiceIdentity, ...]:
         """As the cache has them."""
         return self.below.identities(namespace)
+
+    def verdicts(self, namespace: str) -> Verdicts:
+        """As the cache has them."""
+        return self.below.verdicts(namespace)
 
     def asked(self, missing: Missing) -> bool:
         """Whether this was read already, so that asking again would tell nothing new."""

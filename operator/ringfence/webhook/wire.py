@@ -13,6 +13,7 @@ import msgspec
 from ringfence.controls import pod
 from ringfence.controls.pod import Pod
 from ringfence.model.errors import RingfenceError
+from ringfence.model.signatures import Wanted
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
@@ -133,7 +134,8 @@ AnyRequest = Request | PodRequest
 class Answer:
     """What the API server is told. ``patch`` are RFC 6902 operations; ``code`` and ``reason`` those of a refusal.
 
-    ``controls`` are the ids of what refused, for logs and metrics; ``warnings`` are shown to the user by kubectl.
+    ``controls`` are the ids of what refused, for logs and metrics; ``warnings`` are shown to the user by kubectl;
+    ``wanted`` are images that the worker shall look at.
     """
 
     allowed: bool
@@ -144,6 +146,7 @@ class Answer:
     patch: tuple[dict[str, Any], ...] = ()
     controls: tuple[str, ...] = ()
     audit: Mapping[str, str] = field(default_factory=dict)
+    wanted: tuple[Wanted, ...] = ()
 
 
 ALLOWED: Final = Answer(True)

@@ -74,6 +74,7 @@ class Rig:
             ca=self.ca,
             certificates=SimpleNamespace(due=None),
             secrets=SimpleNamespace(callback=None),
+            verdicts=None,
         )
         self.parts = parts
         self.core = Core(cast("wiring.Operator", parts))
