@@ -7,7 +7,7 @@ from ringfence.api.schema import Choice, Column, Field, Integer, ListOf, Obj, Re
 from ringfence.api.v1alpha1 import identifiers, policies
 from ringfence.model.signatures import SignatureReason
 
-MAX_ANSWERS: Final = 64
+MAX_ANSWERS: Final = 256
 MAX_PULL_SECRETS: Final = 16
 
 
