@@ -142,6 +142,7 @@ class Verdicts(Protocol):
         ...
 
 
+@lru_cache(maxsize=4096)
 def verdict_name(image: str) -> str:
     """The name of the ImageVerdict for an image; it follows from the image, so that it is found without a search."""
     return hashlib.sha256(image.encode()).hexdigest()[:40]

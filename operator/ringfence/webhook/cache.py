@@ -19,7 +19,7 @@ from ringfence.model.world import Enrolment, Namespace, World
 from ringfence.reconcile import conditions, gather, staging
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 from ringfence.translate.network_policy import DEFAULT_DENY
-from ringfence.webhook.verdicts import CachedVerdicts
+from ringfence.webhook.verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.webhook.view import Missing, NoPolicy
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class CachedView:
         exempt: frozenset[str],
         verdicts: Lister = gather.NOTHING,
     ) -> None:
-        self._verdicts = verdicts
+        self._verdicts = ReadVerdicts(verdicts)
         self._gatherer = gatherer
         self._exempt = exempt
         self._namespaces = namespaces

@@ -15,7 +15,7 @@ from ringfence.model.signatures import Verdicts
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.reconcile import gather
 from ringfence.webhook import review, wire
-from ringfence.webhook.verdicts import CachedVerdicts
+from ringfence.webhook.verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.webhook.view import Missing, Rules
 
 _NAMESPACE: Final = "self-test"
@@ -46,7 +46,7 @@ class _World:
         return ()
 
     def verdicts(self, namespace: str) -> Verdicts:
-        return CachedVerdicts(gather.NOTHING, namespace)
+        return CachedVerdicts(ReadVerdicts(gather.NOTHING), namespace)
 
     def asked(self, missing: Missing) -> bool:
         del missing

@@ -6,7 +6,7 @@ import pytest
 from ringfence.model.signatures import Answer, Held, SignatureReason, Wanted
 from ringfence.reconcile import verdict_objects
 from ringfence.reconcile.verdict_objects import Kept
-from ringfence.webhook.verdicts import CachedVerdicts
+from ringfence.webhook.verdicts import CachedVerdicts, ReadVerdicts
 
 from tests.unit.webhook.fakes import FakeLister
 
@@ -33,11 +33,11 @@ def test_a_request_has_no_answer_yet() -> None:
 
 
 def test_the_webhook_finds_the_answer_by_the_image() -> None:
-    verdicts = CachedVerdicts(FakeLister([stored()]), "shop")
+    verdicts = CachedVerdicts(ReadVerdicts(FakeLister([stored()])), "shop")
     assert verdicts.held(WANTED.image, RULE) == HELD
     assert verdicts.held(WANTED.image, "1" * 32) is None
     assert verdicts.held(WANTED.image.replace("app", "other"), RULE) is None
-    assert CachedVerdicts(FakeLister([stored()]), "other").held(WANTED.image, RULE) is None
+    assert CachedVerdicts(ReadVerdicts(FakeLister([stored()])), "other").held(WANTED.image, RULE) is None
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,14 @@ def test_the_webhook_finds_the_answer_by_the_image() -> None:
 )
 def test_what_cannot_be_relied_on_is_not_read(change: dict[str, Any]) -> None:
     assert verdict_objects.read({**stored(), **change}) is None
-    assert CachedVerdicts(FakeLister([{**stored(), **change}]), "shop").held(WANTED.image, RULE) is None
+    assert CachedVerdicts(ReadVerdicts(FakeLister([{**stored(), **change}])), "shop").held(WANTED.image, RULE) is None
+
+
+def test_a_verdict_that_changes_is_read_again() -> None:
+    lister = FakeLister([stored()])
+    verdicts = CachedVerdicts(ReadVerdicts(lister), "shop")
+    assert verdicts.held(WANTED.image, RULE) == HELD
+    lister.objects["shop", WANTED.name] = {**stored(), "status": {}}
+    assert verdicts.held(WANTED.image, RULE) is None
+    del lister.objects["shop", WANTED.name]
+    assert verdicts.held(WANTED.image, RULE) is None
