@@ -5,6 +5,7 @@ or its pod ranges would be open in ways that nobody asked for.
 """
 
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ LOG_FORMATS: Final = ("json", "text")
 #: What the CA of the identities may sign with: fast ones.
 CA_KEY_ALGORITHMS: Final = (KeyAlgorithm.ECDSA_P256.value, KeyAlgorithm.ECDSA_P384.value)
 
+_REGISTRY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 
 
@@ -59,6 +61,28 @@ class CaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySetting:
+    """A registry (``host`` or ``host:port``) that may be at an address inside, or that speaks no TLS."""
+
+    host: str
+    private: bool = False
+    plain_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureSettings:
+    """How signatures of images are checked.
+
+    ``trusted_root`` is a Sigstore trusted root (JSON) for keyless signatures, "" for none; ``ca`` are certificates
+    (PEM) that registries' are checked against beside the system's.
+    """
+
+    trusted_root: str = ""
+    registries: tuple[RegistrySetting, ...] = ()
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of one process. ``installation.api_server`` is empty when it is to be read from the cluster.
 
@@ -71,6 +95,7 @@ class Settings:
     exempt_namespaces: frozenset[str] = ALWAYS_EXEMPT | {DEFAULT_NAMESPACE}
     ca: CaSettings = CaSettings()
     policy_reports: bool = True
+    signatures: SignatureSettings = SignatureSettings()
     log_level: str = "info"
     log_format: str = "json"
     pod_name: str = "ringfence"
@@ -131,6 +156,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         exempt_namespaces=ALWAYS_EXEMPT | {namespace} | exempt,
         ca=_ca(reader),
         policy_reports=reader.flag("policyReports", True),
+        signatures=_signatures(reader),
         log_level=reader.one_of("logLevel", "info", LOG_LEVELS),
         log_format=reader.one_of("logFormat", "json", LOG_FORMATS),
         pod_name=pod_name,
@@ -151,6 +177,35 @@ def _ca(reader: "_Reader") -> CaSettings:
         reissue_within=ca.duration("reissueWithin", default.reissue_within, 0, 24 * 3600),
         max_ttl=ca.duration("maxTTL", default.max_ttl, 600, 24 * 3600),
     )
+
+
+def _signatures(reader: "_Reader") -> SignatureSettings:
+    document = reader.document["signatures"] if reader.has("signatures") else {}
+    section = reader.section("signatures", document, {"trustedRoot", "registries", "ca"})
+    root, ca = section.text("trustedRoot", ""), section.text("ca", "")
+    if root.strip() and not _is_trusted_root(root):
+        section.wrong("trustedRoot", "is no Sigstore trusted root", "give the JSON of `cosign trusted-root create`")
+    if ca.strip() and "-----BEGIN CERTIFICATE-----" not in ca:
+        section.wrong("ca", "holds no certificate", "give certificates in PEM")
+    registries = tuple(_registry(section, path, each) for path, each in section.items("registries"))
+    return SignatureSettings(trusted_root=root.strip(), registries=registries, ca=ca)
+
+
+def _is_trusted_root(text: str) -> bool:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    kind = document.get("mediaType") if isinstance(document, dict) else None
+    return isinstance(kind, str) and kind.startswith("application/vnd.dev.sigstore.trustedroot")
+
+
+def _registry(section: "_Reader", path: str, value: Any) -> RegistrySetting:
+    entry = section.section(path, value, {"host", "private", "plainHTTP"})
+    host = entry.text("host", "")
+    if not _REGISTRY.fullmatch(host):
+        entry.wrong("host", f"{host!r} is no registry", "as registry.example or registry.example:5000, in lower case")
+    return RegistrySetting(host, entry.flag("private", False), entry.flag("plainHTTP", False))
 
 
 class _Reader:

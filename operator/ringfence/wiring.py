@@ -7,14 +7,15 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ringfence import api, metrics
+from ringfence import api, metrics, verification
 from ringfence.certificate_metrics import PrometheusMeter
 from ringfence.controls.evaluate import Context
+from ringfence.controls.signatures import Known
 from ringfence.kube import apply, client, errors, events, lease, reports, resources, trim, watch
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.secrets import SecretWatches
@@ -29,11 +30,13 @@ from ringfence.reconcile.ca import CaKeeper, CaOptions
 from ringfence.reconcile.ca_sight import CaListers
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.issuing import Issuer
+from ringfence.reconcile.known_verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
 from ringfence.reconcile.scanner import Scanner
 from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET, ServingCertificates
 from ringfence.reconcile.trust_bundle import ClusterTrust
+from ringfence.reconcile.verdicts import Demands, VerdictKeeper
 from ringfence.settings import Settings
 from ringfence.translate import admission_policy, network_policy, webhook_config
 
@@ -97,6 +100,7 @@ _WHAT: dict[str, tuple[resources.Resource, trim.Trim]] = {
     "bundles": (resources.CONFIG_MAPS, trim.without_noise),
     "bindings": (resources.ROLE_BINDINGS, trim.without_noise),
     "services": (resources.SERVICES, trim.service),
+    "verdicts": (resources.IMAGE_VERDICTS, trim.without_noise),
 }
 _OWN = watch.Selection(labels=f"{LABEL_MANAGED_BY}={MANAGED_BY}")
 
@@ -111,10 +115,11 @@ def caches(
 ) -> Caches:
     """Caches of these names, not yet running. KeyError for an unknown name.
 
-    ``namespaces``, ``pods`` (trimmed), ``network_policies``, ``identities``, ``policies``, ``cluster_policies`` hold
-    all of the cluster; ``endpoint_slices`` those of the API server; the four kinds of admission configuration what
-    Ringfence manages; ``serving_ca``, ``serving`` and ``ca`` one Secret each of the own namespace; ``services`` all of
-    them (trimmed), ``bundles`` and ``bindings`` those ConfigMaps and RoleBindings that have Ringfence's names.
+    ``namespaces``, ``pods`` (trimmed), ``network_policies``, ``identities``, ``policies``, ``cluster_policies`` and
+    ``verdicts`` hold all of the cluster; ``endpoint_slices`` those of the API server; the four kinds of admission
+    configuration what Ringfence manages; ``serving_ca``, ``serving`` and ``ca`` one Secret each of the own namespace;
+    ``services`` all of them (trimmed), ``bundles`` and ``bindings`` those ConfigMaps and RoleBindings that have
+    Ringfence's names.
     """
     selections = {
         "endpoint_slices": watch.Selection("default", labels="kubernetes.io/service-name=kubernetes"),
@@ -165,6 +170,7 @@ class Operator:
     scanner: Scanner | None
     trust: TrustBundleWatch
     meter: PrometheusMeter
+    verdicts: VerdictKeeper | None = None
 
 
 @contextlib.asynccontextmanager
@@ -197,6 +203,7 @@ async def operator(
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
     ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
+    inspector = verification.Inspector(connection, settings.signatures)
     try:
         yield Operator(
             api=connection,
@@ -215,15 +222,30 @@ async def operator(
             ca=ca,
             certificates=issuing,
             secrets=watches,
-            scanner=_scanner(connection, gatherer, means) if settings.policy_reports else None,
+            scanner=_scanner(held, connection, gatherer, means) if settings.policy_reports else None,
             trust=trust,
             meter=meter,
+            verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
         )
     finally:
         metrics.unregister(collector)
+        await inspector.close()
         await watches.aclose()
         await trust.aclose()
         await connection.close()
+
+
+def _demands(gatherer: gather.Gatherer) -> Callable[[str], Demands | None]:
+    """What a namespace's policies ask of signatures; None where it is not enrolled."""
+
+    def demands(name: str) -> Demands | None:
+        world = gatherer.world()
+        found = gatherer.namespace(name)
+        if found is None or found.enrolment is Enrolment.NONE or closing.is_exempt(world, name):
+            return None
+        return resolve.signature_demands(world, name)
+
+    return demands
 
 
 @contextlib.asynccontextmanager
@@ -311,8 +333,9 @@ def _certificates(
     return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
 
 
-def _scanner(connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
+def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
     """Who reports what is wrong with pods that run."""
+    verdicts = ReadVerdicts(held["verdicts"])
 
     def context(name: str) -> Context | None:
         found = gatherer.namespace(name)
@@ -321,7 +344,10 @@ def _scanner(connection: client.Client, gatherer: gather.Gatherer, means: Means)
         world = gatherer.world()
         if closing.is_exempt(world, name):
             return None
-        return Context(found, resolve.resolve(world, name), means.clock.now())
+        now = means.clock.now()
+        # What is being checked is no fault of a pod that runs.
+        known = Known(CachedVerdicts(verdicts, name), now, pending_refuses=False)
+        return Context(found, resolve.resolve(world, name), now, known=known)
 
     kinds = reports.ReportKinds(connection, scan.KINDS)
     return Scanner(reports.PodPages(connection), kinds, means, context, counted=metrics.count_scanned)

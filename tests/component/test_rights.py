@@ -81,12 +81,20 @@ CONTROLLER_UNSEEN: dict[str, set[Right]] = {
     },
     "an event that comes again is counted after five minutes": {Right("events.k8s.io", "events", "patch")},
     "the Lease is the chart's, until somebody deletes it": {Right("coordination.k8s.io", "leases", "create")},
+    "images are looked at where policies ask for signatures: test_signatures.py": {
+        Right("ringfence.dev", "imageverdicts", "delete"),
+        Right("ringfence.dev", "imageverdicts/status", "patch"),
+    },
 }
 #: The same of the webhook.
 WEBHOOK_UNSEEN: dict[str, set[Right]] = {
     "a namespace that the caches do not know yet is asked for while its first pod waits": {
         Right("", "namespaces", "get"),
         Right("networking.k8s.io", "networkpolicies", "get"),
+    },
+    "images are asked for where policies ask for signatures: test_signatures.py": {
+        Right("ringfence.dev", "imageverdicts", "create"),
+        Right("ringfence.dev", "imageverdicts", "patch"),
     },
 }
 

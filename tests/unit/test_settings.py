@@ -128,3 +128,45 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("trustDomain: corp.example")
     assert settings.load(file, {}).installation.trust_domain == "corp.example"
+
+
+ROOT = '{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
+
+
+def test_how_signatures_are_checked() -> None:
+    text = f"""
+signatures:
+  trustedRoot: '{ROOT}'
+  registries:
+  - {{host: "registry.internal:5000", private: true, plainHTTP: true}}
+  - {{host: registry.example}}
+"""
+    assert settings.parse(text, WHERE).signatures == settings.SignatureSettings(
+        ROOT,
+        (
+            settings.RegistrySetting("registry.internal:5000", private=True, plain_http=True),
+            settings.RegistrySetting("registry.example"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("signatures: {trustedRoot: '{}'}", "signatures.trustedRoot"),
+        ("signatures: {trustedRoot: 'x'}", "signatures.trustedRoot"),
+        ("signatures: {trustedRoot: '[1]'}", "signatures.trustedRoot"),
+        ("signatures: {ca: 'x'}", "signatures.ca"),
+        ("signatures: {registries: [{host: 'https://registry.example'}]}", "signatures.registries[0].host"),
+        ("signatures: {registries: [{host: registry.example/app}]}", "signatures.registries[0].host"),
+        ("signatures: {registries: [{}]}", "signatures.registries[0].host"),
+        ("signatures: {registries: [registry.example]}", "signatures.registries[0]"),
+        ("signatures: {registries: [{host: a.example, private: 1}]}", "signatures.registries[0].private"),
+        ("signatures: {registries: [{host: a.example, open: true}]}", "signatures.registries[0].open"),
+        ("signatures: {root: x}", "signatures.root"),
+    ],
+)
+def test_wrong_settings_of_signatures_are_named(text: str, path: str) -> None:
+    with pytest.raises(settings.InvalidSettings) as caught:
+        settings.parse(text, WHERE)
+    assert path in {error.path for error in caught.value.errors}

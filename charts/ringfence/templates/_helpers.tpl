@@ -47,6 +47,7 @@ defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
 ca: {{ toJson (omit .Values.ca "admins") }}
 policyReports: {{ .Values.policyReports.enabled }}
+signatures: {{ toJson .Values.signatures }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}
@@ -124,7 +125,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "ringfence.admissionPolicies" -}}
-[ringfence-namespaces, ringfence-network-policies, ringfence-pods]
+[ringfence-namespaces, ringfence-network-policies, ringfence-pods, ringfence-verdicts]
 {{- end }}
 
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}

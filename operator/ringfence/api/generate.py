@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from ringfence.api import reference
-from ringfence.api.v1alpha1 import RESOURCES, crds
+from ringfence.api.v1alpha1 import RESOURCES, WRITTEN, crds
 
 _HEADER: Final = "# Generated from operator/ringfence/api by `make generate`. Do not edit.\n"
 _CRD_DIRECTORIES: Final = ("crds", "charts/ringfence/files/crds")
@@ -33,9 +33,10 @@ class _Dumper(yaml.SafeDumper):
 
 def files() -> dict[str, str]:
     """Path below the repository to content, of every generated file."""
-    documents = {f"{resource.plural}.yaml": dump(crd) for resource, crd in zip(RESOURCES, crds(), strict=True)}
+    kinds = (*RESOURCES, *WRITTEN)
+    documents = {f"{resource.plural}.yaml": dump(crd) for resource, crd in zip(kinds, crds(), strict=True)}
     generated = {f"{directory}/{name}": text for directory in _CRD_DIRECTORIES for name, text in documents.items()}
-    return {**generated, "docs/api.md": reference.markdown(RESOURCES)}
+    return {**generated, "docs/api.md": reference.markdown(kinds)}
 
 
 def dump(crd: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
-from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.api.v1alpha1 import RESOURCES, signatures
 from ringfence.api.v1alpha1.admission import settings
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
@@ -191,7 +191,12 @@ def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
 
 def _admission(value: Mapping[str, Any]) -> AdmissionSpec:
     level, version = _pod_security(value.get("podSecurity"))
-    return AdmissionSpec(pod_security=level, pod_security_version=version, controls=settings(value))
+    return AdmissionSpec(
+        pod_security=level,
+        pod_security_version=version,
+        controls=settings(value),
+        signatures=signatures.rules(value.get("images", {})),
+    )
 
 
 def _pod_security(value: str | Mapping[str, str] | None) -> tuple[PodSecurityLevel | None, int | None]:

@@ -24,7 +24,7 @@ from ringfence.model.names import API_VERSION
 
 _INTRODUCTION = f"""# Reference of the resources
 
-Group and version: `{API_VERSION}`. The same is in `kubectl explain securitypolicy.spec` and so on; all three kinds
+Group and version: `{API_VERSION}`. The same is in `kubectl explain securitypolicy.spec` and so on; all kinds
 are in the category `ringfence` (`kubectl get ringfence -A`).
 
 How they are read:

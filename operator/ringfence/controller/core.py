@@ -15,6 +15,7 @@ from ringfence import metrics, wiring
 from ringfence.controller.alarms import Alarms
 from ringfence.controller.queue import WorkQueue
 from ringfence.controller.triggers import CA, CLUSTER, Triggers
+from ringfence.controller.verifying import Verifying
 from ringfence.model.errors import RingfenceError
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Core:
         self.queue = WorkQueue()
         self.triggers = Triggers(operator, self.queue.add)
         self.alarms = Alarms(operator.clock, self.queue.add)
+        self.verifying = None if operator.verdicts is None else Verifying(operator.caches, operator.verdicts)
         operator.certificates.due = self.alarms.set
         self._shares: object = None
         self._started = False
@@ -103,6 +105,8 @@ class Core:
         async with self.operator.caches.running() as caches:
             await caches.wait_synced()
             self.triggers.connect()
+            if self.verifying is not None:
+                self.verifying.connect()
             self._started = True
             _log.info("caches are complete: %s", {name: len(each) for name, each in caches.reflectors.items()})
             if self._elector is None:
@@ -121,6 +125,8 @@ class Core:
                 group.create_task(self.alarms.run(), name="alarms")
                 if self.operator.scanner is not None:
                     group.create_task(self.operator.scanner.run(), name="scanner")
+                if self.verifying is not None:
+                    group.create_task(self.verifying.run(), name="verifying")
         finally:
             self.operator.meter.clear()
 

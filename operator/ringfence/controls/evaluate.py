@@ -5,19 +5,30 @@ whatever was wrong with them already is no reason to refuse; removing a finalize
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
-from ringfence.controls import binding, demands, exceptions, identity_secrets, pod, requirements, templates
+from ringfence.controls import (
+    binding,
+    demands,
+    exceptions,
+    identity_secrets,
+    pod,
+    requirements,
+    signatures,
+    templates,
+)
 from ringfence.controls.exceptions import Freed, Judge
 from ringfence.controls.pod import Pod, Subject
 from ringfence.controls.sessions import Session
+from ringfence.controls.signatures import Known
 from ringfence.inject import identity
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import CannotTell, FieldError, InvalidResource
 from ringfence.model.resources import Mode, PodSecurityException
+from ringfence.model.signatures import Wanted
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
 
@@ -27,25 +38,29 @@ class Context:
     """Everything beside the pod that an answer depends on.
 
     ``now`` is in seconds since the epoch (UTC). ``network_ready`` says whether pods may come into the namespace as
-    far as its network is concerned: the default deny is there, or the namespace is staged.
+    far as its network is concerned: the default deny is there, or the namespace is staged. ``known`` is what is known
+    of images' signatures, None where nobody checks them.
     """
 
     namespace: Namespace
     policy: EffectivePolicy
     now: float
     network_ready: bool = True
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Violations refuse, warnings are told to the user; both sorted, so equal pods get equal answers.
 
-    ``used`` is the exception without which there would be more of them.
+    ``used`` is the exception without which there would be more of them, ``wanted`` are the images whose signatures must
+    be looked at.
     """
 
     violations: tuple[Violation, ...] = ()
     warnings: tuple[Violation, ...] = ()
     used: PodSecurityException | None = None
+    wanted: tuple[Wanted, ...] = ()
 
     @property
     def admitted(self) -> bool:
@@ -74,7 +89,8 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
     soft = [*_tied(subject, service_account, name, context), *requirements.once(enforced.left)]
     warned = _freed(subject, name, context, Mode.AUDIT)
     told = requirements.once(warned.left)
-    return _outcome(context.policy.enrolment, hard, soft, told, enforced.used or warned.used)
+    outcome = _outcome(context.policy.enrolment, hard, soft, told, enforced.used or warned.used)
+    return _wanting(outcome, subject, service_account, context)
 
 
 def update(new: Pod, old: Pod, context: Context) -> Outcome:
@@ -91,7 +107,8 @@ def update(new: Pod, old: Pod, context: Context) -> Outcome:
     enforced = _brought(subject, before, name, context, Mode.ENFORCE)
     warned = _brought(subject, before, name, context, Mode.AUDIT)
     soft, told = requirements.once(enforced.left), requirements.once(warned.left)
-    return _outcome(context.policy.enrolment, hard, soft, told, enforced.used or warned.used)
+    outcome = _outcome(context.policy.enrolment, hard, soft, told, enforced.used or warned.used)
+    return _wanting(outcome, subject, service_account, context)
 
 
 def session(way: Session, into: Pod, context: Context) -> Outcome:
@@ -108,7 +125,7 @@ def session(way: Session, into: Pod, context: Context) -> Outcome:
     def decided(mode: Mode) -> Freed:
         def judge(excepted: frozenset[str]) -> list[Violation]:
             closed = demands.of_session(way, subject, policy, excepted, mode)
-            return [*closed, *_judge(subject, policy, mode)(excepted)]
+            return [*closed, *_judge(subject, context, mode)(excepted)]
 
         return exceptions.freed_change(
             demands.of_session(way, subject, policy, exceptions.NONE, mode), judge, candidates
@@ -171,19 +188,32 @@ def _identity(service_account: str, policy: EffectivePolicy) -> str:
     return ""
 
 
-def _judge(subject: Subject, policy: EffectivePolicy, mode: Mode) -> Judge:
+def _judge(subject: Subject, context: Context, mode: Mode) -> Judge:
     """What the subject breaks, less what an exception takes away."""
+    policy = context.policy
 
     def judge(excepted: frozenset[str]) -> list[Violation]:
         broken = requirements.violations(subject, policy, excepted, mode)
-        return broken + demands.violations(subject, policy, excepted, mode) if policy.demands else broken
+        if policy.demands:
+            broken += demands.violations(subject, policy, excepted, mode)
+        if policy.signatures:
+            broken += signatures.violations(subject, policy, context.known, excepted, mode)
+        return broken
 
     return judge
 
 
+def _wanting(outcome: Outcome, subject: Subject, service_account: str, context: Context) -> Outcome:
+    """The outcome with the images that must be looked at."""
+    if not context.policy.signatures or context.known is None:
+        return outcome
+    wanted = signatures.wanted(subject, context.policy, context.known, context.namespace.name, service_account)
+    return replace(outcome, wanted=wanted) if wanted else outcome
+
+
 def _freed(subject: Subject, name: str, context: Context, mode: Mode) -> Freed:
     """What a new pod breaks in this mode and no exception frees it of."""
-    judge = _judge(subject, context.policy, mode)
+    judge = _judge(subject, context, mode)
     wrong = judge(exceptions.NONE)
     if not wrong or not context.policy.exceptions:
         return Freed(wrong)
@@ -192,11 +222,11 @@ def _freed(subject: Subject, name: str, context: Context, mode: Mode) -> Freed:
 
 def _brought(subject: Subject, before: Subject, name: str, context: Context, mode: Mode) -> Freed:
     """What is wrong now, was not before, and no exception frees the pod of."""
-    judge = _judge(subject, context.policy, mode)
+    judge = _judge(subject, context, mode)
     now = judge(exceptions.NONE)
     if not now:
         return Freed(now)
-    former = _judge(before, context.policy, mode)(exceptions.NONE)
+    former = _judge(before, context, mode)(exceptions.NONE)
     known = {(each.control, each.field, each.message) for each in former}
     brought = [each for each in now if (each.control, each.field, each.message) not in known]
     return exceptions.freed_change(brought, judge, exceptions.for_identity(context.policy, name, context.now))

@@ -187,6 +187,7 @@ class PodSpec(Struct, frozen=True):
     host_aliases: list[HostAlias] | None = None
     #: Of the pod as a whole.
     resources: Resources | None = None
+    image_pull_secrets: list[SecretRef] | None = None
 
 
 class Owner(Struct, frozen=True):

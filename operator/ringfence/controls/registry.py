@@ -41,6 +41,7 @@ from ringfence.controls import (
     volume_types,
 )
 from ringfence.controls.control import Control, PolicyControl
+from ringfence.model import signatures
 from ringfence.model.demands import ControlId
 from ringfence.model.resources import PodSecurityLevel
 
@@ -93,6 +94,7 @@ IDS: Final = frozenset(
         *(control.id for control in CONTROLS),
         *(control.value for control in POLICY_CONTROLS),
         *(session.control.value for session in sessions.SESSIONS.values()),
+        signatures.CONTROL,
     }
 )
 

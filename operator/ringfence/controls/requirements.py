@@ -41,14 +41,18 @@ def violations(subject: Subject, policy: EffectivePolicy, excepted: frozenset[st
 
 
 def once(found: list[Violation]) -> list[Violation]:
-    """Sorted; of what two requirements say of one field the first, and of two levels of one control the stricter."""
+    """Sorted; of what two requirements say of one field the first, and of two levels of one control the stricter.
+
+    Of controls beyond Pod Security policies ask different things, so what each of them says stays.
+    """
     if len(found) < 2:
         return found
-    kept: dict[tuple[str, str], Violation] = {}
+    kept: dict[tuple[str, str, str], Violation] = {}
     for each in found:
-        kept.setdefault((each.control, each.field), each)
+        asked = "" if each.control in registry.KUBERNETES else f"{each.policy} {each.message}"
+        kept.setdefault((each.control, each.field, asked), each)
     weaker = {(registry.WEAKER[each.control], each.field) for each in kept.values() if each.control in registry.WEAKER}
-    return sorted(each for key, each in kept.items() if key not in weaker)
+    return sorted(each for key, each in kept.items() if key[:2] not in weaker)
 
 
 def _freed(requirement: AdmissionRequirement, excepted: frozenset[str]) -> frozenset[str]:

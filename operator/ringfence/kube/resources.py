@@ -79,8 +79,10 @@ CLUSTER_SECURITY_POLICIES: Final = Resource(
 )
 POLICY_REPORTS: Final = Resource("wgpolicyk8s.io/v1alpha2", "PolicyReport", "policyreports")
 OPEN_REPORTS: Final = Resource("openreports.io/v1alpha1", "Report", "reports")
+IMAGE_VERDICTS: Final = Resource(API_VERSION, "ImageVerdict", "imageverdicts")
 
 ALL: Final = (
+    IMAGE_VERDICTS,
     NAMESPACES,
     PODS,
     SECRETS,

@@ -11,6 +11,7 @@ from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import IpSet, PortSet
 from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
+from ringfence.model.signatures import SignatureRule
 from ringfence.model.world import Enrolment
 
 
@@ -143,6 +144,16 @@ class ControlDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureDemand:
+    """Images of pods of the subject must be signed as the rule says, and who asked for it."""
+
+    subject: LabelBox
+    rule: SignatureRule
+    mode: Mode
+    ref: RuleRef
+
+
+@dataclass(frozen=True, slots=True)
 class EffectivePolicy:
     """All that holds in one namespace. Tuples are sorted by ref, so equal meaning is equal value.
 
@@ -161,5 +172,6 @@ class EffectivePolicy:
     transport: tuple[tuple[LabelBox, Transport], ...] = ()
     admission: tuple[AdmissionRequirement, ...] = ()
     demands: tuple[ControlDemand, ...] = ()
+    signatures: tuple[SignatureDemand, ...] = ()
     exceptions: tuple[PodSecurityException, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -9,6 +9,7 @@ from typing import Final
 
 from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
+from ringfence.model.signatures import SignatureRule
 
 
 class Kind(StrEnum):
@@ -191,6 +192,8 @@ class AdmissionSpec:
     pod_security_version: int | None = None
     #: Controls beyond Pod Security, sorted by control; each at most once.
     controls: tuple[Setting, ...] = ()
+    #: By name.
+    signatures: tuple[SignatureRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ringfence.model.effective import AdmissionRequirement, ControlDemand, EffectivePolicy, RuleRef
+from ringfence.model.effective import (
+    AdmissionRequirement,
+    ControlDemand,
+    EffectivePolicy,
+    RuleRef,
+    SignatureDemand,
+)
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
@@ -39,9 +45,16 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         transport=_transport(governed),
         admission=_admission(governed),
         demands=_demands(governed),
+        signatures=_signatures(governed),
         exceptions=_exceptions(governed, namespace),
     )
     return _with_findings(policy, world, governed, notes)
+
+
+def signature_demands(world: World, namespace: str) -> tuple[SignatureDemand, ...]:
+    """What ``resolve`` would say of signatures alone, without the work that rules make."""
+    known = world.namespaces.get(namespace) or Namespace.of(namespace)
+    return _signatures(_governed(world, known, Notes()))
 
 
 def _governed(world: World, namespace: Namespace, notes: Notes) -> Governed:
@@ -139,6 +152,19 @@ def _demands(governed: Governed) -> tuple[ControlDemand, ...]:
         )
         for policy, subject in governed
         if policy.spec.admission.controls
+    )
+
+
+def _signatures(governed: Governed) -> tuple[SignatureDemand, ...]:
+    return tuple(
+        SignatureDemand(
+            subject=subject,
+            rule=rule,
+            mode=policy.spec.mode,
+            ref=RuleRef(rules.kind_of(policy).value, policy.meta.namespace, policy.meta.name, rule.name),
+        )
+        for policy, subject in governed
+        for rule in policy.spec.admission.signatures
     )
 
 

@@ -9,7 +9,8 @@ one is nearly free. What they hold:
   copies into the pod;
 - ``ringfence-namespaces``: labels under ringfence.dev/, and the condition that says that a namespace is closed, are
   set by Ringfence and by whoever RBAC grants the verb ``enroll``;
-- ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies.
+- ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies;
+- ``ringfence-verdicts``: what was found out about images' signatures only the controller writes; the webhook asks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,10 +25,12 @@ from ringfence.translate.exempt import exempt_namespaces
 PODS: Final = "ringfence-pods"
 NAMESPACES: Final = "ringfence-namespaces"
 NETWORK_POLICIES: Final = "ringfence-network-policies"
+VERDICTS: Final = "ringfence-verdicts"
 #: Names of the policies; their bindings have the same.
-NAMES: Final = (NAMESPACES, NETWORK_POLICIES, PODS)
+NAMES: Final = (NAMESPACES, NETWORK_POLICIES, PODS, VERDICTS)
 
 CONTROLLER: Final = "ringfence-controller"
+WEBHOOK: Final = "ringfence-webhook"
 PURPOSE: Final = "admission"
 API_VERSION: Final = "admissionregistration.k8s.io/v1"
 
@@ -83,6 +86,7 @@ def objects(
         _namespaces(exempt_namespaces(installation), user, default_enrolment),
         _network_policies(exempt_namespaces(installation), user),
         _pods(exempt_namespaces(installation)),
+        _verdicts(user, cel.literal(controller_user(installation, WEBHOOK))),
     )
     return (*policies, *(_binding(policy["metadata"]["name"]) for policy in policies))
 
@@ -233,6 +237,27 @@ def _network_policies(exempt: Sequence[str], user: str) -> dict[str, Any]:
     )
     policy["spec"]["matchConstraints"]["namespaceSelector"] = enrolled_selector(exempt, ("enforce",))
     return policy
+
+
+def _verdicts(user: str, webhook: str) -> dict[str, Any]:
+    """Whoever could write an answer could have any image run."""
+    gone = "namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp)"
+    validations = [
+        _Validation(
+            cel.either(
+                cel.both(f"request.userInfo.username == {webhook}", f"{cel.SUBRESOURCE} == ''"),
+                cel.both("request.operation == 'DELETE'", cel.either(gone, _MAY_ENROLL)),
+            ),
+            "ImageVerdicts are Ringfence's: it writes what it finds out about images, and takes back what is old",
+        )
+    ]
+    return _policy(
+        VERDICTS,
+        [_rule(names.GROUP, ["imageverdicts", "imageverdicts/*"], ["CREATE", "UPDATE", "DELETE"])],
+        {"not-by-ringfence": f"request.userInfo.username != {user}"},
+        {},
+        validations,
+    )
 
 
 def enrolled_selector(exempt: Iterable[str], values: Sequence[str] = ("audit", "enforce")) -> dict[str, Any]:

@@ -36,6 +36,8 @@ SESSIONS: Final = ("pods/attach", "pods/exec", "pods/portforward")
 _OWN: Final = ("clustersecuritypolicies", "securitypolicies", "serviceidentities")
 _PODS: Final = ("pods", "pods/*")
 _WRITES: Final = ("CREATE", "UPDATE")
+#: Images that are not known are asked for (an ImageVerdict) and Events written, but for a dry run.
+_ASKS: Final = {"sideEffects": "NoneOnDryRun"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +112,13 @@ class _Maker:
                 f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
             ),
         }
-        # Events are written about what is only reported, and never for a dry run.
-        webhook = {**self._webhook("pods", VALIDATE, rules, conditions), "sideEffects": "NoneOnDryRun"}
-        return {**webhook, **self._enrolled()}
+        # Events are written about what is only reported and images are asked for, and never for a dry run.
+        return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled(), **_ASKS}
 
     def sessions(self) -> dict[str, Any]:
         """Judges what people open into pods that run."""
         rules = [_rule("", SESSIONS, ("CONNECT",))]
-        webhook = {**self._webhook("sessions", VALIDATE, rules), "sideEffects": "NoneOnDryRun"}
-        return {**webhook, **self._enrolled()}
+        return {**self._webhook("sessions", VALIDATE, rules), **self._enrolled(), **_ASKS}
 
     def resources(self, user: str) -> dict[str, Any]:
         """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""
@@ -141,7 +141,8 @@ class _Maker:
             _rule(names.GROUP, ("serviceidentities",), ("DELETE",)),
         ]
         webhook = self._webhook("warnings", WARN, rules)
-        return {**webhook, **self._enrolled(), "failurePolicy": "Ignore", "timeoutSeconds": TIMEOUT_WARNINGS}
+        webhook = {**webhook, **self._enrolled(), **_ASKS}
+        return {**webhook, "failurePolicy": "Ignore", "timeoutSeconds": TIMEOUT_WARNINGS}
 
     def _enrolled(self) -> dict[str, Any]:
         return {"namespaceSelector": admission_policy.enrolled_selector(self.exempt)}

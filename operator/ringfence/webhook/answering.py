@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ringfence.model.errors import CannotTell, RingfenceError
+from ringfence.model.signatures import Wanted
 from ringfence.webhook import resources, review, wire
 from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
@@ -40,9 +41,14 @@ class Answering:
         learner: Learner,
         metrics: Metrics,
         now: Callable[[], float] = time.time,
+        *,
         tell: Callable[[tuple[Notice, ...]], None] | None = None,
+        want: Callable[[tuple[Wanted, ...]], None] | None = None,
     ) -> None:
-        """``tell`` gets what is to be said on objects of the cluster, never for a dry run."""
+        """``tell`` gets what is to be said on objects of the cluster, ``want`` the images that are to be looked at;
+        neither for a dry run, and neither may wait.
+        """
+        self._want = want
         self._view = view
         self._rules = rules
         self._learner = learner
@@ -107,6 +113,8 @@ class Answering:
             self._metrics.excepted(answer.used)
         if answer.notices and self._tell is not None:
             self._tell(answer.notices)
+        if answer.wanted and self._want is not None:
+            self._want(answer.wanted)
 
 
 def described(request: AnyRequest, answer: Answer) -> dict[str, str | bool]:

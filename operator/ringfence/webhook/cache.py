@@ -15,8 +15,10 @@ from ringfence.model.effective import EffectivePolicy
 from ringfence.model.names import LABEL_ENROLL, LABEL_MANAGED_BY, MANAGED_BY
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
+from ringfence.model.signatures import Verdicts
 from ringfence.model.world import Enrolment, Namespace, World
 from ringfence.reconcile import conditions, gather, staging
+from ringfence.reconcile.known_verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 from ringfence.translate.network_policy import DEFAULT_DENY
 from ringfence.webhook.view import Missing, NoPolicy
@@ -63,7 +65,9 @@ class CachedView:
         network_policies: Lister,
         resolve: Resolve,
         exempt: frozenset[str],
+        verdicts: Lister = gather.NOTHING,
     ) -> None:
+        self._verdicts = ReadVerdicts(verdicts)
         self._gatherer = gatherer
         self._exempt = exempt
         self._namespaces = namespaces
@@ -112,6 +116,10 @@ class CachedView:
         """Not known: pods are not watched."""
         del namespace, name
         return None
+
+    def verdicts(self, namespace: str) -> Verdicts:
+        """What is known of the signatures of its images."""
+        return CachedVerdicts(self._verdicts, namespace)
 
     def asked(self, missing: Missing) -> bool:
         """A cache asks nobody."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,11 @@ import uvloop
 
 from ringfence import api, logs, wiring
 from ringfence.kube import client, clock, errors, events, resources
+from ringfence.model.names import FIELD_MANAGER
 from ringfence.model.ports import Object
+from ringfence.model.signatures import Wanted
 from ringfence.policy import resolve
-from ringfence.reconcile import gather
+from ringfence.reconcile import gather, verdict_objects
 from ringfence.settings import Settings
 from ringfence.translate import admission_policy
 from ringfence.webhook import listening
@@ -26,12 +29,13 @@ from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.notices import Notices
 from ringfence.webhook.tls import Certificate
 from ringfence.webhook.view import Missing, Rules
+from ringfence.webhook.wanting import Wants, Write
 
 _log: Final = logging.getLogger(__name__)
 
 #: What a decision may ask the API server for.
 _READ: Final = {"Namespace": resources.NAMESPACES, "NetworkPolicy": resources.NETWORK_POLICIES, "Pod": resources.PODS}
-_CACHES: Final = ("namespaces", "network_policies", "identities", "policies", "cluster_policies", "serving")
+_CACHES: Final = ("namespaces", "network_policies", "identities", "policies", "cluster_policies", "serving", "verdicts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class _Parts:
     app: App
     health: HealthApp
     notices: Notices
+    wants: Wants
 
 
 async def _serve(settings: Settings, options: Options) -> None:
@@ -98,7 +103,7 @@ async def _serve(settings: Settings, options: Options) -> None:
 async def _until(stop: asyncio.Event, parts: _Parts) -> None:
     """Compile what there is once the caches are complete, then keep up with changes until told to stop."""
     async with asyncio.TaskGroup() as group:
-        tasks = group.create_task(_keep_up(parts)), group.create_task(parts.notices.write())
+        tasks = [group.create_task(each) for each in (_keep_up(parts), parts.notices.write(), parts.wants.run())]
         await stop.wait()
         for task in tasks:
             task.cancel()
@@ -128,7 +133,9 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
         lambda: settings.installation,
     )
     exempt = settings.exempt_namespaces
-    view = CachedView(gatherer, caches["namespaces"], caches["network_policies"], resolve.resolve, exempt)
+    view = CachedView(
+        gatherer, caches["namespaces"], caches["network_policies"], resolve.resolve, exempt, caches["verdicts"]
+    )
     certificate = Certificate()
     _subscribe(caches, view, certificate)
     metrics = Metrics()
@@ -141,8 +148,10 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
     readiness = Readiness(caches, certificate)
     sink = events.KubeEvents(kube, clock.SystemClock(), instance=settings.pod_name, controller=events.WEBHOOK)
     notices = Notices(sink, metrics)
-    app = App(Answering(view, rules, learner, metrics, tell=notices.offer), metrics)
-    return _Parts(caches, view, certificate, readiness, app, HealthApp(readiness, view, certificate, metrics), notices)
+    wants = Wants(caches["verdicts"], _asker(kube), metrics)
+    app = App(Answering(view, rules, learner, metrics, tell=notices.offer, want=wants.offer), metrics)
+    health = HealthApp(readiness, view, certificate, metrics)
+    return _Parts(caches, view, certificate, readiness, app, health, notices, wants)
 
 
 def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate) -> None:
@@ -157,6 +166,18 @@ def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate
             certificate.take(secret)
 
     caches["serving"].subscribe(certified)
+
+
+def _asker(kube: client.Client) -> Write:
+    """Asks for an image by server-side apply, so that asking again is a change of the time and no more."""
+    query = {"fieldManager": f"{FIELD_MANAGER}-webhook", "force": "true"}
+
+    async def ask(wanted: Wanted) -> None:
+        path = resources.IMAGE_VERDICTS.path(wanted.namespace, wanted.name)
+        body = verdict_objects.request(wanted, time.time())
+        await kube.request("PATCH", path, query=query, body=body, content_type=client.APPLY)
+
+    return ask
 
 
 def _reader(kube: client.Client) -> Read:

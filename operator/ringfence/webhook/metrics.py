@@ -46,6 +46,11 @@ class Metrics:
             "Events that were not written because too many waited already.",
             registry=self.registry,
         )
+        self.wants_dropped = Counter(
+            "ringfence_admission_image_checks_dropped",
+            "Images that were not passed on to be checked because too many waited already.",
+            registry=self.registry,
+        )
         self._turned_away = Counter(
             "ringfence_admission_turned_away",
             "Requests that were not judged, by reason (too_large, busy, late, protocol).",

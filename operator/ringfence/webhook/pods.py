@@ -7,6 +7,7 @@ import msgspec
 from ringfence.controls import binding, evaluate, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
+from ringfence.controls.signatures import Known
 from ringfence.inject import identity
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook import telling
@@ -49,10 +50,11 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        outcome = evaluate.update(new, old, Context(namespace, policy, now))
-        return answer(_what(request, new), outcome, new.metadata, namespace.name)
+        context = Context(namespace, policy, now, known=known(view, namespace, now))
+        return answer(_what(request, new), evaluate.update(new, old, context), new.metadata, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
-    outcome = evaluate.create(new, Context(namespace, policy, now, ready), by_node=request.by_node)
+    context = Context(namespace, policy, now, ready, known(view, namespace, now))
+    outcome = evaluate.create(new, context, by_node=request.by_node)
     return answer(_what(request, new), outcome, new.metadata, namespace.name)
 
 
@@ -62,9 +64,14 @@ def _same(new: Pod, old: Pod) -> bool:
     return new.spec == old.spec and one.labels == other.labels and one.annotations == other.annotations
 
 
+def known(view: View, namespace: Namespace, now: float, *, pending_refuses: bool = True) -> Known:
+    """What is known of the signatures of images in a namespace."""
+    return Known(view.verdicts(namespace.name), now, pending_refuses)
+
+
 def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:
     """An outcome as an answer: everything that is wrong at once, and what is to be told beside it."""
-    if outcome.admitted and not outcome.warnings and outcome.used is None:
+    if outcome.admitted and not outcome.warnings and outcome.used is None and not outcome.wanted:
         return ALLOWED
     warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings))
     if outcome.admitted:
@@ -74,6 +81,7 @@ def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:
             audit=telling.annotations(outcome),
             used=outcome.used,
             notices=telling.notices(outcome, meta, namespace),
+            wanted=outcome.wanted,
         )
     return Answer(
         False,
@@ -81,6 +89,7 @@ def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:
         warnings=warnings,
         controls=tuple(sorted({each.control for each in outcome.violations})),
         audit=telling.annotations(outcome),
+        wanted=outcome.wanted,
     )
 
 

@@ -8,7 +8,8 @@ import msgspec
 from ringfence import api
 from ringfence.controls import expiry, registry
 from ringfence.model.errors import FieldError, InvalidResource
-from ringfence.model.resources import ClusterSecurityPolicy, ServiceIdentity
+from ringfence.model.resources import ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
+from ringfence.signatures import keys
 from ringfence.webhook.view import View
 from ringfence.webhook.wire import ALLOWED, Answer, Request
 
@@ -62,6 +63,8 @@ def _beyond(parsed: api.Parsed, view: View) -> Iterator[FieldError]:
                     f"{parsed.service_account} has an identity already: ServiceIdentity {other.meta.name}",
                     "name another ServiceAccount, or delete the other ServiceIdentity first",
                 )
+    if isinstance(parsed, SecurityPolicy | ClusterSecurityPolicy):
+        yield from _keys(parsed)
     if isinstance(parsed, ClusterSecurityPolicy):
         for index, exception in enumerate(parsed.exceptions):
             for unknown in sorted(set(exception.controls) - registry.IDS):
@@ -70,6 +73,16 @@ def _beyond(parsed: api.Parsed, view: View) -> Iterator[FieldError]:
                     f"{unknown} is no control",
                     f"one of {', '.join(sorted(registry.IDS))}",
                 )
+
+
+def _keys(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[FieldError]:
+    """Keys that have the form of a key and are none that a signature can be checked with."""
+    for rule in policy.spec.admission.signatures:
+        for pem in rule.keys:
+            try:
+                keys.load(pem)
+            except keys.BadKey as error:
+                yield FieldError(f"spec.admission.images.signatures[name={rule.name}].keys", f"one {error}")
 
 
 def _ended(policy: ClusterSecurityPolicy, now: float) -> Iterator[str]:

@@ -13,7 +13,10 @@ from ringfence.model.effective import AdmissionRequirement, ControlDemand, Effec
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.resources import Kind, Mode, PodSecurityLevel, ServiceIdentity
+from ringfence.model.signatures import Verdicts
 from ringfence.model.world import Enrolment, Namespace
+from ringfence.reconcile import gather
+from ringfence.reconcile.known_verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.webhook import review, wire
 from ringfence.webhook.view import Missing, Rules
 
@@ -47,6 +50,9 @@ class _World:
     def pod(self, namespace: str, name: str) -> Pod | None:
         del namespace, name
         return None
+
+    def verdicts(self, namespace: str) -> Verdicts:
+        return CachedVerdicts(ReadVerdicts(gather.NOTHING), namespace)
 
     def asked(self, missing: Missing) -> bool:
         del missing

@@ -12,6 +12,7 @@ from ringfence.controls.pod import Pod
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.resources import ServiceIdentity
+from ringfence.model.signatures import Verdicts
 from ringfence.model.world import Enrolment, Namespace
 
 
@@ -68,6 +69,10 @@ class View(Protocol):
         """A pod that runs, None when it is not known or does not exist (``asked`` tells which)."""
         ...
 
+    def verdicts(self, namespace: str) -> Verdicts:
+        """What is known of the signatures of its images."""
+        ...
+
     def asked(self, missing: Missing) -> bool:
         """Whether the API server was asked for this just now, so that asking again would tell nothing new."""
         ...
@@ -108,6 +113,10 @@ class Learned:
     def pod(self, namespace: str, name: str) -> Pod | None:
         """As it was read; no cache holds pods."""
         return self.pods.get((namespace, name))
+
+    def verdicts(self, namespace: str) -> Verdicts:
+        """As the cache has them."""
+        return self.below.verdicts(namespace)
 
     def asked(self, missing: Missing) -> bool:
         """Whether this was read already, so that asking again would tell nothing new."""

@@ -14,6 +14,7 @@ from ringfence.controls import pod
 from ringfence.controls.pod import Owner, Pod
 from ringfence.model.errors import RingfenceError
 from ringfence.model.resources import PodSecurityException
+from ringfence.model.signatures import Wanted
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
@@ -147,7 +148,7 @@ class Answer:
 
     ``controls`` are the ids of what refused, for logs and metrics; ``warnings`` are shown to the user by kubectl;
     ``audit`` goes to the API server's audit log. ``used`` is the exception without which it were a refusal, ``notices``
-    what is to be said on objects of the cluster.
+    what is to be said on objects of the cluster, ``wanted`` are images that the worker shall look at.
     """
 
     allowed: bool
@@ -160,6 +161,7 @@ class Answer:
     audit: Mapping[str, str] = field(default_factory=dict)
     used: PodSecurityException | None = None
     notices: tuple[Notice, ...] = ()
+    wanted: tuple[Wanted, ...] = ()
 
 
 ALLOWED: Final = Answer(True)

@@ -9,7 +9,9 @@ from ringfence.controls import evaluate, templates, text
 from ringfence.controls.evaluate import Context
 from ringfence.inject import identity
 from ringfence.model.names import GROUP
+from ringfence.model.signatures import Wanted
 from ringfence.model.world import Enrolment
+from ringfence.webhook import pods
 from ringfence.webhook.view import View
 from ringfence.webhook.wire import ALLOWED, Answer, Request
 
@@ -29,12 +31,14 @@ def warn(request: Request, view: View, now: float) -> Answer:
     template = templates.decode(request.object, path)
     if request.has_old_object and templates.decode(request.old_object, path) == template:
         return ALLOWED
-    context = Context(namespace, view.policy(namespace), now)
+    # Its pods come later: what is being checked then is no fault of the workload, and checking starts now.
+    known = pods.known(view, namespace, now, pending_refuses=False)
+    context = Context(namespace, view.policy(namespace), now, known=known)
     outcome = evaluate.create(identity.labelled(template), context, prefix=templates.prefix(path))
     consequence = "pods of this workload will be refused" if namespace.enrolment is Enrolment.ENFORCE else "audit"
     refused = (f"Ringfence ({consequence}): {line}" for line in text.sentences(outcome.violations))
     warned = (f"Ringfence: {line}" for line in text.sentences(outcome.warnings))
-    return _said((*refused, *warned))
+    return _said((*refused, *warned), outcome.wanted)
 
 
 def _ending(request: Request) -> Iterator[str]:
@@ -45,6 +49,6 @@ def _ending(request: Request) -> Iterator[str]:
         yield f"Ringfence: new pods under ServiceAccount {account} will be refused: it has no identity any more"
 
 
-def _said(warnings: Iterator[str] | tuple[str, ...]) -> Answer:
+def _said(warnings: Iterator[str] | tuple[str, ...], wanted: tuple[Wanted, ...] = ()) -> Answer:
     told = tuple(warnings)
-    return Answer(True, warnings=told) if told else ALLOWED
+    return Answer(True, warnings=told, wanted=wanted) if told or wanted else ALLOWED

@@ -48,6 +48,22 @@ def grant(**fields: Any) -> Object:
     return cluster_policy({"namespaceSelector": {}, "grants": [left]})
 
 
+#: P-256, made for this file.
+PEM = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEIU7O+ICxrXoNQQR/FFujRNCJctoi\n"
+    "PD066go8mT3JAwHY/JDY6mK2FQAMrP0V/JlaqOEVKLHbWi/CVOFj9EMJeA==\n"
+    "-----END PUBLIC KEY-----\n"
+)
+SIGNER = {"issuer": "https://token.example", "identity": "https://code.example/shop/app@refs/tags/v1"}
+
+
+def signed(**rule: Any) -> Object:
+    """A policy with one rule about signatures."""
+    made = {"name": "release", "images": ["registry.example/shop/*"], **rule}
+    return policy({"admission": {"images": {"signatures": [made]}}})
+
+
 def policy(spec: Any = NOTHING, *, name: str = "payments", **extra: Any) -> Object:
     return _resource("SecurityPolicy", name, "shop", {"ingress": [rule()]} if spec is NOTHING else spec, extra)
 
@@ -158,6 +174,13 @@ GOOD: dict[str, Object] = {
     "pod security: first version": pod_security({"level": "restricted", "version": "1.0"}),
     "pod security: newest version": pod_security({"level": "restricted", "version": "1.35"}),
     "pod security: latest": pod_security({"level": "privileged", "version": "latest"}),
+    "signatures: by key": signed(keys=[PEM]),
+    "signatures: keyless": signed(keyless=[SIGNER]),
+    "signatures: every image": signed(images=["*", "docker.io/*", "localhost:5000/a/b-c", "a.example/*"], keys=[PEM]),
+    "signatures: a whole path of signers": signed(
+        keyless=[{**SIGNER, "identity": "https://code.example/shop/*"}, {**SIGNER, "identity": "x://h/p@*"}]
+    ),
+    "signatures: a signer's mail address": signed(keyless=[{**SIGNER, "identity": "release@corp.example"}]),
     "policy: egress only": egress(),
     "admission: every section": admitting(
         podSecurity="restricted",
@@ -312,6 +335,27 @@ REFUSED: dict[str, Object] = {
     "resources: none": admitting(resources={"requireLimits": []}),
     "resources: unknown": admitting(resources={"requireLimits": ["gpu"]}),
     "resources: twice": admitting(resources={"requireLimits": ["cpu", "cpu"]}),
+    "signatures: none": policy({"admission": {"images": {"signatures": []}}}),
+    "signatures: by nobody": signed(),
+    "signatures: by key and keyless": signed(keys=[PEM], keyless=[SIGNER]),
+    "signatures: no keys": signed(keys=[]),
+    "signatures: a private key": signed(keys=[PEM.replace("PUBLIC", "PRIVATE")]),
+    "signatures: no images": signed(images=[], keys=[PEM]),
+    "signatures: a tag": signed(images=["registry.example/app:v1"], keys=[PEM]),
+    "signatures: a digest": signed(images=["registry.example/app@sha256:" + "0" * 64], keys=[PEM]),
+    "signatures: half a name": signed(images=["registry.example/app*"], keys=[PEM]),
+    "signatures: a host alone": signed(images=["registry.example"], keys=[PEM]),
+    "signatures: upper case": signed(images=["registry.example/App"], keys=[PEM]),
+    "signatures: a name without a registry": signed(images=["nginx"], keys=[PEM]),
+    "signatures: a name that is none": signed(images=["docker.io/nginx"], keys=[PEM]),
+    "signatures: the former name": signed(images=["index.docker.io/library/nginx"], keys=[PEM]),
+    "signatures: issuer without TLS": signed(keyless=[{**SIGNER, "issuer": "http://token.example"}]),
+    "signatures: no issuer": signed(keyless=[{"identity": "a@b.example"}]),
+    "signatures: no identity": signed(keyless=[{"issuer": "https://token.example"}]),
+    "signatures: everybody": signed(keyless=[{**SIGNER, "identity": "*"}]),
+    "signatures: everybody at a host": signed(keyless=[{**SIGNER, "identity": "https://code.example/*"}]),
+    "signatures: half an identity": signed(keyless=[{**SIGNER, "identity": "https://code.example/shop/ap*"}]),
+    "signatures: a star within": signed(keyless=[{**SIGNER, "identity": "https://code.example/*/app"}]),
     "policy: unknown level": policy({"admission": {"podSecurity": "strict"}}),
     "pod security: a number": pod_security(1),
     "pod security: a boolean": pod_security(True),
@@ -511,7 +555,8 @@ KEPT: dict[str, Object] = {
     "pod security: version is null": pod_security({"level": "baseline", "version": None}),
     "admission: unknown section": admitting(podSecurity="baseline", image={}),
     "images: mistyped": images(requireDigest=True, requiredDigest=True),
-    "policy: signatures of images": images(requireDigest=True, signatures=[]),
+    "signatures: unknown field": signed(keys=[PEM], key="k"),
+    "signatures: keys is null": signed(keys=None, keyless=[SIGNER]),
     "rule: from mistyped": ingress(form=[{"zone": "a"}]),
     "rule: from is null": ingress(from_=None),
     "rule: ports is null": ingress(ports=None),

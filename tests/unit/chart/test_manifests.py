@@ -145,10 +145,12 @@ def test_services_budgets_and_policies_select_one_process_each(default: list[cha
         assert matched == [owner]
 
 
-def test_the_webhook_can_write_nothing(default: list[chart.Manifest]) -> None:
+def test_the_webhook_can_write_nothing_but_what_it_asks_for(default: list[chart.Manifest]) -> None:
     for kind in ("ClusterRole", "Role"):
         grants = _grants(_rules(default, kind, "ringfence-webhook"))
-        assert {verb for _, verb, _ in grants} <= {"get", "list", "watch"}
+        writes = {(resource, verb) for resource, verb, _ in grants if verb not in {"get", "list", "watch"}}
+        # Not their status: what comes of the question it cannot write.
+        assert writes <= {("imageverdicts", "create"), ("imageverdicts", "patch")}
     assert {(resource, name) for resource, _, name in _grants(_rules(default, "Role", "ringfence-webhook"))} == {
         ("secrets", "ringfence-webhook-tls")
     }
@@ -231,8 +233,8 @@ def test_teams_write_policies_but_whoever_deploys_does_not(default: list[chart.M
     }
     assert set(aggregated) == {"admin", "view"}
     resources = {"securitypolicies", "serviceidentities"}
-    for each in aggregated.values():
-        assert {resource for resource, _, _ in _grants(each["rules"])} == resources
+    assert {resource for resource, _, _ in _grants(aggregated["admin"]["rules"])} == resources
+    assert {resource for resource, _, _ in _grants(aggregated["view"]["rules"])} == {*resources, "imageverdicts"}
     # `edit` aggregates `view`: whatever writes there would write for `edit` too.
     assert {verb for _, verb, _ in _grants(aggregated["view"]["rules"])} == {"get", "list", "watch"}
 

@@ -33,6 +33,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
             },
             "log": {"level": "debug", "format": "text"},
             "policyReports": {"enabled": False},
+            "signatures": {"registries": [{"host": "registry.internal:5000", "private": True}]},
             "ca": {"keyAlgorithm": "ECDSA-P384", "ttl": "4380h", "propagation": "90s"},
         }
     )
@@ -62,6 +63,11 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
             "propagation": "90s",
             "reissueWithin": "10m",
             "maxTTL": "24h",
+        },
+        "signatures": {
+            "trustedRoot": "",
+            "ca": "",
+            "registries": [{"host": "registry.internal:5000", "private": True}],
         },
     }
 
@@ -149,6 +155,13 @@ def test_egress_is_closed_only_where_the_port_is_known(render: chart.Render, def
         )["spec"]
         assert closed["policyTypes"] == ["Ingress", "Egress"]
         assert [port["port"] for rule in closed["egress"] for port in rule["ports"]] == [6443, 53, 53]
+
+
+def test_registries_are_for_the_controller_alone(render: chart.Render) -> None:
+    rendered = render({"networkPolicy": {"apiServerPorts": [6443], "registryPorts": [443, 5000]}})
+    for name, expected in (("controller", [6443, 53, 53, 443, 5000]), ("webhook", [6443, 53, 53])):
+        spec = chart.only(rendered, "NetworkPolicy", f"ringfence-{name}-pods")["spec"]
+        assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == expected
 
 
 def test_metrics_are_open_to_those_named_only(render: chart.Render, default: list[chart.Manifest]) -> None:

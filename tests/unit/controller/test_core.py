@@ -95,6 +95,7 @@ class Rig:
             trust=SimpleNamespace(callback=None),
             meter=SimpleNamespace(clear=lambda: None),
             scanner=FakeScanner(),
+            verdicts=None,
         )
         self.parts = parts
         self.core = Core(cast("wiring.Operator", parts))

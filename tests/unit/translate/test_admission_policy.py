@@ -31,7 +31,7 @@ def test_objects(name: str, installation: Installation, default: Enrolment, gold
 
 
 def test_they_are_few_closed_and_take_no_parameters() -> None:
-    policies, bindings = admission_policy.objects(Installation())[:3], admission_policy.objects(Installation())[3:]
+    policies, bindings = admission_policy.objects(Installation())[:4], admission_policy.objects(Installation())[4:]
     assert tuple(each["metadata"]["name"] for each in policies) == admission_policy.NAMES
     for policy, binding in zip(policies, bindings, strict=True):
         assert policy["spec"]["failurePolicy"] == "Fail"

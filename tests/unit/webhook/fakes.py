@@ -8,6 +8,7 @@ from ringfence import api
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Object
+from ringfence.model.signatures import Wanted
 from ringfence.model.world import Enrolment, Installation, World
 from ringfence.policy import resolve
 from ringfence.reconcile import gather
@@ -70,12 +71,16 @@ class FakeCluster:
             network_policies=self.network_policies,
         )
         gatherer = gather.Gatherer(listers, api.parse, lambda: made)
-        self.view = CachedView(gatherer, self.namespaces, self.network_policies, self._resolve, EXEMPT)
+        self.view = CachedView(
+            gatherer, self.namespaces, self.network_policies, self._resolve, EXEMPT, of("ImageVerdict")
+        )
+        self.wanted: list[Wanted] = []
         self.metrics = Metrics()
 
     def answering(self, default_enrolment: Enrolment = Enrolment.NONE) -> Answering:
         rules = Rules(CONTROLLER, EXEMPT, default_enrolment)
-        return Answering(self.view, rules, Learner(self.read, EXEMPT), self.metrics, lambda: NOW)
+        learner = Learner(self.read, EXEMPT)
+        return Answering(self.view, rules, learner, self.metrics, lambda: NOW, want=self.wanted.extend)
 
     def _resolve(self, world: World, namespace: str) -> EffectivePolicy:
         if self.broken is not None:

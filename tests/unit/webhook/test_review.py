@@ -353,6 +353,12 @@ class TestOwnKinds:
         assert "spec.exceptions[0].controls" in message
         assert "privilegd is no control" in message
 
+    def test_a_key_that_no_signature_can_be_checked_with_is_refused(self, cluster: FakeCluster) -> None:
+        pem = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
+        rule = {"name": "release", "images": ["*"], "keys": [pem]}
+        message = refused(ask(cluster, encoded(floor("f", "baseline", admission={"images": {"signatures": [rule]}}))))
+        assert "spec.admission.images.signatures[name=release].keys: one is no public key" in message
+
     def test_an_exception_that_has_ended_is_told(self, cluster: FakeCluster) -> None:
         given = {
             "name": "e",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ringfence.api.schema import Choice, Complaint, Field, Flag, ListOf, Obj, Rule, Text, at_least_one_of
+from ringfence.api.v1alpha1 import signatures
 from ringfence.model import image_reference
 from ringfence.model.demands import ControlId, Setting
 
@@ -64,9 +65,9 @@ _IMAGES: Final = Obj(
         ),
         Field(name="requireDigest", node=Flag(description="Images are named by digest (…@sha256:…).")),
         Field(name="forbidLatest", node=Flag(description="The tag latest is refused, and so is no tag and no digest.")),
+        signatures.SIGNATURES,
     ),
-    rules=(at_least_one_of(("registries", "requireDigest", "forbidLatest"), "images"),),
-    hints={"signatures": Complaint("is not available yet", "leave it out")},
+    rules=(at_least_one_of(("registries", "requireDigest", "forbidLatest", "signatures"), "images"),),
 )
 
 
