@@ -130,7 +130,7 @@ def compile_all(cluster: World) -> int:
 
 
 def changes(cluster: World) -> Iterator[tuple[World, str]]:
-    """The world after one rule of one policy changed, and where."""
+    """The world after one ingress rule of one policy, an Allow or the Deny, changed; and where."""
     dice = random.Random(2)  # noqa: S311 - as above
     names = list(cluster.namespaces)
     for _ in range(CHANGES):
@@ -138,8 +138,10 @@ def changes(cluster: World) -> Iterator[tuple[World, str]]:
         policies = list(cluster.policies[name])
         place = dice.randrange(len(policies))
         old = policies[place]
-        ingress = (_rule(dice, names, name, 1), *(old.spec.ingress or ())[1:])
-        policies[place] = replace(old, spec=replace(old.spec, ingress=ingress))
+        ingress = list(old.spec.ingress or ())
+        number = dice.randrange(len(ingress))
+        ingress[number] = _rule(dice, names, name, number)
+        policies[place] = replace(old, spec=replace(old.spec, ingress=tuple(ingress)))
         yield replace(cluster, policies={**cluster.policies, name: tuple(policies)}), name
 
 

@@ -10,7 +10,7 @@ from e2e.cluster import backend, paths
 from e2e.cluster.backend import Cluster
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.layout import DEFAULT_NODES
-from e2e.cluster.progress import say, step
+from e2e.cluster.progress import say, status_of, step
 
 DEFAULT_NAME = "ringfence"
 
@@ -18,16 +18,13 @@ DEFAULT_NAME = "ringfence"
 def main(argv: Sequence[str]) -> int:
     """Runs one command; 0 when it did what was asked."""
     options = _parser().parse_args(argv)
-    try:
+
+    def command() -> int:
         paths.checked_name(options.name)
-        command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
-    except (ClusterError, ValueError) as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+        status: int = options.command(options)
+        return status
+
+    return status_of(command)
 
 
 def _parser() -> argparse.ArgumentParser:

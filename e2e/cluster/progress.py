@@ -2,13 +2,27 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from e2e.cluster.errors import ClusterError
 
 
 def say(message: str) -> None:
     """One line, now."""
     print(message, file=sys.stderr, flush=True)
+
+
+def status_of(command: Callable[[], int]) -> int:
+    """Runs a command that a person typed; its exit status, with what went wrong in one line."""
+    try:
+        return command()
+    except (ClusterError, ValueError) as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
 
 
 @contextmanager

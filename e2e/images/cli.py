@@ -7,22 +7,14 @@ from collections.abc import Callable, Sequence
 from e2e.cluster import backend, debian, paths
 from e2e.cluster.command import run
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.progress import say, step
+from e2e.cluster.progress import say, status_of, step
 from e2e.images import build, listing
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command; 0 when it did what was asked."""
     options = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        return command(options)
-    except (ClusterError, ValueError) as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    return status_of(lambda: options.command(options))
 
 
 def _parser() -> argparse.ArgumentParser:

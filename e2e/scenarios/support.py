@@ -107,6 +107,12 @@ class Sandbox:
         rule = {"name": source, "from": [peer], "ports": [port]}
         return self.policy(target, {"appliesTo": {"identities": [target]}, "ingress": [rule]})
 
+    def floor(self, name: str, **sections: list[dict[str, Any]]) -> Object:
+        """A ClusterSecurityPolicy for this namespace alone."""
+        selector = {"matchLabels": {"kubernetes.io/metadata.name": self.name}}
+        spec = {"namespaceSelector": selector, **sections}
+        return {"apiVersion": API_VERSION, "kind": "ClusterSecurityPolicy", "metadata": {"name": name}, "spec": spec}
+
     def allow_all(self) -> Object:
         """A NetworkPolicy of somebody's that would open the namespace."""
         return {

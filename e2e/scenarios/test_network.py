@@ -78,16 +78,8 @@ def test_a_floor_closes_what_a_team_has_opened(admin: Client, sandbox: Sandboxes
     admin.apply([space.allow("server", "client")])
     wait_reaches(admin, client, server.address)
     name = f"floor-{space.name}"
-    floor = {
-        "apiVersion": "ringfence.dev/v1alpha1",
-        "kind": "ClusterSecurityPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.name}},
-            "ingress": [{"name": "no-one", "action": "Deny", "from": [{"namespace": space.name}], "ports": [PORT]}],
-        },
-    }
-    admin.apply([floor])
+    denied = {"name": "no-one", "action": "Deny", "from": [{"namespace": space.name}], "ports": [PORT]}
+    admin.apply([space.floor(name, ingress=[denied])])
     try:
         wait_cut(admin, client, server.address)
     finally:
@@ -120,16 +112,7 @@ def test_addresses_outside_are_open_only_as_a_rule_says(admin: Client, sandbox: 
     rule = {"name": "outside", "to": [{"cidr": network}], "ports": [support.OUTSIDE_PORT]}
     admin.apply([space.policy("client", {"appliesTo": {"identities": ["client"]}, "egress": [rule]})])
     wait_reaches(admin, client, address)
-    floor = {
-        "apiVersion": "ringfence.dev/v1alpha1",
-        "kind": "ClusterSecurityPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.name}},
-            "egress": [{"name": "closed", "action": "Deny", "to": [{"cidr": network}]}],
-        },
-    }
-    admin.apply([floor])
+    admin.apply([space.floor(name, egress=[{"name": "closed", "action": "Deny", "to": [{"cidr": network}]}])])
     try:
         wait_cut(admin, client, address)
     finally:

@@ -13,6 +13,25 @@ from ringfence.kube import client, errors, resources
 from tests.component import cluster
 
 ROOT = Path(__file__).parents[2]
+#: A controller's rights, but for writing webhook configurations: no webhook runs beside it, and those fail closed.
+CONTROLLER_RULES = [
+    {
+        "apiGroups": [
+            "",
+            "apps",
+            "certificates.k8s.io",
+            "coordination.k8s.io",
+            "discovery.k8s.io",
+            "events.k8s.io",
+            "networking.k8s.io",
+            "rbac.authorization.k8s.io",
+            "ringfence.dev",
+        ],
+        "resources": ["*"],
+        "verbs": ["*"],
+    },
+    {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
+]
 
 
 async def ringfence(config: Path, *arguments: str) -> tuple[int, str, str]:

@@ -24,24 +24,11 @@ pytestmark = pytest.mark.component
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(installation=Installation(pod_cidrs=("10.244.0.0/16",)))
 CONTROLLER = "ringfence-controller"
-GROUPS = [
-    "",
-    "apps",
-    "certificates.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "networking.k8s.io",
-    "rbac.authorization.k8s.io",
-    "ringfence.dev",
-]
-ADMISSION = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]
-#: All but webhook configurations: no webhook runs here, and those fail closed.
-CONTROLLER_RULES = [
-    {"apiGroups": GROUPS, "resources": ["*"], "verbs": ["*"]},
-    {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["admissionregistration.k8s.io"], "resources": ADMISSION, "verbs": ["*"]},
-]
+ADMISSION_POLICIES = {
+    "apiGroups": ["admissionregistration.k8s.io"],
+    "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+    "verbs": ["*"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +46,7 @@ async def running(control_plane: ControlPlane) -> AsyncIterator[client.Client]:
         own = SETTINGS.installation.namespace
         await cluster.apply(api, cluster.namespace(own))
         await people.service_account(api, own, CONTROLLER)
-        await people.bind(api, own, CONTROLLER, CONTROLLER_RULES)
+        await people.bind(api, own, CONTROLLER, [*people.CONTROLLER_RULES, ADMISSION_POLICIES])
         config = control_plane.directory / "controller.kubeconfig"
         config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, own, CONTROLLER)))
         async with wiring.operator(SETTINGS, config) as operator, core.running(core.Core(operator)):

@@ -154,21 +154,6 @@ SETTINGS = Settings(
     installation=Installation(trust_domain="mesh.example", pod_cidrs=("10.244.0.0/16",)),
     ca=CaSettings(propagation=1, reissue_within=1),
 )
-#: All but webhook configurations: no webhook runs here, and those fail closed.
-CONTROLLER_RULES = [
-    {"apiGroups": [group], "resources": ["*"], "verbs": ["*"]}
-    for group in (
-        "",
-        "apps",
-        "certificates.k8s.io",
-        "coordination.k8s.io",
-        "discovery.k8s.io",
-        "events.k8s.io",
-        "networking.k8s.io",
-        "rbac.authorization.k8s.io",
-        "ringfence.dev",
-    )
-] + [{"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
 
 
 def test_a_rotation_is_followed_and_a_loss_mended_while_the_controller_runs(tmp_path: Path, phrase: Path) -> None:
@@ -182,7 +167,7 @@ async def _rotate_and_lose(control_plane: ControlPlane, more: tuple[object, ...]
     async with cluster.connected(control_plane) as api:
         await install(api)
         await people.service_account(api, OWN, "ringfence-controller")
-        await people.bind(api, OWN, "ringfence-controller", CONTROLLER_RULES)
+        await people.bind(api, OWN, "ringfence-controller", people.CONTROLLER_RULES)
         config = control_plane.directory / "controller.kubeconfig"
         config.write_text(
             people.kubeconfig(control_plane.kubeconfig, await people.token(api, OWN, "ringfence-controller"))

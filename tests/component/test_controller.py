@@ -6,7 +6,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +20,11 @@ from e2e.cluster import ports
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster, controller_rig
 from tests.component.controller_rig import GUARDS, OWN, Plane
+from tests.component.drifts import ALLOW, DRIFTS
 
 pytestmark = pytest.mark.component
 
-ALLOW = "ringfence-policy-payments-ingress"
+NP = resources.NETWORK_POLICIES
 DRIFT_SECONDS = 5.0
 
 
@@ -107,84 +108,6 @@ async def _versions(api: client.Client) -> dict[str, str]:
             metadata = item["metadata"]
             found[f"{resource.kind} {metadata.get('namespace')}/{metadata['name']}"] = metadata["resourceVersion"]
     return found
-
-
-Drift = Callable[[client.Client], Awaitable[Any]]
-
-
-def _deleting(resource: resources.Resource, namespace: str, name: str) -> Drift:
-    return lambda api: cluster.delete(api, resource, namespace, name)
-
-
-def _merging(resource: resources.Resource, namespace: str, name: str, patch: dict[str, Any]) -> Drift:
-    path = resource.path(namespace, name)
-    return lambda api: api.request("PATCH", path, body=patch, content_type=client.MERGE)
-
-
-def _patching(resource: resources.Resource, name: str, *operations: dict[str, Any]) -> Drift:
-    """A JSON patch, sent as such: the body is a list."""
-
-    async def drift(api: client.Client) -> None:
-        held = await cluster.get(api, resource, "", name)
-        assert held is not None
-        for operation in operations:
-            held["webhooks"][0][operation["field"]] = operation["value"]
-        await api.request("PUT", resource.path("", name), body=held)
-
-    return drift
-
-
-NP = resources.NETWORK_POLICIES
-DRIFTS = {
-    "default deny deleted": _deleting(NP, "drifting", DEFAULT_DENY),
-    "default deny opened": _merging(NP, "drifting", DEFAULT_DENY, {"spec": {"ingress": [{}], "egress": [{}]}}),
-    "default deny narrowed": _merging(
-        NP, "drifting", DEFAULT_DENY, {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}}
-    ),
-    "egress added to an allow": _merging(
-        NP, "drifting", ALLOW, {"spec": {"policyTypes": ["Ingress", "Egress"], "egress": [{}]}}
-    ),
-    "port widened": _merging(NP, "drifting", ALLOW, {"spec": {"ingress": [{}]}}),
-    "labels taken away": _merging(NP, "drifting", ALLOW, {"metadata": {"labels": None}}),
-    "object forged": lambda api: cluster.apply(
-        api,
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {
-                "name": "ringfence-forged",
-                "namespace": "drifting",
-                "labels": {"app.kubernetes.io/managed-by": "ringfence", "ringfence.dev/purpose": "network"},
-            },
-            "spec": {"podSelector": {}, "ingress": [{}]},
-        },
-    ),
-    "admission policy deleted": _deleting(resources.ADMISSION_POLICIES, "", "ringfence-pods"),
-    "admission policy softened": _merging(
-        resources.ADMISSION_POLICIES, "", "ringfence-pods", {"spec": {"failurePolicy": "Ignore"}}
-    ),
-    "binding deleted": _deleting(resources.ADMISSION_POLICY_BINDINGS, "", "ringfence-pods"),
-    "binding only audits": _merging(
-        resources.ADMISSION_POLICY_BINDINGS, "", "ringfence-pods", {"spec": {"validationActions": ["Audit"]}}
-    ),
-    "binding narrowed": _merging(
-        resources.ADMISSION_POLICY_BINDINGS,
-        "",
-        "ringfence-pods",
-        {"spec": {"matchResources": {"namespaceSelector": {"matchLabels": {"x": "y"}}}}},
-    ),
-    "webhooks deleted": _deleting(resources.VALIDATING_WEBHOOKS, "", "ringfence"),
-    "mutating webhooks emptied": _merging(resources.MUTATING_WEBHOOKS, "", "ringfence", {"webhooks": None}),
-    "webhook ignored on failure": _patching(
-        resources.VALIDATING_WEBHOOKS, "ringfence", {"field": "failurePolicy", "value": "Ignore"}
-    ),
-    "webhook switched off by a condition": _patching(
-        resources.MUTATING_WEBHOOKS,
-        "ringfence",
-        {"field": "matchConditions", "value": [{"name": "off", "expression": "false"}]},
-    ),
-    "certificate deleted": _deleting(resources.SECRETS, OWN, "ringfence-webhook-tls"),
-}
 
 
 def test_drift_is_repaired_within_seconds(plane: Plane) -> None:

@@ -1,5 +1,6 @@
 """What the property tests share: questions, the compiled policies, and answers by the plain evaluator."""
 
+import sys
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
@@ -22,6 +23,20 @@ Answer = tuple[bool, bool]
 def compiled(world: World) -> list[Mapping[str, Any]]:
     """Every NetworkPolicy of the world."""
     return [o for n in world.namespaces for o in network_policy.objects(resolve.resolve(world, n), world.installation)]
+
+
+def forget() -> None:
+    """Whatever the compiler has kept of what it computed before, wherever it keeps it."""
+    found = [
+        value
+        for name, module in list(sys.modules.items())
+        if name.startswith(("ringfence.model.", "ringfence.policy.", "ringfence.translate."))
+        for value in vars(module).values()
+        if hasattr(value, "cache_clear") and not isinstance(value, type)
+    ]
+    assert len(found) > 10
+    for memory in found:
+        memory.cache_clear()
 
 
 def questions(world: World) -> list[Question]:

@@ -22,10 +22,9 @@ from ringfence.model.resources import (
     SecurityPolicy,
 )
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide, ends, overlaps, regions, resolve, rules, sight
-from ringfence.translate import network_policy
+from ringfence.policy import decide, ends, resolve, rules
 
-from tests.property.judging import Question, compiled, evaluated, questions, show, widened
+from tests.property.judging import Question, compiled, evaluated, forget, questions, show, widened
 from tests.property.worlds import NAMESPACES, pools, worlds
 from tests.property.worlds import rules as some_rules
 
@@ -70,18 +69,7 @@ def test_order_never_matters(world: World, dice: Any) -> None:
 @given(worlds())
 def test_the_same_input_gives_the_same_bytes_whatever_was_compiled_before(world: World) -> None:
     kept = as_bytes(world)
-    for memory in (
-        network_policy._encoded,
-        overlaps._JUDGED,
-        overlaps._marked,
-        overlaps._spaces,
-        regions.overlapping,
-        regions.remaining,
-        rules._BLOCKS,
-        rules._rule,
-        sight._NAMES,
-    ):
-        memory.cache_clear()
+    forget()
     assert as_bytes(world) == kept
 
 

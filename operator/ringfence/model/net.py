@@ -77,18 +77,23 @@ class PortSet:
 
     def disjoint(self, other: Self) -> bool:
         """Whether they certainly have nothing in common; a name may be any number of its protocol."""
-        if self.empty or other.empty:
-            return True
         if self.everything or other.everything:
-            return False
+            return self.empty or other.empty
         if not self.names and not other.names:
-            return not any(_meet(a, b) for a in self.ranges for b in other.ranges)
+            return self._ranges_disjoint(other)
         protocols_of_names = {n.protocol for n in self.names} & (
             {n.protocol for n in other.names} | {r.protocol for r in other.ranges}
         )
         if protocols_of_names or {n.protocol for n in other.names} & {r.protocol for r in self.ranges}:
             return False
-        return not any(_meet(a, b) for a in self.ranges for b in other.ranges)
+        return self._ranges_disjoint(other)
+
+    def _ranges_disjoint(self, other: Self) -> bool:
+        for one in self.ranges:
+            for two in other.ranges:
+                if one.protocol is two.protocol and one.first <= two.last and two.first <= one.last:
+                    return False
+        return True
 
     def within(self, other: Self) -> bool:
         """Whether every member is certainly one of ``other``; a name only if ``other`` has it too."""
@@ -141,10 +146,6 @@ def merge(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
 
 #: Parsed once: the same few networks are compared again and again.
 _network = lru_cache(maxsize=8192)(ipaddress.ip_network)
-
-
-def _meet(one: PortRange, other: PortRange) -> bool:
-    return one.protocol is other.protocol and one.first <= other.last and other.first <= one.last
 
 
 def _whole_protocols() -> tuple[PortRange, ...]:

@@ -134,8 +134,8 @@ def _exhausted(by: EffectiveRule) -> regions.Left:
 class _Budget:
     """The work that may still be done for a namespace: on what is in force, and on what would be with mode Audit."""
 
-    enforced: int = MAX_WORK
-    audited: int = MAX_WORK
+    enforced: int
+    audited: int
 
     @property
     def spent(self) -> bool:
@@ -143,6 +143,17 @@ class _Budget:
 
     def __sub__(self, other: "_Budget") -> "_Budget":
         return _Budget(self.enforced - other.enforced, self.audited - other.audited)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that the marks of a block depend on: its rules (sorted), the Denies that may overlap them, and the rest."""
+
+    rules: tuple[EffectiveRule, ...]
+    denies: tuple[EffectiveRule, ...]
+    pod_cidrs: tuple[str, ...]
+    with_audit: bool
+    budget: _Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,34 +172,34 @@ def suspend(blocks: Sequence[Block], pod_cidrs: tuple[str, ...], notes: Notes) -
     """
     near = _Near(blocks)
     with_audit = any(block.rules[0].mode is Mode.AUDIT for block in blocks)
-    left = _Budget()
+    whole = left = _Budget(MAX_WORK, MAX_WORK)
     for block in blocks:
         denies = near.to(block.rules)
         if not denies:
             yield from block.rules
             continue
-        key = (block.rules, denies, pod_cidrs, with_audit)
-        judged = None if left.spent else _JUDGED(key)
+        case = _Case(block.rules, denies, pod_cidrs, with_audit, whole)
+        judged = None if left.spent else _JUDGED(case)
         if judged is None or (left - judged.work).spent:
-            judged = _judged(key, left)
+            # What is kept was judged as if it were the first: with less left, more may be held back.
+            judged = _judged(replace(case, budget=left))
         left -= judged.work
         notes.include(judged.findings)
         yield from judged.rules
 
 
-#: The rules of a block (sorted), the Denies that may overlap them, the pods' ranges, and whether to judge for audit.
-_Key = tuple[tuple[EffectiveRule, ...], tuple[EffectiveRule, ...], tuple[str, ...], bool]
-
-
-def _judged(key: _Key, budget: _Budget) -> _Judged:
-    """The rules of a block with their marks; all that this may depend on is in ``key`` and ``budget``."""
-    rules, denies, pod_cidrs, with_audit = key
+def _judged(case: _Case) -> _Judged:
     notes = Notes()
-    enforced = _Judge(denies, pod_cidrs, audit=False, work=budget.enforced)
-    audited = _Judge(denies, pod_cidrs, audit=True, work=budget.audited) if with_audit else None
-    marked = tuple(_judge(rule, enforced, audited, notes) for rule in rules)
-    left = _Budget(enforced.work, audited.work if audited is not None else budget.audited)
-    return _Judged(marked, notes.sorted(), budget - left)
+    enforced = _Judge(case.denies, case.pod_cidrs, audit=False, work=case.budget.enforced)
+    audited = None
+    if case.with_audit:
+        audited = _Judge(case.denies, case.pod_cidrs, audit=True, work=case.budget.audited)
+    marked = tuple(_judge(rule, enforced, audited, notes) for rule in case.rules)
+    left = _Budget(enforced.work, audited.work if audited is not None else case.budget.audited)
+    return _Judged(marked, notes.sorted(), case.budget - left)
+
+
+_JUDGED: Final = Kept(_judged, weigh=lambda case, _: len(case.rules) + len(case.denies), most=MAX_KEPT)
 
 
 def _judge(rule: EffectiveRule, enforced: _Judge, audited: _Judge | None, notes: Notes) -> EffectiveRule:
@@ -203,12 +214,6 @@ def _judge(rule: EffectiveRule, enforced: _Judge, audited: _Judge | None, notes:
         tried, left = audited.judge(rule)
         in_audit = _held(rule, tried, left, None if by else notes, would=True)
     return _marked(rule, denies, by, in_audit) if denies or by or in_audit else rule
-
-
-#: What was judged with all the work that it takes; where less is left, that is another question.
-_JUDGED: Final[Kept[_Key, _Judged]] = Kept(
-    lambda key: _judged(key, _Budget()), weigh=lambda key, _: len(key[0]) + len(key[1]), most=MAX_KEPT
-)
 
 
 @lru_cache(maxsize=32768)

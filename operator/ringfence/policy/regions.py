@@ -175,7 +175,8 @@ def regions_of(rule: EffectiveRule) -> tuple[Region, ...]:
 
 
 def _overlap(one: Region, other: Region) -> bool:
-    return not (_apart(one.peer, other.peer) or one.ports.disjoint(other.ports) or one.subject.disjoint(other.subject))
+    # The cheapest question first: most pairs differ in their ports.
+    return not (one.ports.disjoint(other.ports) or _apart(one.peer, other.peer) or one.subject.disjoint(other.subject))
 
 
 def _apart(own: Atom, other: Atom) -> bool:

@@ -124,7 +124,7 @@ def _encoded(group: _Group, pod_cidrs: tuple[str, ...]) -> bytes:
 def _base_name(rule: EffectiveRule) -> str:
     """The name of the object that a rule goes into, but for a number."""
     ref = rule.ref
-    direction = rule.direction.value
+    direction = rule.direction
     if ref.kind != builtins.BUILTIN:
         return f"ringfence-{_KINDS[ref.kind]}-{ref.policy}-{direction}"
     if builtins.is_inside(ref):

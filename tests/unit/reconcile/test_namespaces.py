@@ -4,66 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from ringfence import api
-from ringfence.model.errors import RingfenceError, WriteRefused
-from ringfence.model.world import Installation
-from ringfence.policy import resolve
-from ringfence.reconcile import gather
-from ringfence.reconcile.namespaces import WRITES_AT_ONCE, NamespaceReconciler
-from ringfence.translate import network_policy
+from ringfence.model.errors import RingfenceError
+from ringfence.reconcile.namespaces import WRITES_AT_ONCE
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 from ringfence.translate.network_policy import DEFAULT_DENY
 
 from tests.unit.reconcile import fakes
-from tests.unit.reconcile.fakes import FakeCluster, condition
-
-ALLOW = "ringfence-policy-payments-ingress"
-
-
-class Rig:
-    """A reconciler on a cluster in memory."""
-
-    def __init__(self, cluster: FakeCluster | None = None) -> None:
-        self.cluster = cluster or FakeCluster()
-        self.clock = fakes.FakeClock()
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget everything that is not in the cluster."""
-        self.events = fakes.FakeEvents()
-        listers = fakes.listers(self.cluster)
-        self.gatherer = gather.Gatherer(listers, api.parse, Installation)
-        self.reconciler = NamespaceReconciler(
-            listers,
-            self.gatherer,
-            fakes.means(self.cluster, self.events, self.clock),
-            resolve=resolve.resolve,
-            translate=network_policy.objects,
-        )
-
-    def reconcile(self, name: str = "shop") -> None:
-        asyncio.run(self.reconciler.reconcile(name))
-
-    @property
-    def network_policies(self) -> list[str]:
-        return self.cluster.names("NetworkPolicy", "shop")
-
-    def enforced(self) -> dict[str, Any]:
-        return condition(self.cluster.find("Namespace", "", "shop"), CONDITION_ENFORCED)
-
-    def ready(self, kind: str, name: str) -> dict[str, Any]:
-        return condition(self.cluster.find(kind, "shop", name))
-
-
-def shop(enroll: str = "enforce") -> Rig:
-    rig = Rig()
-    rig.cluster.put(
-        fakes.namespace("shop", enroll),
-        fakes.identity("shop", "payments"),
-        fakes.identity("shop", "checkout"),
-        fakes.policy("shop", "payments", [("shop", "checkout")]),
-    )
-    return rig
+from tests.unit.reconcile.namespace_rig import ALLOW, shop
 
 
 def test_an_enforced_namespace_closes_and_says_so() -> None:
@@ -200,95 +147,6 @@ def test_drift_and_forged_objects_are_repaired() -> None:
     assert "forged" not in rig.network_policies
 
 
-def test_a_policy_that_cannot_be_read_keeps_its_last_good_version() -> None:
-    rig = shop()
-    rig.reconcile()
-    broken = fakes.policy("shop", "payments", [("shop", "checkout")])
-    broken["spec"]["ingress"][0]["ports"] = ["not a port!"]
-    rig.cluster.put(broken)
-    rig.reconcile()
-    assert ALLOW in rig.network_policies
-    said = rig.ready("SecurityPolicy", "payments")
-    assert (said["status"], said["reason"], said["observedGeneration"]) == ("False", "InvalidResource", 2)
-    assert "last good version stays in force" in said["message"]
-    assert "spec.ingress[0].ports[0]" in said["message"]
-    assert ("Warning", "SecurityPolicy", "payments", "InvalidResource") in rig.events.told
-
-
-def broken_policy(name: str = "payments") -> dict[str, Any]:
-    """One that may deny anything: nobody can read it."""
-    broken = fakes.policy("shop", name, [("shop", "checkout")])
-    broken["spec"]["ingress"][0] |= {"action": "Deny", "ports": ["not a port!"]}
-    return broken
-
-
-def test_after_a_restart_a_policy_that_cannot_be_read_leaves_the_network_as_it_is() -> None:
-    rig = shop()
-    rig.reconcile()
-    before = {name: rig.cluster.objects["NetworkPolicy", "shop", name]["spec"] for name in rig.network_policies}
-    rig.cluster.put(broken_policy(), fakes.policy("shop", "checkout", [("shop", "payments")]))
-    rig.restart()
-    rig.reconcile()
-    assert {name: rig.cluster.objects["NetworkPolicy", "shop", name]["spec"] for name in rig.network_policies} == before
-    assert rig.enforced()["status"] == "True"
-    assert "SecurityPolicy payments cannot be understood" in rig.enforced()["message"]
-    said = rig.ready("SecurityPolicy", "payments")
-    assert (said["status"], said["reason"]) == ("False", "InvalidResource")
-    assert "the network stays as it is" in said["message"]
-    # Mended, everything goes on.
-    rig.cluster.put(fakes.policy("shop", "payments", [("shop", "checkout")]))
-    rig.reconcile()
-    assert "ringfence-policy-checkout-ingress" in rig.network_policies
-    assert rig.enforced()["message"] == "everything that no rule allows is denied"
-
-
-def test_meanwhile_the_default_deny_is_kept_up() -> None:
-    rig = shop()
-    rig.reconcile()
-    rig.cluster.put(broken_policy())
-    rig.restart()
-    del rig.cluster.objects["NetworkPolicy", "shop", DEFAULT_DENY]
-    rig.reconcile()
-    assert {DEFAULT_DENY, ALLOW} <= set(rig.network_policies)
-
-
-def test_a_namespace_that_was_open_does_not_close_on_half_of_its_policies() -> None:
-    rig = shop()
-    rig.cluster.put(broken_policy("another"))
-    rig.reconcile()
-    assert rig.network_policies == []
-    assert (rig.enforced()["status"], rig.enforced()["reason"]) == ("False", "Undecided")
-    assert "SecurityPolicy another cannot be understood" in rig.enforced()["message"]
-
-
-@pytest.mark.parametrize(
-    ("selector", "frozen"),
-    [
-        ({}, True),
-        ({"matchLabels": {"tier": "web"}}, True),
-        ({"matchLabels": {"tier": "other"}}, False),
-        ("everything", True),
-        (None, True),
-    ],
-)
-def test_a_floor_that_was_never_understood_freezes_what_it_may_govern(selector: Any, frozen: bool) -> None:
-    rig = shop()
-    rig.cluster.put(fakes.namespace("shop", "enforce", tier="web"))
-    rig.cluster.put(fakes.cluster_policy("floor", namespaceSelector=selector, unheardOf=True))
-    rig.reconcile()
-    assert (rig.network_policies == []) is frozen
-
-
-def test_unenrolling_opens_whatever_cannot_be_understood() -> None:
-    rig = shop()
-    rig.reconcile()
-    rig.cluster.put(broken_policy(), fakes.namespace("shop"))
-    rig.restart()
-    rig.reconcile()
-    assert rig.network_policies == []
-    assert rig.enforced() == {}
-
-
 def test_unknown_names_are_said_on_the_policy_and_mended_when_they_come() -> None:
     rig = shop()
     rig.cluster.put(fakes.policy("shop", "payments", [("shop", "nobody")]))
@@ -316,28 +174,6 @@ def test_the_transition_time_stays_while_the_status_does() -> None:
     assert (said["reason"], said["observedGeneration"], said["lastTransitionTime"]) == ("Audit", 2, first)
 
 
-def test_what_could_not_be_written_is_said_and_raised() -> None:
-    rig = shop()
-    rig.cluster.errors["apply", "NetworkPolicy", ALLOW] = WriteRefused("too large")
-    with pytest.raises(RingfenceError, match="too large"):
-        rig.reconcile()
-    assert DEFAULT_DENY in rig.network_policies
-    said = rig.ready("SecurityPolicy", "payments")
-    assert (said["status"], said["reason"]) == ("False", "NotApplied")
-    assert "too large" in said["message"]
-
-
-def test_one_status_that_is_refused_keeps_nothing_else_from_being_written() -> None:
-    rig = shop()
-    rig.cluster.errors["apply status", "ServiceIdentity", "checkout"] = WriteRefused("schema")
-    with pytest.raises(RingfenceError, match="status of ServiceIdentity checkout: schema"):
-        rig.reconcile()
-    assert DEFAULT_DENY in rig.network_policies
-    assert rig.ready("ServiceIdentity", "payments")["status"] == "True"
-    said = rig.ready("SecurityPolicy", "payments")
-    assert (said["status"], said["reason"]) == ("True", "InForce")
-
-
 def test_a_status_speaks_of_the_generation_that_was_written() -> None:
     rig = shop()
     apply = rig.cluster.apply
@@ -353,39 +189,6 @@ def test_a_status_speaks_of_the_generation_that_was_written() -> None:
     assert held is not None
     assert held["metadata"]["generation"] == 2
     assert rig.ready("SecurityPolicy", "payments")["observedGeneration"] == 1
-
-
-def test_without_the_latch_nothing_is_closed() -> None:
-    rig = shop()
-    rig.cluster.errors["apply status", "Namespace", "shop"] = RingfenceError("away")
-    with pytest.raises(RingfenceError):
-        rig.reconcile()
-    assert rig.network_policies == []
-
-
-def test_once_latched_no_refused_condition_keeps_the_network_from_being_written() -> None:
-    rig = shop()
-    rig.reconcile()
-    stranger = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"podSelector": {}}}
-    rig.cluster.put({**stranger, "metadata": {"name": "theirs", "namespace": "shop"}})
-    rig.cluster.put(fakes.policy("shop", "checkout", [("shop", "payments")]))
-    rig.cluster.errors["apply status", "Namespace", "shop"] = RingfenceError("somebody's admission")
-    with pytest.raises(RingfenceError, match="condition of Namespace shop: somebody's admission"):
-        rig.reconcile()
-    assert "ringfence-policy-checkout-ingress" in rig.network_policies
-
-
-def test_the_latch_stays_while_a_network_policy_does() -> None:
-    rig = shop()
-    rig.reconcile()
-    rig.cluster.put(fakes.namespace("shop"))
-    rig.cluster.errors["delete", "NetworkPolicy", ALLOW] = RingfenceError("away")
-    with pytest.raises(RingfenceError, match="away"):
-        rig.reconcile()
-    assert rig.enforced()["status"] == "True"
-    rig.cluster.errors.clear()
-    rig.reconcile()
-    assert rig.enforced() == {}
 
 
 def test_a_terminating_namespace_is_left_alone() -> None:
@@ -405,29 +208,6 @@ def test_nothing_is_kept_of_a_namespace_that_is_gone() -> None:
     assert (reconciler.shares, reconciler.impact._names, dict(reconciler.impact._named_by)) == ({}, {}, {})
     assert (gatherer.policies._entries, gatherer.identities._entries) == ({}, {})
     assert reconciler._writer._contests._last == {}
-
-
-def test_wherever_a_kill_falls_the_next_controller_gets_there() -> None:
-    whole = shop()
-    whole.reconcile()
-    final = {key: obj.get("spec") for key, obj in whole.cluster.objects.items()}
-    for allowed in range(len(whole.cluster.writes)):
-        rig = shop()
-        write = rig.cluster._write
-
-        def killed(verb: str, obj: Any, *, limit: int = allowed, rig: Rig = rig, write: Any = write) -> None:
-            if len(rig.cluster.writes) >= limit:
-                raise KeyboardInterrupt
-            write(verb, obj)
-
-        rig.cluster._write = killed  # type: ignore[method-assign]
-        with pytest.raises(KeyboardInterrupt):
-            rig.reconcile()
-        rig.cluster._write = write  # type: ignore[method-assign]
-        rig.restart()
-        rig.reconcile()
-        assert {key: obj.get("spec") for key, obj in rig.cluster.objects.items()} == final
-        assert rig.enforced()["status"] == "True"
 
 
 def test_cluster_policies_get_their_share_of_each_namespace() -> None:
