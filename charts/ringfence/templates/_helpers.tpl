@@ -123,7 +123,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "ringfence.admissionPolicies" -}}
-[ringfence-namespaces, ringfence-network-policies, ringfence-pods]
+[ringfence-namespaces, ringfence-network-policies, ringfence-objects, ringfence-pods, ringfence-secret-rights]
 {{- end }}
 
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}
