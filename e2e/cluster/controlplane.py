@@ -147,20 +147,28 @@ class ControlPlane:
             name=self._name,
         )
         if self._controllers:
-            self._start_controllers(programs, trust)
+            self.start_controllers(self._controllers)
 
-    def _start_controllers(self, programs: Path, trust: apiserver.Trust) -> None:
+    def start_controllers(
+        self, controllers: Sequence[str], *, name: str = "kube-controller-manager", as_themselves: bool = False
+    ) -> None:
+        """Runs these controllers, beside those that run already under another `name`.
+
+        `as_themselves`: each under its ServiceAccount in kube-system, as in a real cluster, not as an administrator.
+        """
+        programs = tools.ensure(tools.CONTROL, tools.NODE)
+        trust = apiserver.create_trust(self._directory / "pki", self._started())
         command = [
             str(programs / "kube-controller-manager"),
             f"--kubeconfig={self.kubeconfig}",
-            f"--controllers={','.join(self._controllers)}",
+            f"--controllers={','.join(controllers)}",
             "--leader-elect=false",
             "--secure-port=0",
             f"--root-ca-file={trust.authority.pair.certificate}",
             f"--service-account-private-key-file={trust.service_accounts.key}",
-            "--use-service-account-credentials=false",
+            f"--use-service-account-credentials={str(as_themselves).lower()}",
         ]
-        Daemon("kube-controller-manager", command, self._directory).start()
+        Daemon(name, command, self._directory).start()
 
     def _audit_arguments(self) -> list[str]:
         if self._audit_log is None:

@@ -108,9 +108,12 @@ def test_uninstalling_ends_even_when_the_image_is_gone(
         scale = ("scale", "deployment", "ringfence-controller", "--replicas=0", f"--namespace={install.NAMESPACE}")
         admin.run(*scale)
         admin.run("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "ringfence")
-        names = ("ringfence-namespaces", "ringfence-network-policies", "ringfence-pods")
+        guards = ("namespaces", "network-policies", "objects", "pods", "secret-rights")
+        names = [f"ringfence-{each}" for each in guards]
         admin.run("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", *names)
         admin.run("delete", "networkpolicies", "--all-namespaces", f"--selector={MANAGED}")
+        ours = "app.kubernetes.io/managed-by=ringfence,ringfence.dev/purpose=certificates"
+        admin.run("delete", "rolebindings,configmaps", "--all-namespaces", f"--selector={ours}")
         install.uninstall(cluster, "--no-hooks")
         _nothing_is_left(admin)
     finally:

@@ -27,7 +27,7 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import cluster, test_controller
-from tests.component.controller_rig import OWN, Plane
+from tests.component.controller_rig import GUARDS, OWN, Plane
 from tests.component.test_reports import CHART_CRD
 from tests.component.webhook_rig import _PROGRAM as WEBHOOK
 from tests.component.webhook_rig import floor
@@ -194,7 +194,14 @@ async def _live(plane: Plane, place: Path) -> None:
             async def closed() -> bool:
                 return await cluster.get(api, resources.NETWORK_POLICIES, "drifting", DEFAULT_DENY) is not None
 
+            wanted = 2 * (len(admission_policy.NAMES) + 1)
+
+            async def guarded() -> bool:
+                found = [name for each in GUARDS for name in await cluster.names(api, each)]
+                return {*admission_policy.NAMES, webhook_config.NAME} <= set(found) and len(found) >= wanted
+
             await cluster.eventually(closed, "the namespace is closed", 40)
+            await cluster.eventually(guarded, "the guards are there", 40)
             for drift in test_controller.DRIFTS.values():
                 await asyncio.sleep(0.4)
                 await drift(api)

@@ -125,7 +125,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "ringfence.admissionPolicies" -}}
-[ringfence-namespaces, ringfence-network-policies, ringfence-pods, ringfence-verdicts]
+[ringfence-namespaces, ringfence-network-policies, ringfence-objects, ringfence-pods, ringfence-secret-rights, ringfence-verdicts]
 {{- end }}
 
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}

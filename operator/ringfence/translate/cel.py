@@ -16,8 +16,9 @@ def literal(value: str | Iterable[str]) -> str:
 SUBRESOURCE: Final = "(has(request.subResource) ? request.subResource : '')"
 
 
-#: The name of the object; the API server makes it up later where only generateName is given.
-NAME: Final = "(has(object.metadata.name) ? object.metadata.name : '')"
+def name(of: str) -> str:
+    """The name of ``object`` or ``oldObject``; empty where there is no object, or only generateName is given yet."""
+    return f"({of} != null && has({of}.metadata.name) ? {of}.metadata.name : '')"
 
 
 def labels(of: str) -> str:

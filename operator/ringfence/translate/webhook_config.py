@@ -91,7 +91,7 @@ class _Maker:
         """Enrols new namespaces as the platform wants by default."""
         rules = [_rule("", ("namespaces",), ("CREATE",))]
         conditions = {
-            "not-exempt": f"!({cel.NAME} in {cel.literal(self.exempt)})",
+            "not-exempt": f"!({cel.name('object')} in {cel.literal(self.exempt)})",
             "not-enrolled": f"!({cel.literal(names.LABEL_ENROLL)} in {cel.labels('object')})",
         }
         webhook = self._webhook("namespaces", MUTATE, rules, conditions)

@@ -145,12 +145,20 @@ def test_services_budgets_and_policies_select_one_process_each(default: list[cha
         assert matched == [owner]
 
 
-def test_the_webhook_can_write_nothing_but_what_it_asks_for(default: list[chart.Manifest]) -> None:
-    for kind in ("ClusterRole", "Role"):
-        grants = _grants(_rules(default, kind, "ringfence-webhook"))
-        writes = {(resource, verb) for resource, verb, _ in grants if verb not in {"get", "list", "watch"}}
-        # Not their status: what comes of the question it cannot write.
-        assert writes <= {("imageverdicts", "create"), ("imageverdicts", "patch")}
+def test_the_webhook_can_write_nothing_but_events_and_what_it_asks_for(default: list[chart.Manifest]) -> None:
+    written = {
+        (resource, verb)
+        for kind in ("ClusterRole", "Role")
+        for resource, verb, _ in _grants(_rules(default, kind, "ringfence-webhook"))
+        if verb not in {"get", "list", "watch"}
+    }
+    # Not the status of ImageVerdicts: what comes of the question it cannot write.
+    assert written == {
+        ("events", "create"),
+        ("events", "patch"),
+        ("imageverdicts", "create"),
+        ("imageverdicts", "patch"),
+    }
     assert {(resource, name) for resource, _, name in _grants(_rules(default, "Role", "ringfence-webhook"))} == {
         ("secrets", "ringfence-webhook-tls")
     }

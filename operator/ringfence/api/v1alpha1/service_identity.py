@@ -252,7 +252,7 @@ spec:
         Rule(
             test=_secret_is_its_own,
             cel=(
-                "!has(self.spec.certificate) || !has(self.spec.certificate.secretName) ||"
+                "!has(self.spec) || !has(self.spec.certificate) || !has(self.spec.certificate.secretName) ||"
                 " self.spec.certificate.secretName == (has(self.spec.serviceAccountName) ?"
                 f" self.spec.serviceAccountName : self.metadata.name) + '{IDENTITY_SECRET_SUFFIX}'"
             ),
