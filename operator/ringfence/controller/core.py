@@ -58,6 +58,7 @@ class Core:
         self.triggers = Triggers(operator, self.queue.add)
         self.alarms = Alarms(operator.clock, self.queue.add)
         operator.certificates.due = self.alarms.set
+        self.alarms.stepped = self.triggers.everything
         self._shares: object = None
         self._started = False
 
