@@ -189,6 +189,8 @@ def _guards(admin: Client) -> list[str]:
 def _nothing_is_left(admin: Client) -> None:
     assert _guards(admin) == []
     assert admin.get("networkpolicies", "--all-namespaces", f"--selector={MANAGED}")["items"] == []
+    for kind in ("rolebindings", "configmaps", "clustertrustbundles"):
+        assert admin.get(kind, "--all-namespaces", f"--selector={MANAGED}")["items"] == [], kind
     deployments = admin.get("deployments", f"--namespace={install.NAMESPACE}")["items"]
     assert deployments == []
     roles = admin.run("get", "clusterroles,clusterrolebindings", "--output=name").split()

@@ -62,7 +62,6 @@ class PrometheusMeter:
         self._held.clear()
         self._tell()
         self.ca(None, "")
-        self.rotation(0)
 
     def issued(self, reason: str) -> None:
         """One more."""
@@ -95,6 +94,8 @@ class PrometheusMeter:
             CA_PHASE.labels(phase.value).set(state is not None and state.phase is phase)
         CA_PHASE_SINCE.set(state.since if state is not None else 0)
         CA_END.set(state.current.root.not_after if state is not None else 0)
+        if state is None:
+            self.rotation(0)
         CA_UNUSABLE.clear()
         if problem:
             CA_UNUSABLE.labels(problem).set(1)

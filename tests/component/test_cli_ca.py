@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from ringfence.controller import core
 from ringfence.kube import client, resources
 from ringfence.model.names import API_VERSION
 from ringfence.model.world import Installation
-from ringfence.pki import store
+from ringfence.pki import slots, store
+from ringfence.pki.root import make_root
 from ringfence.settings import CaSettings, Settings
 
+from e2e.cluster import tools
 from e2e.cluster.controlplane import ControlPlane
+from e2e.demo import client as demo
+from e2e.demo import install as helm
 from tests.component import cluster, people
 
 pytestmark = pytest.mark.component
@@ -146,6 +151,61 @@ async def _without_rights(control_plane: ControlPlane, api: client.Client, tmp_p
         assert (status, out) == (2, ""), command
         assert "cannot get resource" in err or "may not be read" in err
     assert not (tmp_path / "no").exists()
+
+
+# --- whom the chart names -------------------------------------------------------------------------------------------
+
+
+def test_whom_the_chart_names_can_do_all_but_make_a_secret(tmp_path: Path, phrase: Path) -> None:
+    with ControlPlane("cli-ca-admins") as running:
+        cluster.install_crds(running)
+        asyncio.run(_as_an_administrator(running, tmp_path, ("--passphrase-file", phrase)))
+
+
+async def _as_an_administrator(control_plane: ControlPlane, tmp_path: Path, phrase: tuple[object, ...]) -> None:
+    file = tmp_path / "ca.backup"
+    async with cluster.connected(control_plane) as api:
+        await install(api)
+        state = slots.first("mesh.example", make_root("mesh.example", time.time(), 1 << 100), time.time())
+        metadata = {"name": store.SECRET_NAME, "namespace": OWN}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": store.SECRET_TYPE}
+        await api.request("POST", resources.SECRETS.path(OWN), body={**secret, "data": store.encode(state)})
+        marker = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": store.MARKER_NAME, "namespace": OWN}}
+        await cluster.apply(api, {**marker, "data": store.marker(state)})
+        await people.service_account(api, OWN, "keeper")
+        _name_in_the_values(control_plane, tmp_path, {"kind": "ServiceAccount", "name": "keeper", "namespace": OWN})
+        config = tmp_path / "keeper"
+        config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, OWN, "keeper")))
+
+        async def keeper(*arguments: object) -> tuple[int, str]:
+            status, out, err = await people.ringfence(config, "ca", *map(str, arguments))
+            return status, out + err
+
+        async def known() -> bool:
+            # Nothing is missing: else it says what, and ends with 2.
+            status, said = await keeper("status")
+            return status == 0 and "you need the right" not in said
+
+        await cluster.eventually(known, "the keeper has the rights", 60)
+        assert (await keeper("backup", file, *phrase))[0] == 0
+        assert (await keeper("rotate", "--yes"))[0] == 0
+        assert (await api.request("GET", SECRET))["metadata"]["annotations"] == {"ringfence.dev/rotate": "requested"}
+        await api.request("PATCH", SECRET, body={"data": {"current.key": ""}}, content_type=client.MERGE)
+        assert (await keeper("restore", file, *phrase, "--yes"))[0] == 0
+        assert store.read((await api.request("GET", SECRET))["data"]) == state
+        await api.request("DELETE", SECRET)
+        status, said = await keeper("restore", file, *phrase, "--yes")
+        assert status == 2
+        assert "cannot create resource" in said
+        assert await cluster.get(api, resources.SECRETS, OWN, store.SECRET_NAME) is None
+
+
+def _name_in_the_values(control_plane: ControlPlane, tmp_path: Path, subject: dict[str, str]) -> None:
+    person = demo.Client(tools.ensure(tools.CONTROL, tools.HELM), control_plane.kubeconfig)
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({"ca": {"admins": [subject]}}))
+    flags = (f"--namespace={OWN}", f"--values={values}", "--show-only=templates/rbac-ca-admins.yaml")
+    person.run("apply", "-f", "-", stdin=person.helm("template", helm.RELEASE, str(helm.CHART), *flags))
 
 
 # --- while a controller works -----------------------------------------------------------------------------------------

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from ringfence.kube import resources
-from ringfence.reconcile import scan, serving
+from ringfence.kube import client, resources
+from ringfence.pki import store
+from ringfence.reconcile import scan, secret_access, serving, trust_bundle
+from ringfence.reconcile.ca_sight import ANNOTATION_ROTATE
 from ringfence.translate import admission_policy, webhook_config
 from ringfence.translate.network_policy import DEFAULT_DENY
 
@@ -28,6 +30,7 @@ from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import cluster, test_controller
 from tests.component.controller_rig import GUARDS, OWN, Plane
+from tests.component.test_certificates import ca_state, identity, reason
 from tests.component.test_reports import CHART_CRD
 from tests.component.webhook_rig import _PROGRAM as WEBHOOK
 from tests.component.webhook_rig import floor
@@ -45,13 +48,20 @@ class Right(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What was asked, and whether it was allowed."""
+    """What was asked, where, and whether it was allowed."""
 
     right: Right
     allowed: bool
+    namespace: str = ""
+
+    @property
+    def by_binding(self) -> bool:
+        """Whether it is about the Secrets of another namespace, where the controller binds a role to itself."""
+        return self.right.resource == "secrets" and self.namespace != OWN
 
 
 ADMISSION = "admissionregistration.k8s.io"
+RBAC = "rbac.authorization.k8s.io"
 POLICIES = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 CONFIGURATIONS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
 
@@ -59,6 +69,9 @@ CONFIGURATIONS = ("mutatingwebhookconfigurations", "validatingwebhookconfigurati
 CONTROLLER_UNSEEN: dict[str, set[Right]] = {
     "an apply that creates is authorized as create as well; the log calls it patch": {
         Right("networking.k8s.io", "networkpolicies", "create"),
+        Right("", "configmaps", "create", store.MARKER_NAME),
+        Right(RBAC, "rolebindings", "create", secret_access.SECRETS_BINDING),
+        Right("certificates.k8s.io", "clustertrustbundles", "create", trust_bundle.CLUSTER_NAME),
         *(Right(ADMISSION, resource, "create") for resource in (*POLICIES, *CONFIGURATIONS)),
         Right("wgpolicyk8s.io", "policyreports", "create"),
     },
@@ -75,6 +88,10 @@ CONTROLLER_UNSEEN: dict[str, set[Right]] = {
     - {
         Right(ADMISSION, "mutatingwebhookconfigurations", "update", "ringfence"),
         Right(ADMISSION, "validatingadmissionpolicybindings", "update", "ringfence-pods"),
+    },
+    "asked of the authorizer by the API server itself, when such a binding or bundle is written": {
+        Right(RBAC, "clusterroles", "bind", secret_access.SECRETS_ROLE),
+        Right("certificates.k8s.io", "signers", "attest", trust_bundle.SIGNER),
     },
     "certificates are renewed after 20 days": {
         Right("", "secrets", "update", name) for name in (serving.CA_SECRET, serving.LEAF_SECRET)
@@ -100,21 +117,31 @@ WEBHOOK_UNSEEN: dict[str, set[Right]] = {
 
 
 def test_the_controller_uses_what_it_may_do(asked: dict[str, list[Request]], chart: list[dict[str, Any]]) -> None:
-    _compare(_granted(chart, "ringfence-controller"), asked["ringfence-controller"], CONTROLLER_UNSEEN)
+    granted = _granted(chart, "ringfence-controller") + _granted(chart, "ringfence-certificates")
+    _compare(granted, [each for each in asked["ringfence-controller"] if not each.by_binding], CONTROLLER_UNSEEN)
+
+
+def test_the_controller_uses_what_it_may_do_to_secrets_of_enrolled_namespaces(
+    asked: dict[str, list[Request]], chart: list[dict[str, Any]]
+) -> None:
+    own = [each for each in asked["ringfence-controller"] if each.by_binding]
+    # A binding takes the API server a moment; until then the first list of a namespace is refused.
+    early = Right("", "secrets", "list")
+    _compare(_rights(chart, secret_access.SECRETS_ROLE), [each for each in own if each.allowed or each.right != early])
 
 
 def test_the_webhook_uses_what_it_may_do(asked: dict[str, list[Request]], chart: list[dict[str, Any]]) -> None:
     _compare(_granted(chart, "ringfence-webhook"), asked["ringfence-webhook"], WEBHOOK_UNSEEN)
 
 
-def _compare(granted: list[Right], asked: list[Request], unused: dict[str, set[Right]]) -> None:
+def _compare(granted: list[Right], asked: list[Request], unused: dict[str, set[Right]] | None = None) -> None:
     assert asked
     assert sorted({each.right for each in asked if not each.allowed}) == []
     twice = [right for right, count in Counter(granted).items() if count > 1 or (right.name and _any(right) in granted)]
     assert twice == []
     used = {each.right for each in asked}
     found = {right for right in granted if right not in used and not (not right.name and _some(right, used))}
-    expected = {right for rights in unused.values() for right in rights}
+    expected = {right for rights in (unused or {}).values() for right in rights}
     assert found == expected, (
         f"granted, and never used: {_told(found - expected)}\nsaid to be unused, and is not: {_told(expected - found)}"
     )
@@ -135,11 +162,15 @@ def _some(right: Right, used: set[Right]) -> bool:
 def _granted(chart: list[dict[str, Any]], role: str) -> list[Right]:
     """Every single right of the Role and the ClusterRole of this name, bound by bindings of this name."""
     bound = {(each["roleRef"]["kind"], each["roleRef"]["name"]) for each in chart if each["kind"].endswith("Binding")}
+    return _rights([each for each in chart if (each["kind"], role) in bound], role)
+
+
+def _rights(chart: list[dict[str, Any]], role: str) -> list[Right]:
+    """Every single right of the Role and the ClusterRole of this name."""
     return [
         Right(group, resource, verb, name)
         for each in chart
         if each["kind"] in {"Role", "ClusterRole"} and each["metadata"]["name"] == role
-        if (each["kind"], role) in bound
         for rule in each["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -206,6 +237,7 @@ async def _live(plane: Plane, place: Path) -> None:
                 await asyncio.sleep(0.4)
                 await drift(api)
             await cluster.eventually(closed, "the namespace is closed again")
+            await _certificates(api, "drifting")
             await asyncio.sleep(3)
             await cluster.apply(api, cluster.namespace("drifting"))
 
@@ -219,6 +251,42 @@ async def _live(plane: Plane, place: Path) -> None:
 
             await cluster.eventually(forgotten, "its report is gone", 40)
             await asyncio.sleep(2)
+
+
+async def _certificates(api: client.Client, where: str) -> None:
+    """Issue, mend, tell from others', clear away, and rotate the CA."""
+    secrets, maps = resources.SECRETS, resources.CONFIG_MAPS
+
+    async def there(name: str, key: str = "tls.key") -> dict[str, Any] | None:
+        held = await cluster.get(api, secrets, where, name)
+        return held if held and (held.get("data") or {}).get(key) else None
+
+    async def changed(path: str, body: dict[str, Any]) -> None:
+        await api.request("PATCH", path, body=body, content_type=client.MERGE)
+
+    await cluster.apply(api, identity(where, "keeper"))
+    await cluster.eventually(lambda: there("keeper-identity"), "a certificate is issued")
+    await changed(secrets.path(where, "keeper-identity"), {"data": {"ca.crt": ""}})
+    await cluster.eventually(lambda: there("keeper-identity", "ca.crt"), "a Secret is mended")
+    await cluster.delete(api, secrets, where, "keeper-identity")
+    await cluster.eventually(lambda: there("keeper-identity"), "a deleted Secret is back")
+    await changed(maps.path(where, store.MARKER_NAME), {"data": {"ca.crt": "forged"}})
+    await changed(resources.ROLE_BINDINGS.path(where, secret_access.SECRETS_BINDING), {"subjects": []})
+    theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs-identity", "namespace": where}}
+    await api.request("POST", secrets.path(where), body=theirs)
+    await cluster.apply(api, identity(where, "theirs"))
+    await reason(api, where, "theirs", "SecretNotOurs")
+    await cluster.apply(api, identity(where, "keeper", secretName="another"))
+    await cluster.eventually(lambda: there("another"), "the other Secret is there")
+    before = (await ca_state(api)).current.root
+    await changed(
+        secrets.path(OWN, store.SECRET_NAME), {"metadata": {"annotations": {ANNOTATION_ROTATE: "compromised"}}}
+    )
+
+    async def rotated() -> bool:
+        return (await ca_state(api)).current.root != before and await there("keeper-identity") is None
+
+    await cluster.eventually(rotated, "the CA is another one, the Secret that nobody wants is gone", 40)
 
 
 @contextlib.contextmanager
@@ -256,5 +324,6 @@ def _read(audit: Path) -> dict[str, list[Request]]:
         resource = "/".join(part for part in (about["resource"], about.get("subresource")) if part)
         right = Right(about.get("apiGroup", ""), resource, entry["verb"], about.get("name", ""))
         allowed = entry.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid"
-        found.setdefault(user.rpartition(":")[2], []).append(Request(right, allowed))
+        request = Request(right, allowed, about.get("namespace", ""))
+        found.setdefault(user.rpartition(":")[2], []).append(request)
     return found

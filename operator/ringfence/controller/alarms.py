@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ringfence.model.ports import Clock
+from ringfence.pki.renewal import clock_step
 
 #: Seconds after which the clock is looked at again whatever it said before.
 LOOK_SECONDS: Final = 20.0
@@ -25,6 +26,9 @@ class Alarms:
         self._clock = clock
         self._ring = ring
         self._due: dict[str, float] = {}
+        self._reading: tuple[float, float] | None = None
+        #: Called when the clock was set: what was due by the old one says nothing.
+        self.stepped: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 
     def set(self, key: str, moment: float | None) -> None:
@@ -44,6 +48,7 @@ class Alarms:
         while True:
             self._changed.clear()
             now = self._clock.now()
+            self._compare((now, self._clock.monotonic()))
             for key in sorted(key for key, moment in self._due.items() if moment <= now):
                 del self._due[key]
                 self._ring(key)
@@ -55,3 +60,8 @@ class Alarms:
                 continue
             # Something nearer may have been set; not sooner than this, or a storm of them would spin.
             await asyncio.sleep(LEAST_SECONDS)
+
+    def _compare(self, reading: tuple[float, float]) -> None:
+        if self._reading is not None and clock_step(self._reading, reading):
+            self.stepped()
+        self._reading = reading

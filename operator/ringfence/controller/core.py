@@ -60,6 +60,7 @@ class Core:
         self.alarms = Alarms(operator.clock, self.queue.add)
         self.verifying = None if operator.verdicts is None else Verifying(operator.caches, operator.verdicts)
         operator.certificates.due = self.alarms.set
+        self.alarms.stepped = self.triggers.everything
         self._shares: object = None
         self._started = False
 

@@ -74,3 +74,18 @@ def test_the_last_word_counts(rig: Rig) -> None:
         assert not rig.rung
 
     rig.drive(scenario)
+
+
+@pytest.mark.parametrize(("step", "told"), [(3 * 86400.0, 1), (-3 * 86400.0, 1), (29.0, 0)])
+def test_a_clock_that_was_set_is_told_of_once(rig: Rig, step: float, told: int) -> None:
+    """Set back, nothing would ring for days: certificates from the future would stay."""
+    steps: list[int] = []
+    rig.alarms.stepped = lambda: steps.append(1)
+
+    async def scenario() -> None:
+        await asyncio.sleep(0.05)
+        rig.clock.wall += step
+        await asyncio.sleep(0.1)
+
+    rig.drive(scenario)
+    assert len(steps) == told

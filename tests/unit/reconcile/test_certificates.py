@@ -249,6 +249,26 @@ def test_the_service_of_another_namespace_is_a_name_that_needs_a_grant() -> None
     assert dns_names(rig.identity_secret()) == []
 
 
+def test_the_service_of_another_identity_of_the_namespace_needs_a_grant_too() -> None:
+    rig = shop()
+    rig.cluster.put(service("checkout", app="checkout"))
+    others = Workload("shop", "checkout-0", "checkout", {"app": "checkout"})
+    payments, checkout = rig.want(dnsNames=["checkout.shop.svc"]), rig.want("checkout")
+    certified = rig.certify(payments, checkout, pods=(POD, others))
+    assert reason(certified) == (False, "NamesNotGranted")
+    assert "checkout.shop.svc" not in dns_names(rig.identity_secret())
+    assert "checkout.shop.svc" in dns_names(rig.identity_secret("checkout-identity"))
+
+
+def test_a_service_over_pods_of_two_identities_is_a_name_of_both() -> None:
+    rig = shop()
+    rig.cluster.put(service("front", tier="front"))
+    pods = tuple(Workload("shop", f"{name}-0", name, {"tier": "front"}) for name in ("payments", "checkout"))
+    rig.certify(rig.want(), rig.want("checkout"), pods=pods)
+    for name in ("payments-identity", "checkout-identity"):
+        assert dns_names(rig.identity_secret(name)) == ["front.shop.svc", "front.shop.svc.cluster.local"]
+
+
 def test_a_grant_to_another_identity_is_none() -> None:
     rig = shop()
     wanted = rig.want(dnsNames=["pay.example.com"])
