@@ -4,6 +4,7 @@ shaking hands: each promise, and what became of it.
 
 import base64
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -187,7 +188,7 @@ def _rotation(cluster: backend.Cluster, admin: Client) -> list[Row]:
             "ringfence ca rotate",
             "the new root is trusted everywhere before it signs, then every Secret is issued anew",
             lambda: _rotated(admin, before, begin),
-            asked.message if not asked.ok else asked.out.strip(),
+            asked.message if not asked.ok else textwrap.dedent(asked.out).strip(),
         )
     return [rotated, killed]
 

@@ -1,23 +1,64 @@
 """The controller that leads: which process it is, and its end by a crash, which hands nothing over."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from e2e.cluster import backend, command
+from e2e.cluster.errors import ClusterError
 from e2e.demo import install
-from e2e.demo.client import Client, until
+from e2e.demo.client import Client, Object, until
 
 TAKEN_OVER_WITHIN = 15.0
 
 # The runtime names the control group of a container by its ID, with every driver.
 _KILL = """
 for process in /proc/[0-9]*; do
-  if grep -q "$1" "$process/cgroup" 2>/dev/null; then kill -KILL "${process#/proc/}"; fi
+  if grep -q "$1" "$process/cgroup" 2>/dev/null; then
+    date +%s.%N
+    kill -KILL "${process#/proc/}"
+  fi
 done
 """
 
 
-def holder(admin: Client) -> str:
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A process that led, and when it was ended (epoch seconds)."""
+
+    process: str
+    at: float
+
+
+def kill(cluster: backend.Cluster, admin: Client) -> Killed:
+    """Kills the process that leads (SIGKILL, on its node). Raises ClusterError when none leads."""
+    until(lambda: bool(holder(_lease(admin))), "a controller leads")
+    process = holder(_lease(admin))
+    pod = admin.get("pod", pod_of(process), f"--namespace={install.NAMESPACE}")
+    nodes = sorted(each["metadata"]["name"] for each in admin.get("nodes")["items"])
+    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    entering = cluster.entering(nodes.index(pod["spec"]["nodeName"]) + 1)
+    ended = command.run(*entering, "sh", "-eu", "-c", _KILL, "sh", container).split()
+    if not ended:
+        raise ClusterError(f"no process of {process} was found on its node")
+    return Killed(process, float(ended[-1]))
+
+
+def wait_for_another(admin: Client, killed: Killed) -> float:
+    """Returns when another process holds the Lease: the seconds that nobody led. The Lease says since when, so that a
+    busy machine, on which kubectl takes a second, does not count. Raises ClusterError after twice the time.
+    """
+    until(lambda: holder(_lease(admin)) not in {"", killed.process}, "another controller leads", 2 * TAKEN_OVER_WITHIN)
+    return acquired(_lease(admin)) - killed.at
+
+
+def holder(lease: Object) -> str:
     """The process that holds the Lease, "" for none: its pod, and what tells it from others of the pod."""
-    lease = admin.get("lease", "ringfence-controller", f"--namespace={install.NAMESPACE}")
     return str(lease["spec"].get("holderIdentity") or "")
+
+
+def acquired(lease: Object) -> float:
+    """Since when it does (epoch seconds)."""
+    return datetime.fromisoformat(lease["spec"]["acquireTime"]).timestamp()
 
 
 def pod_of(process: str) -> str:
@@ -25,19 +66,5 @@ def pod_of(process: str) -> str:
     return process.partition("_")[0]
 
 
-def kill(cluster: backend.Cluster, admin: Client) -> str:
-    """Kills the process that leads (SIGKILL, on its node), and returns it. Raises ClusterError when none leads."""
-    until(lambda: bool(holder(admin)), "a controller leads")
-    process = holder(admin)
-    pod = admin.get("pod", pod_of(process), f"--namespace={install.NAMESPACE}")
-    nodes = sorted(each["metadata"]["name"] for each in admin.get("nodes")["items"])
-    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    entering = cluster.entering(nodes.index(pod["spec"]["nodeName"]) + 1)
-    command.run(*entering, "sh", "-eu", "-c", _KILL, "sh", container)
-    return process
-
-
-def wait_for_another(admin: Client, killed: str) -> float:
-    """Returns the seconds until another process holds the Lease. Raises ClusterError after twice the time."""
-    within = 2 * TAKEN_OVER_WITHIN
-    return until(lambda: holder(admin) not in {"", killed}, "another controller leads", within, every=0.1)
+def _lease(admin: Client) -> Object:
+    return admin.get("lease", "ringfence-controller", f"--namespace={install.NAMESPACE}")

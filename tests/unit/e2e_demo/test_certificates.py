@@ -93,6 +93,9 @@ def test_the_ca_is_read_from_what_the_command_says() -> None:
         authority.parse(json.dumps({**said, "usable": False, "trouble": {"reason": "CAMissing"}}))
 
 
-def test_the_pod_is_told_from_the_process() -> None:
+def test_the_lease_says_who_leads_and_since_when() -> None:
+    lease = {"spec": {"holderIdentity": "controller-5d9-abc_1f2e", "acquireTime": "1970-01-01T00:01:40.500000Z"}}
+    assert (leader.holder(lease), leader.acquired(lease)) == ("controller-5d9-abc_1f2e", 100.5)
+    assert leader.holder({"spec": {}}) == ""
     assert leader.pod_of("ringfence-controller-5d9-abc_1f2e") == "ringfence-controller-5d9-abc"
     assert leader.pod_of("") == ""
