@@ -71,9 +71,9 @@ async def until(
                         if seen.complete:
                             return time.monotonic()
     except TimeoutError:
-        missing = sorted(seen.waiting - seen.done)[:3]
+        some = sorted(seen.waiting - seen.done)[:3]
         raise RuntimeError(
-            f"only {len(seen.done)} of {count} {resource.plural} after {within:.0f} s; missing: {missing} ..."
+            f"only {len(seen.done)} of {count} {resource.plural} after {within:.0f} s; some of the others: {some}"
         ) from None
 
 

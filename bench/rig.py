@@ -97,7 +97,11 @@ def process(command: list[str], **environment: str) -> Iterator[subprocess.Popen
         yield child
     finally:
         child.terminate()
-        child.wait(30)
+        try:
+            child.wait(30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 @dataclass(frozen=True, slots=True)

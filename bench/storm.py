@@ -22,7 +22,7 @@ NAMESPACES = 50
 IDENTITIES = 100
 """In each namespace."""
 _SETTINGS = {"ca": {"propagation": "0s", "reissueWithin": "0s"}}
-_WITHIN = 900.0
+_WITHIN = 1800.0
 
 
 @dataclass(frozen=True, slots=True)

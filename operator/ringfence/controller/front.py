@@ -75,6 +75,26 @@ class Front:
         )
 
 
+class NothingKept(kopf.DiffBaseStorage):
+    """What Kopf would store on objects in order to tell what has changed: nothing, so nothing is copied for it either.
+
+    By default it copies and compares every object that it sees, with or without a handler that asks what has changed.
+    """
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        """Nothing of any object is essential."""
+        del body, extra_fields
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Nothing was ever stored."""
+        del body
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
 def settings() -> kopf.OperatorSettings:
     """Kopf without what would leave traces in the cluster or stop it."""
     made = kopf.OperatorSettings()
@@ -86,6 +106,7 @@ def settings() -> kopf.OperatorSettings:
     made.networking.connect_timeout = 5
     made.networking.request_timeout = 30
     made.queueing.idle_timeout = 0.5
+    made.persistence.diffbase_storage = NothingKept()
     return made
 
 

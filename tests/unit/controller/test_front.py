@@ -34,6 +34,14 @@ def test_kopf_posts_no_events_and_watches_no_peers_or_crds() -> None:
     assert settings.scanning.disabled
 
 
+def test_kopf_finds_nothing_to_store_on_an_object_and_stores_nothing() -> None:
+    storage = front.settings().persistence.diffbase_storage
+    body, patch = kopf.Body({"metadata": {"name": "a"}, "spec": {"a": 1}}), kopf.Patch()
+    essence = storage.build(body=body, extra_fields=["spec"])
+    storage.store(body=body, patch=patch, essence=essence)
+    assert (essence, patch, storage.fetch(body=body)) == ({}, {}, None)
+
+
 @pytest.mark.parametrize(
     ("plural", "type_", "expected"),
     [
