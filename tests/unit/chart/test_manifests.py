@@ -145,10 +145,14 @@ def test_services_budgets_and_policies_select_one_process_each(default: list[cha
         assert matched == [owner]
 
 
-def test_the_webhook_can_write_nothing(default: list[chart.Manifest]) -> None:
-    for kind in ("ClusterRole", "Role"):
-        grants = _grants(_rules(default, kind, "ringfence-webhook"))
-        assert {verb for _, verb, _ in grants} <= {"get", "list", "watch"}
+def test_the_webhook_can_write_nothing_but_events(default: list[chart.Manifest]) -> None:
+    written = {
+        (resource, verb)
+        for kind in ("ClusterRole", "Role")
+        for resource, verb, _ in _grants(_rules(default, kind, "ringfence-webhook"))
+        if verb not in {"get", "list", "watch"}
+    }
+    assert written == {("events", "create"), ("events", "patch")}
     assert {(resource, name) for resource, _, name in _grants(_rules(default, "Role", "ringfence-webhook"))} == {
         ("secrets", "ringfence-webhook-tls")
     }
