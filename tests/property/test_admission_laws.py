@@ -1,4 +1,4 @@
-"""Laws of admission: policies only ever take away, exceptions never add up, whatever they are and whatever the pod is."""
+"""Laws of admission: policies only ever take away and exceptions never add up, whatever they and the pod are."""
 
 from collections.abc import Sequence
 from typing import Any

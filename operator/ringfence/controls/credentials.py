@@ -18,6 +18,7 @@ from typing import Final
 #: Longer texts are refused unread, in characters: nothing that long is an argument or a setting.
 MAX_TEXT: Final = 32 * 1024
 MASK: Final = "****"
+_LONGEST_NAME: Final = 256
 
 _WORD_EDGE: Final = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: Words that mean a credential, and pairs of them (``API_KEY``, ``apiKey``, ``access-key``).
@@ -148,10 +149,15 @@ def _has_password(text: str, reference: re.Pattern[str]) -> bool:
     return any(reference.fullmatch(match[1]) is None for match in _URL.pattern.finditer(text))
 
 
-@lru_cache(maxsize=8192)
 def named(name: str) -> bool:
     """Whether a name (of a variable, a flag, a header) says that its value is a credential."""
-    words = [word.lower() for word in _WORD_EDGE.split(name[:256]) if word]
+    # Only the beginning is kept: whoever sends names of a megabyte must not fill the memory with them.
+    return _named(name[:_LONGEST_NAME])
+
+
+@lru_cache(maxsize=8192)
+def _named(name: str) -> bool:
+    words = [word.lower() for word in _WORD_EDGE.split(name) if word]
     # PWD alone is the working directory of a shell.
     if not words or words[-1] in _ABOUT or words == ["pwd"]:
         return False
