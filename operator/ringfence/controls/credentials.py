@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-#: Longer texts are refused unread, in characters: nothing that long is an argument or a setting.
+#: Longer texts are refused unread, in characters: nothing that long is an argument or a setting. The same for all the
+#: texts of a pod together, since whoever makes them long could hold up everybody else's reviews.
 MAX_TEXT: Final = 32 * 1024
+MAX_TEXTS: Final = 64 * 1024
 MASK: Final = "****"
 _LONGEST_NAME: Final = 256
 
@@ -126,6 +128,23 @@ _URL: Final = Form(
     f"://{MASK}:{MASK}@",
 )
 _MARKED: Final = tuple((marker, form) for form in (*FORMS, _URL) for marker in form.markers)
+
+
+class Room:
+    """How many characters of a pod may still be looked through."""
+
+    def __init__(self) -> None:
+        self._left = MAX_TEXTS
+
+    def for_all(self, texts: Iterable[str]) -> bool:
+        """Take the texts off; False when there is no room for them, and then for none after them."""
+        self._left -= sum(map(len, texts))
+        return self._left >= 0
+
+
+#: What is said where there is no room, and what to do.
+NO_ROOM: Final = f"makes more than {MAX_TEXTS} characters in this pod, too many to look for credentials in"
+NO_ROOM_FIX: Final = "keep settings of this size in a ConfigMap and mount it"
 
 
 def possible(texts: Iterable[str]) -> tuple[Form, ...]:
