@@ -2,7 +2,8 @@
 
 Both servers run in processes of their own, with the same TLS, parser and limits; the one without work reads the body
 and sends a fixed answer. Rounds of the two alternate, so that what else the machine does falls on both. Everything is
-on: a floor that asks for the restricted profile, a policy of the namespace, metrics, two hundred other policies.
+on: a floor that asks for the restricted profile and for images from two registries, a policy of the namespace, metrics,
+two hundred other policies.
 """
 
 import asyncio
@@ -143,6 +144,13 @@ def review(obj: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+#: What is asked of every pod: the strictest level, and two registries.
+_ADMISSION: Final = {
+    "podSecurity": "restricted",
+    "images": {"registries": ["docker.io/library", "registry.example.com/shop"]},
+}
+
+
 def _objects() -> list[dict[str, Any]]:
     namespace = {
         "kind": "Namespace",
@@ -151,7 +159,7 @@ def _objects() -> list[dict[str, Any]]:
     }
     own = [
         _own("ServiceIdentity", "default", {}),
-        _own("ClusterSecurityPolicy", "floor", {"namespaceSelector": {}, "admission": {"podSecurity": "restricted"}}),
+        _own("ClusterSecurityPolicy", "floor", {"namespaceSelector": {}, "admission": _ADMISSION}),
         _own("SecurityPolicy", "own", {"admission": {"podSecurity": "baseline"}}),
     ]
     rule = {"name": "a", "from": [{"namespace": "shop"}], "ports": [80]}

@@ -113,6 +113,10 @@ WEBHOOK_UNSEEN: dict[str, set[Right]] = {
         Right("ringfence.dev", "imageverdicts", "create"),
         Right("ringfence.dev", "imageverdicts", "patch"),
     },
+    "no review is sent here: whose pod a session goes into, and Events, are for reviews (test_webhook_controls)": {
+        Right("", "pods", "get"),
+        *(Right("events.k8s.io", "events", verb) for verb in ("create", "patch")),
+    },
 }
 
 

@@ -53,9 +53,13 @@ HOST_PATH = [{"name": "v", "hostPath": {"path": "/"}}]
 LOW_PORT = [{"containerPort": 80}]
 
 
+AUDIT_LOG = "audit.log"
+
+
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with webhook_rig.rig("controls", tmp_path_factory.mktemp("controls")) as made:
+    directory = tmp_path_factory.mktemp("controls")
+    with webhook_rig.rig("controls", directory, audit_log=directory / AUDIT_LOG) as made:
         made.enforced("shop", "default", "agent")
         made.enforced("audited", "default")
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "agent", "namespace": "shop"}}
@@ -248,3 +252,40 @@ def test_an_exception_for_a_control_that_does_not_exist_is_refused(rig: Rig) -> 
     reply = rig.api.create(wrong, dry_run=True)
     assert reply.status == 422
     assert "image-registry is no control" in reply.message
+
+
+def test_the_audit_log_of_the_api_server_says_what_was_decided_and_why(rig: Rig) -> None:
+    bare = [container("main", image=GOOD)]
+    kept = pod("told-excepted", "shop", serviceAccountName="agent", containers=bare, volumes=HOST_PATH)
+    refused = pod("told-refused", "shop", containers=bare, volumes=HOST_PATH)
+    for made in (kept, refused, pod("told-reported", "audited")):
+        rig.api.create(made)
+    rig.api.request("POST", "/api/v1/namespaces/shop/pods/running/exec?command=sh")
+    floor = "ClusterSecurityPolicy floor"
+    assert _told(rig, "told-excepted") == {
+        "pods.ringfence.dev/exception": "floor/node until 2099-01-01T00:00:00Z (host-path)"
+    }
+    assert _told(rig, "told-refused") == {
+        "pods.ringfence.dev/violations": "host-path",
+        "pods.ringfence.dev/policies": floor,
+    }
+    assert _told(rig, "told-reported") == {
+        "pods.ringfence.dev/audit-violations": "read-only-root",
+        "pods.ringfence.dev/policies": "SecurityPolicy audited/later",
+    }
+    assert _told(rig, "running", "exec") == {
+        "sessions.ringfence.dev/violations": "exec",
+        "sessions.ringfence.dev/policies": floor,
+    }
+
+
+def _told(rig: Rig, name: str, subresource: str = "") -> dict[str, str]:
+    """What Ringfence's webhooks said to the audit log of the last write to a pod."""
+    *lines, _ = (rig.directory / AUDIT_LOG).read_text().split("\n")
+    found: dict[str, str] = {}
+    for entry in map(json.loads, lines):
+        about = entry.get("objectRef") or {}
+        if (about.get("resource"), about.get("name"), about.get("subresource", "")) == ("pods", name, subresource):
+            given = entry.get("annotations") or {}
+            found = {key: value for key, value in given.items() if ".ringfence.dev/" in key} or found
+    return found

@@ -275,10 +275,15 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(
-    name: str, directory: Path, *, webhook: bool = True, default_enrolment: Enrolment = Enrolment.NONE
+    name: str,
+    directory: Path,
+    *,
+    webhook: bool = True,
+    default_enrolment: Enrolment = Enrolment.NONE,
+    audit_log: Path | None = None,
 ) -> Iterator[Rig]:
     """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise."""
-    with controlplane.ControlPlane(name) as plane:
+    with controlplane.ControlPlane(name, audit_log=audit_log) as plane:
         # With rights of their own: what an administrator may do, the policies let pass anyway.
         plane.start_controllers(["namespace-controller", "serviceaccount-controller"], as_themselves=True)
         made = Rig(plane, Api(plane), directory, Installation(), default_enrolment)

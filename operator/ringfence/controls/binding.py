@@ -27,10 +27,13 @@ IDS: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=4096)
 def usable(service_account: str) -> bool:
     """Whether a ServiceAccount can be an identity: its name must fit into a label."""
-    return len(service_account) <= MAX_LABEL_VALUE and is_dns_subdomain(service_account)
+    return len(service_account) <= MAX_LABEL_VALUE and _subdomain(service_account)
+
+
+#: Kept for names that can be right only, so that nobody fills the memory with others.
+_subdomain: Final = lru_cache(maxsize=4096)(is_dns_subdomain)
 
 
 def name(subject: Subject, service_account: str) -> Iterator[Violation]:

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-#: Longer texts are refused unread, in characters: nothing that long is an argument or a setting.
+#: Longer texts are refused unread, in characters: nothing that long is an argument or a setting. The same for all the
+#: texts of a pod together, since whoever makes them long could hold up everybody else's reviews.
 MAX_TEXT: Final = 32 * 1024
+MAX_TEXTS: Final = 64 * 1024
 MASK: Final = "****"
+_LONGEST_NAME: Final = 256
 
 _WORD_EDGE: Final = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: Words that mean a credential, and pairs of them (``API_KEY``, ``apiKey``, ``access-key``).
@@ -127,6 +130,23 @@ _URL: Final = Form(
 _MARKED: Final = tuple((marker, form) for form in (*FORMS, _URL) for marker in form.markers)
 
 
+class Room:
+    """How many characters of a pod may still be looked through."""
+
+    def __init__(self) -> None:
+        self._left = MAX_TEXTS
+
+    def for_all(self, texts: Iterable[str]) -> bool:
+        """Take the texts off; False when there is no room for them, and then for none after them."""
+        self._left -= sum(map(len, texts))
+        return self._left >= 0
+
+
+#: What is said where there is no room, and what to do.
+NO_ROOM: Final = f"makes more than {MAX_TEXTS} characters in this pod, too many to look for credentials in"
+NO_ROOM_FIX: Final = "keep settings of this size in a ConfigMap and mount it"
+
+
 def possible(texts: Iterable[str]) -> tuple[Form, ...]:
     """The forms whose markers are anywhere in the texts: hardly ever one, and found out for all texts at once."""
     joined = "\n".join(texts)
@@ -148,10 +168,15 @@ def _has_password(text: str, reference: re.Pattern[str]) -> bool:
     return any(reference.fullmatch(match[1]) is None for match in _URL.pattern.finditer(text))
 
 
-@lru_cache(maxsize=8192)
 def named(name: str) -> bool:
     """Whether a name (of a variable, a flag, a header) says that its value is a credential."""
-    words = [word.lower() for word in _WORD_EDGE.split(name[:256]) if word]
+    # Only the beginning is kept: whoever sends names of a megabyte must not fill the memory with them.
+    return _named(name[:_LONGEST_NAME])
+
+
+@lru_cache(maxsize=8192)
+def _named(name: str) -> bool:
+    words = [word.lower() for word in _WORD_EDGE.split(name) if word]
     # PWD alone is the working directory of a shell.
     if not words or words[-1] in _ABOUT or words == ["pwd"]:
         return False

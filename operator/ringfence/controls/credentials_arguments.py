@@ -12,7 +12,7 @@ from typing import Final
 from ringfence.controls import credentials
 from ringfence.controls.control import Check, Found, PolicyControl, container, shown
 from ringfence.controls.credentials import Form
-from ringfence.controls.pod import Container, Handler, Subject
+from ringfence.controls.pod import Container, Handler, Header, Subject
 from ringfence.model.demands import ControlId
 
 _FIX: Final = "keep it in a Secret, mount that as a volume and give the program the name of the file"
@@ -25,11 +25,19 @@ def prepare(names: tuple[str, ...]) -> Check:
     more = frozenset(names)
 
     def check(subject: Subject) -> Iterator[Found]:
+        room = credentials.Room()
         for field, each in subject.containers:
             for place, words in _commands(each):
+                if not room.for_all(words):
+                    yield Found(f"{field}.{place}", credentials.NO_ROOM, credentials.NO_ROOM_FIX)
+                    return
                 yield from _words(f"{field}.{place}", words, each, more)
             for name, handler in _handlers(each):
-                yield from _headers(f"{field}.{name}", handler, each, more)
+                headers = (handler.http_get.http_headers if handler.http_get else None) or []
+                if not room.for_all([header.value for header in headers]):
+                    yield Found(f"{field}.{name}.httpGet.httpHeaders", credentials.NO_ROOM, credentials.NO_ROOM_FIX)
+                    return
+                yield from _headers(f"{field}.{name}", headers, each, more)
 
     return check
 
@@ -78,8 +86,8 @@ def _complaint(word: str, forms: tuple[Form, ...], names: frozenset[str]) -> str
     return f'gives {shown(name)}, a credential by its name, a value ("{credentials.MASK}")' if name else ""
 
 
-def _headers(field: str, handler: Handler, owner: Container, names: frozenset[str]) -> Iterator[Found]:
-    for index, header in enumerate((handler.http_get.http_headers if handler.http_get else None) or ()):
+def _headers(field: str, headers: Sequence[Header], owner: Container, names: frozenset[str]) -> Iterator[Found]:
+    for index, header in enumerate(headers):
         if header.value and (_telling(header.name, names) or _secret(header.value)):
             yield Found(
                 f"{field}.httpGet.httpHeaders[{index}].value",

@@ -21,10 +21,15 @@ def prepare(names: tuple[str, ...]) -> Check:
     more = frozenset(names)
 
     def check(subject: Subject) -> Iterator[Found]:
+        room = credentials.Room()
         for field, each in subject.containers:
             if not each.env:
                 continue
-            forms = credentials.possible([variable.value for variable in each.env if variable.value])
+            values = [variable.value for variable in each.env if variable.value]
+            if not room.for_all(values):
+                yield Found(f"{field}.env", credentials.NO_ROOM, credentials.NO_ROOM_FIX)
+                return
+            forms = credentials.possible(values)
             for index, variable in enumerate(each.env):
                 value = variable.value
                 if not value:

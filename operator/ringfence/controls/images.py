@@ -16,6 +16,8 @@ class _ImageVolume(Struct, frozen=True):
     reference: str | None = None
 
 
+#: No reference is longer than this; longer texts are not even kept.
+_LONGEST: Final = 1024
 _volume: Final = msgspec.json.Decoder(_ImageVolume | None)
 
 #: What is wrong with a reference and what to write instead; None when nothing is.
@@ -28,7 +30,7 @@ def judged(subject: Subject, judge: Judge) -> Iterator[Found]:
     Raises msgspec.MsgspecError for a volume that the API server would not take either.
     """
     for field, text in _images(subject):
-        reference = _read(text)
+        reference = _read(text) if len(text) <= _LONGEST else "is too long"
         if isinstance(reference, str):
             yield Found(
                 field,

@@ -18,7 +18,7 @@ OFFICIAL: Final = "library"
 #: What a runtime takes when a reference has neither tag nor digest.
 DEFAULT_TAG: Final = "latest"
 
-#: The longest registry and repository together, in characters.
+#: The longest repository, and the longest registry, in characters.
 MAX_NAME: Final = 255
 
 #: Hexadecimal digits of each algorithm that the runtimes know.
@@ -92,8 +92,8 @@ def _split(path: str) -> tuple[str, str]:
 
 def _check(registry: str, repository: str) -> None:
     """Raises ValueError for what is no registry or no repository."""
-    if len(registry) + 1 + len(repository) > MAX_NAME:
-        raise ValueError(f"has a name of more than {MAX_NAME} characters")
+    if max(len(registry), len(repository)) > MAX_NAME:
+        raise ValueError(f"has a registry or a repository of more than {MAX_NAME} characters")
     if _HOST.fullmatch(registry) is None:
         raise ValueError("begins with what is no registry; such are registry.example and registry.example:5000")
     if repository != repository.lower():

@@ -23,8 +23,9 @@ QUEUE: Final = 500
 PACE: Final = 0.1
 #: Seconds for which an equal notice is not written again.
 REPEAT: Final = 300.0
-#: Notices that are remembered as written.
+#: Notices that are remembered as written, and that a namespace may cause in the time of REPEAT.
 REMEMBERED: Final = 2000
+SHARE: Final = 100
 
 ACTION: Final = "Admission"
 
@@ -46,6 +47,8 @@ class Notices:
         self._pace = pace
         self._waiting: asyncio.Queue[Notice] = asyncio.Queue(QUEUE)
         self._told: OrderedDict[Notice, float] = OrderedDict()
+        #: Since when each namespace has caused how many.
+        self._caused: dict[str, tuple[float, int]] = {}
 
     def offer(self, notices: Iterable[Notice]) -> None:
         """Have them written some time, if there is room and they are new; never waits, never raises."""
@@ -53,15 +56,24 @@ class Notices:
             now = self._monotonic()
             if now - self._told.get(notice, -REPEAT) < REPEAT:
                 continue
-            try:
-                self._waiting.put_nowait(notice)
-            except asyncio.QueueFull:
+            if self._waiting.full() or not self._may(notice.namespace, now):
                 self._metrics.events_dropped.inc()
                 continue
+            self._waiting.put_nowait(notice)
             self._told[notice] = now
             self._told.move_to_end(notice)
             if len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
+
+    def _may(self, namespace: str, now: float) -> bool:
+        """Whether a namespace may cause one more, so that the storm of one keeps nobody else's from being told."""
+        began, count = self._caused.get(namespace, (now, 0))
+        if now - began >= REPEAT:
+            began, count = now, 0
+        self._caused[namespace] = began, count + 1
+        if len(self._caused) > REMEMBERED:
+            self._caused.pop(next(iter(self._caused)))
+        return count < SHARE
 
     async def write(self) -> None:
         """Write what waits, at a limited pace; until cancelled."""

@@ -24,8 +24,11 @@ EXCEPTION: Final = "exception"
 REPORTED: Final = "PolicyViolated"
 EXCEPTED: Final = "ExceptionUsed"
 
-#: Most characters of an annotation; policies and their names are people's.
+#: Most characters of an annotation and of a note; what they quote is people's.
 MAX_ANNOTATION: Final = 1024
+MAX_NOTE: Final = 1024
+#: The longest name, and the longest API version, kind or uid of an owner: nobody checks what a pod says of those.
+_LONGEST: Final = 253
 
 
 def annotations(outcome: Outcome) -> dict[str, str]:
@@ -56,10 +59,11 @@ def notices(outcome: Outcome, meta: Meta, namespace: str) -> tuple[Notice, ...]:
     found = []
     if outcome.warnings:
         lines = "; ".join(text.sentences(outcome.warnings))
-        found.append(Notice(about, namespace, REPORTED, f"{subject} policies that only report: {lines}"))
+        note = f"{subject} policies that only report: {lines}"
+        found.append(Notice(about, namespace, REPORTED, note[:MAX_NOTE]))
     if outcome.used is not None:
         note = f"let in by exception {described(outcome.used)}: {outcome.used.reason}"
-        found.append(Notice(about, namespace, EXCEPTED, note, warning=False))
+        found.append(Notice(about, namespace, EXCEPTED, note[:MAX_NOTE], warning=False))
     return tuple(found)
 
 
@@ -70,6 +74,7 @@ def _policies(violations: Iterable[Violation]) -> str:
 def _owner(meta: Meta) -> Owner | None:
     """The controller of the pod, else the pod; None while that has no name."""
     for each in meta.owner_references or ():
-        if each.controller and each.name and each.kind and each.api_version:
+        told = each.api_version, each.kind, each.name
+        if each.controller and all(told) and max(map(len, (*told, each.uid))) <= _LONGEST:
             return each
     return Owner("v1", "Pod", meta.name, meta.uid or "") if meta.name else None

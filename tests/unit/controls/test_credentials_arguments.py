@@ -106,6 +106,14 @@ def test_a_word_that_is_too_long_to_look_through_is_refused() -> None:
     assert asked(CONTROL, spec({"args": ["x" * (credentials.MAX_TEXT + 1)]})) == ["spec.containers[0].args[0]"]
 
 
+def test_more_than_can_be_looked_through_in_a_pod_is_refused() -> None:
+    half = {"args": ["x" * (credentials.MAX_TEXTS // 4)] * 2}
+    probe = {"livenessProbe": {"httpGet": {"httpHeaders": [{"name": "a", "value": "z"}]}}}
+    assert asked(CONTROL, spec(half, half)) == []
+    assert asked(CONTROL, spec(half, half, {"command": ["z"]})) == ["spec.containers[2].command"]
+    assert asked(CONTROL, spec(half, half, probe)) == ["spec.containers[2].livenessProbe.httpGet.httpHeaders"]
+
+
 def test_every_kind_of_container_is_judged() -> None:
     fields = asked(CONTROL, every_kind({"args": ["--token=x1"], "command": ["--token", "x1"]}))
     assert fields == [f"{each}.{field}" for each in EVERY_KIND for field in ("command[1]", "args[0]")]

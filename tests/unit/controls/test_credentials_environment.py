@@ -1,9 +1,12 @@
+import time
+
 import pytest
 from ringfence.controls import credentials
 from ringfence.controls.credentials_environment import CONTROL
 
 from tests.unit.controls.samples import EVERY_KIND, asked, complaints, every_kind, spec
 from tests.unit.controls.secrets_made_up import ALNUM, FORMS, UPPER
+from tests.unit.controls.test_credentials import UNITS
 
 
 def variables(**values: str | None) -> dict:
@@ -54,6 +57,21 @@ def test_a_value_that_is_too_long_to_look_through_is_refused() -> None:
     assert "32768" in told.message
     assert len(told.message) < 300
     assert asked(CONTROL, spec(variables(A="x" * credentials.MAX_TEXT))) == []
+
+
+def test_more_than_can_be_looked_through_in_a_pod_is_refused() -> None:
+    half = variables(A="x" * (credentials.MAX_TEXTS // 4), B="y" * (credentials.MAX_TEXTS // 4))
+    assert asked(CONTROL, spec(half, half)) == []
+    assert asked(CONTROL, spec(half, half, variables(C="z"))) == ["spec.containers[2].env"]
+
+
+def test_a_pod_made_to_take_long_does_not() -> None:
+    texts = [unit * (credentials.MAX_TEXT // len(unit)) for unit in UNITS]
+    container = {"env": [{"name": f"A{number}", "value": text} for number, text in enumerate(texts)]}
+    start = time.process_time()
+    for _ in range(10):
+        assert asked(CONTROL, spec(*[container] * 4)) == ["spec.containers[0].env"]
+    assert time.process_time() - start < 1
 
 
 def test_every_kind_of_container_is_judged() -> None:

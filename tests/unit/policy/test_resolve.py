@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.model import labels
+from ringfence.model.demands import ControlId, Setting
+from ringfence.model.effective import ControlDemand, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.resources import (
@@ -183,6 +185,26 @@ def test_transport_admission_and_exceptions_are_gathered() -> None:
     assert found.transport == ((LabelBox(), Transport(MTLS.STRICT, "1.3")),)
     assert [(need.level, need.ref.policy) for need in found.admission] == [(PodSecurityLevel.BASELINE, "floor")]
     assert found.exceptions == (exception,)
+
+
+def test_the_controls_that_policies_ask_for_are_gathered_floors_first() -> None:
+    asked = Setting(ControlId.IMAGE_REGISTRIES, ("registry.example",))
+    floor_ = floor("strict", ingress=())
+    floor_ = replace(floor_, spec=replace(floor_.spec, admission=AdmissionSpec(controls=(asked,))))
+    elsewhere = replace(floor_, namespace_selector=LabelBox.of({LABEL_ENROLL: labels.one_of("never")}))
+    own = policy("a", mode=Mode.AUDIT, applies_to=AppliesTo(pod_selector=LabelBox.of({"app": labels.one_of("x")})))
+    own = replace(own, spec=replace(own.spec, admission=AdmissionSpec(controls=(Setting(ControlId.EXEC), asked))))
+    found = resolve(making.world(own, policy("b", ingress=()), floors=(floor_, elsewhere)), "shop")
+    assert found.demands == (
+        ControlDemand(LabelBox(), (asked,), Mode.ENFORCE, RuleRef("ClusterSecurityPolicy", "", "strict", "admission")),
+        ControlDemand(
+            LabelBox.of({"app": labels.one_of("x")}),
+            (Setting(ControlId.EXEC), asked),
+            Mode.AUDIT,
+            RuleRef("SecurityPolicy", "shop", "a", "admission"),
+        ),
+    )
+    assert found.admission == ()
 
 
 def test_a_policy_that_selects_no_pods_is_said_only_where_there_are_pods() -> None:

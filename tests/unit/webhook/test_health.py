@@ -93,6 +93,12 @@ def test_a_process_that_judges_wrongly_is_not_ready(monkeypatch: pytest.MonkeyPa
     assert World().get("/readyz")[0] == 503
 
 
+def test_a_process_that_overlooks_what_policies_ask_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringfence.controls.evaluate.demands.violations", lambda *args: [])
+    assert "image of a stranger" in selftest.trouble()
+    assert World().get("/readyz")[0] == 503
+
+
 def test_a_stale_watch_of_a_moment_is_no_trouble() -> None:
     world = World()
     world.lister.stale = STALE - 1

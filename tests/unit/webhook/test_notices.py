@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from ringfence.controls.pod import Owner
 from ringfence.model.ports import Object
-from ringfence.webhook import notices
+from ringfence.webhook import notices, telling
 from ringfence.webhook.answering import Answering
 from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
@@ -17,7 +17,7 @@ from ringfence.webhook.review import Purpose
 from ringfence.webhook.view import Rules
 from ringfence.webhook.wire import Notice
 
-from tests.unit.webhook.fakes import CONTROLLER, EXEMPT, NOW, FakeCluster, floor, shop
+from tests.unit.webhook.fakes import CONTROLLER, EXEMPT, NOW, FakeCluster, floor, identity, namespace, shop
 from tests.unit.webhook.reviews import encoded, pod
 
 OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u", "controller": True}
@@ -124,8 +124,8 @@ def written(offered: list[list[Notice]], sink: Sink, metrics: Metrics, clock: li
     asyncio.run(run())
 
 
-def notice(number: int = 0) -> Notice:
-    return Notice(Owner("apps/v1", "ReplicaSet", f"web-{number}", "u", True), "shop", "PolicyViolated", "n")
+def notice(number: int = 0, namespace: str = "shop") -> Notice:
+    return Notice(Owner("apps/v1", "ReplicaSet", f"web-{number}", "u", True), namespace, "PolicyViolated", "n")
 
 
 def test_ten_thousand_equal_pods_are_one_event() -> None:
@@ -137,9 +137,29 @@ def test_ten_thousand_equal_pods_are_one_event() -> None:
 
 def test_ten_thousand_different_ones_fill_the_queue_and_no_more() -> None:
     sink, metrics = Sink(), Metrics()
-    written([[notice(number)] for number in range(10_000)], sink, metrics, [0.0])
+    written([[notice(number, f"n{number}")] for number in range(10_000)], sink, metrics, [0.0])
     assert len(sink.events) == notices.QUEUE
     assert metrics.events_dropped._value.get() == 10_000 - notices.QUEUE
+
+
+def test_the_storm_of_one_namespace_leaves_room_for_others() -> None:
+    sink, metrics = Sink(), Metrics()
+    storm = [notice(number) for number in range(10_000)]
+    written([storm, [notice(0, "other")]], sink, metrics, [0.0])
+    assert len(sink.events) == notices.SHARE + 1
+    assert sink.events[-1][0] == "ReplicaSet other/web-0"
+
+
+def test_what_is_kept_of_a_pod_is_short() -> None:
+    long = "x" * 1_000_000
+    probe = {"httpGet": {"host": long, "port": 80}}
+    containers = [{"name": "main", "image": "x", "livenessProbe": probe}]
+    for owner in ({**OWNER, "name": long}, {**OWNER, "uid": long}, {**OWNER, "kind": long}):
+        (found,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", owner, **HOST_PATH)))
+        assert found.about.kind == "Pod"
+    audited = [namespace("shop", "audit"), identity("shop", "default")]
+    (found,) = told(FakeCluster(audited), encoded(owned("alone", containers=containers)))
+    assert len(found.note) == telling.MAX_NOTE
 
 
 def test_one_that_cannot_be_written_does_not_keep_the_others() -> None:

@@ -1,0 +1,2 @@
+admit -f exceptions.in.yaml
+admit -f exceptions.in.yaml -o yaml
