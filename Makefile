@@ -83,8 +83,9 @@ test: ## All tests: the one command, on a bare machine too
 	@$(MAKE) images-check netpol e2e
 
 .PHONY: soak
-soak: cluster ## Long runs: every cyclonus case, more random worlds
+soak: cluster ## Long runs: every cyclonus case, all of Kubernetes' Pod Security runner, more random worlds
 	$(PY) -m e2e.netpol --all --cluster ringfence
+	$(PYTEST) tests/component -m soak -q
 	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
 
 .PHONY: bench

@@ -204,6 +204,7 @@ ANNOTATIONS = {
     )
 }
 
+
 def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, spec in VARIATIONS.items():
         yield name, pod("varied", "", **copy.deepcopy(spec))

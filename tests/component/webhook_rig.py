@@ -275,11 +275,19 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(
-    name: str, directory: Path, *, webhook: bool = True, default_enrolment: Enrolment = Enrolment.NONE
+    name: str,
+    directory: Path,
+    *,
+    webhook: bool = True,
+    default_enrolment: Enrolment = Enrolment.NONE,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Rig]:
-    """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise."""
+    """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise.
+
+    ``arguments`` are added to the API server's own.
+    """
     controllers = ["namespace-controller", "serviceaccount-controller"]
-    with controlplane.ControlPlane(name, controllers=controllers) as plane:
+    with controlplane.ControlPlane(name, controllers=controllers, arguments=arguments) as plane:
         made = Rig(plane, Api(plane), directory, Installation(), default_enrolment)
         try:
             for path in sorted((REPOSITORY / "crds").glob("*.yaml")):

@@ -11,7 +11,7 @@ from ringfence.inject import identity
 from ringfence.model.verdict import Violation
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook.view import Missing, Rules, Unknown, View
-from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, Request
+from ringfence.webhook.wire import ALLOWED, MAX_WARNING, Answer, AnyRequest, BadReview, Request
 
 #: Subresources that write a pod, or nothing at all, and carry another kind: what they say is judged here or harmless.
 _HARMLESS: Final = frozenset({"eviction"})
@@ -65,7 +65,7 @@ def _same(new: Pod, old: Pod) -> bool:
 
 def answer(what: str, outcome: Outcome) -> Answer:
     """An outcome as an answer: everything that is wrong at once."""
-    warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings)) if outcome.warnings else ()
+    warnings = text.sentences(outcome.warnings, "Ringfence: ", MAX_WARNING) if outcome.warnings else ()
     if outcome.admitted:
         return Answer(True, warnings=warnings, audit=_audit(outcome.warnings)) if warnings else ALLOWED
     return Answer(
