@@ -26,6 +26,9 @@ from e2e.podsecurity.client import Judge, Standard
 from e2e.podsecurity.fixtures import Fixture
 from tests.property.pods import changes, pods
 
+#: `make soak` tries thousands of pods.
+pytestmark = pytest.mark.timeout(3600)
+
 LEVELS = ("baseline", "restricted")
 STANDARDS = [Standard(level, minor) for level in LEVELS for minor in (None, *range(NEWEST_POD_SECURITY + 1))]
 #: Those at which some control took another form, and the newest by its name.
