@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from e2e import podsecurity
-from e2e.goprogram.lines import Conversation, JudgeError
+from e2e.goprogram.lines import Conversation
 
 Manifest = Mapping[str, Any]
 """A Pod as a mapping, as JSON or YAML gives it."""
@@ -54,21 +54,12 @@ class Decision:
     message: str
 
 
-class Judge:
-    """The judge's process, for a ``with`` statement; builds the program on first use."""
+class Judge(Conversation):
+    """The judge's process, for a ``with`` statement. Safe to share between threads; builds the program on first use."""
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._conversation: Conversation | None = None
-
-    def __enter__(self) -> Self:
-        self._conversation = Conversation(podsecurity.judge())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        conversation, self._conversation = self._conversation, None
-        if conversation is not None:
-            conversation.close()
+        super().__init__(podsecurity.judge)
 
     def checks(self) -> tuple[Check, ...]:
         """Return every check that Kubernetes has."""
@@ -93,11 +84,6 @@ class Judge:
         asked = {"level": standard.level, "version": standard.version}
         before = completed(old) if old is not None else None
         return Decision(**self._ask("update", standard=asked, new=completed(new), old=before))
-
-    def _ask(self, op: str, **fields: Any) -> Any:
-        if self._conversation is None:
-            raise JudgeError("the judge is not running: use it in a with statement")
-        return self._conversation.ask(op, **fields)
 
 
 def completed(pod: Manifest) -> Manifest:
