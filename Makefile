@@ -87,8 +87,9 @@ test: ## All tests: the one command, on a bare machine too
 	@$(MAKE) images-check netpol e2e
 
 .PHONY: soak
-soak: cluster images ## Long runs: every cyclonus case, more random worlds, a rotation in its full length
+soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Security runner, random worlds, a full rotation
 	$(PY) -m e2e.netpol --all --cluster ringfence
+	$(PYTEST) tests/component -m soak -q
 	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
 	$(PYTEST) e2e -m soak -q
 

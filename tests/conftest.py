@@ -1,6 +1,7 @@
-"""Shared by all tests: golden files, and how many random examples the property tests try."""
+"""Shared by all tests: golden files, how many random examples the property tests try, lines for the end of a run."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -39,3 +40,27 @@ class Golden:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Golden files of this run."""
     return Golden(bool(request.config.getoption("--update-golden")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long runs are for `make soak`, which asks for them by their marker."""
+    if "soak" in config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+SUMMARY: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def summary(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Adds a line to what is said at the end of the run: how many cases a judge was asked about."""
+    return request.config.stash.setdefault(SUMMARY, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(SUMMARY, []):
+        terminalreporter.write_line(line)

@@ -14,6 +14,8 @@ from e2e.cluster import go, paths
 
 INPUTS = ("go.mod", "go.sum", "*.go")
 BUILD_SECONDS = 900
+SHARED = Path(__file__).resolve().parent
+"""The Go module that speaks the line protocol."""
 
 
 class BuildError(Exception):
@@ -44,9 +46,9 @@ class Module:
         return made
 
     def source_hash(self) -> str:
-        """Return 12 hexadecimal digits that change with every input of the build."""
+        """Return 12 hexadecimal digits that change with every input of the build, what all programs share included."""
         digest = hashlib.sha256()
-        for path in sorted(path for pattern in INPUTS for path in self.source.glob(pattern)):
+        for path in sorted(path for home in (self.source, SHARED) for pattern in INPUTS for path in home.glob(pattern)):
             content = path.read_bytes()
             digest.update(f"{path.name} {len(content)}\n".encode() + content)
         return digest.hexdigest()[:12]

@@ -3,8 +3,9 @@
 import json
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 class JudgeError(Exception):
@@ -12,18 +13,22 @@ class JudgeError(Exception):
 
 
 class Conversation:
-    """A running program. Safe to share between threads."""
+    """A program that runs within a ``with`` statement. Safe to share between threads."""
 
-    def __init__(self, program: Path) -> None:
-        """Start the program."""
+    def __init__(self, build: Callable[[], Path]) -> None:
+        """Start nothing yet: the program is built and started on entry."""
+        self._build = build
         self._lock = threading.Lock()
         self._requests = 0
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def close(self) -> None:
-        """End the program."""
-        process = self._process
-        if process.stdin is None or process.stdout is None:
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen([self._build()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process, self._process = self._process, None
+        if process is None or process.stdin is None or process.stdout is None:
             return
         process.stdin.close()
         process.stdout.close()
@@ -33,19 +38,19 @@ class Conversation:
             process.kill()
             process.wait()
 
-    def ask(self, op: str, **fields: Any) -> Any:
-        """Return the program's result. Raises JudgeError."""
+    def _ask(self, op: str, **fields: Any) -> Any:
+        """The program's result. Raises JudgeError."""
         with self._lock:
             process = self._process
-            if process.stdin is None or process.stdout is None:
-                raise JudgeError("the judge is not running")
+            if process is None or process.stdin is None or process.stdout is None:
+                raise JudgeError("the judge is not running: use it in a with statement")
             self._requests += 1
             request = {"id": self._requests, "op": op, **fields}
             try:
                 process.stdin.write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
                 process.stdin.flush()
-            except (BrokenPipeError, ValueError) as error:
-                raise JudgeError(f"the judge ended with code {process.poll()}") from error
+            except BrokenPipeError as error:
+                raise JudgeError(f"the judge ended with code {process.wait()}") from error
             line = process.stdout.readline()
             if not line:
                 raise JudgeError(f"the judge ended with code {process.wait()}")

@@ -6,10 +6,10 @@ One process answers many requests, so that property tests can ask thousands of q
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from e2e import judge
-from e2e.goprogram.lines import Conversation, JudgeError
+from e2e.goprogram.lines import Conversation
 
 Labels = Mapping[str, str]
 Manifest = Mapping[str, Any]
@@ -115,21 +115,12 @@ class Case:
     steps: tuple[Step, ...]
 
 
-class Judge:
+class Judge(Conversation):
     """The judge's process, for a ``with`` statement. Safe to share between threads; builds the program on first use."""
 
     def __init__(self) -> None:
-        """Start nothing yet: the program is built and started on entry."""
-        self._conversation: Conversation | None = None
-
-    def __enter__(self) -> Self:
-        self._conversation = Conversation(judge.build())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        conversation, self._conversation = self._conversation, None
-        if conversation is not None:
-            conversation.close()
+        """Start nothing yet."""
+        super().__init__(judge.build)
 
     def verdicts(
         self,
@@ -158,11 +149,6 @@ class Judge:
     def cases(self, pod_ip: str, *, allow_dns: bool = False) -> list[Case]:
         """Return every generated case for namespaces x, y, z with pods a, b, c; ``pod_ip`` is the address of z/c."""
         return [_case(each) for each in self._ask("cases", podIP=pod_ip, allowDNS=allow_dns)]
-
-    def _ask(self, op: str, **fields: Any) -> Any:
-        if self._conversation is None:
-            raise JudgeError("the judge is not running: use it in a with statement")
-        return self._conversation.ask(op, **fields)
 
 
 def _pod(pod: Pod) -> dict[str, Any]:

@@ -7,6 +7,7 @@ require (
 	github.com/sirupsen/logrus v1.9.3
 	k8s.io/api v0.30.2
 	k8s.io/apimachinery v0.30.2
+	ringfence.dev/e2e/goprogram v0.0.0
 )
 
 require (
@@ -63,3 +64,5 @@ require (
 	sigs.k8s.io/structured-merge-diff/v4 v4.4.1 // indirect
 	sigs.k8s.io/yaml v1.3.0 // indirect
 )
+
+replace ringfence.dev/e2e/goprogram => ../goprogram

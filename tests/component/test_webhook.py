@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ringfence.controls.templates import TEMPLATES
 
 from tests.component import webhook_rig
 from tests.component.webhook_rig import (
@@ -35,6 +36,23 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 def path(namespace: str, name: str, subresource: str = "") -> str:
     return f"/api/v1/namespaces/{namespace}/pods/{name}{subresource}"
+
+
+def workload(group: str, kind: str, **spec: Any) -> dict[str, Any]:
+    """One whose pods the restricted standard accepts, unless ``spec`` says otherwise."""
+    made = pod("", "", **spec)["spec"]
+    if kind in {"Job", "CronJob"}:
+        made["restartPolicy"] = "Never"
+    field: dict[str, Any] = {"template": {"metadata": {"labels": {"app": "x"}}, "spec": made}}
+    if group == "apps":
+        field["selector"] = {"matchLabels": {"app": "x"}}
+    elif kind == "ReplicationController":
+        field["selector"] = {"app": "x"}
+    elif kind == "CronJob":
+        field = {"schedule": "@daily", "jobTemplate": {"spec": field}}
+    whole = field if kind == "PodTemplate" else {"spec": field}
+    version = f"{group}/v1" if group else "v1"
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, **whole}
 
 
 class TestLabel:
@@ -92,18 +110,13 @@ class TestRefusals:
         assert any("spec.hostPID" in each for each in reply.warnings)
         assert any("no ServiceIdentity" in each for each in reply.warnings)
 
-    def test_a_workloads_author_is_warned(self, rig: Rig) -> None:
-        labels = {"matchLabels": {"app": "x"}}
-        template = {"metadata": {"labels": {"app": "x"}}, "spec": pod("", "", hostPID=True)["spec"]}
-        deployment = {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "web", "namespace": "shop"},
-            "spec": {"selector": labels, "template": template},
-        }
-        reply = rig.api.create(deployment, dry_run=True)
-        assert reply.ok
-        assert any("spec.template.spec.hostPID" in each for each in reply.warnings)
+    @pytest.mark.parametrize(("group", "kind"), sorted(key for key, path in TEMPLATES.items() if path))
+    def test_the_author_of_every_kind_of_workload_is_warned(self, rig: Rig, group: str, kind: str) -> None:
+        field = f"{'.'.join(TEMPLATES[group, kind])}.spec.hostPID"
+        reply = rig.api.create(workload(group, kind, hostPID=True), dry_run=True)
+        assert reply.ok, reply.message
+        assert any(field in each and "host-namespaces (host namespaces)" in each for each in reply.warnings)
+        assert not rig.api.create(workload(group, kind), dry_run=True).warnings
 
     def test_a_debug_container(self, rig: Rig) -> None:
         assert rig.api.create(pod("debugged", "shop")).ok

@@ -281,9 +281,13 @@ def rig(
     webhook: bool = True,
     default_enrolment: Enrolment = Enrolment.NONE,
     audit_log: Path | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Rig]:
-    """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise."""
-    with controlplane.ControlPlane(name, audit_log=audit_log) as plane:
+    """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise.
+
+    ``arguments`` are added to the API server's own.
+    """
+    with controlplane.ControlPlane(name, audit_log=audit_log, arguments=arguments) as plane:
         # With rights of their own: what an administrator may do, the policies let pass anyway.
         plane.start_controllers(["namespace-controller", "serviceaccount-controller"], as_themselves=True)
         made = Rig(plane, Api(plane), directory, Installation(), default_enrolment)

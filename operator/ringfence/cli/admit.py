@@ -87,7 +87,11 @@ def _load(
     if against == "auto":
         against = "files" if any(_tells_policy(document) for document in documents) else "cluster"
     found = inputs.configured(arguments)
-    loaded = world.load(documents, found.installation, default_namespace=arguments.namespace, enforce_unknown=True)
+    loaded = world.load(
+        documents, found.installation, default_namespace=arguments.namespace, enforce_unknown=True, any_name=True
+    )
+    for problem in loaded.misnamed:
+        console.warn(f"{problem}; no API server takes it, but it is judged all the same")
     if against == "files":
         inputs.remark(loaded, console)
         return loaded, loaded.judged

@@ -58,6 +58,7 @@ class Loaded:
     ``assumed`` are namespaces that no document describes, with the enrolment that they are taken to have; ``resources``
     and ``namespaces`` are the documents behind the world; ``ignored`` what was left aside; ``invalid`` what could not
     be understood and was left out (only where the caller allows that), ``unreadable`` the resources that this is about.
+    ``misnamed`` are names of what is judged that no API server would take (only where the caller allows that).
     """
 
     world: World
@@ -68,6 +69,7 @@ class Loaded:
     invalid: tuple[Problem, ...] = ()
     unreadable: tuple[ResourceKey, ...] = ()
     namespaces: Mapping[str, Document] = field(default_factory=dict)
+    misnamed: tuple[Problem, ...] = ()
 
 
 def load(
@@ -77,14 +79,16 @@ def load(
     default_namespace: str = "default",
     enforce_unknown: bool = False,
     tolerant: bool = False,
+    any_name: bool = False,
 ) -> Loaded:
     """Build the world; raises BadInput with everything that is wrong.
 
     A namespace that no document describes is taken as enforced when policies or identities stand in it
     (``enforce_unknown``: always), else as not enrolled. ``tolerant`` leaves invalid resources of Ringfence's out
-    instead of raising, as the controller does.
+    instead of raising, as the controller does. ``any_name`` judges pods and workloads whatever they are called: their
+    names are nothing that admission goes by.
     """
-    builder = _Builder(default_namespace, tolerant)
+    builder = _Builder(default_namespace, tolerant, any_name)
     for document in documents:
         builder.add(document)
     if builder.problems:
@@ -95,10 +99,12 @@ def load(
 class _Builder:
     """Sorts documents into the parts of a World and collects what is wrong with them."""
 
-    def __init__(self, default_namespace: str, tolerant: bool) -> None:
+    def __init__(self, default_namespace: str, tolerant: bool, any_name: bool) -> None:
         self.problems: list[Problem] = []
         self._default = default_namespace
         self._tolerant = tolerant
+        self._any_name = any_name
+        self._misnamed: list[Problem] = []
         self._seen: dict[Key, Document] = {}
         self._invalid: list[Problem] = []
         self._unreadable: list[ResourceKey] = []
@@ -176,7 +182,7 @@ class _Builder:
 
     def _add_object(self, document: Document, group: str, kind: str, add: _Add) -> None:
         try:
-            meta = self._meta(document, namespaced=kind != "Namespace")
+            meta = self._meta(document, group, kind)
             if self._first((group, kind, meta.namespace or "", meta.name or ""), document):
                 add(document, meta)
         except workloads.Malformed as malformed:
@@ -184,15 +190,19 @@ class _Builder:
             subject = _subject(document.value, kind)
             self.problems.append(document.problem(error.message, error.fix, field=error.path, subject=subject))
 
-    def _meta(self, document: Document, *, namespaced: bool) -> workloads.Meta:
+    def _meta(self, document: Document, group: str, kind: str) -> workloads.Meta:
         """The metadata with its name and namespace checked and filled in."""
+        namespaced = kind != "Namespace"
         meta = workloads.convert(document.value.get("metadata") or {}, workloads.Meta, "metadata.")
         name = meta.name or meta.generate_name or ""
         namespace = (meta.namespace or self._default) if namespaced else ""
         if not name:
             raise workloads.Malformed(FieldError("metadata.name", "is missing", "give it a name"))
         if not (is_dns_subdomain(name.rstrip("-")) if namespaced else is_dns_label(name)):
-            raise workloads.Malformed(FieldError("metadata.name", f"{name[:80]!r} is no name", _NAME))
+            error = FieldError("metadata.name", f"{name[:80]!r} is no name", _NAME)
+            if not self._any_name or (group, kind) not in templates.TEMPLATES:
+                raise workloads.Malformed(error)
+            self._misnamed.append(document.problem(error.message, error.fix, field=error.path, subject=kind))
         if namespaced and not is_dns_label(namespace):
             raise workloads.Malformed(FieldError("metadata.namespace", f"{namespace[:80]!r} is no name", _NAME))
         return workloads.Meta(name, meta.generate_name, namespace, meta.labels, meta.uid, meta.deletion_timestamp)
@@ -275,6 +285,7 @@ class _Builder:
             invalid=tuple(sorted(self._invalid)),
             unreadable=tuple(sorted(self._unreadable)),
             namespaces=self._namespace_documents,
+            misnamed=tuple(self._misnamed),
         )
 
     def _assume(self, enforce_unknown: bool) -> dict[str, Enrolment]:

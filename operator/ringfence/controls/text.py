@@ -9,9 +9,15 @@ from ringfence.model.verdict import Violation
 SHOWN: Final = 20
 
 
-def sentence(violation: Violation) -> str:
-    """``<field> <what it is>: <what to do> [<control>, asked by <policy>]``."""
-    return f"{violation.field} {violation.message}: {violation.fix} [{source(violation)}]"
+def sentence(violation: Violation, room: int | None = None) -> str:
+    """``<field> <what it is>: <what to do> [<control>, asked by <policy>]``.
+
+    Where that has more than ``room`` characters, what to do is cut first: who asked, and for what, is kept.
+    """
+    said, asked = f"{violation.field} {violation.message}: {violation.fix}", f" [{source(violation)}]"
+    if room is not None and len(said) + len(asked) > room:
+        said = f"{said[: max(room - len(asked) - 1, 0)]}…"
+    return said + asked
 
 
 def source(violation: Violation) -> str:
@@ -22,11 +28,12 @@ def source(violation: Violation) -> str:
     return f"{violation.control}{reason}{asker}{standard}"
 
 
-def sentences(violations: Sequence[Violation]) -> tuple[str, ...]:
-    """One for each; beyond SHOWN only how many more there are."""
-    shown = tuple(sentence(each) for each in violations[:SHOWN])
+def sentences(violations: Sequence[Violation], lead: str = "", longest: int | None = None) -> tuple[str, ...]:
+    """One for each, after ``lead``, of at most ``longest`` characters; beyond SHOWN only how many more there are."""
+    room = None if longest is None else longest - len(lead)
+    shown = tuple(f"{lead}{sentence(each, room)}" for each in violations[:SHOWN])
     more = len(violations) - len(shown)
-    return (*shown, f"and {more} more") if more > 0 else shown
+    return (*shown, f"{lead}and {more} more") if more > 0 else shown
 
 
 def refusal(what: str, violations: Sequence[Violation]) -> str:

@@ -135,7 +135,7 @@ class _Maker:
     def warnings(self) -> dict[str, Any]:
         """Tells the author of a workload what its pods will be refused for; refuses nothing itself."""
         rules = [
-            _rule("", ("replicationcontrollers",), _WRITES),
+            _rule("", ("podtemplates", "replicationcontrollers"), _WRITES),
             _rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), _WRITES),
             _rule("batch", ("cronjobs", "jobs"), _WRITES),
             _rule(names.GROUP, ("serviceidentities",), ("DELETE",)),

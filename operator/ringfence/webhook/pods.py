@@ -12,7 +12,7 @@ from ringfence.inject import identity
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook import telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
-from ringfence.webhook.wire import ALLOWED, Answer, AnyRequest, BadReview, Request
+from ringfence.webhook.wire import ALLOWED, MAX_WARNING, Answer, AnyRequest, BadReview, Request
 
 #: Subresources that write a pod, or nothing at all, and carry another kind: what they say is judged here or harmless.
 _HARMLESS: Final = frozenset({"eviction"})
@@ -73,7 +73,7 @@ def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:
     """An outcome as an answer: everything that is wrong at once, and what is to be told beside it."""
     if outcome.admitted and not outcome.warnings and outcome.used is None and not outcome.wanted:
         return ALLOWED
-    warnings = tuple(f"Ringfence: {line}" for line in text.sentences(outcome.warnings))
+    warnings = text.sentences(outcome.warnings, "Ringfence: ", MAX_WARNING) if outcome.warnings else ()
     if outcome.admitted:
         return Answer(
             True,

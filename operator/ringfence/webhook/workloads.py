@@ -13,7 +13,7 @@ from ringfence.model.signatures import Wanted
 from ringfence.model.world import Enrolment
 from ringfence.webhook import pods
 from ringfence.webhook.view import View
-from ringfence.webhook.wire import ALLOWED, Answer, Request
+from ringfence.webhook.wire import ALLOWED, MAX_WARNING, Answer, Request
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -36,8 +36,8 @@ def warn(request: Request, view: View, now: float) -> Answer:
     context = Context(namespace, view.policy(namespace), now, known=known)
     outcome = evaluate.create(identity.labelled(template), context, prefix=templates.prefix(path))
     consequence = "pods of this workload will be refused" if namespace.enrolment is Enrolment.ENFORCE else "audit"
-    refused = (f"Ringfence ({consequence}): {line}" for line in text.sentences(outcome.violations))
-    warned = (f"Ringfence: {line}" for line in text.sentences(outcome.warnings))
+    refused = text.sentences(outcome.violations, f"Ringfence ({consequence}): ", MAX_WARNING)
+    warned = text.sentences(outcome.warnings, "Ringfence: ", MAX_WARNING)
     return _said((*refused, *warned), outcome.wanted)
 
 

@@ -12,9 +12,8 @@ from ringfence.model.resources import Protocol
 from ringfence.model.world import ContainerPort, Enrolment, Installation
 
 
-def load(text: str, *, tolerant: bool = False, enforce_unknown: bool = False) -> Loaded:
-    read = documents.read(["-"], io.BytesIO(text.encode()))
-    return world.load(read, Installation(), tolerant=tolerant, enforce_unknown=enforce_unknown)
+def load(text: str, **how: bool) -> Loaded:
+    return world.load(documents.read(["-"], io.BytesIO(text.encode())), Installation(), **how)
 
 
 def refusal(text: str) -> list[str]:
@@ -200,6 +199,20 @@ def test_a_known_kind_without_its_api_is_a_mistake_even_in_a_directory(tmp_path:
 )
 def test_mistakes_are_told_with_line_and_field(text: str, told: str) -> None:
     assert told in "\n".join(refusal(text))
+
+
+def test_what_is_judged_may_have_a_name_that_no_api_server_takes() -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: A_b}\n"
+    loaded = load(pod, any_name=True)
+    assert [each.name for each in loaded.judged] == ["A_b"]
+    (problem,) = loaded.misnamed
+    assert "metadata.name 'A_b' is no name" in str(problem)
+
+
+def test_but_nothing_else_may() -> None:
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: A_b}\n"
+    with pytest.raises(BadInput, match="is no name"):
+        load(namespace, any_name=True)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -20,8 +20,8 @@ def test_null_is_absent_and_a_second_source_is_seen() -> None:
 
 
 @pytest.mark.parametrize("sources", [{}, {"hostPath": None}])
-def test_a_volume_without_a_source_is_refused(sources: dict) -> None:
-    assert found(CONTROL, spec(volumes=[{"name": "a", **sources}])) == ["spec.volumes[0]"]
+def test_a_volume_without_a_source_will_be_an_empty_dir(sources: dict) -> None:
+    assert found(CONTROL, spec(volumes=[{"name": "a", **sources}])) == []
 
 
 def test_a_volume_without_a_name_is_no_accident() -> None:
