@@ -242,6 +242,7 @@ REFUSED: dict[str, Object] = {
     "policy: identities twice": policy({"appliesTo": {"identities": ["a", "a"]}, "ingress": [rule()]}),
     "policy: 65 identities": policy({"appliesTo": {"identities": [f"i{n}" for n in range(65)]}, "ingress": [rule()]}),
     "policy: admission is empty": policy({"admission": {}}),
+    "policy: images is empty": policy({"admission": {"podSecurity": "baseline", "images": {}}}),
     "signatures: none": policy({"admission": {"images": {"signatures": []}}}),
     "signatures: by nobody": signed(),
     "signatures: by key and keyless": signed(keys=[PEM], keyless=[SIGNER]),
@@ -437,7 +438,6 @@ KEPT: dict[str, Object] = {
     "policy: appliesTo with a selector of namespaces": policy(
         {"appliesTo": {"identities": ["a"], "namespaceSelector": {}}, "ingress": [rule()]}
     ),
-    "policy: images": policy({"admission": {"podSecurity": "baseline", "images": {}}}),
     "signatures: unknown field": signed(keys=[PEM], key="k"),
     "signatures: keys is null": signed(keys=None, keyless=[SIGNER]),
     "rule: from mistyped": ingress(form=[{"zone": "a"}]),
