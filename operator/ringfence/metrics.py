@@ -32,6 +32,7 @@ REQUEST_SECONDS: Final = Histogram(
 )
 LEADER: Final = Gauge("ringfence_leader", "1 while this process may write, 0 while it stands by.")
 CACHE_MISSES: Final = Counter("ringfence_cache_misses", "Objects that another watch saw and a cache did not.", ["of"])
+IMAGE_CHECKS: Final = Counter("ringfence_image_checks", "Answers found out about images, by reason.", ["reason"])
 FRONT_RESTARTS: Final = Counter("ringfence_front_restarts", "How often Kopf ended by itself and was started again.")
 
 SCANNED_PODS: Final = Gauge("ringfence_scanned_pods", "Pods that run, by what the last scan says of them.", ["result"])

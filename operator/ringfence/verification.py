@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ringfence import metrics
 from ringfence.kube import client, errors, resources
 from ringfence.model import image_reference
 from ringfence.model.errors import RingfenceError
@@ -69,7 +70,10 @@ class Inspector:
             gathered = await finder.gather(self._client, image, chosen)
             root = await self._trust_root() if any(rule.keyless for rule in rules) else _Root(None)
             answers = await asyncio.to_thread(_verified, rules, image.digest, gathered.found, root)
-        return tuple(_unless(each, gathered.trouble) for each in answers)
+        told = tuple(_unless(each, gathered.trouble) for each in answers)
+        for each in told:
+            metrics.IMAGE_CHECKS.labels(each.reason.value).inc()
+        return told
 
     async def _trust_root(self) -> _Root:
         async with self._loading:

@@ -99,24 +99,36 @@ class Registry:
 
 
 def with_referrers() -> Path:
-    """The same registry with its list of referrers on, which crane has no flag for; built once."""
+    """The same registry with its list of referrers on, which crane has no flag for."""
     source = Path(__file__).parent / "referrers.go"
     programs = Path(tools.__file__).parent / "programs"
-    pinned = source.read_bytes() + (programs / "go.sum").read_bytes()
-    made = paths.cache() / "tools" / f"referrers-{hashlib.sha256(pinned).hexdigest()[:12]}"
-    if not made.exists():
-        with tempfile.TemporaryDirectory() as scratch:
-            overlay = Path(scratch) / "overlay.json"
-            place = programs / "cmd" / "referrers" / "main.go"
-            overlay.write_text(json.dumps({"Replace": {str(place): str(source)}}))
-            built = Path(scratch) / "registry"
-            command = [go.toolchain(), "build", f"-overlay={overlay}", "-o", built, "./cmd/referrers"]
-            environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-            subprocess.run(command, cwd=programs, env=environment, check=True)
-            made.parent.mkdir(parents=True, exist_ok=True)
-            aside = made.with_suffix(f".{os.getpid()}")
-            shutil.move(built, aside)
-            aside.replace(made)
+    place = programs / "cmd" / "referrers" / "main.go"
+    overlay = json.dumps({"Replace": {str(place): str(source)}})
+    return _built("referrers", [source, programs / "go.sum"], programs, "./cmd/referrers", overlay)
+
+
+def signer() -> Path:
+    """Signs as cosign does, with its libraries."""
+    directory = Path(__file__).parent / "signer"
+    return _built("signer", sorted(directory.iterdir()), directory, ".")
+
+
+def _built(name: str, sources: list[Path], directory: Path, package: str, overlay: str = "") -> Path:
+    """A Go program, built once for what it is made of."""
+    digest = hashlib.sha256(b"\0".join(each.read_bytes() for each in sources)).hexdigest()[:12]
+    made = paths.cache() / "tools" / f"{name}-{digest}"
+    if made.exists():
+        return made
+    with tempfile.TemporaryDirectory() as scratch:
+        written, built = Path(scratch) / "overlay.json", Path(scratch) / name
+        written.write_text(overlay or "{}")
+        command = [go.toolchain(), "build", f"-overlay={written}", "-trimpath", "-o", built, package]
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        subprocess.run(command, cwd=directory, env=environment, check=True)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        aside = made.with_suffix(f".{os.getpid()}")
+        shutil.move(built, aside)
+        aside.replace(made)
     return made
 
 

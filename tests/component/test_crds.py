@@ -118,6 +118,7 @@ def test_names_by_which_people_find_them(server: RawClient) -> None:
         "ServiceIdentity": ("serviceidentities", ["svcid"], True),
         "SecurityPolicy": ("securitypolicies", ["secpol"], True),
         "ClusterSecurityPolicy": ("clustersecuritypolicies", ["csecpol"], False),
+        "ImageVerdict": ("imageverdicts", ["imgv"], True),
     }
     assert all(each["categories"] == ["ringfence"] for each in found.values())
 

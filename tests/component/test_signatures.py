@@ -6,6 +6,7 @@ The webhook runs with the rights of the chart and nothing else, and so does what
 import asyncio
 import base64
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from ringfence.registry.addresses import Named, Reach
 from ringfence.registry.client import Client
 from ringfence.settings import RegistrySetting, Settings, SignatureSettings
 from ringfence.signatures import keyless, verify
+from ringfence.signatures.found import SimpleSigning
 
 from e2e.cluster import kubeconfig, tools
 from e2e.cluster.certificates import Authority
@@ -102,6 +104,17 @@ def test_the_signature_of_another_image_does_not_count(listing: oci.Registry) ->
     listing.sign("app", bad, a.key_simple(KEY, a.simple_payload(good)))
     listing.attach("app", bad, a.key_bundle(KEY, a.statement(good)))
     assert _answer(listing, bad, rule) is SignatureReason.NOT_TRUSTED
+
+
+def test_what_cosigns_own_libraries_sign_is_understood() -> None:
+    command = [oci.signer(), f"registry.example/app@{a.DIGEST}", a.statement().decode()]
+    made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    simple = SimpleSigning(base64.b64decode(made["payload"]), base64.b64decode(made["signature"]))
+    bundle = a.document({"mediaType": a.BUNDLE_TYPE, "dsseEnvelope": made["envelope"]})
+    rule = SignatureRule("key", ("*",), keys=(made["key"],))
+    for found in (simple, bundle):
+        assert verify.verify(rule, a.DIGEST, [found], None).verified
+        assert not verify.verify(rule, a.OTHER_DIGEST, [found], None).verified
 
 
 # --- all of it ------------------------------------------------------------------------------------------------------
