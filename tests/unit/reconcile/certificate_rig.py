@@ -218,7 +218,7 @@ class Rig:
     def want(self, name: str = "payments", namespace: str = "shop", **wanted: Any) -> ServiceIdentity:
         """An identity that wants a Secret; fields of spec.certificate, and ``serviceAccountName``."""
         account = wanted.pop("serviceAccountName", name)
-        certificate = {"secretName": f"{name}-identity", "ttl": "1h", **wanted}
+        certificate = {"secretName": f"{account}-identity", "ttl": "1h", **wanted}
         obj = fakes.identity(namespace, name, serviceAccountName=account, certificate=certificate)
         self.cluster.put(obj)
         parsed = api.parse(obj)
