@@ -60,6 +60,7 @@ golden: init ## Write the golden files anew (read the diff!)
 .PHONY: tools
 tools: init ## Build the programs that tests drive; they are kept
 	$(PY) -m e2e.tools
+	$(PY) -m tests.component.programs
 
 .PHONY: unit
 unit: tools ## Unit, golden and property tests

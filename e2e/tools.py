@@ -6,7 +6,7 @@ beside them.
 
 import sys
 
-from e2e import judge
+from e2e import judge, podsecurity
 from e2e.cluster import tools
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
@@ -18,8 +18,10 @@ def main() -> int:
     try:
         with step("programs that tests drive"):
             tools.ensure(tools.HELM, tools.CONTROL)
-            with step("the judge of NetworkPolicies"):
+            with step("the judges of NetworkPolicies and of Pod Security"):
                 judge.build()
+                podsecurity.judge()
+                podsecurity.live()
     except (ClusterError, BuildError) as error:
         say(f"error: {error}")
         return 1

@@ -85,7 +85,7 @@ class Module:
                 timeout=within,
             )
         except subprocess.TimeoutExpired as error:
-            raise BuildError(f"{self.name} took more than {within:.0f} s: {' '.join(command)}") from error
+            raise BuildError(f"{self.name} took more than {within} s: {' '.join(command)}") from error
         if done.returncode != 0:
             raise BuildError(f"{self.name} failed: {' '.join(command)}\n{done.stderr.strip()}")
         return done.stdout

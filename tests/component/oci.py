@@ -107,12 +107,6 @@ def with_referrers() -> Path:
     return _built("referrers", [source, programs / "go.sum"], programs, "./cmd/referrers", overlay)
 
 
-def signer() -> Path:
-    """Signs as cosign does, with its libraries."""
-    directory = Path(__file__).parent / "signer"
-    return _built("signer", sorted(directory.iterdir()), directory, ".")
-
-
 def _built(name: str, sources: list[Path], directory: Path, package: str, overlay: str = "") -> Path:
     """A Go program, built once for what it is made of."""
     digest = hashlib.sha256(b"\0".join(each.read_bytes() for each in sources)).hexdigest()[:12]

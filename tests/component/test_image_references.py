@@ -1,7 +1,6 @@
 """Image references mean here what they mean to the library of the container runtimes: its Go module, built here."""
 
 import json
-import os
 import random
 import subprocess
 from pathlib import Path
@@ -9,12 +8,11 @@ from pathlib import Path
 import pytest
 from ringfence.model import image_reference
 
-from e2e.cluster import go
+from tests.component import programs
 from tests.unit.model import test_image_reference as known
 
 pytestmark = pytest.mark.component
 
-SOURCE = Path(__file__).resolve().parent / "references"
 SHA256 = "sha256:" + "0123456789abcdef" * 4
 PIECES = [
     *(
@@ -97,12 +95,8 @@ def stricter(text: str, meant: tuple[str, ...]) -> bool:
 
 
 @pytest.mark.timeout(600)
-def test_every_text_means_the_same(tmp_path: Path) -> None:
-    program = tmp_path / "references"
-    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
-    command = [str(go.toolchain()), "build", "-buildvcs=false", "-o", str(program), "."]
-    done = subprocess.run(command, cwd=SOURCE, env=environment, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_every_text_means_the_same() -> None:
+    program = programs.references()
     asked = texts()
     agreed = 0
     for text, meant in zip(asked, theirs(program, asked), strict=True):

@@ -34,7 +34,7 @@ from e2e.cluster import kubeconfig, tools
 from e2e.cluster.certificates import Authority
 from e2e.demo import client as demo
 from e2e.demo import install
-from tests.component import oci, webhook_rig
+from tests.component import oci, programs, webhook_rig
 from tests.component.webhook_rig import CONTROLLER, OWN, Rig, container, pod, until
 from tests.unit.signatures import authority as a
 from tests.unit.signatures.authority import IDENTITY, ISSUER
@@ -107,7 +107,7 @@ def test_the_signature_of_another_image_does_not_count(listing: oci.Registry) ->
 
 
 def test_what_cosigns_own_libraries_sign_is_understood() -> None:
-    command = [oci.signer(), f"registry.example/app@{a.DIGEST}", a.statement().decode()]
+    command = [programs.signer(), f"registry.example/app@{a.DIGEST}", a.statement().decode()]
     made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     simple = SimpleSigning(base64.b64decode(made["payload"]), base64.b64decode(made["signature"]))
     bundle = a.document({"mediaType": a.BUNDLE_TYPE, "dsseEnvelope": made["envelope"]})

@@ -3,9 +3,6 @@
 Its module is fetched when the test runs and checked against the sum that Go's checksum database has for it.
 """
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,10 +13,9 @@ from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import encoding, validate
 from ringfence.pki.validate import Expectation, Mismatch, Wrong
 
-from e2e.cluster import go
+from e2e import modules
 
-MODULE = "github.com/spiffe/go-spiffe/v2@v2.9.0"
-SUM = "h1:g5qTg3qIP1HXV+GzuyEfSJFVxUCpEP5Ui1OINVJHPB4="
+MODULE = ("github.com/spiffe/go-spiffe/v2", "v2.9.0", "h1:g5qTg3qIP1HXV+GzuyEfSJFVxUCpEP5Ui1OINVJHPB4=")
 
 #: What their file names say, and what our judge must say (among others: the chains are of roots that are not theirs to
 #: give, have ended, and have a subject).
@@ -40,20 +36,8 @@ _ALL = frozenset(wrong for wrongs in FAULTS.values() for wrong in wrongs)
 
 
 @pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("go-spiffe")
-    (place / "go.mod").write_text("module vectors\n")
-    done = subprocess.run(
-        [go.toolchain(), "mod", "download", "-json", MODULE],
-        cwd=place,
-        env={**os.environ, "GOFLAGS": "-mod=mod", "GOWORK": "off"},
-        capture_output=True,
-        check=True,
-        timeout=240,
-    )
-    found = json.loads(done.stdout)
-    assert found["Sum"] == SUM, "not the module that was looked at"
-    return Path(found["Dir"]) / "svid" / "x509svid" / "testdata"
+def vectors() -> Path:
+    return modules.directory(*MODULE) / "svid" / "x509svid" / "testdata"
 
 
 def judged(file: Path) -> tuple[Mismatch, ...]:
