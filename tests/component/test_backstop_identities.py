@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from ringfence.reconcile.certificates import binding
+from ringfence.reconcile.secret_access import binding
 
 from tests.component import webhook_rig
 from tests.component.webhook_rig import CONTROLLER, ENROLL, IDENTITY, OWN, Reply, Rig, container, identity, pod, until
