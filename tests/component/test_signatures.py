@@ -22,7 +22,7 @@ from ringfence.model import image_reference
 from ringfence.model.signatures import SignatureReason, SignatureRule, Signer, verdict_name
 from ringfence.model.world import Installation
 from ringfence.pki import serving
-from ringfence.reconcile import certificates
+from ringfence.reconcile import secret_access
 from ringfence.registry import finder
 from ringfence.registry.addresses import Named, Reach
 from ringfence.registry.client import Client
@@ -208,7 +208,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, registry: oci.Registry) -> I
         rig.start_webhook(kubeconfig=_config(rig, directory, "webhook", WEBHOOK))
         rig.configure()
         rig.enforced("shop", "default")
-        binding = certificates.binding("shop", OWN)
+        binding = secret_access.binding("shop", OWN)
         assert rig.api.apply(binding).ok
         settings = Settings(
             installation=Installation(),

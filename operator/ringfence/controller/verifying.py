@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Final
 
-from ringfence import wiring
+from ringfence.caches import Caches
 from ringfence.controller.queue import WorkQueue
 from ringfence.kube.backoff import Backoff
 from ringfence.model.errors import RingfenceError
@@ -22,7 +22,7 @@ WORKERS: Final = 8
 class Verifying:
     """Has a namespace's ImageVerdicts kept whenever one of them, or what policies ask, may have changed."""
 
-    def __init__(self, caches: wiring.Caches, keeper: VerdictKeeper) -> None:
+    def __init__(self, caches: Caches, keeper: VerdictKeeper) -> None:
         self._caches = caches
         self._keeper = keeper
         self.queue = WorkQueue(lambda: Backoff(1.0, 120.0))

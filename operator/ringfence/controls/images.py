@@ -29,8 +29,8 @@ def judged(subject: Subject, judge: Judge) -> Iterator[Found]:
 
     Raises msgspec.MsgspecError for a volume that the API server would not take either.
     """
-    for field, text in _images(subject):
-        reference = _read(text) if len(text) <= _LONGEST else "is too long"
+    for field, text in named(subject):
+        reference = read(text)
         if isinstance(reference, str):
             yield Found(
                 field,
@@ -42,7 +42,8 @@ def judged(subject: Subject, judge: Judge) -> Iterator[Found]:
             yield Found(field, f"is {shown(text)}, {message}", fix)
 
 
-def _images(subject: Subject) -> Iterator[tuple[str, str]]:
+def named(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Every image that a pod runs or mounts, with the field that names it."""
     for field, each in subject.containers:
         yield f"{field}.image", each.image or ""
     for index, volume in enumerate(subject.spec.volumes or ()):
@@ -52,9 +53,13 @@ def _images(subject: Subject) -> Iterator[tuple[str, str]]:
                 yield f"{subject.prefix}spec.volumes[{index}].image.reference", source.reference or ""
 
 
+def read(text: str) -> ImageReference | str:
+    """The reference, or what is wrong with the text."""
+    return _read(text) if len(text) <= _LONGEST else "is too long"
+
+
 @lru_cache(maxsize=4096)
 def _read(text: str) -> ImageReference | str:
-    """The reference, or what is wrong with the text."""
     try:
         return image_reference.parse(text)
     except ValueError as error:

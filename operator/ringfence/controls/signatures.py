@@ -6,16 +6,12 @@ the worker asks the registry.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
-import msgspec
-
+from ringfence.controls import images
 from ringfence.controls.control import quoted
-from ringfence.controls.pod import Struct, Subject
-from ringfence.model import image_reference
+from ringfence.controls.pod import Subject
 from ringfence.model.effective import EffectivePolicy, SignatureDemand
-from ringfence.model.image_reference import ImageReference
 from ringfence.model.resources import Kind, Mode
 from ringfence.model.signatures import CONTROL, LIFE, Held, SignatureReason, Verdicts, Wanted
 from ringfence.model.verdict import Violation
@@ -39,13 +35,6 @@ class Known:
     pending_refuses: bool = True
 
 
-class _ImageVolume(Struct, frozen=True):
-    reference: str | None = None
-
-
-_volume: Final = msgspec.json.Decoder(_ImageVolume | None)
-
-
 def violations(
     subject: Subject, policy: EffectivePolicy, known: Known | None, excepted: frozenset[str], mode: Mode
 ) -> list[Violation]:
@@ -60,13 +49,15 @@ def violations(
     demands = [each for each in asked if each.mode is mode or (known is None and mode is Mode.AUDIT)]
     if not demands:
         return []
-    return sorted(each for field, text in images(subject) for each in _of_image(field, text, demands, known, mode))
+    return sorted(
+        each for field, text in images.named(subject) for each in _of_image(field, text, demands, known, mode)
+    )
 
 
 def _of_image(
     field: str, text: str, demands: Sequence[SignatureDemand], known: Known | None, mode: Mode
 ) -> Iterator[Violation]:
-    reference = _read(text)
+    reference = images.read(text)
     if isinstance(reference, str):
         yield _violation(
             field, f"is {quoted([text])}, which {reference}", "write registry/repository@sha256:…", demands[0]
@@ -94,8 +85,8 @@ def wanted(
         return ()
     secrets = tuple(dict.fromkeys(each.name for each in subject.spec.image_pull_secrets or () if each.name))
     found = set()
-    for _, text in images(subject):
-        reference = _read(text)
+    for _, text in images.named(subject):
+        reference = images.read(text)
         if isinstance(reference, str) or not reference.digest.startswith("sha256:"):
             continue
         image = f"{reference.name}@{reference.digest}"
@@ -105,17 +96,6 @@ def wanted(
             ):
                 found.add(Wanted(namespace, image, service_account, secrets[:_MAX_PULL_SECRETS]))
     return tuple(sorted(found))
-
-
-def images(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Every image that a pod runs or mounts, with the field that names it."""
-    for field, each in subject.containers:
-        yield f"{field}.image", each.image or ""
-    for index, volume in enumerate(subject.spec.volumes or ()):
-        if "image" in volume:
-            source = _volume.decode(volume["image"])
-            if source is not None:
-                yield f"{subject.prefix}spec.volumes[{index}].image.reference", source.reference or ""
 
 
 def _demands(subject: Subject, policy: EffectivePolicy) -> Iterator[SignatureDemand]:
@@ -155,12 +135,3 @@ def _violation(field: str, message: str, fix: str, demand: SignatureDemand) -> V
     ref = demand.ref
     owner = f"{ref.namespace}/{ref.policy}" if ref.namespace else ref.policy
     return Violation(CONTROL, field, message, fix, f"{ref.kind} {owner}")
-
-
-@lru_cache(maxsize=4096)
-def _read(text: str) -> ImageReference | str:
-    """The reference, or what is wrong with the text."""
-    try:
-        return image_reference.parse(text)
-    except ValueError as error:
-        return str(error)

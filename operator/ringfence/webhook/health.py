@@ -11,12 +11,12 @@ from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ringfence.caches import Caches
 from ringfence.webhook import selftest
 from ringfence.webhook.app import Receive, Scope, Send
 from ringfence.webhook.cache import CachedView
 from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.tls import Certificate
-from ringfence.wiring import Caches
 
 #: Seconds without a word from the API server after which what the caches hold is too old to decide by.
 STALE: Final = 60.0

@@ -10,7 +10,9 @@ from typing import Final
 
 import uvloop
 
-from ringfence import api, logs, wiring
+from ringfence import api, logs
+from ringfence.caches import Caches
+from ringfence.caches import make as make_caches
 from ringfence.kube import client, clock, errors, events, resources
 from ringfence.model.names import FIELD_MANAGER
 from ringfence.model.ports import Object
@@ -69,7 +71,7 @@ def run(settings: Settings, options: Options = Options()) -> int:
 class _Parts:
     """What the process is made of."""
 
-    caches: wiring.Caches
+    caches: Caches
     view: CachedView
     certificate: Certificate
     readiness: Readiness
@@ -119,7 +121,7 @@ async def _keep_up(parts: _Parts) -> None:
 
 
 def _put_together(settings: Settings, kube: client.Client) -> _Parts:
-    caches = wiring.caches(kube, _CACHES, own_namespace=settings.installation.namespace)
+    caches = make_caches(kube, _CACHES, own_namespace=settings.installation.namespace)
     gatherer = gather.Gatherer(
         gather.Listers(
             namespaces=caches["namespaces"],
@@ -154,7 +156,7 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
     return _Parts(caches, view, certificate, readiness, app, health, notices, wants)
 
 
-def _subscribe(caches: wiring.Caches, view: CachedView, certificate: Certificate) -> None:
+def _subscribe(caches: Caches, view: CachedView, certificate: Certificate) -> None:
     caches["namespaces"].subscribe(lambda _, name: view.changed(name))
     caches["identities"].subscribe(lambda namespace, _: view.changed(namespace))
     caches["policies"].subscribe(lambda namespace, _: view.changed(namespace))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from ringfence import wiring
+from ringfence import caches, wiring
 from ringfence.controller import core
 from ringfence.controller.core import Core, Sighting
 from ringfence.controller.triggers import CLUSTER
@@ -19,7 +19,7 @@ from ringfence.reconcile.impact import Impact
 
 from tests.unit.kube.fakes import FakeApi, listing
 
-NAMES = wiring.CONTROLLER_CACHES
+NAMES = caches.CONTROLLER
 
 
 class FakeReconciler:
@@ -79,8 +79,8 @@ class Rig:
         made = {}
         for name in NAMES:
             api = FakeApi(answers=[listing()])
-            made[name] = watch.Reflector(api, wiring._WHAT[name][0])
-        self.caches = wiring.Caches(made)
+            made[name] = watch.Reflector(api, caches.KINDS[name][0])
+        self.caches = caches.Caches(made)
         self.namespaces = FakeReconciler()
         self.cluster = FakeReconciler()
         self.ca = FakeCa()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from ringfence import wiring
+from ringfence.caches import Caches
 from ringfence.controller.verifying import Verifying
 from ringfence.model.errors import RingfenceError
 from ringfence.reconcile.verdicts import VerdictKeeper
@@ -43,7 +43,7 @@ class Rig:
         objects = [{"metadata": {"namespace": each, "name": "v"}} for each in namespaces]
         self.caches = {name: Cache(objects if name == "verdicts" else ()) for name in NAMES}
         self.keeper = Keeper()
-        self.verifying = Verifying(cast("wiring.Caches", self.caches), cast("VerdictKeeper", self.keeper))
+        self.verifying = Verifying(cast("Caches", self.caches), cast("VerdictKeeper", self.keeper))
         self.verifying.connect()
 
     def drive(self, act: Callable[[], Any], until: Callable[[], bool]) -> None:

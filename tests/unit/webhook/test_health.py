@@ -6,7 +6,7 @@ import pytest
 from ringfence.webhook import selftest
 from ringfence.webhook.health import STALE, HealthApp, Readiness
 from ringfence.webhook.tls import Certificate
-from ringfence.wiring import Caches
+from ringfence.caches import Caches
 
 from tests.unit.webhook.fakes import NOW, FakeCluster, FakeLister, shop
 
