@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
-from e2e.demo import attempts, certificates, install, people, shop, table
+from e2e.demo import admission, attempts, certificates, install, people, shop, table
 from e2e.demo.client import Client, until
 
 NEXT = """\
@@ -20,6 +20,7 @@ What to try next
   kubectl get secpol,svcid -A                                          what the teams wrote, and whether it is in force
   kubectl explain securitypolicy.spec.ingress                          how to write a rule
   kubectl -n shop get networkpolicy                                    what Ringfence made of it
+  ringfence test examples/policy-tests                                 policies have tests of their own
   ringfence compile -f examples/shop                                   the same without a cluster
   ringfence ca status                                                  the roots, and how far a rotation is
   kubectl -n shop-tls get svcid --watch                                certificates that renew themselves every minute
@@ -87,6 +88,10 @@ def _try_everything(admin: Client, image: str) -> list[attempts.Row]:
         rows = attempts.connections(admin, lambda *call: attempts.can_i(admin, *call))
     with step("trying pods that should and should not be let in"):
         rows += attempts.pods(admin, image)
+    with step("applying a careless Deployment"):
+        rows += admission.careless(admin, image)
+    with step("trying again with every webhook pod gone"):
+        rows += admission.without_webhooks(admin, image)
     with step("trying what people should and should not be able to do"):
         rows += people.namespace_admin(admin) + people.platform_admin(admin)
     return rows

@@ -3,10 +3,10 @@ import json
 from typing import Any
 
 import pytest
+from ringfence.caches import Caches
 from ringfence.webhook import selftest
 from ringfence.webhook.health import STALE, HealthApp, Readiness
 from ringfence.webhook.tls import Certificate
-from ringfence.caches import Caches
 
 from tests.unit.webhook.fakes import NOW, FakeCluster, FakeLister, shop
 
