@@ -275,13 +275,14 @@ async def _certificates(api: client.Client, where: str) -> None:
     await cluster.delete(api, secrets, where, "keeper-identity")
     await cluster.eventually(lambda: there("keeper-identity"), "a deleted Secret is back")
     await changed(maps.path(where, store.MARKER_NAME), {"data": {"ca.crt": "forged"}})
-    await changed(resources.ROLE_BINDINGS.path(where, secret_access.SECRETS_BINDING), {"subjects": []})
+    await cluster.delete(api, resources.ROLE_BINDINGS, where, secret_access.SECRETS_BINDING)
     theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs-identity", "namespace": where}}
     await api.request("POST", secrets.path(where), body=theirs)
     await cluster.apply(api, identity(where, "theirs"))
     await reason(api, where, "theirs", "SecretNotOurs")
-    await cluster.apply(api, identity(where, "keeper", secretName="another"))
-    await cluster.eventually(lambda: there("another"), "the other Secret is there")
+    moved = identity(where, "keeper", secretName="another-identity")
+    await cluster.apply(api, {**moved, "spec": {**moved["spec"], "serviceAccountName": "another"}})
+    await cluster.eventually(lambda: there("another-identity"), "the other Secret is there")
     before = (await ca_state(api)).current.root
     await changed(
         secrets.path(OWN, store.SECRET_NAME), {"metadata": {"annotations": {ANNOTATION_ROTATE: "compromised"}}}

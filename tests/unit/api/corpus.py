@@ -300,7 +300,6 @@ REFUSED: dict[str, Object] = {
     "admission: every section is empty": admitting(
         images={}, credentials={}, serviceAccount={}, resources={}, pods={}, sessions={}
     ),
-    "admission: a section is null": admitting(images=None),
     "admission: a switch is false": images(requireDigest=False),
     "admission: a switch is a word": images(requireDigest="true"),
     "registries: none": registries(),
@@ -552,6 +551,7 @@ KEPT: dict[str, Object] = {
         {"appliesTo": {"identities": ["a"], "namespaceSelector": {}}, "ingress": [rule()]}
     ),
     "policy: level is null": pod_security(None),
+    "admission: a section is null": admitting(images=None),
     "pod security: version is null": pod_security({"level": "baseline", "version": None}),
     "admission: unknown section": admitting(podSecurity="baseline", image={}),
     "images: mistyped": images(requireDigest=True, requiredDigest=True),

@@ -83,19 +83,27 @@ def _variables(exempt: Sequence[str]) -> dict[str, str]:
         "containers": " + ".join(_brought(each) for each in ("containers", "initContainers", "ephemeralContainers")),
         "volumeSecrets": _others(
             f"variables.volumes.map(v, [{', '.join(_VOLUMES)}] + "
-            "v[?'projected'][?'sources'].orValue([]).map(s, s[?'secret'][?'name'].orValue('')))"
+            + _list("v[?'projected'][?'sources']")
+            + ".map(s, s[?'secret'][?'name'].orValue('')))"
         ),
         "containerSecrets": _others(
             "variables.containers.map(c, "
-            "c[?'env'].orValue([]).map(e, e[?'valueFrom'][?'secretKeyRef'][?'name'].orValue('')) + "
-            "c[?'envFrom'].orValue([]).map(e, e[?'secretRef'][?'name'].orValue('')))"
+            + _list("c[?'env']")
+            + ".map(e, e[?'valueFrom'][?'secretKeyRef'][?'name'].orValue('')) + "
+            + _list("c[?'envFrom']")
+            + ".map(e, e[?'secretRef'][?'name'].orValue('')))"
         ),
     }
 
 
+def _list(optional: str) -> str:
+    """A list that may be absent, or null: so Kubernetes' own types write some that are empty."""
+    return f"({optional}.orValue([]) == null ? [] : {optional}.orValue([]))"
+
+
 def _brought(field: str) -> str:
     """The items of a list of the pod's spec that it did not have before."""
-    after, before = (f"dyn({each})[?'spec'][?'{field}'].orValue([])" for each in ("object", "oldObject"))
+    after, before = (_list(f"dyn({each})[?'spec'][?'{field}']") for each in ("object", "oldObject"))
     return f"(oldObject == null ? {after} : {after}.filter(each, !(each in {before})))"
 
 
