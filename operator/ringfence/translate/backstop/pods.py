@@ -98,7 +98,7 @@ def _variables(exempt: Sequence[str]) -> dict[str, str]:
 
 def _list(optional: str) -> str:
     """A list that may be absent, or null: so Kubernetes' own types write some that are empty."""
-    return f"({optional}.orValue([]) == null ? [] : {optional}.orValue([]))"
+    return f"(dyn({optional}.orValue([])) == null ? [] : {optional}.orValue([]))"
 
 
 def _brought(field: str) -> str:
