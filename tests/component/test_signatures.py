@@ -209,7 +209,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, registry: oci.Registry) -> I
         rig.configure()
         rig.enforced("shop", "default")
         binding = secret_access.binding("shop", OWN)
-        assert rig.api.apply(binding).ok
+        # The API server learns of the enrolment by a watch of its own.
+        until(lambda: rig.api.apply(binding, user=CONTROLLER, groups=["system:masters"]).ok, 5)
         settings = Settings(
             installation=Installation(),
             signatures=SignatureSettings(

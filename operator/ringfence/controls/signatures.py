@@ -60,7 +60,7 @@ def _of_image(
     reference = images.read(text)
     if isinstance(reference, str):
         yield _violation(
-            field, f"is {quoted([text])}, which {reference}", "write registry/repository@sha256:…", demands[0]
+            field, f"is {_shown(text)}, which {reference}", "write registry/repository@sha256:…", demands[0]
         )
         return
     for demand in demands:
@@ -73,7 +73,7 @@ def _of_image(
         else:
             wrong = _wrong(f"{reference.name}@{reference.digest}", demand, known)
         if wrong[0]:
-            yield _violation(field, f"is {quoted([text])}, {wrong[0]}", wrong[1], demand)
+            yield _violation(field, f"is {_shown(text)}, {wrong[0]}", wrong[1], demand)
 
 
 def wanted(
@@ -129,6 +129,12 @@ def _stale(held: Held | None, now: float) -> bool:
     if held is None or held.until <= now:
         return True
     return held.answer.verified and held.until - now < LIFE / 2
+
+
+def _shown(text: str) -> str:
+    """An image as a message names it: its digest is in the field, and a warning has room for 256 characters only."""
+    name, at, digest = text.partition("@sha256:")
+    return quoted([f"{name}{at}{digest[:12]}..."]) if len(digest) > 15 else quoted([text])
 
 
 def _violation(field: str, message: str, fix: str, demand: SignatureDemand) -> Violation:
