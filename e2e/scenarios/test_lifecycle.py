@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ringfence.translate import admission_policy
 
 from e2e.cluster import backend
 from e2e.demo import install
@@ -108,9 +109,8 @@ def test_uninstalling_ends_even_when_the_image_is_gone(
         scale = ("scale", "deployment", "ringfence-controller", "--replicas=0", f"--namespace={install.NAMESPACE}")
         admin.run(*scale)
         admin.run("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "ringfence")
-        guards = ("namespaces", "network-policies", "objects", "pods", "secret-rights")
-        names = [f"ringfence-{each}" for each in guards]
-        admin.run("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", *names)
+        kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy"
+        admin.run("delete", kinds, *admission_policy.NAMES)
         admin.run("delete", "networkpolicies", "--all-namespaces", f"--selector={MANAGED}")
         ours = "app.kubernetes.io/managed-by=ringfence,ringfence.dev/purpose=certificates"
         admin.run("delete", "rolebindings,configmaps", "--all-namespaces", f"--selector={ours}")
