@@ -11,7 +11,10 @@ from ringfence.controls import registry
 from ringfence.model.verdict import Violation
 
 VERSION: Final = "2.1.0"
-_TITLES: Final = {control.id: control.title for control in registry.CONTROLS}
+_TITLES: Final = {
+    **{control.id: control.title for control in registry.CONTROLS},
+    **{control.id.value: control.title for control in registry.POLICY_CONTROLS.values()},
+}
 
 
 def log(judgements: Sequence[Judgement]) -> dict[str, Any]:

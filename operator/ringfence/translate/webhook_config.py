@@ -6,13 +6,14 @@ bindings, the namespaces of Kubernetes and of Ringfence, and Namespaces whose re
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ringfence.model import names
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import admission_policy, cel
+from ringfence.translate.backstop import form
 from ringfence.translate.exempt import exempt_namespaces
 
 NAME: Final = "ringfence"
@@ -84,12 +85,12 @@ class _Maker:
 
     def identity(self) -> dict[str, Any]:
         """Sets the identity label; asked again when a later mutator has changed the pod."""
-        rules = [_rule("", ("pods",), ("CREATE",))]
+        rules = [form.rule("", ("pods",), ("CREATE",))]
         return {**self._webhook("identity", MUTATE, rules), **self._enrolled(), "reinvocationPolicy": "IfNeeded"}
 
     def new_namespaces(self) -> dict[str, Any]:
         """Enrols new namespaces as the platform wants by default."""
-        rules = [_rule("", ("namespaces",), ("CREATE",))]
+        rules = [form.rule("", ("namespaces",), ("CREATE",))]
         conditions = {
             "not-exempt": f"!({cel.name('object')} in {cel.literal(self.exempt)})",
             "not-enrolled": f"!({cel.literal(names.LABEL_ENROLL)} in {cel.labels('object')})",
@@ -103,8 +104,8 @@ class _Maker:
         Not their deletion: a namespace that ends must not wait for a webhook, and the backstop holds it.
         """
         rules = [
-            _rule("", _PODS, _WRITES),
-            _rule("networking.k8s.io", ("networkpolicies",), _WRITES),
+            form.rule("", _PODS, _WRITES),
+            form.rule("networking.k8s.io", ("networkpolicies",), _WRITES),
         ]
         conditions = {
             "may-wait": f"request.resource.resource != 'pods' || !({cel.SUBRESOURCE} in {cel.literal(UNWATCHED)})",
@@ -117,12 +118,12 @@ class _Maker:
 
     def sessions(self) -> dict[str, Any]:
         """Judges what people open into pods that run."""
-        rules = [_rule("", SESSIONS, ("CONNECT",))]
+        rules = [form.rule("", SESSIONS, ("CONNECT",))]
         return {**self._webhook("sessions", VALIDATE, rules), **self._enrolled(), **_ASKS}
 
     def resources(self, user: str) -> dict[str, Any]:
         """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""
-        rules = [_rule("", ("namespaces", "namespaces/*"), _WRITES), _rule(names.GROUP, _OWN, _WRITES)]
+        rules = [form.rule("", ("namespaces", "namespaces/*"), _WRITES), form.rule(names.GROUP, _OWN, _WRITES)]
         conditions = {
             "is-ringfences": cel.either(
                 f"request.resource.group == {cel.literal(names.GROUP)}",
@@ -135,10 +136,10 @@ class _Maker:
     def warnings(self) -> dict[str, Any]:
         """Tells the author of a workload what its pods will be refused for; refuses nothing itself."""
         rules = [
-            _rule("", ("podtemplates", "replicationcontrollers"), _WRITES),
-            _rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), _WRITES),
-            _rule("batch", ("cronjobs", "jobs"), _WRITES),
-            _rule(names.GROUP, ("serviceidentities",), ("DELETE",)),
+            form.rule("", ("podtemplates", "replicationcontrollers"), _WRITES),
+            form.rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), _WRITES),
+            form.rule("batch", ("cronjobs", "jobs"), _WRITES),
+            form.rule(names.GROUP, ("serviceidentities",), ("DELETE",)),
         ]
         webhook = self._webhook("warnings", WARN, rules)
         webhook = {**webhook, **self._enrolled(), **_ASKS}
@@ -182,14 +183,4 @@ def _configuration(kind: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
         "kind": kind,
         "metadata": {"name": NAME, "labels": labels},
         "webhooks": webhooks,
-    }
-
-
-def _rule(group: str, resources: Sequence[str], operations: Sequence[str]) -> dict[str, Any]:
-    return {
-        "apiGroups": [group],
-        "apiVersions": ["*"],
-        "operations": list(operations),
-        "resources": list(resources),
-        "scope": "*",
     }

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from ringfence.cli import documents, main
-from ringfence.cli.sarif import log
+from ringfence.cli.sarif import _rule, log
+from ringfence.controls import registry
 
 POLICY = """\
 apiVersion: v1
@@ -79,3 +80,14 @@ def test_what_came_through_a_pipe_has_a_place(
     assert main.main(["admit", "-f", documents.STDIN, "-o", "sarif"], {}) == 1
     results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
     assert {each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in results} == {"stdin"}
+
+
+def test_a_rule_says_what_it_asks_whichever_kind_of_control_it_is() -> None:
+    assert {
+        each for each in (*registry.CONTROLS, *registry.POLICY_CONTROLS.values()) if not _described(each.id)
+    } == set()
+
+
+def _described(identifier: str) -> bool:
+    text: str = _rule(identifier)["shortDescription"]["text"]
+    return text != identifier
