@@ -6,7 +6,7 @@ beside them.
 
 import sys
 
-from e2e import judge, podsecurity
+from e2e import envoy, judge, podsecurity
 from e2e.cluster import tools
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
@@ -18,6 +18,7 @@ def main() -> int:
     try:
         with step("programs that tests drive"):
             tools.ensure(tools.HELM, tools.CONTROL)
+            envoy.binary()
             with step("the judges of NetworkPolicies and of Pod Security"):
                 judge.build()
                 podsecurity.judge()

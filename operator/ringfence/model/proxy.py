@@ -1,0 +1,73 @@
+"""The proxy of a pod: the names and numbers that injection, configuration, redirect and admission agree on.
+
+Ports are TCP ports inside the pod. Admission keeps pods from using the names, ports and user ids for anything else.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ringfence.model.names import GROUP
+
+CONTAINER: Final = "ringfence-proxy"
+VOLUME: Final = "ringfence-proxy"
+#: Where the volume is mounted: ``token``, ``ca.crt`` (of proxyd's serving CA), ``sds-token.json``, ``sds-ca.json``.
+MOUNT: Final = "/var/run/ringfence"
+#: Audience of the projected ServiceAccount token with which a proxy identifies its pod to proxyd.
+AUDIENCE: Final = f"proxyd.{GROUP}"
+TOKEN_SECONDS: Final = 3600
+
+PROXYD_SERVICE: Final = "ringfence-proxyd"
+PROXYD_PORT: Final = 15012
+
+OUTBOUND_PORT: Final = 15001
+INBOUND_PORT: Final = 15006
+#: Readiness (``/ready``), metrics (``/metrics``) and the rewritten probes (below PROBE_PREFIX): plain HTTP.
+STATUS_PORT: Final = 15021
+#: Nothing listens here; the redirect leads it to STATUS_PORT. The startup probe asks here, so it passes only once the
+#: redirect is in place, and Envoy has its listeners.
+GATE_PORT: Final = 15020
+RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PORT, STATUS_PORT, GATE_PORT})
+
+#: Probes that the kubelet sends to STATUS_PORT, not the program: PROBE_PREFIX/<http|https|tcp|grpc>/<port>/<rest>.
+#: What the path says is all that there is to know of the original, so it follows from the pod's spec alone.
+PROBE_PREFIX: Final = "/ringfence/probe"
+
+#: The proxy's user id is drawn from these at injection (inclusive), at random for each pod.
+FIRST_UID: Final = 2_000_000_000
+LAST_UID: Final = 2_147_000_000
+
+#: The only protocol that proxies offer to each other by ALPN: tells mesh TLS from a program's own.
+ALPN: Final = "ringfence"
+#: Names of the secrets that a proxy gets over SDS: its certificate with key, and the bundle of roots.
+SDS_IDENTITY: Final = "identity"
+SDS_BUNDLE: Final = "bundle"
+#: Source addresses of what the proxy sends on to its own pod's program, so that the redirect tells it from calls of
+#: the pod to itself. ``node`` gives the IPv6 one to the loopback interface; all of 127.0.0.0/8 is there already.
+INBOUND_SOURCE_V4: Final = "127.0.0.6"
+INBOUND_SOURCE_V6: Final = "::6"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of Envoy's: its name, the hash of its content, and the content as a serialized
+    ``google.protobuf.Any``."""
+
+    name: str
+    version: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """All that the proxies of one class get, secrets aside; each tuple sorted by name, equal meaning is equal value.
+
+    ``owners`` are the policies that shape it, as ``RuleRef.owner`` writes them: whoever asks how far a policy has come
+    counts the proxies whose configuration names it. ``revision`` is a hash over all resources.
+    """
+
+    clusters: tuple[Resource, ...]
+    endpoints: tuple[Resource, ...]
+    listeners: tuple[Resource, ...]
+    routes: tuple[Resource, ...]
+    owners: tuple[str, ...] = ()
+    revision: str = field(default="")

@@ -1,0 +1,1 @@
+"""Puts the traffic redirect into the network namespace of every enrolled pod of its node."""

@@ -1,0 +1,1 @@
+"""The configuration server of the proxies: policies and identities over one ADS stream a proxy."""

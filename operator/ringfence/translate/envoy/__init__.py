@@ -1,0 +1,1 @@
+"""From what holds to what Envoy enforces."""
