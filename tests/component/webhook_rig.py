@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ringfence.model import labels
+from ringfence.model.labels import LabelBox
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import serving
-from ringfence.translate import admission_policy, webhook_config
+from ringfence.translate import admission_policy, sessions, webhook_config
 
 from e2e.cluster import controlplane, ports
 
@@ -31,6 +33,8 @@ OWN = "ringfence-system"
 CONTROLLER = f"system:serviceaccount:{OWN}:ringfence-controller"
 IDENTITY = "ringfence.dev/identity"
 ENROLL = "ringfence.dev/enroll"
+#: Asked about sessions wherever pods are asked about, as by a floor that closes them.
+EVERYWHERE = sessions.Sessions((LabelBox.of({ENROLL: labels.one_of("audit", "enforce")}),))
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 _PROGRAM = """
@@ -216,7 +220,9 @@ class Rig:
         endpoint = webhook_config.Endpoint(
             bundle or self.ca.certificate, url or f"https://localhost:{self.webhook.port}"
         )
-        for obj in webhook_config.objects(self.installation, endpoint, default_enrolment=self.default_enrolment):
+        for obj in webhook_config.objects(
+            self.installation, endpoint, default_enrolment=self.default_enrolment, sessions=EVERYWHERE
+        ):
             reply = self.api.apply(obj)
             assert reply.ok, reply.message
 

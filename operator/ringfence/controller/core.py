@@ -61,7 +61,6 @@ class Core:
         self.verifying = None if operator.verdicts is None else Verifying(operator.caches, operator.verdicts)
         operator.certificates.due = self.alarms.set
         self.alarms.stepped = self.triggers.everything
-        self._shares: object = None
         self._started = False
 
     @property
@@ -165,12 +164,12 @@ class Core:
         return "done"
 
     async def _namespace(self, name: str) -> None:
-        shares = self.operator.namespaces.shares
-        before = shares.get(name)
+        namespaces = self.operator.namespaces
+        before = namespaces.contribution(name)
         try:
-            again_in = await self.operator.namespaces.reconcile(name)
+            again_in = await namespaces.reconcile(name)
         finally:
-            if shares.get(name) != before:
+            if namespaces.contribution(name) != before:
                 self.queue.add(CLUSTER)
             if self.operator.scanner is not None:
                 self.operator.scanner.mark(name)

@@ -6,15 +6,18 @@ bindings, the namespaces of Kubernetes and of Ringfence, and Namespaces whose re
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ringfence.api.v1alpha1 import selectors
 from ringfence.model import names
+from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import admission_policy, cel
 from ringfence.translate.backstop import form
 from ringfence.translate.exempt import exempt_namespaces
+from ringfence.translate.sessions import NOWHERE, Sessions
 
 NAME: Final = "ringfence"
 SERVICE: Final = "ringfence-webhook"
@@ -61,14 +64,15 @@ def objects(
     *,
     controller: str = admission_policy.CONTROLLER,
     default_enrolment: Enrolment = Enrolment.NONE,
+    sessions: Sessions = NOWHERE,
 ) -> tuple[dict[str, Any], ...]:
-    """The mutating and the validating configuration, both named ``ringfence``."""
+    """The mutating and the validating configuration, both named ``ringfence``; ``sessions`` says where they matter."""
     made = _Maker(installation, endpoint, exempt_namespaces(installation))
     mutating = [made.identity()]
     if default_enrolment is not Enrolment.NONE:
         mutating.append(made.new_namespaces())
     user = admission_policy.controller_user(installation, controller)
-    validating = [made.pods(user), made.sessions(), made.resources(user), made.warnings()]
+    validating = [made.pods(user), *made.sessions(sessions), made.resources(user), made.warnings()]
     return (
         _configuration("MutatingWebhookConfiguration", mutating),
         _configuration("ValidatingWebhookConfiguration", validating),
@@ -116,10 +120,16 @@ class _Maker:
         # Events are written about what is only reported and images are asked for, and never for a dry run.
         return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled(), **_ASKS}
 
-    def sessions(self) -> dict[str, Any]:
-        """Judges what people open into pods that run."""
+    def sessions(self, where: Sessions) -> list[dict[str, Any]]:
+        """Judge what people open into pods that run, where a policy closes it; open where that is only reported."""
         rules = [form.rule("", SESSIONS, ("CONNECT",))]
-        return {**self._webhook("sessions", VALIDATE, rules), **self._enrolled(), **_ASKS}
+        made = []
+        for name, boxes, failure in (("sessions", where.closed, "Fail"), ("session-reports", where.reported, "Ignore")):
+            selected = [selector for box in boxes for selector in box.selectors()]
+            for number, selector in enumerate(selected, 1):
+                webhook = self._webhook(name if number == 1 else f"{name}-{number}", VALIDATE, rules)
+                made.append({**webhook, "namespaceSelector": selector, **_ASKS, "failurePolicy": failure})
+        return made
 
     def resources(self, user: str) -> dict[str, Any]:
         """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""
@@ -174,6 +184,20 @@ class _Maker:
             "port": self.endpoint.port,
         }
         return {"service": service, "caBundle": bundle}
+
+
+def asks_about_sessions(webhooks: Iterable[Object], labels: Mapping[str, str], *, closed: bool) -> bool:
+    """Whether entries of a configuration have the API server ask about sessions into pods of a namespace.
+
+    ``labels`` are the Namespace's, its name among them; ``closed``: only an entry that fails closed counts.
+    """
+    for each in webhooks:
+        asked = {resource for rule in each.get("rules") or () for resource in rule.get("resources") or ()}
+        fails = each.get("failurePolicy") == "Fail"
+        counts = asked.issuperset(SESSIONS) and (fails or not closed)
+        if counts and selectors.box(each.get("namespaceSelector") or {}).matches(labels):
+            return True
+    return False
 
 
 def _configuration(kind: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:

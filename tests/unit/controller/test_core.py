@@ -32,6 +32,9 @@ class FakeReconciler:
         self.impact = Impact()
         self.again_in = 0.0
 
+    def contribution(self, name: str) -> object:
+        return self.shares.get(name)
+
     async def reconcile(self, key: Any) -> float:
         self.seen.append(key)
         await asyncio.sleep(0)

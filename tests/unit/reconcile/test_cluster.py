@@ -9,6 +9,7 @@ from ringfence import api
 from ringfence.model.effective import Finding
 from ringfence.model.errors import RingfenceError
 from ringfence.model.world import Installation
+from ringfence.policy import resolve
 from ringfence.reconcile import gather
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler, ca_bundles
 from ringfence.reconcile.serving import ServingCertificates
@@ -32,14 +33,15 @@ class Rig:
             admission_policy_bindings=self.cluster.lister("ValidatingAdmissionPolicyBinding"),
             cluster_policies=self.cluster.lister("ClusterSecurityPolicy"),
         )
+        self.gatherer = gather.Gatherer(fakes.listers(self.cluster), api.parse, Installation)
         self.reconciler = ClusterReconciler(
             listers,
-            gather.Gatherer(fakes.listers(self.cluster), api.parse, Installation),
+            self.gatherer,
             ServingCertificates(secrets, secrets, means, lambda: next(serials), "ringfence-system"),
             means,
             policies=admission_policy.objects,
-            webhooks=lambda installation, bundle: webhook_config.objects(
-                installation, webhook_config.Endpoint(ca_bundle=bundle)
+            webhooks=lambda installation, bundle, sessions: webhook_config.objects(
+                installation, webhook_config.Endpoint(ca_bundle=bundle), sessions=sessions
             ),
         )
 
@@ -126,3 +128,55 @@ def test_an_invalid_floor_keeps_its_last_good_version_and_says_so() -> None:
     said = fakes.condition(rig.cluster.find("ClusterSecurityPolicy", "", "floor"))
     assert (said["status"], said["reason"]) == ("False", "InvalidResource")
     assert "last good version stays in force" in said["message"]
+
+
+CLOSING = {"sessions": {"forbidExec": True}}
+
+
+def _session_webhooks(rig: Rig) -> list[str]:
+    return [
+        each["name"]
+        for obj in rig.webhooks()
+        for each in obj["webhooks"]
+        if any("CONNECT" in rule["operations"] for rule in each["rules"])
+    ]
+
+
+def test_the_api_server_asks_about_sessions_while_a_policy_closes_them() -> None:
+    rig = Rig()
+    rig.cluster.put(fakes.namespace("shop", "enforce"))
+    rig.reconcile()
+    assert _session_webhooks(rig) == []
+    rig.cluster.put(fakes.cluster_policy("floor", admission=CLOSING))
+    rig.reconcile()
+    assert _session_webhooks(rig) == ["sessions.ringfence.dev", "session-reports.ringfence.dev"]
+    del rig.cluster.objects["ClusterSecurityPolicy", "", "floor"]
+    rig.reconcile()
+    assert _session_webhooks(rig) == []
+
+
+def test_a_floor_that_closes_sessions_is_not_in_force_while_nobody_asks() -> None:
+    rig = Rig()
+    rig.cluster.put(fakes.cluster_policy("floor", admission=CLOSING), fakes.cluster_policy("other"))
+    rig.cluster.errors["apply", "ValidatingWebhookConfiguration", "ringfence"] = RingfenceError("no rights")
+    with pytest.raises(RingfenceError, match="no rights"):
+        rig.reconcile()
+    said = fakes.condition(rig.cluster.find("ClusterSecurityPolicy", "", "floor"))
+    assert (said["status"], said["reason"]) == ("False", "NotApplied")
+    assert "no rights" in said["message"]
+    assert fakes.condition(rig.cluster.find("ClusterSecurityPolicy", "", "other"))["status"] == "True"
+    rig.cluster.errors.clear()
+    rig.reconcile()
+    assert fakes.condition(rig.cluster.find("ClusterSecurityPolicy", "", "floor"))["status"] == "True"
+
+
+def test_a_namespaces_own_policy_has_the_webhook_written_once() -> None:
+    rig = Rig()
+    policy = fakes.policy("shop", "payments", [("shop", "checkout")], admission=CLOSING)
+    rig.cluster.put(fakes.namespace("shop", "enforce"), policy)
+    resolved = resolve.resolve(rig.gatherer.world(), "shop")
+    asyncio.run(rig.reconciler.ask_about_sessions(resolved))
+    assert _session_webhooks(rig) == ["sessions.ringfence.dev"]
+    rig.cluster.writes.clear()
+    asyncio.run(rig.reconciler.ask_about_sessions(resolved))
+    assert rig.cluster.writes == []
