@@ -184,12 +184,22 @@ class Rig:
     ca: serving.Pair | None = None
     webhooks: list[Webhook] = field(default_factory=list)
 
-    def start_webhook(self, *, wait: bool = True, kubeconfig: Path | None = None) -> Webhook:
-        """A webhook process, ready unless nobody waits; it may do everything unless ``kubeconfig`` says otherwise."""
+    def start_webhook(self, *, wait: bool = True, kubeconfig: Path | None = None, first: str = "") -> Webhook:
+        """A webhook process, ready unless nobody waits; it may do everything unless ``kubeconfig`` says otherwise.
+
+        ``first`` is Python that it runs before anything else: other clocks, less patience.
+        """
         port, http_port = ports.free(2)
         log = self.directory / f"webhook-{len(self.webhooks)}.log"
         settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
-        command = [sys.executable, "-c", _PROGRAM, settings, str(port), str(kubeconfig or self.plane.kubeconfig)]
+        command = [
+            sys.executable,
+            "-c",
+            first + _PROGRAM,
+            settings,
+            str(port),
+            str(kubeconfig or self.plane.kubeconfig),
+        ]
         with log.open("wb") as stream:
             process = subprocess.Popen(command, cwd=REPOSITORY, stdout=stream, stderr=stream)
         self.webhook = Webhook(process, port, http_port, log)
