@@ -313,8 +313,8 @@ def rig(
                 assert reply.ok, reply.message
             made.namespace(OWN)
             for plural in ("serviceidentities", "securitypolicies", "clustersecuritypolicies"):
-                path = f"/apis/ringfence.dev/v1alpha1/{plural}"
-                until(lambda path=path: made.api.request("GET", path).ok, 20)
+                served = f"/apis/ringfence.dev/v1alpha1/{plural}"
+                until(lambda served=served: made.api.request("GET", served).ok, 20)
             if webhook:
                 made.ca = serving.make_ca(time.time(), secrets.randbits(120) | 1)
                 made.certify(made.ca)
@@ -394,4 +394,4 @@ def default_deny(namespace: str) -> dict[str, Any]:
 
 def _warning(header: str) -> str:
     """The text of a Warning header (RFC 7234 §5.5)."""
-    return json.loads(header.partition(" - ")[2])
+    return str(json.loads(header.partition(" - ")[2]))
