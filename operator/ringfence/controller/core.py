@@ -61,6 +61,7 @@ class Core:
         self.verifying = None if operator.verdicts is None else Verifying(operator.caches, operator.verdicts)
         operator.certificates.due = self.alarms.set
         self.alarms.stepped = self.triggers.everything
+        self._shares: object = None
         self._started = False
 
     @property
@@ -164,12 +165,12 @@ class Core:
         return "done"
 
     async def _namespace(self, name: str) -> None:
-        namespaces = self.operator.namespaces
-        before = namespaces.contribution(name)
+        shares = self.operator.namespaces.shares
+        before = shares.get(name)
         try:
-            again_in = await namespaces.reconcile(name)
+            again_in = await self.operator.namespaces.reconcile(name)
         finally:
-            if namespaces.contribution(name) != before:
+            if shares.get(name) != before or self.operator.cluster.differs(name):
                 self.queue.add(CLUSTER)
             if self.operator.scanner is not None:
                 self.operator.scanner.mark(name)

@@ -10,7 +10,6 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import Mode
@@ -21,6 +20,7 @@ from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
 from ringfence.reconcile.serving import ServingCertificates
+from ringfence.reconcile.session_scopes import SessionScopes
 from ringfence.translate import sessions, webhook_config
 from ringfence.translate.admission_policy import PURPOSE
 from ringfence.translate.sessions import Sessions
@@ -70,6 +70,7 @@ class ClusterReconciler:
         self._webhooks = webhooks
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=False)
         self._writing = asyncio.Lock()
+        self._scopes = SessionScopes(gatherer, means.clock.monotonic)
 
     async def reconcile(self, shares: Mapping[str, Mapping[str, status.Share]]) -> float:
         """Make it so; ``shares`` maps namespace and ClusterSecurityPolicy to what they came to.
@@ -98,12 +99,16 @@ class ClusterReconciler:
         written = await self._writer.write(self._policies(installation), self._listers.policies())
         return written.again_in
 
-    async def ask_about_sessions(self, policy: EffectivePolicy) -> None:
+    def differs(self, namespace: str) -> bool:
+        """Whether something else is asked of a namespace than what was last written for the whole cluster."""
+        return self._scopes.differs(namespace)
+
+    async def ask_about_sessions(self, name: str) -> None:
         """Have the API server ask about sessions into the pods of a namespace whose own policies close them.
 
         Returns when it is written; raises RingfenceError when it cannot be.
         """
-        mode, namespace = sessions.own(policy), self._gatherer.namespace(policy.namespace)
+        mode, namespace = self._scopes.look(name), self._gatherer.namespace(name)
         if mode is None or namespace is None:
             return
         held = [each for obj in self._listers.validating_webhooks.list() for each in obj.get("webhooks") or ()]
@@ -114,8 +119,7 @@ class ClusterReconciler:
         async with self._writing:
             trust = await self._certificates.ensure(ca_bundles(self._listers.webhooks()))
             # Read after the last wait, so that no older state is written over a newer one.
-            where = sessions.where(self._gatherer.world(), lambda name: bool(self._gatherer.undecided(name)))
-            desired = self._webhooks(installation, trust.bundle, where)
+            desired = self._webhooks(installation, trust.bundle, self._scopes.everywhere())
             written = await self._writer.write(desired, self._listers.webhooks())
         return _sooner(trust.again_in, written.again_in)
 

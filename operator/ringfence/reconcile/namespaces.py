@@ -27,7 +27,6 @@ from ringfence.reconcile.impact import Impact
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.staging import Staging
 from ringfence.reconcile.status import Outcome, Share
-from ringfence.translate import sessions
 from ringfence.translate.network_policy import DEFAULT_DENY, PURPOSE
 
 #: Statuses of one namespace that are written at the same time.
@@ -36,7 +35,7 @@ WRITES_AT_ONCE: Final = 8
 Resolve = Callable[[World, str], EffectivePolicy]
 Translate = Callable[[EffectivePolicy, Installation], tuple[Object, ...]]
 #: Has the API server ask about sessions where a namespace's policies close them; raises RingfenceError.
-AskAboutSessions = Callable[[EffectivePolicy], Awaitable[None]]
+AskAboutSessions = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,6 @@ class NamespaceReconciler:
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
         self.shares: dict[str, dict[str, Share]] = {}
-        #: What each namespace's own policies make of sessions, or may make of them while nobody understands them.
-        self._sessions: dict[str, Mode] = {}
 
     async def reconcile(self, name: str) -> float:
         """Make the namespace what it shall be; raises RingfenceError when not everything could be written.
@@ -97,7 +94,7 @@ class NamespaceReconciler:
             # Without the latch a restart would not know that this namespace is to be closed.
             await self._record(namespace, told)
         failures, again_in = await self._write(seen)
-        unasked = await self._guard_sessions(seen.outcome.policy)
+        unasked = await self._guard_sessions(name)
         failure = str(PartlyApplied([*failures, *unasked])) if failures or unasked else ""
         # While NetworkPolicies are left, so is the latch.
         if told.closed or not failures:
@@ -110,22 +107,11 @@ class NamespaceReconciler:
             raise PartlyApplied(failures)
         return again_in
 
-    def contribution(self, name: str) -> object:
-        """All that the cluster's objects and statuses depend on of a namespace: equal while it is the same."""
-        return self.shares.get(name), self._sessions.get(name)
-
-    async def _guard_sessions(self, policy: EffectivePolicy) -> list[Failure]:
+    async def _guard_sessions(self, name: str) -> list[Failure]:
         """Before a policy is said to be in force the API server asks about what it closes; what failed."""
-        mode = sessions.own(policy)
-        if policy.enrolment is Enrolment.ENFORCE and self._gatherer.undecided(policy.namespace):
-            mode = Mode.ENFORCE
-        if mode is None:
-            self._sessions.pop(policy.namespace, None)
-        else:
-            self._sessions[policy.namespace] = mode
         if self._ask_about_sessions is None:
             return []
-        return await _tried("webhook for sessions", self._ask_about_sessions(policy))
+        return await _tried("webhook for sessions", self._ask_about_sessions(name))
 
     async def _certify(self, seen: _Seen) -> certificates_.Certified:
         """See to the certificates of the namespace's identities, whatever became of its network."""
@@ -146,7 +132,6 @@ class NamespaceReconciler:
         """The namespace is gone, or is going: keep nothing of it."""
         self.impact.forget(name)
         self.shares.pop(name, None)
-        self._sessions.pop(name, None)
         self._gatherer.forget(name)
         self._writer.forget(name)
         if self._certificates is not None:

@@ -4,16 +4,15 @@ A webhook that fails closed holds everybody up while it is away. Where no policy
 ask, and nobody is kept from a shell in a pod by an outage.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from ringfence.model import labels
 from ringfence.model.demands import SESSION_CONTROLS, Setting
-from ringfence.model.effective import EffectivePolicy
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_NAMESPACE_NAME
-from ringfence.model.resources import Kind, Mode
+from ringfence.model.resources import Mode, SecurityPolicy
 from ringfence.model.world import Enrolment, Namespace, World
 from ringfence.translate.exempt import exempt_namespaces
 
@@ -43,33 +42,30 @@ def closes(settings: Iterable[Setting]) -> bool:
     return any(each.control in SESSION_CONTROLS for each in settings)
 
 
-def own(policy: EffectivePolicy) -> Mode | None:
-    """What the namespace's own policies make of sessions: refused, reported, or (None) nothing."""
-    if policy.enrolment is Enrolment.NONE:
+def own(namespace: Namespace, policies: Iterable[SecurityPolicy], *, undecided: bool = False) -> Mode | None:
+    """What a namespace's own policies make of sessions: refused, reported, or (None) nothing.
+
+    ``undecided``: something that may govern it was never understood, so it may refuse them.
+    """
+    if namespace.enrolment is Enrolment.NONE:
         return None
-    modes = {each.mode for each in policy.demands if each.ref.kind == Kind.SECURITY_POLICY and closes(each.settings)}
-    if Mode.ENFORCE in modes and policy.enrolment is Enrolment.ENFORCE:
+    modes = {each.spec.mode for each in policies if closes(each.spec.admission.controls)}
+    if namespace.enrolment is Enrolment.ENFORCE and (Mode.ENFORCE in modes or undecided):
         return Mode.ENFORCE
     return Mode.AUDIT if modes else None
 
 
-def where(world: World, undecided: Callable[[str], bool]) -> Sessions:
-    """Where the API server has to ask.
+def where(world: World, named: Mapping[str, Mode]) -> Sessions:
+    """Where the API server has to ask; ``named`` says of namespaces what ``own`` says.
 
-    ``undecided`` says of an enforced namespace that a resource which may govern it was never understood: that one
-    may close sessions. Floors select namespaces by labels, so that one made a moment ago is under them at once.
+    Floors select namespaces by labels, so that one made a moment ago is under them at once.
     """
     exempt = LabelBox.of({LABEL_NAMESPACE_NAME: labels.none_of(*exempt_namespaces(world.installation))})
     closed, reported = _floors(world, exempt)
-    for name, namespace in world.namespaces.items():
-        if namespace.enrolment is Enrolment.NONE or not exempt.matches(namespace.labels):
-            continue
-        modes = {each.spec.mode for each in world.policies.get(name, ()) if closes(each.spec.admission.controls)}
-        enforced = namespace.enrolment is Enrolment.ENFORCE
-        if enforced and (Mode.ENFORCE in modes or undecided(name)):
-            closed.name(namespace)
-        elif modes:
-            reported.name(namespace)
+    for name, mode in named.items():
+        namespace = world.namespaces[name]
+        if exempt.matches(namespace.labels):
+            (closed if mode is Mode.ENFORCE else reported).name(namespace)
     return Sessions(closed.boxes(), reported.boxes())
 
 

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import pytest
 from ringfence import api
 from ringfence.model.labels import LabelBox
-from ringfence.model.resources import ClusterSecurityPolicy, Mode, SecurityPolicy
+from ringfence.model.resources import ClusterSecurityPolicy, SecurityPolicy
 from ringfence.model.world import Installation, Namespace, World
-from ringfence.policy.resolve import resolve
 from ringfence.translate import sessions
 from ringfence.translate.sessions import Sessions
 
@@ -63,8 +61,17 @@ def world(
 
 def told(given: World, undecided: frozenset[str] = frozenset()) -> tuple[set[str], set[str]]:
     """Names of the namespaces that are asked about, closed and only reported."""
-    found = sessions.where(given, undecided.__contains__)
+    found = asked(given, undecided)
     return _selected(given, found.closed), _selected(given, found.reported)
+
+
+def asked(given: World, undecided: frozenset[str] = frozenset()) -> Sessions:
+    """Of every namespace what its own policies say, and then where to ask."""
+    own_modes = {
+        name: sessions.own(namespace, given.policies.get(name, ()), undecided=name in undecided)
+        for name, namespace in given.namespaces.items()
+    }
+    return sessions.where(given, {name: mode for name, mode in own_modes.items() if mode is not None})
 
 
 def _selected(given: World, boxes: tuple[LabelBox, ...]) -> set[str]:
@@ -73,7 +80,7 @@ def _selected(given: World, boxes: tuple[LabelBox, ...]) -> set[str]:
 
 def test_nowhere_without_a_policy_that_closes_them() -> None:
     given = world({"shop": "enforce"}, own("shop", OTHER), floor({}, admission=OTHER))
-    assert sessions.where(given, lambda _: False) == Sessions()
+    assert asked(given) == Sessions()
 
 
 def test_in_the_namespace_whose_policy_closes_them() -> None:
@@ -88,7 +95,7 @@ def test_what_is_only_reported_is_so() -> None:
 
 def test_under_a_floor_by_its_labels_also_in_namespaces_yet_to_come() -> None:
     given = world({"shop": "enforce"}, floor({"matchLabels": {"env": "prod"}}))
-    (box,) = sessions.where(given, lambda _: False).closed
+    (box,) = asked(given).closed
     assert box.matches({"env": "prod", "ringfence.dev/enroll": "enforce", "kubernetes.io/metadata.name": "new"})
     for name in ("kube-system", "ringfence-system", "legacy"):
         assert not box.matches({"env": "prod", "ringfence.dev/enroll": "enforce", "kubernetes.io/metadata.name": name})
@@ -102,9 +109,9 @@ def test_a_floor_only_reports_in_an_audited_namespace() -> None:
 
 def test_what_a_floor_selects_already_is_not_named() -> None:
     given = world({"shop": "enforce", "bank": "enforce"}, floor({}), own("shop"))
-    assert len(sessions.where(given, lambda _: False).closed) == 1
+    assert len(asked(given).closed) == 1
     wide, narrow = floor({}, "wide"), floor({"matchLabels": {"env": "prod"}}, "narrow")
-    assert len(sessions.where(world({"shop": "enforce"}, wide, narrow), lambda _: False).closed) == 1
+    assert len(asked(world({"shop": "enforce"}, wide, narrow)).closed) == 1
 
 
 def test_where_nobody_understands_a_policy_it_may_close_them() -> None:
@@ -119,23 +126,8 @@ def test_exempt_namespaces_never() -> None:
 
 def test_too_many_names_and_too_many_floors_select_every_one() -> None:
     names = {f"n{number}": "enforce" for number in range(sessions.MOST_NAMES + 1)}
-    crowd = sessions.where(world(names, *(own(name) for name in names)), lambda _: False)
-    every = sessions.where(world({}, floor({})), lambda _: False)
+    crowd = asked(world(names, *(own(name) for name in names)))
+    every = asked(world({}, floor({})))
     assert crowd.closed == every.closed
     floors = (floor({"matchLabels": {"env": f"e{n}"}}, f"f{n}") for n in range(sessions.MOST_SELECTORS + 1))
-    assert sessions.where(world({}, *floors), lambda _: False).closed == every.closed
-
-
-@pytest.mark.parametrize(
-    ("enrolled", "policies", "mode"),
-    [
-        ("enforce", (own("shop"),), Mode.ENFORCE),
-        ("audit", (own("shop"),), Mode.AUDIT),
-        ("enforce", (own("shop", mode="Audit"),), Mode.AUDIT),
-        ("", (own("shop"),), None),
-        ("enforce", (own("shop", OTHER),), None),
-        ("enforce", (floor({}),), None),
-    ],
-)
-def test_what_a_namespaces_own_policies_make_of_them(enrolled: str, policies: tuple[Any, ...], mode: Mode) -> None:
-    assert sessions.own(resolve(world({"shop": enrolled}, *policies), "shop")) is mode
+    assert asked(world({}, *floors)).closed == every.closed
