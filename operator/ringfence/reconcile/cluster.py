@@ -86,7 +86,7 @@ class ClusterReconciler:
                 again_in = _sooner(again_in, await part(installation))
             except RingfenceError as error:
                 failures.append(error)
-                unasked = str(error)
+                unasked = str(error) if part == self._admission else unasked
         try:
             await self._statuses(shares, unasked)
         except RingfenceError as error:
@@ -95,13 +95,13 @@ class ClusterReconciler:
             raise failures[0]
         return again_in
 
-    async def _guards(self, installation: Installation) -> float:
-        written = await self._writer.write(self._policies(installation), self._listers.policies())
-        return written.again_in
-
     def differs(self, namespace: str) -> bool:
         """Whether something else is asked of a namespace than what was last written for the whole cluster."""
         return self._scopes.differs(namespace)
+
+    async def _guards(self, installation: Installation) -> float:
+        written = await self._writer.write(self._policies(installation), self._listers.policies())
+        return written.again_in
 
     async def ask_about_sessions(self, name: str) -> None:
         """Have the API server ask about sessions into the pods of a namespace whose own policies close them.
