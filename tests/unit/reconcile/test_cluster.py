@@ -179,6 +179,7 @@ def test_a_namespaces_own_policy_has_the_webhook_written_once() -> None:
     assert rig.reconciler.differs("shop")
     asyncio.run(rig.reconciler.ask_about_sessions("shop"))
     assert _session_webhooks(rig) == ["sessions.ringfence.dev"]
+    rig.reconcile()
     assert not rig.reconciler.differs("shop")
     rig.cluster.writes.clear()
     asyncio.run(rig.reconciler.ask_about_sessions("shop"))
