@@ -101,6 +101,26 @@ class TestKilled:
             assert rig.api.request("DELETE", "/apis/ringfence.dev/v1alpha1/clustersecuritypolicies/killed").ok
         assert admitted == []
 
+    def test_what_has_ended_goes_though_nobody_answers(self, rig: Rig, main: Webhook) -> None:
+        """A Job's controller takes a finalizer from its pods; a garbage collector takes an owner."""
+        made = pod("finishing", "shop")
+        made["metadata"]["finalizers"] = ["example.com/hold"]
+        assert rig.api.create(made).ok
+        path = "/api/v1/namespaces/shop/pods/finishing"
+        # A process that ends at once, asked in place of the one that lives: nobody answers.
+        victim = rig.start_webhook()
+        ask(rig, victim)
+        victim.stop(kill=True)
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "0-1"}
+        for change in ({"ownerReferences": [owner]}, {"finalizers": None}):
+            reply = rig.api.merge(path, {"metadata": change})
+            assert reply.ok, reply.message
+        for closed in ({"metadata": {"labels": {"a": "b"}}}, {"metadata": {"annotations": {"a": "b"}}}):
+            assert "pods.ringfence.dev" in rig.api.merge(path, closed).message
+        change = [{"op": "replace", "path": "/spec/containers/0/image", "value": "registry.example/other"}]
+        reply = rig.api.request("PATCH", path, change, media="application/json-patch+json")
+        assert "pods.ringfence.dev" in reply.message
+
 
 class TestClock:
     def shifted(self, rig: Rig, seconds: int) -> Webhook:

@@ -2,7 +2,8 @@
 
 Closed where it must be (pods and NetworkPolicies of enrolled namespaces, labels that enrol, Ringfence's own kinds),
 open where a missing answer only loses a warning, and never asked about what must not wait: status updates, evictions,
-bindings, the namespaces of Kubernetes and of Ringfence, and Namespaces whose reserved labels do not change.
+bindings, changes of pods that nobody judges, the namespaces of Kubernetes and of Ringfence, and Namespaces whose
+reserved labels do not change.
 """
 
 import base64
@@ -42,6 +43,16 @@ _PODS: Final = ("pods", "pods/*")
 _WRITES: Final = ("CREATE", "UPDATE")
 #: Images that are not known are asked for (an ImageVerdict) and Events written, but for a dry run.
 _ASKS: Final = {"sideEffects": "NoneOnDryRun"}
+
+
+#: Whether a request changes anything of a pod that is judged. A finalizer goes and an owner changes without an answer,
+#: so that Jobs end and what is deleted goes while every webhook is away.
+_CHANGES: Final = cel.either(
+    "request.operation != 'UPDATE' || request.kind.kind != 'Pod'",
+    "object.spec != oldObject.spec",
+    f"{cel.labels('object')} != {cel.labels('oldObject')}",
+    f"{cel.annotations('object')} != {cel.annotations('oldObject')}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class _Maker:
         ]
         conditions = {
             "may-wait": f"request.resource.resource != 'pods' || !({cel.SUBRESOURCE} in {cel.literal(UNWATCHED)})",
+            "changes": _CHANGES,
             "not-by-ringfence": (
                 f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
             ),
