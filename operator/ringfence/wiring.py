@@ -91,6 +91,7 @@ async def operator(
     metrics.register(collector)
     ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     inspector = verification.Inspector(connection, settings.signatures)
+    cluster = _cluster(settings, held, gatherer, means)
     try:
         yield Operator(
             api=connection,
@@ -104,8 +105,9 @@ async def operator(
                 resolve=resolve.resolve,
                 translate=network_policy.objects,
                 certificates=issuing,
+                ask_about_sessions=cluster.ask_about_sessions,
             ),
-            cluster=_cluster(settings, held, gatherer, means),
+            cluster=cluster,
             ca=ca,
             certificates=issuing,
             secrets=watches,
@@ -266,8 +268,10 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
             held["namespaces"],
             installation.namespace,
         ),
-        webhooks=lambda installation, bundle: ownership.by_namespace(
-            webhook_config.objects(installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default),
+        webhooks=lambda installation, bundle, sessions: ownership.by_namespace(
+            webhook_config.objects(
+                installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default, sessions=sessions
+            ),
             held["namespaces"],
             installation.namespace,
         ),

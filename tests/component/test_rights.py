@@ -29,8 +29,8 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import cluster, test_controller
+from tests.component.certificates import ca_state, identity, reason
 from tests.component.controller_rig import GUARDS, OWN, Plane
-from tests.component.test_certificates import ca_state, identity, reason
 from tests.component.test_reports import CHART_CRD
 from tests.component.webhook_rig import _PROGRAM as WEBHOOK
 from tests.component.webhook_rig import floor

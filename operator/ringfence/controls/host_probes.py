@@ -7,6 +7,7 @@ lifecycle.preStop of every container. Allowed: absent, empty. (Pod Security Stan
 from collections.abc import Iterator
 from typing import Final
 
+from ringfence.controls import handlers
 from ringfence.controls.control import Control, Found, container, quoted
 from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
@@ -14,16 +15,7 @@ from ringfence.model.resources import PodSecurityLevel
 
 def check(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
-        lifecycle = each.lifecycle
-        for name, handler in (
-            ("livenessProbe", each.liveness_probe),
-            ("readinessProbe", each.readiness_probe),
-            ("startupProbe", each.startup_probe),
-            ("lifecycle.postStart", lifecycle.post_start if lifecycle else None),
-            ("lifecycle.preStop", lifecycle.pre_stop if lifecycle else None),
-        ):
-            if handler is None:
-                continue
+        for name, handler in handlers.of(each):
             for action, target in (("httpGet", handler.http_get), ("tcpSocket", handler.tcp_socket)):
                 if target is not None and target.host:
                     yield Found(
