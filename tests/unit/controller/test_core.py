@@ -31,6 +31,11 @@ class FakeReconciler:
         self.shares: dict[str, Any] = {}
         self.impact = Impact()
         self.again_in = 0.0
+        #: Namespaces in which something else is asked of pods than was written.
+        self.changed: set[str] = set()
+
+    def differs(self, namespace: str) -> bool:
+        return namespace in self.changed
 
     async def reconcile(self, key: Any) -> float:
         self.seen.append(key)
