@@ -43,7 +43,7 @@ def objects(placed: Iterable[Placed]) -> tuple[list[dict[str, Any]], list[dict[s
 
 
 def keeping(desired: Iterable[Object], observed: Iterable[Object], undecided: frozenset[str]) -> tuple[Object, ...]:
-    """``desired`` with what bindings among ``observed`` hold in ``undecided`` namespaces, and the policies they name."""
+    """``desired`` with what ``observed`` bindings hold in ``undecided`` namespaces, and the policies that they name."""
     wanted = {(obj["kind"], obj["metadata"]["name"]): obj for obj in desired}
     held = {(obj["kind"], obj["metadata"]["name"]): obj for obj in observed} if undecided else {}
     for (kind, name), obj in held.items():
