@@ -5,15 +5,9 @@ that asks for its level at its version, with no webhook at all. The API server s
 they must be those that the evaluator says.
 """
 
-import json
-import re
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPSConnection
-from typing import Any
 
 import pytest
 from ringfence.controls import evaluate
@@ -28,13 +22,12 @@ from ringfence.translate.backstop import asked
 from e2e.podsecurity import fixtures
 from e2e.podsecurity.client import Standard
 from e2e.podsecurity.fixtures import Fixture
-from tests.component import webhook_rig
-from tests.component.webhook_rig import ENROLL, IDENTITY, Rig, until
+from tests.component import backstop_rig, webhook_rig
+from tests.component.webhook_rig import ENROLL, Rig, until
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]
 
 REF = RuleRef("SecurityPolicy", "x", "level", "admission")
-BREAKS = re.compile(r"'ringfence-asked-[0-9a-f]+'.* this pod breaks ([a-z, -]+);", re.DOTALL)
 WORKERS = 6
 
 
@@ -68,33 +61,10 @@ def rig(tmp_path_factory: pytest.TempPathFactory, known: list[Fixture]) -> Itera
             reply = made.api.apply(obj)
             assert reply.ok, reply.message
         bad = {"spec": {"hostNetwork": True, "containers": [{"name": "c", "image": "i"}]}}
+        asking = backstop_rig.Asking(made)
         for standard in standards:
-            until(lambda standard=standard: answer(made, standard, bad)[0] == 403, 60)
+            until(lambda standard=standard: asking.create(namespace_of(standard), bad)[0] == 403, 60)
         yield made
-
-
-_held = threading.local()
-
-
-def answer(rig: Rig, standard: Standard, pod: dict[str, Any]) -> tuple[int, str]:
-    """Status and message for the creation of a pod, over a connection that each thread keeps."""
-    if getattr(_held, "port", None) != rig.plane.port:
-        pki = rig.plane.directory / "pki"
-        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        _held.connection = HTTPSConnection("127.0.0.1", rig.plane.port, context=context, timeout=30)
-        _held.port = rig.plane.port
-    metadata = pod.get("metadata", {})
-    labels = {**(metadata.get("labels") or {}), IDENTITY: "default"}
-    namespace = namespace_of(standard)
-    metadata = {**metadata, "name": "p", "namespace": namespace, "labels": labels}
-    body = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]})
-    _held.connection.request(
-        "POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", body, {"Content-Type": "application/json"}
-    )
-    reply = _held.connection.getresponse()
-    text = json.loads(reply.read())
-    return reply.status, str(text.get("message", ""))
 
 
 def expected(case: Fixture) -> set[str]:
@@ -111,17 +81,16 @@ def test_the_backstop_says_what_the_evaluator_says(
     start = time.monotonic()
     assert len(known) > 4200
     invalid: list[str] = []
+    asking = backstop_rig.Asking(rig)
 
     def disagreement(case: Fixture) -> str:
-        status, message = answer(rig, case.standard, case.pod)
-        said = BREAKS.search(message)
-        found = set(said[1].split(", ")) if status == 403 and said else set()
+        status, message = asking.create(namespace_of(case.standard), case.pod)
         wanted = expected(case)
         if status == 422 and wanted and "is invalid" in message:
             # No API server takes such a pod, and neither should the evaluator.
             invalid.append(case.path)
             return ""
-        if found == wanted and status == (403 if wanted else 201):
+        if backstop_rig.broken(status, message) == wanted:
             return ""
         return f"{case.path}: the evaluator {sorted(wanted)}; the backstop {status} {message}"
 
