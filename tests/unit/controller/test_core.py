@@ -248,6 +248,18 @@ def test_a_changed_share_is_told_to_the_cluster(rig: Rig) -> None:
     rig.drive(scenario)
 
 
+def test_what_is_asked_of_pods_in_a_namespace_concerns_the_cluster_when_it_changes(rig: Rig) -> None:
+    async def scenario() -> None:
+        rig.cluster.changed.add("shop")
+        rig.tell("policies", "shop", "x")
+        assert await rig.settle() == ["shop", CLUSTER]
+        rig.cluster.changed.clear()
+        rig.tell("policies", "shop", "x")
+        assert await rig.settle() == ["shop"]
+
+    rig.drive(scenario)
+
+
 def test_a_stale_cache_makes_it_not_ready(rig: Rig) -> None:
     async def scenario() -> None:
         reflector = rig.caches["policies"]
