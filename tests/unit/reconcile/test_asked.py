@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ringfence import api
 from ringfence.model.world import Installation
-from ringfence.reconcile import gather
+from ringfence.reconcile import asked, gather
 from ringfence.reconcile.asked import Asked
 
 from tests.unit.reconcile import fakes
@@ -74,9 +74,32 @@ def _written(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def test_and_then_it_is_taken_out_without_being_told_of_anything(rig: Rig) -> None:
+    rig.cluster.put(fakes.identity("a", "agent"))
+    end = rig.clock.now() + 20
+    said = {"name": "e", "namespace": "a", "identities": ["agent"], "controls": ["host-path"], "reason": "a test"}
+    rig.floor(exceptions=[{**said, "until": _written(end)}])
+    before = rig.asked.everywhere()
+    rig.clock.seconds = end - 1
+    assert rig.asked.everywhere().placed == before.placed
+    rig.clock.seconds = end
+    after = rig.asked.everywhere()
+    assert after.placed != before.placed
+    assert after.again_in == 0.0
+
+
+def test_what_nobody_told_of_is_seen_within_a_minute(rig: Rig) -> None:
+    rig.asked.everywhere()
+    rig.cluster.put(fakes.namespace("a", "audit"), fakes.namespace("e", "enforce"))
+    assert rig.where() == ["a", "b", "e"]
+    rig.clock.seconds += asked.REMEMBERED_SECONDS
+    assert rig.where() == ["b", "e"]
+
+
 def test_what_was_never_understood_leaves_its_namespaces_undecided(rig: Rig) -> None:
     assert rig.asked.everywhere().undecided == frozenset()
     broken = fakes.policy("b", "broken", [])
     broken["spec"]["admission"] = {"podSecurity": "no such level"}
     rig.cluster.put(broken)
+    assert rig.asked.differs("b")
     assert rig.asked.everywhere().undecided == {"b"}

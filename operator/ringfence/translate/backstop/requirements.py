@@ -7,6 +7,7 @@ which namespaces it holds. Changed requirements are therefore new policies: they
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from ringfence.controls import expiry, registry
@@ -84,8 +85,9 @@ def name_of(requirement: Requirement) -> str:
     return PREFIX + _digest(repr((*asks, requirement.subject.key)))
 
 
+@lru_cache(maxsize=1024)
 def policy(requirement: Requirement) -> dict[str, Any]:
-    """The ValidatingAdmissionPolicy for a requirement."""
+    """The ValidatingAdmissionPolicy for a requirement. It is kept, and not to be changed."""
     rules, silent = scope.rules()
     made = form.policy(
         name_of(requirement),
