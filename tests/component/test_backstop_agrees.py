@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
 WORKERS = 6
 NOW = 1_800_000_000.0
 PLACES = ["docker.io/library", "docker.io/team/app", "localhost", "registry.example", "registry.example:5000/a"]
-NAMESPACES = {name: {ENROLL: "enforce"} for name in ("places", "digests", "floors")}
+NAMESPACES = {name: {ENROLL: "enforce"} for name in ("places", "digests", "floors", "limits")}
+#: As many as a policy may name, and as long as they may be.
+LONG = [f"registry-{number:03}.example/{'a' * 230}" for number in range(128)]
 UNTIL = "2099-01-01T00:00:00Z"
 
 
@@ -56,6 +58,20 @@ def made() -> World:
             admission=floor,
             exceptions=exceptions,
         ),
+        # As much as resources may say: lists that no single expression could hold together, and many exceptions.
+        *(policy("limits", f"images-{each}", admission={"images": {"registries": LONG}}) for each in range(2)),
+        *(
+            cluster_policy(
+                f"limits-{number}",
+                namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "limits"}},
+                admission={**floor, "images": {"registries": [f"floor-{number}.example", *LONG[1:]]}},
+                exceptions=[
+                    {**exception(f"e{number}-{each}", "image-registries"), "namespace": "limits"} for each in range(64)
+                ],
+            )
+            for number in range(3)
+        ),
+        *(identity("limits", each) for each in ("default", "agent")),
         *(identity("floors", each) for each in ("default", "agent", "other")),
         *(identity(each, "default") for each in ("places", "digests")),
     ]
@@ -131,6 +147,15 @@ def test_of_images(rig: Rig, summary: Callable[[str], None]) -> None:
     assert judged > 2000
     assert 200 < refused < judged - 100
     summary(f"images, by the backstop alone: {judged} pods, {refused} of them refused")
+
+
+def test_of_the_largest_policies(rig: Rig) -> None:
+    """Such a policy is written at all, and answers: for those whom an exception frees of registries, and for others."""
+    images = [f"{LONG[7]}/x", LONG[0], f"{LONG[127]}:v1", f"{LONG[7]}a/x", "nginx"]
+    pods = [pod("p", "limits", containers=[{**container("main"), "image": image}]) for image in images]
+    cases: list[Case] = [("limits", account, each) for each in pods for account in ("default", "agent")]
+    judged, refused = agree(rig, cases, controls=False)
+    assert (judged, refused) == (10, 5)
 
 
 def test_of_exceptions(rig: Rig, summary: Callable[[str], None]) -> None:

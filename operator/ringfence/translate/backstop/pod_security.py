@@ -27,11 +27,6 @@ _LINUX: Final = "variables.linux"
 _HOST_USERS: Final = "!variables.ownUsers"
 
 
-def broken(control: str, since: int, scope: Scope) -> str:
-    """The expression for the form that a control has had since Kubernetes 1.``since``; KeyError for an unknown one."""
-    return FORMS[control][since](scope)
-
-
 def _every(values: Iterable[str]) -> str:
     return cel.literal(sorted(values))
 

@@ -7,10 +7,11 @@ which namespaces it holds. Changed requirements are therefore new policies: they
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from ringfence.controls import expiry, registry
+from ringfence.controls.control import Control
 from ringfence.model import names
 from ringfence.model.labels import LabelBox
 from ringfence.model.ports import Object
@@ -18,7 +19,8 @@ from ringfence.translate import cel
 from ringfence.translate.backstop import form, images, pod_security, scope
 from ringfence.translate.backstop.asked import Exemption, Placed, Requirement
 from ringfence.translate.backstop.form import Validation
-from ringfence.translate.backstop.scope import BROUGHT, WHOLE, Scope
+from ringfence.translate.backstop.pod_security import Broken
+from ringfence.translate.backstop.scope import BROUGHT, WHOLE
 
 #: What the names of these policies, and of their bindings, begin with.
 PREFIX: Final = "ringfence-asked-"
@@ -119,18 +121,29 @@ def _enforced(namespaces: list[str]) -> list[dict[str, Any]]:
 
 
 def _variables(requirement: Requirement) -> dict[str, str]:
+    """Each expression is one of its own: lists of registries are long, and what CEL parses at once is limited."""
     found = scope.variables(requirement.subject)
     if requirement.images:
         found |= images.variables()
-    broken = [f"({expression}) ? [{cel.literal(control)}] : []" for control, expression in _asked(requirement, BROUGHT)]
-    found["broken"] = " + ".join(f"({each})" for each in broken) or "[]"
+    asked = _forms(requirement)
+    found |= {f"brings_{name}": form(BROUGHT) for forms in asked.values() for name, form in forms.items()}
+    broken = [
+        f"({cel.either(*(f'variables.brings_{name}' for name in forms))} ? [{cel.literal(control)}] : [])"
+        for control, forms in asked.items()
+    ]
+    found["broken"] = " + ".join(broken) or "[]"
+    for each in requirement.exemptions:
+        for forms in _forms(requirement, frozenset(each.controls)).values():
+            found |= {f"has_{name}": form(WHOLE) for name, form in forms.items()}
+    for index, each in enumerate(requirement.exemptions):
+        found[f"freed_{index}"] = _freed(requirement, each)
     return found
 
 
 def _validation(requirement: Requirement) -> Validation:
     asked = ", ".join([*map(str, requirement.levels), *sorted({each.control for each in requirement.images})])
     what = f"asks for {asked}" if asked else "is closed"
-    free = [_freed(requirement, each) for each in requirement.exemptions]
+    free = [f"variables.freed_{index}" for index, _ in enumerate(requirement.exemptions)]
     return Validation(
         cel.either("variables.broken == []", *free),
         f"the namespace {what}, and this pod breaks that",
@@ -146,29 +159,38 @@ def _freed(requirement: Requirement, exemption: Exemption) -> str:
     A new pod tells the time; that of an update nobody tells, and the controller takes exceptions out as they end.
     """
     until = datetime.fromtimestamp(expiry.ends(exemption.until), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    excepted = frozenset(exemption.controls)
+    left = _forms(requirement, frozenset(exemption.controls)).values()
     return cel.both(
         f"variables.account in {cel.literal(exemption.accounts)}",
         f"oldObject != null || timestamp(object.metadata.creationTimestamp) < timestamp({cel.literal(until)})",
-        *(f"!({expression})" for _, expression in _asked(requirement, WHOLE, excepted)),
+        *(f"!variables.has_{name}" for forms in left for name in forms),
     )
 
 
-def _asked(requirement: Requirement, judged: Scope, excepted: frozenset[str] = _NOTHING) -> Iterator[tuple[str, str]]:
-    """Each control that is asked for, by its id, with whether the pod breaks any of the forms in which it is."""
-    forms: dict[str, dict[str, None]] = {}
+def _forms(requirement: Requirement, excepted: frozenset[str] = _NOTHING) -> dict[str, dict[str, Broken]]:
+    """The controls that are asked for, sorted, each with the forms in which it is, by names for variables."""
+    found: dict[str, dict[str, Broken]] = {}
     for each in requirement.levels:
         for control in registry.active(each.level, excepted if each.floor else _NOTHING, each.version):
-            forms.setdefault(control.id, {})[pod_security.broken(control.id, control.since, judged)] = None
+            _add(found, control)
     if requirement.enrolment:
         for control in registry.CONTROLS:
             if control.id in registry.CLOSED - excepted:
-                forms.setdefault(control.id, {})[pod_security.broken(control.id, control.since, judged)] = None
-    for asked in requirement.images:
+                _add(found, control)
+    for index, asked in enumerate(requirement.images):
         if not (asked.floor and asked.control in excepted):
-            forms.setdefault(asked.control, {})[images.broken(asked.control, asked.values, judged)] = None
-    for control_id in sorted(forms):
-        yield control_id, cel.either(*forms[control_id])
+            name = f"{_variable(asked.control)}_{index}"
+            found.setdefault(asked.control, {})[name] = partial(images.broken, asked.control, asked.values)
+    return dict(sorted(found.items()))
+
+
+def _add(found: dict[str, dict[str, Broken]], control: Control) -> None:
+    name = f"{_variable(control.id)}_{control.since}"
+    found.setdefault(control.id, {})[name] = pod_security.FORMS[control.id][control.since]
+
+
+def _variable(control: str) -> str:
+    return control.replace("-", "_")
 
 
 def _digest(text: str) -> str:
