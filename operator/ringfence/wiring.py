@@ -263,8 +263,8 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         gatherer,
         certificates,
         means,
-        policies=lambda installation: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default),
+        policies=lambda installation, placed: ownership.by_namespace(
+            admission_policy.objects(installation, default_enrolment=default, placed=placed),
             held["namespaces"],
             installation.namespace,
         ),

@@ -16,6 +16,7 @@ from ringfence.model.resources import Mode
 from ringfence.model.world import Installation
 from ringfence.reconcile import status
 from ringfence.reconcile.apply import Writer
+from ringfence.reconcile.asked import Asked
 from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
@@ -23,10 +24,11 @@ from ringfence.reconcile.serving import ServingCertificates
 from ringfence.reconcile.session_scopes import SessionScopes
 from ringfence.translate import sessions, webhook_config
 from ringfence.translate.admission_policy import PURPOSE
+from ringfence.translate.backstop.asked import Placed
 from ringfence.translate.sessions import Sessions
 
-#: The objects that guard, without and with what depends on the caBundle.
-Policies = Callable[[Installation], tuple[Object, ...]]
+#: The objects that guard: by what is asked of pods, and by the caBundle and where sessions are closed.
+Policies = Callable[[Installation, tuple[Placed, ...]], tuple[Object, ...]]
 Webhooks = Callable[[Installation, bytes, Sessions], tuple[Object, ...]]
 
 
@@ -68,6 +70,7 @@ class ClusterReconciler:
         self._means = means
         self._policies = policies
         self._webhooks = webhooks
+        self._asked = Asked(gatherer, means.clock.now)
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=False)
         self._writing = asyncio.Lock()
         self._scopes = SessionScopes(gatherer, means.clock.monotonic)
@@ -97,11 +100,14 @@ class ClusterReconciler:
 
     def differs(self, namespace: str) -> bool:
         """Whether something else is asked of a namespace than what was last written for the whole cluster."""
-        return self._scopes.differs(namespace)
+        # Both look, and remember what they saw.
+        found = self._asked.differs(namespace), self._scopes.differs(namespace)
+        return any(found)
 
     async def _guards(self, installation: Installation) -> float:
-        written = await self._writer.write(self._policies(installation), self._listers.policies())
-        return written.again_in
+        asked, held = self._asked.everywhere(), self._listers.policies()
+        written = await self._writer.write(asked.keep(self._policies(installation, asked.placed), held), held)
+        return _sooner(written.again_in, asked.again_in)
 
     async def ask_about_sessions(self, name: str) -> None:
         """Have the API server ask about sessions into the pods of a namespace whose own policies close them.

@@ -14,22 +14,25 @@ one is nearly free: no request meets more than one. What they hold:
 - ``ringfence-verdicts``: what was found out about images' signatures only the controller writes; the webhook asks.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import cel
 from ringfence.translate.backstop import (
+    asked,
     form,
     namespaces,
     network_policies,
     own_objects,
     pods,
+    requirements,
     secret_rights,
     verdicts,
 )
 from ringfence.translate.exempt import exempt_namespaces
 
-#: Names of the policies; their bindings have the same.
+#: Names of the policies that are always there; their bindings have the same.
 NAMES: Final = (
     namespaces.NAME,
     network_policies.NAME,
@@ -53,12 +56,17 @@ def controller_user(installation: Installation, controller: str = CONTROLLER) ->
 
 
 def objects(
-    installation: Installation, *, controller: str = CONTROLLER, default_enrolment: Enrolment = Enrolment.NONE
+    installation: Installation,
+    *,
+    controller: str = CONTROLLER,
+    default_enrolment: Enrolment = Enrolment.NONE,
+    placed: Iterable[asked.Placed] = (),
 ) -> tuple[dict[str, Any], ...]:
-    """The policies and then their bindings, each sorted by name.
+    """The policies and then their bindings: those that are always there, sorted by name, and those for ``placed``.
 
     ``controller`` is the ServiceAccount, in Ringfence's namespace, that writes Ringfence's objects;
-    ``default_enrolment`` what a new namespace carries when its author may not choose.
+    ``default_enrolment`` what a new namespace carries when its author may not choose. ``placed`` is what is asked of
+    pods, of all namespaces.
     """
     user = cel.literal(controller_user(installation, controller))
     exempt = exempt_namespaces(installation)
@@ -70,4 +78,5 @@ def objects(
         secret_rights.policy(exempt, user, installation.namespace, controller),
         verdicts.policy(user, cel.literal(controller_user(installation, WEBHOOK))),
     )
-    return (*policies, *(form.binding(name) for name in NAMES))
+    asking, places = requirements.objects(placed)
+    return (*policies, *asking, *(form.binding(name) for name in NAMES), *places)

@@ -26,11 +26,21 @@ _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
 def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Set the identity label. Whether the namespace is enrolled the API server has asked already (its selector)."""
-    del view, rules, now
-    if request.operation != "CREATE" or request.sub_resource:
+    """Set the identity label of a new pod, and refuse what ``validate`` would refuse after that.
+
+    The API server asks its own policies between the two, and stops at the first refusal: whoever breaks something hears
+    here what, where, and how to mend it. Everything that is told of pods that come in is left to ``validate``, which
+    sees the final pod.
+    """
+    del rules
+    if request.kind.kind != "Pod" or request.operation not in {"CREATE", "UPDATE"}:
         return ALLOWED
-    patch = identity.operations(request.pods()[0])
+    new, old = request.pods()
+    creates = request.operation == "CREATE" and not request.sub_resource
+    judged = _judge(request, identity.labelled(new) if creates else new, old, view, now)
+    if not judged.allowed:
+        return judged
+    patch = identity.operations(new) if creates else ()
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
 
 
@@ -44,7 +54,11 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     if request.kind.kind != "Pod":
         what = f"pods/{request.sub_resource} with a {request.kind.kind or 'nameless kind'}"
         raise BadReview(f"this version does not know {what} and cannot judge it")
-    new, old = request.pods()
+    return _judge(request, *request.pods(), view, now)
+
+
+def _judge(request: AnyRequest, new: Pod, old: Pod | None, view: View, now: float) -> Answer:
+    """What is said of a new pod, or of the change from an old one."""
     if old is not None and _same(new, old):
         return ALLOWED
     namespace = namespace_of(request, view)

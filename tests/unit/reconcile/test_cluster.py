@@ -41,7 +41,7 @@ class Rig:
             self.gatherer,
             ServingCertificates(secrets, secrets, means, lambda: next(serials), "ringfence-system"),
             means,
-            policies=admission_policy.objects,
+            policies=lambda installation, placed: admission_policy.objects(installation, placed=placed),
             webhooks=lambda installation, bundle, sessions: webhook_config.objects(
                 installation, webhook_config.Endpoint(ca_bundle=bundle), sessions=sessions
             ),
