@@ -31,8 +31,10 @@ def violations(subject: Subject, policy: EffectivePolicy, excepted: frozenset[st
     """
     labels = subject.meta.labels or {}
     binding = [each for each in policy.admission if each.mode is mode and each.subject.matches(labels)]
+    closed = _closed(excepted) if mode is Mode.ENFORCE else _NOTHING
+    if not binding and not closed:
+        return []
     asks = tuple([(each.level, each.version, _freed(each, excepted)) for each in binding])
-    closed = registry.CLOSED - excepted if mode is Mode.ENFORCE else _NOTHING
     found = []
     for control, index in _plan(asks, closed):
         for each in control.check(subject):
@@ -53,6 +55,10 @@ def once(found: list[Violation]) -> list[Violation]:
         kept.setdefault((each.control, each.field, asked), each)
     weaker = {(registry.WEAKER[each.control], each.field) for each in kept.values() if each.control in registry.WEAKER}
     return sorted(each for key, each in kept.items() if key[:2] not in weaker)
+
+
+def _closed(excepted: frozenset[str]) -> frozenset[str]:
+    return registry.CLOSED - excepted if excepted else registry.CLOSED
 
 
 def _freed(requirement: AdmissionRequirement, excepted: frozenset[str]) -> frozenset[str]:
