@@ -44,6 +44,10 @@ class Figures:
         """Reviews a second: the median of the rounds."""
         return statistics.median(self.rates)
 
+    def share(self, other: "Figures") -> float:
+        """By how many times the other's rate: the median of the ratios of rounds, each of one moment."""
+        return statistics.median(own / base for own, base in zip(self.rates, other.rates, strict=True))
+
     @property
     def cpu_per_thousand(self) -> float:
         """Seconds of processor time for 1,000 reviews."""
@@ -74,11 +78,11 @@ class _Client(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
+        """Wait for the others."""
         self._transport = cast("asyncio.Transport", transport)
-        self._ask()
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask once; every answer asks again."""
         assert self._transport is not None
         self._sent = time.perf_counter()
         self._transport.write(self._request)
@@ -96,7 +100,7 @@ class _Client(asyncio.Protocol):
             return
         self._times.append(now - self._sent)
         if self._more():
-            self._ask()
+            self.ask()
         elif not self.done.done():
             self.done.set_result(None)
             assert self._transport is not None
@@ -117,35 +121,45 @@ def _complete(head: bytes, body: bytes) -> bool:
 def run(
     server: Running, question: Question, clients: int, *, seconds: float = 0.0, reviews: int = 0
 ) -> tuple[list[float], float, float]:
-    """Ask for so many ``seconds``, or for so many ``reviews``.
+    """Ask for so many ``seconds``, or for so many ``reviews``, over connections that are open before.
 
     Returns the seconds of each review, those of all, and the processor time of the server.
     """
+    return uvloop.run(_run(server, question, clients, seconds, reviews))
+
+
+async def _run(
+    server: Running, question: Question, clients: int, seconds: float, reviews: int
+) -> tuple[list[float], float, float]:
     times: list[float] = []
+    until = float("inf")
+
+    def more() -> bool:
+        return len(times) < reviews if reviews else time.perf_counter() < until
+
+    made = [await _client(server, question, times, more) for _ in range(clients)]
     start, cpu = time.perf_counter(), rig.cpu_seconds(server.pid)
-    more = (lambda: len(times) < reviews) if reviews else (lambda: time.perf_counter() < start + seconds)
-    uvloop.run(_ask(server, question, clients, times, more))
+    until = start + seconds
+    for each in made:
+        each.ask()
+    await asyncio.gather(*(each.done for each in made))
     return times, time.perf_counter() - start, rig.cpu_seconds(server.pid) - cpu
 
 
-async def _ask(server: Running, question: Question, clients: int, times: list[float], more: Callable[[], bool]) -> None:
+async def _client(server: Running, question: Question, times: list[float], more: Callable[[], bool]) -> _Client:
     head = (
         f"POST {server.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(question.body)}\r\n\r\n"
     )
     request = head.encode() + question.body
-    loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(
-            lambda: _Client(request, (server.status, question.mark), times, more),
-            "127.0.0.1",
-            server.port,
-            ssl=server.context,
-            server_hostname="localhost",
-        )
-        for _ in range(clients)
-    ]
-    await asyncio.gather(*(client.done for _, client in made))
+    _, client = await asyncio.get_running_loop().create_connection(
+        lambda: _Client(request, (server.status, question.mark), times, more),
+        "127.0.0.1",
+        server.port,
+        ssl=server.context,
+        server_hostname="localhost",
+    )
+    return client
 
 
 def memory(server: Running) -> float:

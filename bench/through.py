@@ -26,8 +26,8 @@ from bench.table import Row
 from e2e.cluster.controlplane import ControlPlane
 
 CONCURRENCY: Final = (1, 8)
-ROUNDS: Final = 5
-SECONDS: Final = 1.5
+ROUNDS: Final = 9
+SECONDS: Final = 0.8
 POLICIES: Final = Policies(own=200, others=800)
 _ALONE, _BOTH, _ALL = "validating", "webhooks", "all"
 #: Each case, and by how many milliseconds the p50 at 1 may grow there (0: no goal).
