@@ -113,11 +113,13 @@ def _direct(contenders: dict[str, Contender]) -> Iterator[Row]:
                 figures = each.figures[pod, clients]
                 share = figures.share(base)
                 what = f"{clients} at once, {name}" + (f", a {pod} pod" if name != _NONE else "")
+                cost = figures.cpu_per_thousand / base.cpu_per_thousand
+                measured = f"{figures} ({share:.0%} of the rate, {cost:.1f} times the time)"
                 if name == _OURS and pod == "good":
                     met = share >= GOAL_SHARE
-                    yield Row(what, f"{figures} ({share:.0%})", f"≥ {GOAL_SHARE:.0%} of without work", met)
+                    yield Row(what, measured, f"≥ {GOAL_SHARE:.0%} of without work", met)
                 else:
-                    yield Row(what, f"{figures} ({share:.0%})")
+                    yield Row(what, measured if name != _NONE else str(figures))
 
 
 def _beside(contenders: dict[str, Contender], others: list[str]) -> Iterator[Row]:
