@@ -43,7 +43,7 @@ from pathlib import Path
 from ringfence import settings
 from ringfence.webhook import main
 set_up = settings.parse(sys.argv[1], {"POD_NAMESPACE": "ringfence-system", "POD_NAME": "webhook-test"})
-options = main.Options(host="127.0.0.1", port=int(sys.argv[2]), kubeconfig=Path(sys.argv[3]), drain=0.2)
+options = main.Options(host="127.0.0.1", port=int(sys.argv[2]), kubeconfig=Path(sys.argv[3]), drain=float(sys.argv[4]))
 sys.exit(main.run(set_up, options))
 """
 
@@ -184,22 +184,19 @@ class Rig:
     ca: serving.Pair | None = None
     webhooks: list[Webhook] = field(default_factory=list)
 
-    def start_webhook(self, *, wait: bool = True, kubeconfig: Path | None = None, first: str = "") -> Webhook:
+    def start_webhook(
+        self, *, wait: bool = True, kubeconfig: Path | None = None, first: str = "", drain: float = 0.2
+    ) -> Webhook:
         """A webhook process, ready unless nobody waits; it may do everything unless ``kubeconfig`` says otherwise.
 
-        ``first`` is Python that it runs before anything else: other clocks, less patience.
+        ``first`` is Python that it runs before anything else: other clocks, less patience. ``drain``: seconds for
+        which it goes on after SIGTERM.
         """
         port, http_port = ports.free(2)
         log = self.directory / f"webhook-{len(self.webhooks)}.log"
         settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
-        command = [
-            sys.executable,
-            "-c",
-            first + _PROGRAM,
-            settings,
-            str(port),
-            str(kubeconfig or self.plane.kubeconfig),
-        ]
+        access = str(kubeconfig or self.plane.kubeconfig)
+        command = [sys.executable, "-c", first + _PROGRAM, settings, str(port), access, str(drain)]
         with log.open("wb") as stream:
             process = subprocess.Popen(command, cwd=REPOSITORY, stdout=stream, stderr=stream)
         self.webhook = Webhook(process, port, http_port, log)

@@ -9,20 +9,22 @@ from typing import Final
 
 from ringfence.controls import handlers
 from ringfence.controls.control import Control, Found, container, quoted
-from ringfence.controls.pod import Subject
+from ringfence.controls.pod import Container, Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
 def check(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
         for name, handler in handlers.of(each):
-            for action, target in (("httpGet", handler.http_get), ("tcpSocket", handler.tcp_socket)):
-                if target is not None and target.host:
-                    yield Found(
-                        f"{field}.{name}.{action}.host",
-                        f"is {quoted([target.host])} for {container(each.name)}",
-                        "remove it: the pod's own address is the default",
-                    )
+            if handler.http_get is not None and handler.http_get.host:
+                yield _named(f"{field}.{name}.httpGet", handler.http_get.host, each)
+            if handler.tcp_socket is not None and handler.tcp_socket.host:
+                yield _named(f"{field}.{name}.tcpSocket", handler.tcp_socket.host, each)
+
+
+def _named(field: str, host: str, of: Container) -> Found:
+    message = f"is {quoted([host])} for {container(of.name)}"
+    return Found(f"{field}.host", message, "remove it: the pod's own address is the default")
 
 
 CONTROL: Final = Control(

@@ -9,6 +9,7 @@ from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.controls.signatures import Known
 from ringfence.inject import identity
+from ringfence.model.effective import EffectivePolicy
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook import telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
@@ -64,12 +65,15 @@ def _judge(request: AnyRequest, new: Pod, old: Pod | None, view: View, now: floa
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        context = Context(namespace, policy, now, known=known(view, namespace, now))
-        return answer(_what(request, new), evaluate.update(new, old, context), new.metadata, namespace.name)
+        context = Context(namespace, policy, now, known=_known(policy, view, namespace, now))
+        return _answer(request, new, evaluate.update(new, old, context), namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
-    context = Context(namespace, policy, now, ready, known(view, namespace, now))
-    outcome = evaluate.create(new, context, by_node=request.by_node)
-    return answer(_what(request, new), outcome, new.metadata, namespace.name)
+    context = Context(namespace, policy, now, ready, _known(policy, view, namespace, now))
+    return _answer(request, new, evaluate.create(new, context, by_node=request.by_node), namespace.name)
+
+
+def _answer(request: AnyRequest, new: Pod, outcome: Outcome, namespace: str) -> Answer:
+    return ALLOWED if outcome is evaluate.GOOD else answer(_what(request, new), outcome, new.metadata, namespace)
 
 
 def _same(new: Pod, old: Pod) -> bool:
@@ -81,6 +85,10 @@ def _same(new: Pod, old: Pod) -> bool:
 def known(view: View, namespace: Namespace, now: float, *, pending_refuses: bool = True) -> Known:
     """What is known of the signatures of images in a namespace."""
     return Known(view.verdicts(namespace.name), now, pending_refuses)
+
+
+def _known(policy: EffectivePolicy, view: View, namespace: Namespace, now: float) -> Known | None:
+    return known(view, namespace, now) if policy.signatures else None
 
 
 def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:
