@@ -7,6 +7,8 @@ A trim takes a freshly decoded object, may change it, and returns what to keep. 
 from collections.abc import Callable
 from typing import Any
 
+from ringfence.model import proxy
+
 Trim = Callable[[dict[str, Any]], dict[str, Any]]
 
 _BULKY_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
@@ -25,7 +27,10 @@ def without_noise(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def pod(obj: dict[str, Any]) -> dict[str, Any]:
-    """What model.world.Workload and staging need of a Pod: labels, account, host network, named ports, phase, IPs."""
+    """What model.world.Workload and staging need of a Pod.
+
+    Labels, account, host network, named ports, phase, IPs, and whether the proxy is in it.
+    """
     metadata = obj.get("metadata", {})
     spec = obj.get("spec", {})
     status = obj.get("status", {})
@@ -42,6 +47,8 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
         kept["spec"]["hostNetwork"] = True
     if ports := _named_ports(spec):
         kept["spec"]["containers"] = [{"ports": ports}]
+    if any(each.get("name") == proxy.CONTAINER for each in spec.get("initContainers") or ()):
+        kept["spec"]["initContainers"] = [{"name": proxy.CONTAINER}]
     if status.get("podIPs"):
         kept["status"]["podIPs"] = status["podIPs"]
     return kept

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ringfence.api.v1alpha1 import selectors
+from ringfence.model import proxy
 from ringfence.model.errors import InvalidResource
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import ClusterSecurityPolicy, Kind, Protocol, SecurityPolicy, ServiceIdentity
@@ -270,6 +271,7 @@ def workload(obj: Object) -> Workload:
         ),
         host_network=bool(spec.get("hostNetwork")),
         finished=status.get("phase") in _FINISHED,
+        proxied=any(each.get("name") == proxy.CONTAINER for each in spec.get("initContainers") or ()),
     )
 
 
