@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +154,8 @@ def gatherer_of(held: Caches, settings: Settings) -> gather.Gatherer:
     """Worlds from these caches; the API server's addresses come from the settings, or else from ``endpoint_slices``."""
 
     def installation() -> Installation:
-        own = settings.installation
-        if own.api_server or "endpoint_slices" not in held.reflectors:
-            return own
-        return replace(own, api_server=gather.api_server_endpoints(held["endpoint_slices"]))
+        slices = held["endpoint_slices"] if "endpoint_slices" in held.reflectors else gather.NOTHING
+        return gather.with_api_server(settings.installation, slices)
 
     return gather.Gatherer(_listers(held), api.parse, installation)
 

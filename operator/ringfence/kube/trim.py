@@ -54,6 +54,44 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def mesh_pod(obj: dict[str, Any]) -> dict[str, Any]:
+    """What proxyd needs of a Pod: as ``pod``, the node, and of pods with the proxy all ports and probes."""
+    spec = obj.get("spec", {})
+    kept = pod(obj)
+    if "nodeName" in spec:
+        kept["spec"]["nodeName"] = spec["nodeName"]
+    if "initContainers" in kept["spec"]:
+        for section in ("containers", "initContainers"):
+            kept["spec"][section] = [_served(each) for each in spec.get(section) or ()]
+    return kept
+
+
+def _served(container: dict[str, Any]) -> dict[str, Any]:
+    """Ports and probes of a container, and whether it is a native sidecar."""
+    wanted = ("name", "restartPolicy", "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+    return {key: container[key] for key in wanted if key in container}
+
+
+def mesh_service(obj: dict[str, Any]) -> dict[str, Any]:
+    """Where a Service is and which pods it selects."""
+    spec = obj.get("spec", {})
+    wanted = ("selector", "type", "clusterIP", "clusterIPs", "ports")
+    return {**metadata(obj), "spec": {key: spec[key] for key in wanted if key in spec}}
+
+
+def mesh_slice(obj: dict[str, Any]) -> dict[str, Any]:
+    """Which pods are behind a Service, at which addresses, and whether each is ready."""
+    endpoints = [
+        {
+            "addresses": each.get("addresses") or [],
+            "conditions": {"ready": (each.get("conditions") or {}).get("ready")},
+            "targetRef": each.get("targetRef") or {},
+        }
+        for each in obj.get("endpoints") or ()
+    ]
+    return {**metadata(obj), "endpoints": endpoints}
+
+
 def service(obj: dict[str, Any]) -> dict[str, Any]:
     """Which pods a Service selects."""
     kept = metadata(obj)

@@ -7,7 +7,7 @@ the controller leaves the network there as it is, and the webhook admits nothing
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from ringfence.api.v1alpha1 import selectors
@@ -284,6 +284,11 @@ def api_server_endpoints(slices: Lister) -> tuple[tuple[str, int], ...]:
             for address in endpoint.get("addresses") or ():
                 found.update((address, port) for port in ports)
     return tuple(sorted(found))
+
+
+def with_api_server(own: Installation, slices: Lister) -> Installation:
+    """The installation with the API servers' addresses: those that were set, else those of default/kubernetes."""
+    return own if own.api_server else replace(own, api_server=api_server_endpoints(slices))
 
 
 def _may_select(obj: Object, labels: Mapping[str, str]) -> bool:

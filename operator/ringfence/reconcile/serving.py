@@ -17,6 +17,7 @@ from ringfence.reconcile.means import Means
 
 CA_SECRET: Final = "ringfence-serving-ca"  # noqa: S105 (a name)
 LEAF_SECRET: Final = "ringfence-webhook-tls"  # noqa: S105 (a name)
+PROXYD_SECRET: Final = "ringfence-proxyd-tls"  # noqa: S105 (a name)
 PURPOSE: Final = "serving"
 
 #: Seconds that the API servers get to hear of a new root before it signs.
