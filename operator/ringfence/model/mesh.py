@@ -30,7 +30,10 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ServiceValue:
-    """A Service with a selector. ``cluster_ips`` are empty for a headless one; ``selector`` and ``ports`` are sorted."""
+    """A Service. ``cluster_ips`` are empty for a headless one; ``selector`` and ``ports`` are sorted.
+
+    Without a selector only ``default/kubernetes``, which leads to the API server, means anything here.
+    """
 
     namespace: str
     name: str
