@@ -9,13 +9,11 @@ import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import grpc
-import grpc.aio
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
@@ -33,7 +31,7 @@ from ringfence.model.proxy import ProxyConfig, Resource
 from ringfence.model.world import Installation
 from ringfence.pki import serving, slots, store
 from ringfence.pki.root import make_root
-from ringfence.proxyd import main, server, tls, wire
+from ringfence.proxyd import main, server, wire
 from ringfence.proxyd.assembly import Compiler, Parts
 from ringfence.proxyd.wire import Kind
 from ringfence.settings import Settings
@@ -42,6 +40,11 @@ from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
 from tests.unit.proxyd import xds
 
+# After ringfence.proxyd, which tells gRPC how to speak TLS.
+# isort: split
+import grpc
+import grpc.aio
+
 OWN = "ringfence-system"
 NODE = "node-1"
 HOST = f"{proxy.PROXYD_SERVICE}.{OWN}.svc"
@@ -49,8 +52,6 @@ SETTINGS = Settings(installation=Installation(namespace=OWN), http_host="127.0.0
 
 #: What the JSON below names is known to protobuf once its module is there.
 _KNOWN = (router_pb2, http_connection_manager_pb2, tls_pb2)
-
-tls.require_tls_1_3()
 
 
 class Plane:
@@ -154,6 +155,21 @@ class Plane:
         await cluster.apply(self.api, secret)
 
 
+def running(control_plane: ControlPlane, test: Callable[[Plane], Awaitable[None]]) -> None:
+    """Run a test with a prepared cluster."""
+
+    async def main_() -> None:
+        api = await client.Client.connect(control_plane.kubeconfig, component="test")
+        try:
+            plane = Plane(api, control_plane)
+            await plane.prepare()
+            await test(plane)
+        finally:
+            await api.close()
+
+    asyncio.run(main_())
+
+
 class Tiny:
     """A compiler that knows one listener and one route; ``version`` is what a test changes."""
 
@@ -161,6 +177,7 @@ class Tiny:
         self.version = "1"
         self.configured = 0
         self.broken = False
+        self.padding = ""
 
     def subject(self, pod: Object, mesh: Mesh) -> Hashable:
         """Namespace, account and the label ``tier``."""
@@ -175,7 +192,7 @@ class Tiny:
             raise RuntimeError("this compiler is broken")
         policies = [each.meta.name for each in mesh.world.policies.get(subject[0], ())]  # type: ignore[index]
         made = f"{self.version}-{'-'.join(policies)}-{subject}"
-        one = (xds.resource("one", made),)
+        one = (xds.resource("one", made, f"{made}{self.padding}"),)
         owners = tuple(f"SecurityPolicy {subject[0]}/{each}" for each in policies)  # type: ignore[index]
         return ProxyConfig(one, one, one, one, owners, made)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
-from ringfence.kube import client
 from ringfence.model import proxy
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.spiffe import SpiffeId
@@ -20,29 +19,16 @@ from e2e.cluster import ports
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster
-from tests.component.proxyd_rig import Direct, Envoy, Plane, Server
+from tests.component.proxyd_rig import Direct, Envoy, Plane, Server, running
 
 pytestmark = pytest.mark.component
 
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane("proxyd", controllers=["namespace-controller"]) as running:
-        cluster.install_crds(running)
-        yield running
-
-
-def run(control_plane: ControlPlane, test) -> None:  # type: ignore[no-untyped-def]
-    async def main() -> None:
-        api = await client.Client.connect(control_plane.kubeconfig, component="test")
-        try:
-            plane = Plane(api, control_plane)
-            await plane.prepare()
-            await test(plane)
-        finally:
-            await api.close()
-
-    asyncio.run(main())
+    with ControlPlane("proxyd", controllers=["namespace-controller"]) as plane:
+        cluster.install_crds(plane)
+        yield plane
 
 
 def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_plane: ControlPlane) -> None:
@@ -65,7 +51,7 @@ def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_p
             while member.acknowledged in {before, ""}:
                 await fake.next()
 
-    run(control_plane, test)
+    running(control_plane, test)
 
 
 async def _true(value: object) -> object:
@@ -121,7 +107,7 @@ def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlP
             finally:
                 envoy.stop()
 
-    run(control_plane, test)
+    running(control_plane, test)
 
 
 async def _client(plane: Plane, serving: Server) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ from ringfence import logs, plain_http
 from ringfence.kube import client
 from ringfence.kube.errors import KubeError
 from ringfence.model.proxy import PROXYD_PORT
-from ringfence.proxyd import assembly, metrics, server, tls
+from ringfence.proxyd import assembly, metrics, server
 from ringfence.proxyd.assembly import Parts
 from ringfence.settings import Settings
 
@@ -39,7 +39,6 @@ class Options:
 def run(settings: Settings, options: Options = Options()) -> int:
     """Serve until SIGTERM or SIGINT; the exit status."""
     logs.configure(settings.log_level, settings.log_format)
-    tls.require_tls_1_3()
     try:
         asyncio.run(_until_told(settings, options))
     except (KubeError, OSError) as error:

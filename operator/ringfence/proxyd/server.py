@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import grpc
 import grpc.aio
@@ -40,6 +40,8 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", 4),
     ("grpc.max_metadata_size", 32 << 10),
+    ("grpc.max_connection_age_ms", 40 * 60 * 1000),
+    ("grpc.max_connection_age_grace_ms", 60 * 1000),
 )
 
 _CODES: Final = {
@@ -160,16 +162,12 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
             return
         reader = asyncio.create_task(self._read(stream, context, first))
         try:
-            await self._write(stream, context)
-        except Refused as error:
-            await context.abort(_CODES.get(error.why, grpc.StatusCode.UNAUTHENTICATED), str(error))
-        except Malformed as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Ended as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            code, why = await self._write(stream, context)
         finally:
             reader.cancel()
             self._house.closed(stream)
+        # To a proxy that does not read even this does not get through: its connection ends by age.
+        await context.abort(code, why)
 
     async def _first(self, context: Any) -> wire.Request:
         try:
@@ -201,7 +199,18 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         else:
             stream.end(Ended("the proxy has hung up"))
 
-    async def _write(self, stream: Stream, context: Any) -> None:
+    async def _write(self, stream: Stream, context: Any) -> tuple[Any, str]:
+        """Send until there is a reason to end; the code and the words for it."""
+        try:
+            await self._keep_sending(stream, context)
+        except Refused as error:
+            return _CODES.get(error.why, grpc.StatusCode.UNAUTHENTICATED), str(error)
+        except Malformed as error:
+            return grpc.StatusCode.INVALID_ARGUMENT, str(error)
+        except Ended as error:
+            return grpc.StatusCode.UNAVAILABLE, str(error)
+
+    async def _keep_sending(self, stream: Stream, context: Any) -> NoReturn:
         opened = time.monotonic()
         longest = self._limits.stream * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load)
         while True:

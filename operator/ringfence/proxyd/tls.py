@@ -4,27 +4,16 @@ import asyncio
 import base64
 import binascii
 import logging
-import os
 import threading
-from typing import Final
 
 import grpc
 
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Object
 from ringfence.pki import encoding, serving
+from ringfence.proxyd import TLS_1_3_ONLY
 
 _log = logging.getLogger(__name__)
-
-#: gRPC has no setting for the lowest version of TLS, only for the ciphers of 1.2. This one needs an RSA key, and ours
-#: are ECDSA: nothing is left of 1.2 to agree on.
-_CIPHERS_VARIABLE: Final = "GRPC_SSL_CIPHER_SUITES"
-_NONE_FOR_ECDSA: Final = "ECDHE-RSA-AES256-GCM-SHA384"
-
-
-def require_tls_1_3() -> None:
-    """To be called before gRPC is used in this process."""
-    os.environ[_CIPHERS_VARIABLE] = _NONE_FOR_ECDSA
 
 
 class Certificate:
@@ -60,6 +49,8 @@ class Certificate:
 
     def credentials(self) -> grpc.ServerCredentials:
         """For the server; raises RuntimeError while there is no certificate."""
+        if not TLS_1_3_ONLY:
+            raise RuntimeError("gRPC was loaded before it was told to speak TLS 1.3 only")
         configuration = self._newest()
         if configuration is None:
             raise RuntimeError("there is no serving certificate yet")
