@@ -105,16 +105,29 @@ class Plane:
             await cluster.apply(self.api, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
 
     async def pod(
-        self, namespace: str, name: str, account: str, *, inject: bool = True, node: str = NODE
+        self,
+        namespace: str,
+        name: str,
+        account: str,
+        *,
+        inject: bool = True,
+        ports: list[dict[str, Any]] | None = None,
+        address: str = "",
     ) -> dict[str, Any]:
-        """A pod on a node, with the proxy in it."""
+        """A pod on a node, with the proxy in it, running where an address is given."""
         pod = cluster.pod(namespace, name, account)
-        pod["spec"]["nodeName"] = node
+        pod["spec"]["nodeName"] = NODE
+        pod["spec"]["containers"][0]["ports"] = ports or []
         if inject:
             pod["spec"]["initContainers"] = [
                 {"name": proxy.CONTAINER, "image": "localhost/proxy:1", "restartPolicy": "Always"}
             ]
-        return await cluster.apply(self.api, pod)
+        made = await cluster.apply(self.api, pod)
+        if address:
+            path = resources.PODS.path(namespace, name, "status")
+            status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
+            made = await self.api.request("PATCH", path, body={"status": status}, content_type=client.MERGE)
+        return made
 
     async def token(
         self,
@@ -274,14 +287,23 @@ class Fake:
 class Envoy:
     """A real one, bootstrapped as injection would do it."""
 
-    def __init__(self, binary: Path, directory: Path, port: int, name: str) -> None:
+    def __init__(self, binary: Path, directory: Path, address: dict[str, Any], name: str, prefix: list[str]) -> None:
         self.directory = directory
+        self.relay: asyncio.Server | None = None
         self.admin = directory / "admin.sock"
         (directory / "sds-token.json").write_text(json.dumps(_sds("token", _generic(directory / "token"))))
         (directory / "sds-ca.json").write_text(json.dumps(_sds("ca", _trust(directory))))
-        bootstrap = _bootstrap(directory, port, self.admin)
+        bootstrap = _bootstrap(directory, address, self.admin)
         (directory / "bootstrap.json").write_text(json.dumps(bootstrap))
-        run = [str(binary), "-c", str(directory / "bootstrap.json"), "--disable-hot-restart", "--concurrency", "1"]
+        run = [
+            *prefix,
+            str(binary),
+            "-c",
+            str(directory / "bootstrap.json"),
+            "--disable-hot-restart",
+            "--concurrency",
+            "1",
+        ]
         self._log = (directory / "envoy.log").open("wb")
         self._process = subprocess.Popen(
             [*run, "--service-node", name, "--service-cluster", "test", "--log-level", "info"],
@@ -295,7 +317,20 @@ class Envoy:
         directory = Path(tempfile.mkdtemp(prefix="envoy-"))
         (directory / "token").write_text(token)
         (directory / "ca.crt").write_bytes(server.plane.ca.certificate)
-        return cls(binary, directory, server.port, name)
+        return cls(binary, directory, _address(server.port), name, [])
+
+    @classmethod
+    async def alone(cls, binary: Path, server: Server, token: str, name: str) -> Self:
+        """Run one in a network of its own, as in a pod: its ports are nobody else's. Needs root."""
+        directory = Path(tempfile.mkdtemp(prefix="envoy-"))
+        (directory / "token").write_text(token)
+        (directory / "ca.crt").write_bytes(server.plane.ca.certificate)
+        path = directory / "proxyd.sock"
+        relay = await asyncio.start_unix_server(lambda *ends: _relay(server.port, *ends), path)
+        own = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$0" "$@"']
+        made = cls(binary, directory, {"pipe": {"path": str(path)}}, name, own)
+        made.relay = relay
+        return made
 
     async def get(self, path: str) -> str:
         """What the admin interface says."""
@@ -329,6 +364,8 @@ class Envoy:
         self._process.kill()
         self._process.wait()
         self._log.close()
+        if self.relay is not None:
+            self.relay.close()
 
 
 _T = "type.googleapis.com/envoy"
@@ -348,7 +385,25 @@ def _trust(directory: Path) -> dict[str, Any]:
     return {"validation_context": {"trusted_ca": {"filename": str(directory / "ca.crt")}, "watched_directory": watched}}
 
 
-def _bootstrap(directory: Path, port: int, admin: Path) -> dict[str, Any]:
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+async def _relay(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry bytes between a connection and a port of this machine."""
+    there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+        target.close()
+
+    await asyncio.gather(carry(reader, there_writer), carry(there_reader, writer))
+
+
+def _bootstrap(directory: Path, address: dict[str, Any], admin: Path) -> dict[str, Any]:
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 384}}},
@@ -368,11 +423,11 @@ def _bootstrap(directory: Path, port: int, admin: Path) -> dict[str, Any]:
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": {"clusters": [_ads_cluster(directory, port)]},
+        "static_resources": {"clusters": [_ads_cluster(directory, address)]},
     }
 
 
-def _ads_cluster(directory: Path, port: int) -> dict[str, Any]:
+def _ads_cluster(directory: Path, address: dict[str, Any]) -> dict[str, Any]:
     def file(name: str) -> dict[str, Any]:
         source = {"path": str(directory / name), "watched_directory": {"path": str(directory)}}
         return {"resource_api_version": "V3", "path_config_source": source}
@@ -427,13 +482,7 @@ def _ads_cluster(directory: Path, port: int) -> dict[str, Any]:
         },
         "load_assignment": {
             "cluster_name": "ads",
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
-                    ]
-                }
-            ],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
     }
 
