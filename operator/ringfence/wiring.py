@@ -109,7 +109,7 @@ async def operator(
             ca=ca,
             certificates=issuing,
             secrets=watches,
-            scanner=_scanner(held, connection, gatherer, means) if settings.policy_reports else None,
+            scanner=_scanner(held, connection, gatherer, means, settings) if settings.policy_reports else None,
             trust=trust,
             meter=meter,
             verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
@@ -220,7 +220,9 @@ def _certificates(
     return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
 
 
-def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
+def _scanner(
+    held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means, settings: Settings
+) -> Scanner:
     """Who reports what is wrong with pods that run."""
     verdicts = ReadVerdicts(held["verdicts"])
 
@@ -234,7 +236,7 @@ def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer,
         now = means.clock.now()
         # What is being checked is no fault of a pod that runs.
         known = Known(CachedVerdicts(verdicts, name), now, pending_refuses=False)
-        return Context(found, resolve.resolve(world, name), now, known=known)
+        return Context(found, resolve.resolve(world, name), now, known=known, proxy=settings.injection)
 
     kinds = reports.ReportKinds(connection, scan.KINDS)
     return Scanner(reports.PodPages(connection), kinds, means, context, counted=metrics.count_scanned)
