@@ -264,7 +264,7 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         certificates,
         means,
         policies=lambda installation: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default),
+            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection),
             held["namespaces"],
             installation.namespace,
         ),
