@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ringfence.model.ports import Clock, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation
 from ringfence.policy import closing, resolve
-from ringfence.reconcile import certificates, gather, ownership, scan
+from ringfence.reconcile import certificates, gather, ownership, proxy_files, scan
 from ringfence.reconcile.ca import CaKeeper, CaOptions
 from ringfence.reconcile.ca_sight import CaListers
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
@@ -217,7 +217,14 @@ def _certificates(
         bundles=held["bundles"], bindings=held["bindings"], services=held["services"], secrets=watches
     )
     issuer = Issuer(ca, means, fetch, _serial, meter)
-    return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
+
+    def for_proxies() -> Mapping[str, str]:
+        if not settings.proxy.enabled:
+            return {}
+        return proxy_files.data(held["serving_ca"], held["serving"], own.namespace, means.clock.now())
+
+    issuing = certificates.Certificates(listers, ca, means, issuer, meter, for_proxies=for_proxies)
+    return ca, issuing, meter
 
 
 def _scanner(
