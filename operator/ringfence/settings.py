@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from ringfence import settings_proxy
+from ringfence.inject.injection import Injection
 from ringfence.model import durations, names
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.errors import FieldError, RingfenceError
@@ -105,6 +106,11 @@ class Settings:
     pod_name: str = "ringfence"
     http_host: str = ""
     http_port: int = 8081
+
+    @property
+    def injection(self) -> Injection | None:
+        """How pods get their proxy, None where they get none."""
+        return Injection(self.proxy, self.installation.namespace) if self.proxy.enabled else None
 
 
 def load(path: Path = DEFAULT_PATH, environment: Mapping[str, str] | None = None) -> Settings:

@@ -142,6 +142,11 @@ class ServingCertificates:
         return max(0.0, self._trusted[1] + OVERLAP_SECONDS - self._clock.monotonic())
 
 
+def roots(ca: Object | None, leaf: Object | None, now: float) -> bytes:
+    """The roots (PEM) that whoever checks a serving certificate must trust, by the Secrets that hold them."""
+    return serving.bundle(_readable(ca, _CERTIFICATE), _readable(ca, _PREVIOUS), _readable(leaf), now=now)
+
+
 def _data(secret: Object, key: str) -> bytes:
     """A value of the Secret; empty when it is missing or is no base64."""
     try:
