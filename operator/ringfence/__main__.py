@@ -22,6 +22,7 @@ def _process(module: str) -> Process:
 PROCESSES = {
     "controller": _process("ringfence.controller.main"),
     "webhook": _process("ringfence.webhook.main"),
+    "node": _process("ringfence.node.main"),
 }
 
 

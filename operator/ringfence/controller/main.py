@@ -6,8 +6,8 @@ import logging
 import signal
 from pathlib import Path
 
-from ringfence import logs, wiring
-from ringfence.controller import core, front, http
+from ringfence import http, logs, wiring
+from ringfence.controller import core, front
 from ringfence.kube.errors import KubeError
 from ringfence.settings import Settings
 
