@@ -68,7 +68,11 @@ class Place:
 
     @contextlib.contextmanager
     def opened(
-        self, family: socket.AddressFamily, kind: socket.SocketKind = socket.SOCK_STREAM, user: int = 0, protocol: int = 0
+        self,
+        family: socket.AddressFamily,
+        kind: socket.SocketKind = socket.SOCK_STREAM,
+        user: int = 0,
+        protocol: int = 0,
     ) -> Iterator[socket.socket]:
         with self.namespace.entered(), acting_as(user):
             made = socket.socket(family, kind, protocol)
@@ -179,7 +183,9 @@ class Wire:
 
     def __init__(self) -> None:
         self.pod, self.peer = Place(), Place()
-        self.peer.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.pod.namespace.path)
+        self.peer.run(
+            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.pod.namespace.path
+        )
         for place, four, six in ((self.pod, POD4, POD6), (self.peer, PEER4, PEER6)):
             place.run("ip", "link", "set", "eth0", "up")
             place.run("ip", "addr", "add", f"{four}/24", "dev", "eth0")

@@ -155,7 +155,10 @@ def test_a_server_that_speaks_first_and_large_answers(wire: Wire, pod: str, peer
 @BOTH
 def test_udp_is_left_to_network_policies(wire: Wire, pod: str, peer: str) -> None:
     wire.pod.redirect()
-    with wire.peer.listening(53, kind=socket.SOCK_DGRAM) as outside, wire.pod.listening(53, kind=socket.SOCK_DGRAM) as own:
+    with (
+        wire.peer.listening(53, kind=socket.SOCK_DGRAM) as outside,
+        wire.pod.listening(53, kind=socket.SOCK_DGRAM) as own,
+    ):
         family = socket.AF_INET6 if ":" in pod else socket.AF_INET
         with wire.pod.opened(family, socket.SOCK_DGRAM, PROGRAM) as sender:
             sender.sendto(b"question", (peer, 53))
@@ -241,7 +244,7 @@ def test_neighbours_are_found_where_enforced(wire: Wire) -> None:
 
 
 def test_packets_that_belong_to_nothing_are_dropped(wire: Wire) -> None:
-    """A segment without flags belongs to no connection, so no redirect catches it: the program's kernel must not answer."""
+    """A segment without flags belongs to no connection, so no redirect catches it: nothing must answer it."""
 
     def answered() -> bool:
         header = struct.pack("!HHIIBBHHH", 40000, 8080, 1, 0, 5 << 4, 0, 1024, 0, 0)
@@ -293,16 +296,19 @@ def test_nobody_slips_through_while_rules_are_replaced(wire: Wire, address: str)
 
 def test_connections_outlive_the_replacement_of_the_rules(wire: Wire) -> None:
     wire.pod.redirect()
-    with wire.pod.listening(IN) as inbound, wire.pod.listening(OUT) as outbound:
-        with wire.peer.connect(POD4, 8080) as first, wire.pod.connect(PEER6, 443) as second:
-            ends = [inbound._doors[IN].accept()[0], outbound._doors[OUT].accept()[0]]
-            for turn in range(6):
-                wire.pod.redirect(strict=bool(turn % 2))
-                for client, server in zip((first, second), ends, strict=True):
-                    server.settimeout(3)
-                    client.sendall(b"ping")
-                    assert server.recv(10) == b"ping"
-                    server.sendall(b"pong")
-                    assert client.recv(10) == b"pong"
-            for end in ends:
-                end.close()
+    with (
+        wire.pod.listening(IN) as inbound,
+        wire.pod.listening(OUT) as outbound,
+        wire.peer.connect(POD4, 8080) as first,
+        wire.pod.connect(PEER6, 443) as second,
+        inbound._doors[IN].accept()[0] as first_end,
+        outbound._doors[OUT].accept()[0] as second_end,
+    ):
+        for turn in range(6):
+            wire.pod.redirect(strict=bool(turn % 2))
+            for client, server in ((first, first_end), (second, second_end)):
+                server.settimeout(3)
+                client.sendall(b"ping")
+                assert server.recv(10) == b"ping"
+                server.sendall(b"pong")
+                assert client.recv(10) == b"pong"

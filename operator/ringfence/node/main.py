@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ringfence import http, logs, metrics
+from ringfence import logs, metrics, plain_http
 from ringfence.caches import Caches
 from ringfence.kube import client, errors, resources, trim, watch
 from ringfence.kube.clock import SystemClock
@@ -87,8 +87,8 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event | None
         tree.open()
         stack.callback(tree.close)
         able = _Ability(entrant)
-        listener = http.listen(settings.http_host, settings.http_port)
-        await stack.enter_async_context(http.serving(http.app(_why_not_ready(caches, able)), listener))
+        listener = plain_http.listen(settings.http_host, settings.http_port)
+        await stack.enter_async_context(plain_http.serving(plain_http.app(_why_not_ready(caches, able)), listener))
         await stack.enter_async_context(caches.running())
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(able.find_out()), group.create_task(_cover(finder, tree))]
