@@ -37,6 +37,13 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- end }}
 
+{{- /* With the tag beside the digest, so that the version is seen; runtimes go by the digest. */ -}}
+{{- define "ringfence.proxyImage" -}}
+{{- with .Values.proxy.image -}}
+{{ .repository }}{{ with .tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end -}}
+{{- end }}
+
 {{- /* The settings file; see docs/install.md. */ -}}
 {{- define "ringfence.config" -}}
 trustDomain: {{ .Values.trustDomain | quote }}
@@ -48,6 +55,15 @@ exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
 ca: {{ toJson (omit .Values.ca "admins") }}
 policyReports: {{ .Values.policyReports.enabled }}
 signatures: {{ toJson .Values.signatures }}
+proxy:
+  enabled: {{ .Values.proxy.enabled }}
+  image: {{ include "ringfence.proxyImage" . | quote }}
+  pullPolicy: {{ .Values.proxy.image.pullPolicy }}
+  requests: {{ toJson .Values.proxy.resources.requests }}
+  limits: {{ toJson .Values.proxy.resources.limits }}
+  concurrency: {{ .Values.proxy.concurrency }}
+  drain: {{ .Values.proxy.drain | quote }}
+  logLevel: {{ .Values.proxy.logLevel }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}
