@@ -34,7 +34,7 @@ INBOUND_SOURCE = {POD4: proxy.INBOUND_SOURCE_V4, POD6: proxy.INBOUND_SOURCE_V6}
 @pytest.fixture(scope="module", autouse=True)
 def untouched() -> Iterator[None]:
     """Nothing here touches the network of the machine."""
-    debian.ensure()
+    debian.ensure(("nft", "ip"))
     before = own_rules()
     yield
     assert own_rules() == before

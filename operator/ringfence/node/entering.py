@@ -84,6 +84,12 @@ class Entrant:
                 self._process.wait()
             self._process = None
 
+    def _replace(self) -> None:
+        """Have the next job done by another child: this one hangs."""
+        if self._process is not None:
+            self._process.kill()
+        self.close()
+
     async def _ask(self, job: dict[str, Any], *descriptors: int) -> tuple[dict[str, Any], list[int]]:
         async with self._gate:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -91,7 +97,11 @@ class Entrant:
                 ours.setblocking(False)
                 with theirs:
                     self._send(json.dumps(job).encode(), [theirs.fileno(), *descriptors])
-                message, received = await self._answer(ours)
+                reply = await self._answer(ours)
+        if reply is None:
+            self._replace()
+            raise NotEntered(f"no answer from the namespace within {JOB_SECONDS:g} s")
+        message, received = reply
         answer: dict[str, Any] = json.loads(message) if message else {"error": "the job ended without an answer"}
         if "error" in answer:
             for each in received:
@@ -125,7 +135,7 @@ class Entrant:
         return self._control
 
     @staticmethod
-    async def _answer(ours: socket.socket) -> tuple[bytes, list[int]]:
+    async def _answer(ours: socket.socket) -> tuple[bytes, list[int]] | None:
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
         loop.add_reader(ours, readable.set)
@@ -136,6 +146,6 @@ class Entrant:
             loop.remove_reader(ours)
         try:
             message, received, _, _ = socket.recv_fds(ours, entrant.MESSAGE_BYTES, 1)
-        except BlockingIOError as error:
-            raise NotEntered(f"no answer from the namespace within {JOB_SECONDS:.0f} s") from error
+        except BlockingIOError:
+            return None
         return message, list(received)
