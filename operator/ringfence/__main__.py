@@ -23,6 +23,7 @@ PROCESSES = {
     "controller": _process("ringfence.controller.main"),
     "webhook": _process("ringfence.webhook.main"),
     "proxyd": _process("ringfence.proxyd.main"),
+    "node": _process("ringfence.node.main"),
 }
 
 

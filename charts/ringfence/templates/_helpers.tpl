@@ -44,6 +44,17 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- end }}
 
+{{- /* The namespaces that Ringfence never touches, that of its own `node` among them. */ -}}
+{{- define "ringfence.exempt" -}}
+{{- toJson (ternary (append .Values.exemptNamespaces .Values.node.namespace | uniq) .Values.exemptNamespaces .Values.proxy.enabled) -}}
+{{- end }}
+
+{{- /* Of the settings, what `node` needs. */ -}}
+{{- define "ringfence.nodeConfig" -}}
+logLevel: {{ .Values.log.level | quote }}
+logFormat: {{ .Values.log.format | quote }}
+{{- end }}
+
 {{- /* The settings file; see docs/install.md. */ -}}
 {{- define "ringfence.config" -}}
 trustDomain: {{ .Values.trustDomain | quote }}
@@ -51,7 +62,7 @@ podCIDRs: {{ toJson .Values.network.podCIDRs }}
 cidrCoversPods: {{ .Values.network.cidrCoversPods }}
 openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
-exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
+exemptNamespaces: {{ include "ringfence.exempt" . }}
 ca: {{ toJson (omit .Values.ca "admins") }}
 policyReports: {{ .Values.policyReports.enabled }}
 signatures: {{ toJson .Values.signatures }}
