@@ -3,8 +3,8 @@
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ringfence.model.ports import Clock, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation
 from ringfence.policy import closing, resolve
-from ringfence.reconcile import certificates, gather, ownership, scan
+from ringfence.reconcile import certificates, gather, ownership, proxy_files, scan
 from ringfence.reconcile.ca import CaKeeper, CaOptions
 from ringfence.reconcile.ca_sight import CaListers
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
@@ -109,7 +109,7 @@ async def operator(
             ca=ca,
             certificates=issuing,
             secrets=watches,
-            scanner=_scanner(held, connection, gatherer, means) if settings.policy_reports else None,
+            scanner=_scanner(held, connection, gatherer, means, settings) if settings.policy_reports else None,
             trust=trust,
             meter=meter,
             verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
@@ -154,10 +154,8 @@ def gatherer_of(held: Caches, settings: Settings) -> gather.Gatherer:
     """Worlds from these caches; the API server's addresses come from the settings, or else from ``endpoint_slices``."""
 
     def installation() -> Installation:
-        own = settings.installation
-        if own.api_server or "endpoint_slices" not in held.reflectors:
-            return own
-        return replace(own, api_server=gather.api_server_endpoints(held["endpoint_slices"]))
+        slices = held["endpoint_slices"] if "endpoint_slices" in held.reflectors else gather.NOTHING
+        return gather.with_api_server(settings.installation, slices)
 
     return gather.Gatherer(_listers(held), api.parse, installation)
 
@@ -217,10 +215,19 @@ def _certificates(
         bundles=held["bundles"], bindings=held["bindings"], services=held["services"], secrets=watches
     )
     issuer = Issuer(ca, means, fetch, _serial, meter)
-    return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
+
+    def for_proxies() -> Mapping[str, str]:
+        if not settings.proxy.enabled:
+            return {}
+        return proxy_files.data(held["serving_ca"], held["serving"], own.namespace, means.clock.now())
+
+    issuing = certificates.Certificates(listers, ca, means, issuer, meter, for_proxies=for_proxies)
+    return ca, issuing, meter
 
 
-def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
+def _scanner(
+    held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means, settings: Settings
+) -> Scanner:
     """Who reports what is wrong with pods that run."""
     verdicts = ReadVerdicts(held["verdicts"])
 
@@ -234,7 +241,7 @@ def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer,
         now = means.clock.now()
         # What is being checked is no fault of a pod that runs.
         known = Known(CachedVerdicts(verdicts, name), now, pending_refuses=False)
-        return Context(found, resolve.resolve(world, name), now, known=known)
+        return Context(found, resolve.resolve(world, name), now, known=known, proxy=settings.injection)
 
     kinds = reports.ReportKinds(connection, scan.KINDS)
     return Scanner(reports.PodPages(connection), kinds, means, context, counted=metrics.count_scanned)
@@ -262,7 +269,7 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         certificates,
         means,
         policies=lambda installation: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default),
+            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection),
             held["namespaces"],
             installation.namespace,
         ),

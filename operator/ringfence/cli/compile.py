@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     loaded, settings = inputs.load(arguments, console)
     wanted = arguments.kind or KINDS
     policies = [inputs.effective(loaded.world)(name) for name in sorted(loaded.world.namespaces)]
-    admission = admission_policy.objects(loaded.world.installation, default_enrolment=settings.default_enroll)
+    admission = admission_policy.objects(
+        loaded.world.installation, default_enrolment=settings.default_enroll, proxy=settings.injection
+    )
     networks = (obj for policy in policies for obj in network_policy.objects(policy, loaded.world.installation))
     objects = [obj for obj in (*networks, *admission) if obj["kind"] in wanted]
     console.objects(sorted(objects, key=_key))

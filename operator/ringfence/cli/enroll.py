@@ -100,7 +100,8 @@ async def _plan(api: client.Client, namespace: Object, arguments: argparse.Names
     loaded = world.load([*documents, *templates], answered.settings.installation, tolerant=True)
     if is_exempt(loaded.world, name):
         raise live.NoCluster(f"namespace {name} is exempt: it cannot be enrolled")
-    context = Context(loaded.world.namespaces[name], inputs.effective(loaded.world)(name), time.time())
+    policy, proxy = inputs.effective(loaded.world)(name), answered.settings.injection
+    context = Context(loaded.world.namespaces[name], policy, time.time(), proxy=proxy)
     refused = {}
     for judged in loaded.judged:
         if judged.namespace == name and judged.kind != "Pod":

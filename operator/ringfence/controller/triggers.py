@@ -18,6 +18,8 @@ CA: Final = "*ca*"
 _OWN_NAMESPACE: Final = ("pods", "network_policies", "policies", "services", "bundles", "bindings")
 #: Objects of these caches concern every namespace that is enrolled.
 _EVERY_ENROLLED: Final = ("cluster_policies", "endpoint_slices")
+#: What is in them is in the trust bundles of namespaces with proxies.
+_TRUSTED_BY_PROXIES: Final = ("serving_ca", "serving")
 _CLUSTER: Final = (
     "cluster_policies",
     "mutating_webhooks",
@@ -47,6 +49,8 @@ class Triggers:
         self._operator.trust.callback = lambda *_: self._add(CA)
         self._operator.ca.changed = self.every_enrolled
         for name in _EVERY_ENROLLED:
+            caches[name].subscribe(lambda *_: self.every_enrolled())
+        for name in _TRUSTED_BY_PROXIES:
             caches[name].subscribe(lambda *_: self.every_enrolled())
         for name in _CLUSTER:
             caches[name].subscribe(lambda *_: self._add(CLUSTER))

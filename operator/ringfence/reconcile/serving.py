@@ -17,6 +17,7 @@ from ringfence.reconcile.means import Means
 
 CA_SECRET: Final = "ringfence-serving-ca"  # noqa: S105 (a name)
 LEAF_SECRET: Final = "ringfence-webhook-tls"  # noqa: S105 (a name)
+PROXYD_SECRET: Final = "ringfence-proxyd-tls"  # noqa: S105 (a name)
 PURPOSE: Final = "serving"
 
 #: Seconds that the API servers get to hear of a new root before it signs.
@@ -139,6 +140,11 @@ class ServingCertificates:
         if self._trusted is None or self._trusted[0] != root:
             self._trusted = (root, self._clock.monotonic())
         return max(0.0, self._trusted[1] + OVERLAP_SECONDS - self._clock.monotonic())
+
+
+def roots(ca: Object | None, leaf: Object | None, now: float) -> bytes:
+    """The roots (PEM) that whoever checks a serving certificate must trust, by the Secrets that hold them."""
+    return serving.bundle(_readable(ca, _CERTIFICATE), _readable(ca, _PREVIOUS), _readable(leaf), now=now)
 
 
 def _data(secret: Object, key: str) -> bytes:

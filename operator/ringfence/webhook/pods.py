@@ -10,7 +10,7 @@ from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.controls.signatures import Known
 from ringfence.inject import identity
 from ringfence.model.world import Enrolment, Namespace
-from ringfence.webhook import telling
+from ringfence.webhook import injecting, telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
 from ringfence.webhook.wire import ALLOWED, MAX_WARNING, Answer, AnyRequest, BadReview, Request
 
@@ -26,17 +26,22 @@ _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
 def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Set the identity label. Whether the namespace is enrolled the API server has asked already (its selector)."""
-    del view, rules, now
+    """Set the identity label and add the proxy.
+
+    Whether the namespace is enrolled the API server has asked already (its selector).
+    """
+    del now
     if request.operation != "CREATE" or request.sub_resource:
         return ALLOWED
-    patch = identity.operations(request.pods()[0])
+    new = request.pods()[0]
+    enrolment = namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
+    added, _ = injecting.injected(request, new, rules.proxy, enrolment)
+    patch = [*identity.operations(new), *added]
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
 
 
 def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     """Judge the final pod, or the change to it."""
-    del rules
     if request.operation == "DELETE" or request.sub_resource in _HARMLESS:
         return ALLOWED
     if request.resource.resource == "bindings" or request.sub_resource == "binding":
@@ -50,11 +55,14 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        context = Context(namespace, policy, now, known=known(view, namespace, now))
-        return answer(_what(request, new), evaluate.update(new, old, context), new.metadata, namespace.name)
+        context = Context(namespace, policy, now, known=known(view, namespace, now), proxy=rules.proxy)
+        whole = request.whole_pods() if rules.proxy is not None else None
+        outcome = evaluate.update(new, old, context, raw=whole)
+        return answer(_what(request, new), outcome, new.metadata, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
-    context = Context(namespace, policy, now, ready, known(view, namespace, now))
-    outcome = evaluate.create(new, context, by_node=request.by_node)
+    context = Context(namespace, policy, now, ready, known(view, namespace, now), rules.proxy)
+    raw = request.whole_pods()[0] if rules.proxy is not None else None
+    outcome = evaluate.create(new, context, by_node=request.by_node, raw=raw)
     return answer(_what(request, new), outcome, new.metadata, namespace.name)
 
 

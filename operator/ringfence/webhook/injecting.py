@@ -1,0 +1,25 @@
+"""Pods get their proxy: the webhook's way to inject, with the dice."""
+
+import secrets
+from typing import Any
+
+from ringfence.controls import evaluate, pod
+from ringfence.controls.pod import Pod
+from ringfence.inject import pods
+from ringfence.inject.injection import Injection
+from ringfence.model.world import Enrolment
+from ringfence.webhook.wire import AnyRequest
+
+
+def injected(
+    request: AnyRequest, new: Pod, how: Injection | None, enrolment: Enrolment
+) -> tuple[list[dict[str, Any]], Pod]:
+    """The operations that give a new pod its proxy, and the pod after them.
+
+    The user id is drawn each time that this is asked, the second time for one pod too.
+    """
+    if how is None or enrolment is Enrolment.NONE or pod.is_mirror(new):
+        return [], new
+    before = request.whole_pods()[0]
+    after = evaluate.with_proxy(before, how, enrolment, secrets.randbits(64))
+    return pods.operations(before, after), pod.of(after)
