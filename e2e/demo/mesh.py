@@ -151,7 +151,13 @@ def execute(admin: Client, space: str, target: str, *arguments: str) -> Done:
 
 
 def load_report(admin: Client, space: str, name: str) -> dict[str, int]:
-    """What a program that loads another has counted: answers by status, failures by name."""
-    line = admin.run("logs", f"--namespace={space}", f"deployment/{name}", "--container=speaker", "--tail=1")
-    counts: dict[str, int] = json.loads(line)["counts"]
+    """What a program that loads another has counted: answers by status, failures by name. Raises as ``load_said``."""
+    counts: dict[str, int] = load_said(admin, space, name)["counts"]
     return counts
+
+
+def load_said(admin: Client, space: str, name: str) -> Object:
+    """The last line of a program that loads another. Raises ClusterError or ValueError when it has said nothing."""
+    line = admin.run("logs", f"--namespace={space}", f"deployment/{name}", "--container=speaker", "--tail=1")
+    said: Object = json.loads(line)
+    return said

@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,18 +13,6 @@ from e2e.scenarios.conftest import Sandboxes
 pytestmark = [pytest.mark.node]
 
 SETTLES = 15.0
-
-
-@pytest.fixture(scope="module")
-def proxies(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) -> Iterator[str]:
-    """Ringfence with proxies; without them again at the end. The image that the programs run on."""
-    del ringfence
-    install.install(cluster, image, install.with_proxies(cluster))
-    install.wait_ready(cluster)
-    install.wait_proxies_ready(cluster)
-    yield image
-    install.install(cluster, image)
-    install.wait_ready(cluster)
 
 
 @pytest.fixture
