@@ -85,7 +85,7 @@ def install(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None
 
 def with_proxies(cluster: backend.Cluster) -> dict[str, Any]:
     """Helm's values that turn the proxies on, with the proxy's image in the cluster's registry."""
-    return {"proxy.enabled": True, "proxy.image.repository": f"{cluster.registry}/proxy", "proxy.image.tag": "dev"}
+    return {"proxy.enabled": True, "proxy.image.repository": f"{cluster.registry}/ringfence-proxy", "proxy.image.tag": "dev"}
 
 
 def wait_proxies_ready(cluster: backend.Cluster, within: float = 120) -> None:
