@@ -44,12 +44,14 @@ def ringfence(cluster: backend.Cluster, image: str) -> None:
 def proxies(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) -> Iterator[str]:
     """Ringfence with proxies; without them again at the end. The image that the programs run on."""
     del ringfence
-    install.install(cluster, image, install.with_proxies(cluster))
-    install.wait_ready(cluster)
-    install.wait_proxies_ready(cluster)
-    yield image
-    install.install(cluster, image)
-    install.wait_ready(cluster)
+    try:
+        install.install(cluster, image, install.with_proxies(cluster))
+        install.wait_ready(cluster)
+        install.wait_proxies_ready(cluster)
+        yield image
+    finally:
+        install.install(cluster, image)
+        install.wait_ready(cluster)
 
 
 @pytest.fixture(scope="session")
