@@ -43,6 +43,10 @@ def validations(how: Injection) -> list[Validation]:
     volumes = cel.literal(sorted(proxy.RESERVED_VOLUMES))
     return [
         Validation(
+            cel.either("!variables.proxied", f"variables.beside.all(c, c.name != {_NAME})"),
+            f"the name {proxy.CONTAINER} is for Ringfence's proxy; choose another",
+        ),
+        Validation(
             cel.either(
                 "!variables.proxied",
                 cel.both(
@@ -55,10 +59,6 @@ def validations(how: Injection) -> list[Validation]:
             ),
             f"init container {proxy.CONTAINER} must come first, with image {how.settings.image}, as Ringfence's "
             "webhook adds it; while that is away no pod comes into an enrolled namespace: try again",
-        ),
-        Validation(
-            cel.either("!variables.proxied", f"variables.beside.all(c, c.name != {_NAME})"),
-            f"the name {proxy.CONTAINER} is for Ringfence's proxy; choose another",
         ),
         Validation(
             cel.either(
