@@ -75,6 +75,14 @@ def validations(how: Injection) -> list[Validation]:
             ),
             "a container mounts a volume of its pod's proxy; mount another",
         ),
+        Validation(
+            cel.either(
+                "!variables.proxied",
+                f"{_list(_field('volumes'))}.all(v, v.name in {volumes} || !{_SOURCES}"
+                f".exists(s, s[?'serviceAccountToken'][?'audience'].orValue('') == {cel.literal(proxy.AUDIENCE)}))",
+            ),
+            f"tokens for the audience {proxy.AUDIENCE} are for proxies; ask for one for whom the program calls",
+        ),
     ]
 
 
@@ -87,4 +95,5 @@ def _field(name: str) -> str:
     return f"{_SPEC}[?'{name}']"
 
 
+_SOURCES: Final = _list("v[?'projected'][?'sources']")
 _MOUNTS: Final = _list("c[?'volumeMounts']")
