@@ -250,6 +250,8 @@ def _wrong() -> Iterator[tuple[str, dict[str, Any], str]]:
     obj = injected()
     obj["spec"]["containers"][0]["volumeMounts"] = [{"name": proxy.VOLUME, "mountPath": "/x"}]
     yield "volume", obj, "mounts a volume of its pod's proxy"
+    token = {"serviceAccountToken": {"audience": proxy.AUDIENCE, "path": "t"}}
+    yield "token", injected(volumes=[{"name": "t", "projected": {"sources": [token]}}]), "are for proxies"
 
 
 @pytest.mark.parametrize(("obj", "message"), [each[1:] for each in _wrong()], ids=[each[0] for each in _wrong()])
