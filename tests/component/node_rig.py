@@ -4,6 +4,7 @@ A sandbox is made as a runtime makes it: its first process is in the pod's cgrou
 network, then gets one of its own, under a user who is not root.
 """
 
+import http.client
 import json
 import os
 import signal
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +67,7 @@ class Sandbox:
         done = subprocess.run(
             ["nsenter", f"--net={self.network}", "nft", *command], capture_output=True, text=True, check=False
         )
+        assert done.returncode == 0 or "No such file" in done.stderr, done.stderr
         return done.stdout
 
     def table(self) -> str:
@@ -168,8 +169,16 @@ class Machine:
         self._sandboxes.append(made)
         return made
 
-    def start(self, *, capabilities: str = "-all,+sys_admin,+sys_ptrace,+net_admin", within: float = SECONDS) -> None:
-        """As the DaemonSet would: root with three capabilities and no way to more; ready when this returns."""
+    def start(self) -> None:
+        """As the DaemonSet would; ready when this returns."""
+        self.launch()
+        try:
+            eventually(lambda: self.get("/readyz") == "ok\n")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.lines}") from None
+
+    def launch(self, capabilities: str = "-all,+sys_admin,+sys_ptrace,+net_admin") -> None:
+        """Root with three capabilities and no way to more."""
         self._port = _free_port()
         settings = self._home / "config.yaml"
         settings.write_text(f"logFormat: json\nlogLevel: info\nhttpHost: 127.0.0.1\nhttpPort: {self._port}\n")
@@ -184,22 +193,24 @@ class Machine:
             env={**environment, "POD_NAME": "ringfence-node-x", "POD_NAMESPACE": NAMESPACE},
         )
         threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
-        try:
-            eventually(lambda: self.get("/readyz") == "ok\n", within)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.lines} {self.get('/readyz')}") from None
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(20)
 
-    def get(self, path: str) -> str:
+    def get(self, path: str, status: int = 200) -> str:
+        """What it answers with this status, "" for anything else."""
+        link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
-                return str(answer.read().decode())
+            link.request("GET", path)
+            answer = link.getresponse()
+            body = answer.read().decode()
         except OSError:
             return ""
+        finally:
+            link.close()
+        return body if answer.status == status else ""
 
     def figure(self, name: str) -> float:
         """One line of its metrics."""
