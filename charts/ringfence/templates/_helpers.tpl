@@ -51,6 +51,8 @@ app.kubernetes.io/component: {{ . }}
 
 {{- /* Of the settings, what `node` needs. */ -}}
 {{- define "ringfence.nodeConfig" -}}
+httpHost: {{ .Values.node.listenOn | quote }}
+httpPort: {{ .Values.node.port }}
 logLevel: {{ .Values.log.level | quote }}
 logFormat: {{ .Values.log.format | quote }}
 {{- end }}
