@@ -21,6 +21,7 @@ from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Enrolment
 from ringfence.policy import reach
 from ringfence.policy.callers import Callers
+from ringfence.policy.transport import transport_of
 from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, principals, rules, tls
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
@@ -76,7 +77,7 @@ class Inbound:
     def _ports(self, made: Made) -> Message:
         labels = dict(self.subject.labels)
         known = reach.narrowed(self.policy, Direction.INGRESS, labels).rules
-        strict = reach.transport_of(self.policy, labels) is MTLS.STRICT
+        strict = transport_of(self.policy, labels) is MTLS.STRICT
         ports = _known_ports(self.subject, known)
         names_ = tuple((name, port.number) for port in self.subject.ports for name in port.names)
         tree = {}
