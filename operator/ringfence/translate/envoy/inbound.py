@@ -21,6 +21,7 @@ from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Enrolment
 from ringfence.policy import reach
 from ringfence.policy.callers import Callers
+from ringfence.policy.transport import transport_of
 from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, principals, rules, tls
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
@@ -43,6 +44,11 @@ class Made:
 
     chains: dict[str, Message] = field(default_factory=dict)
     routes: dict[str, Message] = field(default_factory=dict)
+
+    def refused(self, direction: str, bounds: Bounds) -> None:
+        """Add the chain that closes what no rule lets through."""
+        log = logs.of_connections(direction, {"answer": "denied"})
+        self.chain(names.REFUSED, filters.tcp(f"{direction}.refused", names.REFUSED, bounds, log))
 
     def chain(self, name: str, *made: Message, socket: Message | None = None) -> Message:
         """Add a chain; returns what leads to it."""
@@ -67,6 +73,7 @@ class Inbound:
     def listener(self) -> tuple[Message, dict[str, Message]]:
         """The listener, and its routes by name."""
         made = Made()
+        made.refused(names.INBOUND, self.bounds)
         if self.policy.enrolment is Enrolment.NONE:
             tree = matching.always(self._carried(made, "all", Told(allowed=True), None, ""))
         else:
@@ -76,14 +83,14 @@ class Inbound:
     def _ports(self, made: Made) -> Message:
         labels = dict(self.subject.labels)
         known = reach.narrowed(self.policy, Direction.INGRESS, labels).rules
-        strict = reach.transport_of(self.policy, labels) is MTLS.STRICT
+        strict = transport_of(self.policy, labels) is MTLS.STRICT
         ports = _known_ports(self.subject, known)
         names_ = tuple((name, port.number) for port in self.subject.ports for name in port.names)
         tree = {}
         for port in ports:
             governing = tuple(r for r in known if r.ports.contains(Protocol.TCP, port.number, port.names))
             tree[port.number] = self._port(made, port, PortRules(governing, self.policy.closed, strict))
-        for number in proxy.RESERVED_PORTS:
+        for number in sorted(proxy.RESERVED_PORTS):
             tree[number] = matching.nothing()
         own = Spans.of((reach.PORT, number, number) for number in tree)
         spans = {rule: reach.port_spans(rule.ports, names_) - own for rule in known}
@@ -104,7 +111,7 @@ class Inbound:
 
     def _others(self, made: Made, governing: PortRules, *, uniform: bool) -> Message:
         """The same for all ports that are not known."""
-        mesh = self._mesh(made, "other", governing, uniform=uniform)
+        mesh = self._mesh(made, "other", governing)
         plain = self._plain(made, "other", governing) if uniform else self._plain_by_port(made, governing)
         return matching.by_transport(mesh, plain, plain)
 
@@ -113,20 +120,16 @@ class Inbound:
     def _who(self, *, mesh: bool, strict: bool = True) -> Who:
         return Who(self.callers, self.trust_domain, mesh=mesh, strict=strict)
 
-    def _mesh(self, made: Made, prefix: str, governing: PortRules, *, uniform: bool = True) -> Message | None:
+    def _mesh(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
         expected = rules.expected(governing, self.callers)
-        if expected is not None and expected.empty:
-            return None
-        sans = (
-            principals.sans(expected, self.trust_domain)
-            if expected is not None
-            else [principals.any_of(self.trust_domain)]
-        )
+        sans = [principals.any_of(self.trust_domain)]
+        if expected.identities is not None:
+            sans = principals.sans(expected.identities, self.trust_domain)
         if not sans:
             return None
-        # Nothing of the program's is touched before the caller has shown who it is; where the rules differ between the
-        # ports of this chain, not before it has sent a byte, which is when Envoy asks them.
-        connect = "ON_DOWNSTREAM_TLS_HANDSHAKE" if uniform else "ON_DOWNSTREAM_DATA"
+        # Nothing of the program's is touched before the caller has shown who it is; where that does not answer all,
+        # not before it has sent a byte, which is when Envoy asks its rules.
+        connect = "ON_DOWNSTREAM_TLS_HANDSHAKE" if expected.exact else "ON_DOWNSTREAM_DATA"
         carry = filters.tcp(
             "in.mesh", names.TO_PROGRAM, self.bounds, logs.of_connections(names.INBOUND), connect=connect
         )
@@ -213,7 +216,6 @@ class Inbound:
             filter_chains=[chain for _, chain in sorted(made.chains.items())],
             filter_chain_matcher=tree,
             per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
-            access_log=[logs.of_unmatched(names.INBOUND)],
         )
 
 

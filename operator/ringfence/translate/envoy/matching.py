@@ -15,7 +15,7 @@ from xds.type.matcher.v3 import ip_pb2, matcher_pb2, string_pb2
 
 from ringfence.model import proxy
 from ringfence.model.spans import Spans
-from ringfence.translate.envoy import messages
+from ringfence.translate.envoy import messages, names
 from ringfence.translate.envoy.messages import Message
 
 _Matcher = matcher_pb2.Matcher
@@ -88,12 +88,8 @@ def always(on_match: Message | None) -> Message:
 
 
 def nothing() -> Message:
-    """No chain takes it: the connection is closed."""
-    return to_chain(NOWHERE)
-
-
-#: A chain that no listener has: a matcher cannot say "no match" in its middle.
-NOWHERE: Final = "nowhere"
+    """The chain that closes whatever it gets: a matcher cannot say "no match" in its middle."""
+    return to_chain(names.REFUSED)
 
 
 def _single(kind: Message, matcher: Message) -> Message:

@@ -70,6 +70,7 @@ class Outbound:
 
     def listener(self) -> Message:
         """The listener; clusters, endpoints and routes are there then."""
+        self.made.refused(names.OUTBOUND, self.bounds)
         if self.policy.enrolment is Enrolment.NONE:
             tree = matching.always(matching.to_chain(self._passthrough("")))
         else:
@@ -88,7 +89,6 @@ class Outbound:
             filter_chains=[chain for _, chain in sorted(self.made.chains.items())],
             filter_chain_matcher=tree,
             per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
-            access_log=[logs.of_unmatched(names.OUTBOUND)],
         )
 
     # --- what is open -----------------------------------------------------------------------------------------------
@@ -156,6 +156,8 @@ class Outbound:
         return [(at, self._to_service(service, port, reached))]
 
     def _reaches(self, member: Member, port: int) -> bool:
+        if member.target is None and not member.address:
+            return False
         if member.target is None:
             ports = self._leave(Address(member.address))
         else:
