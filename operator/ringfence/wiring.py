@@ -17,8 +17,9 @@ from ringfence.kube import apply, client, errors, events, lease, reports, resour
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.secrets import SecretWatches
 from ringfence.kube.trust_bundles import TrustBundleWatch
+from ringfence.model.acknowledgements import STALE_SECONDS
 from ringfence.model.names import LABEL_PURPOSE
-from ringfence.model.ports import Clock, Object
+from ringfence.model.ports import Clock, Lister, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation
 from ringfence.policy import closing, resolve
@@ -30,6 +31,8 @@ from ringfence.reconcile.issuing import Issuer
 from ringfence.reconcile.known_verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile.proxies import Programmed, ProxyKeeper
+from ringfence.reconcile.proxyd_serving import ProxydServing
 from ringfence.reconcile.scanner import Scanner
 from ringfence.reconcile.serving import ServingCertificates
 from ringfence.reconcile.trust_bundle import ClusterTrust
@@ -78,7 +81,8 @@ async def operator(
         kubeconfig, component="controller", instance=settings.pod_name, observer=metrics.observe_request, guard=guard
     )
     namespace = settings.installation.namespace
-    held = caches.make(connection, caches.CONTROLLER, own_namespace=namespace, timing=timing, clock=clock)
+    names = caches.CONTROLLER + (caches.CONTROLLER_PROXIES if settings.proxy.enabled else ())
+    held = caches.make(connection, names, own_namespace=namespace, timing=timing, clock=clock)
     watches = SecretWatches(connection, f"{LABEL_PURPOSE}={identity_secret.PURPOSE}", clock=clock)
     trust = TrustBundleWatch(connection, clock=clock)
     means = Means(
@@ -104,6 +108,7 @@ async def operator(
                 resolve=resolve.resolve,
                 translate=network_policy.objects,
                 certificates=issuing,
+                programmed=Programmed(_reports(held)),
             ),
             cluster=_cluster(settings, held, gatherer, means),
             ca=ca,
@@ -196,14 +201,14 @@ def _certificates(
         return found
 
     ca = CaKeeper(
-        CaListers(held["ca"], held["bundles"], held["namespaces"], watches, enrolled),
+        CaListers(held["ca"], held["bundles"], held["namespaces"], watches, enrolled, _reports(held), held["pods"]),
         CaOptions(
             namespace=own.namespace,
             trust_domain=own.trust_domain,
             key_algorithm=settings.ca.key_algorithm,
             life=settings.ca.ttl,
             max_ttl=settings.ca.max_ttl,
-            timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, settings.ca.max_ttl),
+            timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, _longest_life(settings)),
         ),
         means,
         fetch,
@@ -278,7 +283,29 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
             held["namespaces"],
             installation.namespace,
         ),
+        proxies=_proxies(settings, held, means) if settings.proxy.enabled else None,
     )
+
+
+def _reports(held: Caches) -> Lister:
+    """What proxyd says of its proxies; nothing where there are none."""
+    return held["reports"] if "reports" in held.reflectors else gather.NOTHING
+
+
+def _longest_life(settings: Settings) -> int:
+    """Seconds from when a root signs no more until nothing of it is valid: proxyd may hear of that late."""
+    return settings.ca.max_ttl + (STALE_SECONDS if settings.proxy.enabled else 0)
+
+
+def _proxies(settings: Settings, held: Caches, means: Means) -> ProxyKeeper:
+    serving = ProxydServing(
+        held["serving_ca"],
+        held["proxyd_serving"],
+        means,
+        lambda: secrets.randbits(158) + 1,
+        settings.installation.namespace,
+    )
+    return ProxyKeeper(serving, held["reports"], means)
 
 
 class _Ear:

@@ -67,14 +67,20 @@ class Plane:
             time.time(),
         )
 
-    async def prepare(self) -> None:
-        """Make what proxyd reads in its own namespace."""
+    async def prepare(self, *, secrets_too: bool = True) -> None:
+        """Make what proxyd reads in its own namespace; ``secrets_too`` False leaves those to a controller."""
         await cluster.apply(self.api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OWN}})
         with contextlib.suppress(errors.AlreadyExists):
             node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
             await self.api.request("POST", "/api/v1/nodes", body=node)
-        await self.serve_as(serving.names(OWN, proxy.PROXYD_SERVICE))
-        await self.write_ca()
+        if secrets_too:
+            await self.serve_as(serving.names(OWN, proxy.PROXYD_SERVICE))
+            await self.write_ca()
+
+    def trust(self, secret: dict[str, Any]) -> None:
+        """Let proxies know proxyd by the CA in this Secret."""
+        certificate, key = (base64.b64decode(secret["data"][name]) for name in ("tls.crt", "tls.key"))
+        self.ca = serving.Pair(certificate, key)
 
     async def serve_as(self, names: tuple[str, ...]) -> None:
         """Give proxyd a new serving certificate."""
@@ -155,9 +161,10 @@ class Plane:
         limits: server.Limits = server.USUAL,
         settings: Settings = SETTINGS,
         port: int = 0,
+        kubeconfig: Path | None = None,
     ) -> AsyncIterator["Server"]:
         """The process' parts in this one, serving."""
-        options = main.Options(f"127.0.0.1:{port}", self.control_plane.kubeconfig, grace=0.2)
+        options = main.Options(f"127.0.0.1:{port}", kubeconfig or self.control_plane.kubeconfig, grace=0.2)
         async with main.serving(settings, options, compiler=compiler or Tiny(), limits=limits) as (parts, bound):
             yield Server(parts, bound, self)
 
@@ -168,7 +175,7 @@ class Plane:
         await cluster.apply(self.api, secret)
 
 
-def running(control_plane: ControlPlane, test: Callable[[Plane], Awaitable[None]]) -> None:
+def running(control_plane: ControlPlane, test: Callable[[Plane], Awaitable[None]], *, secrets_too: bool = True) -> None:
     """Run a test with a prepared cluster."""
 
     async def main_() -> None:
@@ -204,7 +211,8 @@ class Tiny:
         if self.broken:
             raise RuntimeError("this compiler is broken")
         policies = [each.meta.name for each in mesh.world.policies.get(subject[0], ())]  # type: ignore[index]
-        made = f"{self.version}-{'-'.join(policies)}-{subject}"
+        told = [f"{each.meta.name}@{each.meta.generation}" for each in mesh.world.policies.get(subject[0], ())]  # type: ignore[index]
+        made = f"{self.version}-{'-'.join(told)}-{subject}"
         one = (xds.resource("one", made, f"{made}{self.padding}"),)
         owners = tuple(f"SecurityPolicy {subject[0]}/{each}" for each in policies)  # type: ignore[index]
         return ProxyConfig(one, one, one, one, owners, made)

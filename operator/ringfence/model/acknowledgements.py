@@ -13,6 +13,9 @@ PURPOSE: Final = "proxies"
 NAME_PREFIX: Final = "ringfence-proxyd-"
 #: Seconds after which a report counts no more.
 LIVE_SECONDS: Final = 60.0
+#: Seconds without news of the CA's Secret after which proxyd signs nothing: by then the root may have been replaced,
+#: and a certificate of the old one would outlast what the rotation waits for.
+STALE_SECONDS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)

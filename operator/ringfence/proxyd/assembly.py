@@ -1,21 +1,24 @@
 """proxyd's parts, put together."""
 
+import functools
 import secrets
 import time
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ringfence import api, caches
 from ringfence.caches import Caches
-from ringfence.kube import client
+from ringfence.kube import client, errors, resources
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.token_reviews import TokenReviews
+from ringfence.model.acknowledgements import NAME_PREFIX
 from ringfence.model.ca import RotationReason
 from ringfence.model.mesh import Mesh
+from ringfence.model.names import FIELD_MANAGER
 from ringfence.model.ports import Clock, Object
 from ringfence.model.proxy import ProxyConfig
-from ringfence.model.resources import Certificate
+from ringfence.model.resources import Certificate, Kind
 from ringfence.model.world import Enrolment, Installation
 from ringfence.policy import closing
 from ringfence.proxyd import metrics
@@ -23,6 +26,7 @@ from ringfence.proxyd.authentication import Authenticator
 from ringfence.proxyd.classes import Classes
 from ringfence.proxyd.fleet import Fleet, Sources
 from ringfence.proxyd.identities import Authority, Issuer
+from ringfence.proxyd.reporting import Reporter
 from ringfence.proxyd.snapshot import Snapshots
 from ringfence.proxyd.tls import Certificate as ServingCertificate
 from ringfence.reconcile import gather
@@ -52,6 +56,7 @@ class Parts:
     classes: Classes
     fleet: Fleet
     certificate: ServingCertificate
+    reporter: Reporter
 
 
 def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *, clock: Clock | None = None) -> Parts:
@@ -77,9 +82,19 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
         clock,
     )
     snapshots = Snapshots(gatherer, held["mesh_services"], held["mesh_slices"])
-    classes = Classes(_Translator(snapshots, compiler), fleet.deliver, metrics.PassMeter(), fleet.regroup)
+    translator = _Translator(snapshots, compiler)
+    classes = Classes(translator, fleet.deliver, metrics.PassMeter(), fleet.regroup)
     fleet.classes = classes
-    parts = Parts(settings, held, gatherer, authority, classes, fleet, ServingCertificate())
+    reporter = Reporter(
+        fleet,
+        clock,
+        settings.pod_name,
+        own.namespace,
+        write=_writer(kube),
+        read=_reader(kube, resources.CONFIG_MAPS.path(own.namespace, NAME_PREFIX + settings.pod_name)),
+        generations=translator.generations,
+    )
+    parts = Parts(settings, held, gatherer, authority, classes, fleet, ServingCertificate(), reporter)
     _subscribe(parts, snapshots)
     return parts
 
@@ -106,6 +121,40 @@ class _Translator:
         if not isinstance(mesh, Mesh):
             raise TypeError("a mesh of somebody else")
         return self._compiler.configure(subject, mesh)
+
+    def generations(self) -> dict[str, int]:
+        """By owner, which generation of each policy is compiled."""
+        if self._mesh is None:
+            return {}
+        world = self._mesh.world
+        found = {
+            f"{Kind.SECURITY_POLICY} {each.meta.namespace}/{each.meta.name}": each.meta.generation
+            for policies in world.policies.values()
+            for each in policies
+        }
+        return found | {
+            f"{Kind.CLUSTER_SECURITY_POLICY} {each.meta.name}": each.meta.generation for each in world.cluster_policies
+        }
+
+
+def _writer(kube: client.Client) -> Callable[[Object], Awaitable[None]]:
+    async def write(obj: Object) -> None:
+        path = resources.CONFIG_MAPS.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        query = {"fieldManager": f"{FIELD_MANAGER}-proxyd", "force": "true"}
+        await kube.request("PATCH", path, query=query, body=obj, content_type=client.APPLY)
+
+    return write
+
+
+def _reader(kube: client.Client, path: str) -> Callable[[], Awaitable[Object | None]]:
+    async def read() -> Object | None:
+        try:
+            found: Object = await kube.request("GET", path)
+        except errors.NotFound:
+            return None
+        return found
+
+    return read
 
 
 def _listers(held: Caches) -> gather.Listers:
@@ -139,8 +188,6 @@ def _wishes(gatherer: gather.Gatherer, namespace: str, account: str) -> Certific
 def _subscribe(parts: Parts, snapshots: Snapshots) -> None:
     held, fleet, classes = parts.caches, parts.fleet, parts.classes
     of_part = {
-        "identities": "identities",
-        "policies": "policies",
         "network_policies": "network_policies",
         "mesh_pods": "pods",
         "mesh_services": "services",
@@ -151,10 +198,23 @@ def _subscribe(parts: Parts, snapshots: Snapshots) -> None:
         snapshots.changed(part, namespace)
         classes.changed(namespace)
 
+    def tell_written(part: str, namespace: str, name: str) -> None:
+        """Statuses, ours among them, are no news."""
+        obj = held[part].get(namespace, name)
+        version = obj and (obj["metadata"].get("uid"), obj["metadata"].get("generation"))
+        if version is not None and versions.get((part, namespace, name)) == version:
+            return
+        versions.pop((part, namespace, name), None)
+        if version is not None:
+            versions[part, namespace, name] = version
+        tell(part, namespace)
+
+    versions: dict[tuple[str, str, str], object] = {}
+    for name in ("identities", "policies", "cluster_policies"):
+        held[name].subscribe(functools.partial(tell_written, name))
     for name, part in of_part.items():
         held[name].subscribe(lambda namespace, _, part=part: tell(part, namespace))  # type: ignore[misc]
     held["namespaces"].subscribe(lambda _, name: tell("", name))
-    held["cluster_policies"].subscribe(lambda *_: classes.changed(""))
     held["endpoint_slices"].subscribe(lambda *_: classes.changed(""))
     held["mesh_pods"].subscribe(fleet.pod_changed)
     held["namespaces"].subscribe(lambda _, name: fleet.namespace_changed(name))

@@ -4,7 +4,6 @@ The CA is read from its Secret as the controller keeps it; this process signs wi
 is stored, and no value that holds a key shows it.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_spiffe_validator_config_pb2
 from google.protobuf import any_pb2
 
+from ringfence.model.acknowledgements import STALE_SECONDS
 from ringfence.model.ca import CaState, RotationReason
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.errors import RingfenceError
@@ -20,15 +20,11 @@ from ringfence.model.ports import Clock, Lister
 from ringfence.model.proxy import SDS_BUNDLE, SDS_IDENTITY, Resource
 from ringfence.model.resources import Certificate
 from ringfence.model.spiffe import SpiffeId
-from ringfence.pki import issue, keys, renewal, store, template, validate
+from ringfence.pki import bundle, issue, keys, renewal, store, template, validate
 from ringfence.pki.local_signer import LocalSigner
 from ringfence.proxyd import wire
 
 _log = logging.getLogger(__name__)
-
-#: Seconds without news of the CA's Secret after which nothing is signed: by then the root may have been replaced, and
-#: a certificate of the old one would outlast what the rotation waits for.
-STALE_SECONDS: Final = 600.0
 
 _VALIDATOR: Final = "envoy.tls.cert_validator.spiffe"
 
@@ -97,11 +93,6 @@ class Authority:
         return self._bundle
 
     @property
-    def bundle_digest(self) -> str:
-        """Tells bundles apart wherever they are compared (``digest``); "" before there was any."""
-        return digest(self._state.bundle) if self._state else ""
-
-    @property
     def root(self) -> str:
         """Fingerprint of the root that signs now; "" while none does."""
         return self._signer.root.fingerprint if self._signer else ""
@@ -114,11 +105,6 @@ class Authority:
         if stale > STALE_SECONDS:
             raise NoCa(f"the CA's Secret has not been heard of for {stale:.0f} s")
         return self._signer, self._state
-
-
-def digest(bundle: bytes) -> str:
-    """The version of a trust bundle: the first 16 hex digits of its SHA-256."""
-    return hashlib.sha256(bundle).hexdigest()[:16]
 
 
 class Issuer:
@@ -183,7 +169,7 @@ def _bundle_item(state: CaState) -> wire.Item:
     context = common_pb2.CertificateValidationContext()
     context.custom_validator_config.name = _VALIDATOR
     context.custom_validator_config.typed_config.CopyFrom(config)
-    return _item(secret_pb2.Secret(name=SDS_BUNDLE, validation_context=context), digest(state.bundle))
+    return _item(secret_pb2.Secret(name=SDS_BUNDLE, validation_context=context), bundle.digest(state.bundle))
 
 
 def _item(secret: secret_pb2.Secret, version: str) -> wire.Item:

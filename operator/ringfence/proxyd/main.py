@@ -78,7 +78,7 @@ async def serving(
         await parts.caches.wait_synced()
         parts.authority.refresh()
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(each) for each in (parts.classes.run(), parts.fleet.run())]
+        tasks = [group.create_task(each) for each in (parts.classes.run(), parts.fleet.run(), parts.reporter.run())]
         stack.callback(lambda: [task.cancel() for task in tasks])
         await parts.certificate.there()
         parts.classes.changed("")

@@ -17,6 +17,7 @@ from ringfence.reconcile.apply import Writer
 from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
+from ringfence.reconcile.proxies import ProxyKeeper
 from ringfence.reconcile.serving import ServingCertificates
 from ringfence.translate.admission_policy import PURPOSE
 
@@ -56,7 +57,10 @@ class ClusterReconciler:
         *,
         policies: Policies,
         webhooks: Webhooks,
+        proxies: ProxyKeeper | None = None,
     ) -> None:
+        """``proxies`` None: there are none in this installation."""
+        self._proxies = proxies
         self._listers = listers
         self._gatherer = gatherer
         self._certificates = certificates
@@ -74,7 +78,7 @@ class ClusterReconciler:
         installation = self._gatherer.world().installation
         failures: list[RingfenceError] = []
         again_in = 0.0
-        for part in (self._guards, self._admission):
+        for part in (self._guards, self._admission, self._for_proxies):
             try:
                 again_in = _sooner(again_in, await part(installation))
             except RingfenceError as error:
@@ -96,6 +100,10 @@ class ClusterReconciler:
         trust = await self._certificates.ensure(ca_bundles(held))
         written = await self._writer.write(self._webhooks(installation, trust.bundle), held)
         return _sooner(trust.again_in, written.again_in)
+
+    async def _for_proxies(self, installation: Installation) -> float:
+        del installation
+        return await self._proxies.reconcile() if self._proxies is not None else 0.0
 
     async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]]) -> None:
         parsed = self._gatherer.cluster_policies

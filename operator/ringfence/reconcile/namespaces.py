@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ringfence.model.acknowledgements import PolicyState
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import InvalidResource, RingfenceError
 from ringfence.model.ports import Object
@@ -61,8 +62,10 @@ class NamespaceReconciler:
         resolve: Resolve,
         translate: Translate,
         certificates: certificates_.Certificates | None = None,
+        programmed: Callable[[], Mapping[str, PolicyState]] = dict,
     ) -> None:
-        """``certificates`` None: this process issues none."""
+        """``certificates`` None: this process issues none. ``programmed`` is as Outcome has it."""
+        self.programmed = programmed
         self._listers = listers
         self._gatherer = gatherer
         self._means = means
@@ -144,7 +147,12 @@ class NamespaceReconciler:
         objects, told = self._network(world, policy, observed)
         workloads = world.workloads.get(name, ())
         outcome = Outcome(
-            policy=policy, staging=told, objects=objects, workloads=workloads, invalid=self._invalid(name)
+            policy=policy,
+            staging=told,
+            objects=objects,
+            workloads=workloads,
+            invalid=self._invalid(name),
+            programmed=self.programmed(),
         )
         self._share(name, governing, outcome)
         return _Seen(
