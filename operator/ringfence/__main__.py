@@ -22,6 +22,8 @@ def _process(module: str) -> Process:
 PROCESSES = {
     "controller": _process("ringfence.controller.main"),
     "webhook": _process("ringfence.webhook.main"),
+    "proxyd": _process("ringfence.proxyd.main"),
+    "node": _process("ringfence.node.main"),
 }
 
 

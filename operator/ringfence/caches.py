@@ -8,11 +8,12 @@ from typing import Final, Self
 
 from ringfence.kube import client, resources, trim, watch
 from ringfence.kube.clock import SystemClock
-from ringfence.model.names import LABEL_MANAGED_BY, MANAGED_BY
+from ringfence.model.acknowledgements import PURPOSE as PURPOSE_REPORTS
+from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.model.ports import Clock
 from ringfence.pki import store
 from ringfence.reconcile import secret_access
-from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET
+from ringfence.reconcile.serving import CA_SECRET, LEAF_SECRET, PROXYD_SECRET
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ KINDS: Final[dict[str, tuple[resources.Resource, trim.Trim]]] = {
     "bindings": (resources.ROLE_BINDINGS, trim.without_noise),
     "services": (resources.SERVICES, trim.service),
     "verdicts": (resources.IMAGE_VERDICTS, trim.without_noise),
+    "mesh_pods": (resources.PODS, trim.mesh_pod),
+    "mesh_services": (resources.SERVICES, trim.mesh_service),
+    "mesh_slices": (resources.ENDPOINT_SLICES, trim.mesh_slice),
+    "ca_marker": (resources.CONFIG_MAPS, trim.without_noise),
+    "proxyd_serving": (resources.SECRETS, trim.without_noise),
+    "reports": (resources.CONFIG_MAPS, trim.without_noise),
 }
 _OWN: Final = watch.Selection(labels=f"{LABEL_MANAGED_BY}={MANAGED_BY}")
 
@@ -94,7 +101,8 @@ def make(
     ``verdicts`` hold all of the cluster; ``endpoint_slices`` those of the API server; the four kinds of admission
     configuration what Ringfence manages; ``serving_ca``, ``serving`` and ``ca`` one Secret each of the own namespace;
     ``services`` all of them (trimmed), ``bundles`` and ``bindings`` those ConfigMaps and RoleBindings that have
-    Ringfence's names.
+    Ringfence's names. Of proxyd alone are ``mesh_pods``, ``mesh_services`` and ``mesh_slices``, which keep more, and
+    ``ca_marker``; ``proxyd_serving`` is its Secret, ``reports`` what its replicas say of their proxies.
     """
     selections = {
         "endpoint_slices": watch.Selection("default", labels="kubernetes.io/service-name=kubernetes"),
@@ -107,6 +115,9 @@ def make(
         "ca": watch.Selection(own_namespace, fields=f"metadata.name={store.SECRET_NAME}"),
         "bundles": watch.Selection(fields=f"metadata.name={store.MARKER_NAME}"),
         "bindings": watch.Selection(fields=f"metadata.name={secret_access.SECRETS_BINDING}"),
+        "ca_marker": watch.Selection(own_namespace, fields=f"metadata.name={store.MARKER_NAME}"),
+        "proxyd_serving": watch.Selection(own_namespace, fields=f"metadata.name={PROXYD_SECRET}"),
+        "reports": watch.Selection(own_namespace, labels=f"{LABEL_PURPOSE}={PURPOSE_REPORTS}"),
     }
     made = {}
     for name in names:
@@ -122,5 +133,26 @@ def make(
     return Caches(made)
 
 
+#: What proxyd reads.
+PROXYD: Final = (
+    "namespaces",
+    "network_policies",
+    "identities",
+    "policies",
+    "cluster_policies",
+    "endpoint_slices",
+    "mesh_pods",
+    "mesh_services",
+    "mesh_slices",
+    "ca",
+    "ca_marker",
+    "proxyd_serving",
+)
+#: What the controller reads beside that where there are proxies.
+CONTROLLER_PROXIES: Final = ("proxyd_serving", "reports")
 #: What the controller reads.
-CONTROLLER: Final = tuple(KINDS)
+CONTROLLER: Final = tuple(
+    name
+    for name in KINDS
+    if name not in {"mesh_pods", "mesh_services", "mesh_slices", "ca_marker", *CONTROLLER_PROXIES}
+)

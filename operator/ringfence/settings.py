@@ -15,9 +15,12 @@ from typing import Any, Final
 
 import yaml
 
+from ringfence import settings_proxy
+from ringfence.inject.injection import Injection
 from ringfence.model import durations, names
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.errors import FieldError, RingfenceError
+from ringfence.model.proxy_settings import ProxySettings, Quantities
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Enrolment, Installation, OpenService
 
@@ -33,6 +36,7 @@ LOG_FORMATS: Final = ("json", "text")
 CA_KEY_ALGORITHMS: Final = (KeyAlgorithm.ECDSA_P256.value, KeyAlgorithm.ECDSA_P384.value)
 
 _REGISTRY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 
 
@@ -96,11 +100,17 @@ class Settings:
     ca: CaSettings = CaSettings()
     policy_reports: bool = True
     signatures: SignatureSettings = SignatureSettings()
+    proxy: ProxySettings = field(default_factory=ProxySettings)
     log_level: str = "info"
     log_format: str = "json"
     pod_name: str = "ringfence"
     http_host: str = ""
     http_port: int = 8081
+
+    @property
+    def injection(self) -> Injection | None:
+        """How pods get their proxy, None where they get none."""
+        return Injection(self.proxy, self.installation.namespace) if self.proxy.enabled else None
 
 
 def load(path: Path = DEFAULT_PATH, environment: Mapping[str, str] | None = None) -> Settings:
@@ -137,6 +147,7 @@ def parse(text: str, environment: Mapping[str, str] | None = None, *, source: st
 
 def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
     exempt = frozenset(reader.namespace(path, each) for path, each in reader.items("exemptNamespaces"))
+    proxy = settings_proxy.read(reader)
     installation = Installation(
         exempt_namespaces=tuple(sorted(exempt)),
         trust_domain=reader.matching("trustDomain", "cluster.local", _TRUST_DOMAIN),
@@ -144,11 +155,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         pod_cidrs=tuple(reader.cidr(path, each) for path, each in reader.items("podCIDRs")),
         cidr_covers_pods=reader.flag("cidrCoversPods", False),
         api_server=tuple(reader.endpoint(path, each) for path, each in reader.items("apiServer")),
-        open_services=(
-            tuple(reader.open_service(path, each) for path, each in reader.items("openServices"))
-            if reader.has("openServices")
-            else Installation().open_services
-        ),
+        open_services=_open_services(reader) + settings_proxy.opened(proxy, namespace),
     )
     return Settings(
         installation=installation,
@@ -157,12 +164,19 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         ca=_ca(reader),
         policy_reports=reader.flag("policyReports", True),
         signatures=_signatures(reader),
+        proxy=proxy,
         log_level=reader.one_of("logLevel", "info", LOG_LEVELS),
         log_format=reader.one_of("logFormat", "json", LOG_FORMATS),
         pod_name=pod_name,
         http_host=reader.text("httpHost", ""),
         http_port=reader.number("httpPort", reader.document.get("httpPort", 8081), 0),
     )
+
+
+def _open_services(reader: "_Reader") -> tuple[OpenService, ...]:
+    if not reader.has("openServices"):
+        return Installation().open_services
+    return tuple(reader.open_service(path, each) for path, each in reader.items("openServices"))
 
 
 def _ca(reader: "_Reader") -> CaSettings:
@@ -284,6 +298,24 @@ class _Reader:
             self.wrong(path, f"{value!r} is no port", f"a number from {first} to 65535")
             return first
         return value
+
+    def whole(self, key: str, default: int, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        value = self.document[key] if self.has(key) else default
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.wrong(key, f"{value!r} is out of range", f"a whole number from {least} to {most}")
+            return default
+        return value
+
+    def quantities(self, key: str, default: Quantities) -> Quantities:
+        """Resources of a container, as Kubernetes writes quantities."""
+        if not self.has(key):
+            return default
+        found = self._mapping(key, self.document[key], None)
+        for name, value in found.items():
+            if not _QUANTITY.fullmatch(str(value)):
+                self.wrong(f"{key}.{name}", f"{value!r} is no quantity", "as 20m, 2 or 40Mi")
+        return tuple(sorted((str(name), str(value)) for name, value in found.items()))
 
     def items(self, key: str) -> list[tuple[str, Any]]:
         """The entries of a list with their paths; a missing list is empty."""

@@ -3,8 +3,8 @@
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,22 @@ from ringfence.kube import apply, client, errors, events, lease, reports, resour
 from ringfence.kube.clock import SystemClock
 from ringfence.kube.secrets import SecretWatches
 from ringfence.kube.trust_bundles import TrustBundleWatch
+from ringfence.model.acknowledgements import STALE_SECONDS
 from ringfence.model.names import LABEL_PURPOSE
-from ringfence.model.ports import Clock, Object
+from ringfence.model.ports import Clock, Lister, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation
 from ringfence.policy import closing, resolve
-from ringfence.reconcile import certificates, gather, ownership, scan
+from ringfence.reconcile import certificates, gather, ownership, proxy_files, scan
 from ringfence.reconcile.ca import CaKeeper, CaOptions
 from ringfence.reconcile.ca_sight import CaListers
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.issuing import Issuer
 from ringfence.reconcile.known_verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.reconcile.means import Means
-from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile.namespaces import Beside, NamespaceReconciler
+from ringfence.reconcile.proxies import Programmed, ProxyKeeper
+from ringfence.reconcile.proxyd_serving import ProxydServing
 from ringfence.reconcile.scanner import Scanner
 from ringfence.reconcile.serving import ServingCertificates
 from ringfence.reconcile.trust_bundle import ClusterTrust
@@ -78,7 +81,8 @@ async def operator(
         kubeconfig, component="controller", instance=settings.pod_name, observer=metrics.observe_request, guard=guard
     )
     namespace = settings.installation.namespace
-    held = caches.make(connection, caches.CONTROLLER, own_namespace=namespace, timing=timing, clock=clock)
+    names = caches.CONTROLLER + (caches.CONTROLLER_PROXIES if settings.proxy.enabled else ())
+    held = caches.make(connection, names, own_namespace=namespace, timing=timing, clock=clock)
     watches = SecretWatches(connection, f"{LABEL_PURPOSE}={identity_secret.PURPOSE}", clock=clock)
     trust = TrustBundleWatch(connection, clock=clock)
     means = Means(
@@ -104,14 +108,13 @@ async def operator(
                 means,
                 resolve=resolve.resolve,
                 translate=network_policy.objects,
-                certificates=issuing,
-                ask_about_sessions=cluster.ask_about_sessions,
+                beside=Beside(issuing, cluster.ask_about_sessions, Programmed(_reports(held))),
             ),
             cluster=cluster,
             ca=ca,
             certificates=issuing,
             secrets=watches,
-            scanner=_scanner(held, connection, gatherer, means) if settings.policy_reports else None,
+            scanner=_scanner(held, connection, gatherer, means, settings) if settings.policy_reports else None,
             trust=trust,
             meter=meter,
             verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
@@ -156,10 +159,8 @@ def gatherer_of(held: Caches, settings: Settings) -> gather.Gatherer:
     """Worlds from these caches; the API server's addresses come from the settings, or else from ``endpoint_slices``."""
 
     def installation() -> Installation:
-        own = settings.installation
-        if own.api_server or "endpoint_slices" not in held.reflectors:
-            return own
-        return replace(own, api_server=gather.api_server_endpoints(held["endpoint_slices"]))
+        slices = held["endpoint_slices"] if "endpoint_slices" in held.reflectors else gather.NOTHING
+        return gather.with_api_server(settings.installation, slices)
 
     return gather.Gatherer(_listers(held), api.parse, installation)
 
@@ -200,14 +201,14 @@ def _certificates(
         return found
 
     ca = CaKeeper(
-        CaListers(held["ca"], held["bundles"], held["namespaces"], watches, enrolled),
+        CaListers(held["ca"], held["bundles"], held["namespaces"], watches, enrolled, _reports(held), held["pods"]),
         CaOptions(
             namespace=own.namespace,
             trust_domain=own.trust_domain,
             key_algorithm=settings.ca.key_algorithm,
             life=settings.ca.ttl,
             max_ttl=settings.ca.max_ttl,
-            timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, settings.ca.max_ttl),
+            timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, _longest_life(settings)),
         ),
         means,
         fetch,
@@ -219,10 +220,19 @@ def _certificates(
         bundles=held["bundles"], bindings=held["bindings"], services=held["services"], secrets=watches
     )
     issuer = Issuer(ca, means, fetch, _serial, meter)
-    return ca, certificates.Certificates(listers, ca, means, issuer, meter), meter
+
+    def for_proxies() -> Mapping[str, str]:
+        if not settings.proxy.enabled:
+            return {}
+        return proxy_files.data(held["serving_ca"], held["serving"], own.namespace, means.clock.now())
+
+    issuing = certificates.Certificates(listers, ca, means, issuer, meter, for_proxies=for_proxies)
+    return ca, issuing, meter
 
 
-def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means) -> Scanner:
+def _scanner(
+    held: Caches, connection: client.Client, gatherer: gather.Gatherer, means: Means, settings: Settings
+) -> Scanner:
     """Who reports what is wrong with pods that run."""
     verdicts = ReadVerdicts(held["verdicts"])
 
@@ -236,7 +246,7 @@ def _scanner(held: Caches, connection: client.Client, gatherer: gather.Gatherer,
         now = means.clock.now()
         # What is being checked is no fault of a pod that runs.
         known = Known(CachedVerdicts(verdicts, name), now, pending_refuses=False)
-        return Context(found, resolve.resolve(world, name), now, known=known)
+        return Context(found, resolve.resolve(world, name), now, known=known, proxy=settings.injection)
 
     kinds = reports.ReportKinds(connection, scan.KINDS)
     return Scanner(reports.PodPages(connection), kinds, means, context, counted=metrics.count_scanned)
@@ -264,7 +274,7 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         certificates,
         means,
         policies=lambda installation, placed: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default, placed=placed),
+            admission_policy.objects(installation, default_enrolment=default, placed=placed, proxy=settings.injection),
             held["namespaces"],
             installation.namespace,
         ),
@@ -275,7 +285,29 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
             held["namespaces"],
             installation.namespace,
         ),
+        proxies=_proxies(settings, held, means) if settings.proxy.enabled else None,
     )
+
+
+def _reports(held: Caches) -> Lister:
+    """What proxyd says of its proxies; nothing where there are none."""
+    return held["reports"] if "reports" in held.reflectors else gather.NOTHING
+
+
+def _longest_life(settings: Settings) -> int:
+    """Seconds from when a root signs no more until nothing of it is valid: proxyd may hear of that late."""
+    return settings.ca.max_ttl + (STALE_SECONDS if settings.proxy.enabled else 0)
+
+
+def _proxies(settings: Settings, held: Caches, means: Means) -> ProxyKeeper:
+    serving = ProxydServing(
+        held["serving_ca"],
+        held["proxyd_serving"],
+        means,
+        lambda: secrets.randbits(158) + 1,
+        settings.installation.namespace,
+    )
+    return ProxyKeeper(serving, held["reports"], means)
 
 
 class _Ear:

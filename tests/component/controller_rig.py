@@ -84,8 +84,8 @@ class Plane:
             name=name,
         )
 
-    def prepare(self) -> None:
-        """Install CRDs, the own namespace and the rights from the chart."""
+    def prepare(self, setting: str = "proxy.enabled=false", *templates: str) -> None:
+        """Install CRDs, the own namespace and the rights from the chart, those of more ``templates`` too."""
         cluster.install_crds(self.control_plane)
         person = demo.Client(tools.ensure(tools.CONTROL, tools.HELM), self.admin_config)
         person.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OWN}}])
@@ -97,6 +97,8 @@ class Plane:
             "--show-only=templates/rbac-controller.yaml",
             "--show-only=templates/rbac-certificates.yaml",
             "--show-only=templates/lease.yaml",
+            f"--set={setting}",
+            *(f"--show-only={each}" for each in templates),
         )
         person.run("apply", "-f", "-", stdin=rendered)
 

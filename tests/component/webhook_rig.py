@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ringfence.inject.injection import Injection
 from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.world import Enrolment, Installation
@@ -180,6 +181,7 @@ class Rig:
     directory: Path
     installation: Installation
     default_enrolment: Enrolment = Enrolment.NONE
+    proxy: Injection | None = None
     webhook: Webhook | None = None
     ca: serving.Pair | None = None
     webhooks: list[Webhook] = field(default_factory=list)
@@ -195,6 +197,8 @@ class Rig:
         port, http_port = ports.free(2)
         log = self.directory / f"webhook-{len(self.webhooks)}.log"
         settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
+        if self.proxy is not None:
+            settings += f"proxy: {{enabled: true, image: {self.proxy.settings.image!r}}}\n"
         access = str(kubeconfig or self.plane.kubeconfig)
         command = [sys.executable, "-c", first + _PROGRAM, settings, str(port), access, str(drain)]
         with log.open("wb") as stream:
@@ -235,7 +239,9 @@ class Rig:
 
     def backstop(self) -> None:
         """Write the policies and wait until they are in force."""
-        for obj in admission_policy.objects(self.installation, default_enrolment=self.default_enrolment):
+        for obj in admission_policy.objects(
+            self.installation, default_enrolment=self.default_enrolment, proxy=self.proxy
+        ):
             reply = self.api.apply(obj)
             assert reply.ok, reply.message
         probe = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "probe", "labels": {IDENTITY: "x"}}}
@@ -295,15 +301,16 @@ def rig(
     default_enrolment: Enrolment = Enrolment.NONE,
     audit_log: Path | None = None,
     arguments: Sequence[str] = (),
+    proxy: Injection | None = None,
 ) -> Iterator[Rig]:
     """An API server with Ringfence's CRDs and backstop, and with the webhook unless told otherwise.
 
-    ``arguments`` are added to the API server's own.
+    ``arguments`` are added to the API server's own. ``proxy``: how pods get a proxy.
     """
     with controlplane.ControlPlane(name, audit_log=audit_log, arguments=arguments) as plane:
         # With rights of their own: what an administrator may do, the policies let pass anyway.
         plane.start_controllers(["namespace-controller", "serviceaccount-controller"], as_themselves=True)
-        made = Rig(plane, Api(plane), directory, Installation(), default_enrolment)
+        made = Rig(plane, Api(plane), directory, Installation(), default_enrolment, proxy)
         try:
             for path in sorted((REPOSITORY / "crds").glob("*.yaml")):
                 reply = made.api.apply(yaml.safe_load(path.read_text()))

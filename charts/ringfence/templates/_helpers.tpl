@@ -37,6 +37,26 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- end }}
 
+{{- /* With the tag beside the digest, so that the version is seen; runtimes go by the digest. */ -}}
+{{- define "ringfence.proxyImage" -}}
+{{- with .Values.proxy.image -}}
+{{ .repository }}{{ with .tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{- /* The namespaces that Ringfence never touches, that of its own `node` among them. */ -}}
+{{- define "ringfence.exempt" -}}
+{{- toJson (ternary (append .Values.exemptNamespaces .Values.node.namespace | uniq) .Values.exemptNamespaces .Values.proxy.enabled) -}}
+{{- end }}
+
+{{- /* Of the settings, what `node` needs. */ -}}
+{{- define "ringfence.nodeConfig" -}}
+httpHost: {{ .Values.node.listenOn | quote }}
+httpPort: {{ .Values.node.port }}
+logLevel: {{ .Values.log.level | quote }}
+logFormat: {{ .Values.log.format | quote }}
+{{- end }}
+
 {{- /* The settings file; see docs/install.md. */ -}}
 {{- define "ringfence.config" -}}
 trustDomain: {{ .Values.trustDomain | quote }}
@@ -44,10 +64,19 @@ podCIDRs: {{ toJson .Values.network.podCIDRs }}
 cidrCoversPods: {{ .Values.network.cidrCoversPods }}
 openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
-exemptNamespaces: {{ toJson .Values.exemptNamespaces }}
+exemptNamespaces: {{ include "ringfence.exempt" . }}
 ca: {{ toJson (omit .Values.ca "admins") }}
 policyReports: {{ .Values.policyReports.enabled }}
 signatures: {{ toJson .Values.signatures }}
+proxy:
+  enabled: {{ .Values.proxy.enabled }}
+  image: {{ include "ringfence.proxyImage" . | quote }}
+  pullPolicy: {{ .Values.proxy.image.pullPolicy }}
+  requests: {{ toJson .Values.proxy.resources.requests }}
+  limits: {{ toJson .Values.proxy.resources.limits }}
+  concurrency: {{ .Values.proxy.concurrency }}
+  drain: {{ .Values.proxy.drain | quote }}
+  logLevel: {{ .Values.proxy.logLevel }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}

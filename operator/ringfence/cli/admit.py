@@ -13,6 +13,7 @@ from ringfence.cli.problems import BadInput, Problem
 from ringfence.cli.world import Judged, Loaded
 from ringfence.controls import registry, templates, text
 from ringfence.controls.evaluate import Context
+from ringfence.inject.injection import Injection
 from ringfence.model.errors import CannotTell, RingfenceError
 from ringfence.model.names import GROUP
 from ringfence.model.resources import PodSecurityException
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not arguments.filename:
         raise BadInput([Problem("", 0, "", "-f", "is missing", "name the files with the pods to judge")])
     documents = inputs.given(arguments)
-    loaded, judged = _load(arguments, documents, console)
+    loaded, judged, proxy = _load(arguments, documents, console)
     if not judged:
         raise CannotTell("the files hold no Pod and no workload to judge")
     inputs.must_be_readable(loaded, {each.namespace for each in judged})
@@ -74,15 +75,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         namespace = loaded.world.namespaces.get(each.namespace)
         if namespace is None:
             raise CannotTell(f"{each} ({each.document.place}): the cluster has no namespace {each.namespace}")
-        judgements.append(judge(each, Context(namespace, effective(each.namespace), now)))
+        judgements.append(judge(each, Context(namespace, effective(each.namespace), now, proxy=proxy)))
     _answer(judgements, console)
     return ADMITTED if all(each.outcome.admitted for each in judgements) else REJECTED
 
 
 def _load(
     arguments: argparse.Namespace, documents: tuple[Document, ...], console: Console
-) -> tuple[Loaded, tuple[Judged, ...]]:
-    """The world to judge by, and what to judge."""
+) -> tuple[Loaded, tuple[Judged, ...], Injection | None]:
+    """The world to judge by, what to judge, and how pods get their proxy."""
     against = arguments.against
     if against == "auto":
         against = "files" if any(_tells_policy(document) for document in documents) else "cluster"
@@ -94,11 +95,12 @@ def _load(
         console.warn(f"{problem}; no API server takes it, but it is judged all the same")
     if against == "files":
         inputs.remark(loaded, console)
-        return loaded, loaded.judged
+        return loaded, loaded.judged, found.injection
     try:
-        return inputs.from_cluster(arguments, console)[0], loaded.judged
+        known, settings = inputs.from_cluster(arguments, console)
     except RingfenceError as error:
         raise CannotTell(f"the files hold no policy to judge by, and the cluster cannot be asked: {error}") from error
+    return known, loaded.judged, settings.injection
 
 
 def _tells_policy(document: Document) -> bool:

@@ -22,10 +22,11 @@ from ringfence.controls import evaluate, pod, text
 from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Pod
 from ringfence.inject import identity
-from ringfence.model.effective import EffectivePolicy
+from ringfence.model import proxy
 from ringfence.model.errors import CannotTell
+from ringfence.model.ports import Object
 from ringfence.model.verdict import Violation
-from ringfence.model.world import World
+from ringfence.model.world import Enrolment, World
 from ringfence.policy.decide import Effective
 
 PASSED: Final = 0
@@ -94,7 +95,8 @@ class _Runner:
     def __init__(self, tested: Suite, arguments: argparse.Namespace, console: Console) -> None:
         self._suite = tested
         self._default = arguments.namespace
-        self._installation = inputs.configured(arguments).installation
+        configured = inputs.configured(arguments)
+        self._installation, self._proxy = configured.installation, configured.injection
         self._now = time.time() if tested.time is None else tested.time
         self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
         for remark in self._loaded.ignored:
@@ -126,12 +128,11 @@ class _Runner:
     def _context(self, judged: Judged, loaded: Loaded) -> Context:
         known: World = self._loaded.world
         if judged.namespace in known.namespaces:
-            return Context(known.namespaces[judged.namespace], self._effective(judged.namespace), self._now)
+            policy = self._effective(judged.namespace)
+            return Context(known.namespaces[judged.namespace], policy, self._now, proxy=self._proxy)
         taken = loaded.world.namespaces[judged.namespace]
-        policy: EffectivePolicy = inputs.effective(replace(known, namespaces={**known.namespaces, taken.name: taken}))(
-            taken.name
-        )
-        return Context(taken, policy, self._now)
+        policy = inputs.effective(replace(known, namespaces={**known.namespaces, taken.name: taken}))(taken.name)
+        return Context(taken, policy, self._now, proxy=self._proxy)
 
     def _call(self, case: Case, call: Call) -> list[str]:
         try:
@@ -156,15 +157,25 @@ class _Runner:
 
 def _change(judged: Judged, before: Judged, context: Context) -> Outcome:
     """What the webhook says of an update; the label that it has set at the creation is taken as set."""
-    old, new = _pod(before), _pod(judged)
+    whole = _injected(judged, context), _injected(before, context)
+    new, old = (_pod(value, each) for value, each in zip(whole, (judged, before), strict=True))
     if identity.wanted(old):
         old, new = identity.labelled(old), identity.labelled(new)
-    return evaluate.update(new, old, context)
+    return evaluate.update(new, old, context, raw=whole)
 
 
-def _pod(judged: Judged) -> Pod:
+def _injected(judged: Judged, context: Context) -> Object:
+    """The pod with its proxy, which is taken to run unless the pod's status says otherwise."""
+    value: Object = judged.document.value
+    if context.proxy is None or context.policy.enrolment is Enrolment.NONE:
+        return value
+    status = {"initContainerStatuses": [{"name": proxy.CONTAINER, "started": True}]}
+    return {"status": status, **evaluate.with_proxy(value, context.proxy, context.policy.enrolment)}
+
+
+def _pod(value: Object, judged: Judged) -> Pod:
     try:
-        return pod.of(judged.document.value)
+        return pod.of(value)
     except msgspec.MsgspecError as error:
         raise malformed(judged, evaluate.malformed(judged.kind, judged.document.value, error)) from error
 

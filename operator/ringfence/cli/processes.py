@@ -18,6 +18,8 @@ writes it; where it is and who it is in the cluster come from POD_NAMESPACE and 
 _EXAMPLES = """
   {prog} run controller --config /etc/ringfence/config.yaml
   {prog} run webhook --config /etc/ringfence/config.yaml
+  {prog} run proxyd --config /etc/ringfence/config.yaml
+  {prog} run node --config /etc/ringfence/config.yaml
 
 exit status: 0 ended when told to, 2 the settings cannot be used
 """
@@ -30,7 +32,7 @@ _VERSION_EXAMPLES = """
 def add(subparsers: options.Subparsers) -> None:
     """Define the commands."""
     runner = options.command(subparsers, "run", "run a process of Ringfence's", _DESCRIPTION, _EXAMPLES)
-    runner.add_argument("process", choices=("controller", "webhook"), help="which one")
+    runner.add_argument("process", choices=("controller", "webhook", "proxyd", "node"), help="which one")
     runner.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="FILE", help="its settings")
     runner.set_defaults(run=run)
     version = options.command(

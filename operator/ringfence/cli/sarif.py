@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from ringfence import __version__
 from ringfence.cli.judging import Judgement
-from ringfence.controls import registry
+from ringfence.controls import proxy_floor, registry
 from ringfence.model.verdict import Violation
 
 VERSION: Final = "2.1.0"
 _TITLES: Final = {
     **{control.id: control.title for control in registry.CONTROLS},
     **{control.id.value: control.title for control in registry.POLICY_CONTROLS.values()},
+    **{control.id: control.title for control in proxy_floor.CONTROLS},
 }
 
 

@@ -6,8 +6,8 @@ import logging
 import signal
 from pathlib import Path
 
-from ringfence import logs, wiring
-from ringfence.controller import core, front, http
+from ringfence import logs, plain_http, wiring
+from ringfence.controller import core, front
 from ringfence.kube.errors import KubeError
 from ringfence.settings import Settings
 
@@ -37,8 +37,8 @@ async def serve(settings: Settings, kubeconfig: Path | None) -> int:
         elector = await stack.enter_async_context(wiring.elector(settings, kubeconfig))
         operator = await stack.enter_async_context(wiring.operator(settings, kubeconfig, guard=elector.guard))
         heart = core.Core(operator, elector)
-        listener = http.listen(settings.http_host, settings.http_port)
-        await stack.enter_async_context(http.serving(http.app(heart.why_not_ready), listener))
+        listener = plain_http.listen(settings.http_host, settings.http_port)
+        await stack.enter_async_context(plain_http.serving(plain_http.app(heart.why_not_ready), listener))
         kopf = _front(operator, heart, loop)
         kopf.start()
         stack.push_async_callback(asyncio.to_thread, kopf.stop)

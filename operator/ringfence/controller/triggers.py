@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ringfence import wiring
+from ringfence.model.acknowledgements import PolicyState
 from ringfence.model.names import LABEL_ENROLL
 
 #: No namespace can have this name.
@@ -18,6 +19,8 @@ CA: Final = "*ca*"
 _OWN_NAMESPACE: Final = ("pods", "network_policies", "policies", "services", "bundles", "bindings")
 #: Objects of these caches concern every namespace that is enrolled.
 _EVERY_ENROLLED: Final = ("cluster_policies", "endpoint_slices")
+#: What is in them is in the trust bundles of namespaces with proxies.
+_TRUSTED_BY_PROXIES: Final = ("serving_ca", "serving")
 _CLUSTER: Final = (
     "cluster_policies",
     "mutating_webhooks",
@@ -35,6 +38,7 @@ class Triggers:
     def __init__(self, operator: wiring.Operator, add: Callable[[str], None]) -> None:
         self._operator = operator
         self._add = add
+        self._told: dict[str, PolicyState] = {}
 
     def connect(self) -> None:
         """Have the caches call from now on."""
@@ -48,8 +52,13 @@ class Triggers:
         self._operator.ca.changed = self.every_enrolled
         for name in _EVERY_ENROLLED:
             caches[name].subscribe(lambda *_: self.every_enrolled())
+        for name in _TRUSTED_BY_PROXIES:
+            caches[name].subscribe(lambda *_: self.every_enrolled())
         for name in _CLUSTER:
             caches[name].subscribe(lambda *_: self._add(CLUSTER))
+        if "proxyd_serving" in caches.reflectors:
+            caches["proxyd_serving"].subscribe(lambda *_: self._add(CLUSTER))
+            caches["reports"].subscribe(lambda *_: self._programmed())
         caches["identities"].subscribe(lambda namespace, _: self.identity(namespace))
         caches["namespaces"].subscribe(lambda _, name: self.namespace(name))
 
@@ -85,6 +94,15 @@ class Triggers:
         if obj is not None and LABEL_ENROLL in (obj["metadata"].get("labels") or {}):
             return True
         return any(caches[name].list(namespace) for name in ("policies", "identities", "network_policies"))
+
+    def _programmed(self) -> None:
+        """Policies have come further at the proxies, or back: their namespaces' statuses tell it."""
+        before, self._told = self._told, dict(self._operator.namespaces.programmed())
+        owners = {owner for owner, each in self._told.items() if before.get(owner) != each} | before.keys() - self._told
+        for owner in owners:
+            namespace, slash, _ = owner.partition(" ")[2].partition("/")
+            if slash:
+                self._add(namespace)
 
     def _ca(self, namespace: str) -> None:
         if namespace == self._operator.ca.options.namespace:

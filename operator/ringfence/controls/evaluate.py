@@ -16,6 +16,8 @@ from ringfence.controls import (
     exceptions,
     identity_secrets,
     pod,
+    proxies,
+    proxy_floor,
     requirements,
     signatures,
     templates,
@@ -24,9 +26,11 @@ from ringfence.controls.exceptions import Freed, Judge
 from ringfence.controls.pod import Pod, Subject
 from ringfence.controls.sessions import Session
 from ringfence.controls.signatures import Known
-from ringfence.inject import identity
+from ringfence.inject import identity, pods
+from ringfence.inject.injection import Injection
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import CannotTell, FieldError, InvalidResource
+from ringfence.model.ports import Object
 from ringfence.model.resources import Mode, PodSecurityException
 from ringfence.model.signatures import Wanted
 from ringfence.model.verdict import Violation
@@ -39,7 +43,7 @@ class Context:
 
     ``now`` is in seconds since the epoch (UTC). ``network_ready`` says whether pods may come into the namespace as
     far as its network is concerned: the default deny is there, or the namespace is staged. ``known`` is what is known
-    of images' signatures, None where nobody checks them.
+    of images' signatures, None where nobody checks them; ``proxy`` how pods get a proxy, None where they get none.
     """
 
     namespace: Namespace
@@ -47,6 +51,7 @@ class Context:
     now: float
     network_ready: bool = True
     known: Known | None = None
+    proxy: Injection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,22 @@ class Outcome:
 GOOD: Final = Outcome()
 
 
-def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "") -> Outcome:
-    """Judge a new pod. ``by_node``: a kubelet asks, so a static pod may show itself."""
+def create(
+    new: Pod, context: Context, *, by_node: bool = False, prefix: str = "", raw: Object | None = None
+) -> Outcome:
+    """Judge a new pod. ``by_node``: a kubelet asks, so a static pod may show itself.
+
+    ``raw`` is the pod with all of its fields; without it no pod is good where pods get a proxy.
+    """
     subject = Subject(new, prefix)
     service_account = pod.service_account(new)
     if context.policy.enrolment is Enrolment.NONE:
         return Outcome(tuple(sorted((*binding.label(subject, ""), *binding.reserved(subject)))))
     if pod.is_mirror(new):
         return _mirror(subject, by_node=by_node)
+    subject, found = proxies.arriving(new, raw, context.proxy, context.policy.enrolment, prefix)
     hard = [
+        *found,
         *binding.name(subject, service_account),
         *binding.label(subject, service_account),
         *binding.reserved(subject),
@@ -94,16 +106,17 @@ def create(new: Pod, context: Context, *, by_node: bool = False, prefix: str = "
     return _wanting(outcome, subject, service_account, context)
 
 
-def update(new: Pod, old: Pod, context: Context) -> Outcome:
-    """Judge the change from ``old`` to ``new``, by whatever subresource it came."""
-    subject = Subject(new)
+def update(new: Pod, old: Pod, context: Context, *, raw: tuple[Object, Object] | None = None) -> Outcome:
+    """Judge the change from ``old`` to ``new``, by whatever subresource it came; ``raw`` are both with all fields."""
+    subject = proxies.running(new, context.proxy)
     enrolled = context.policy.enrolment is not Enrolment.NONE
     hard = list(binding.unchanged(subject, old.metadata.labels, enrolled=enrolled))
     if not enrolled:
         return Outcome(tuple(sorted(hard)))
-    before = Subject(old)
+    before = proxies.running(old, context.proxy)
     service_account = pod.service_account(new)
     hard += _secrets_brought(subject, before, service_account)
+    hard += proxies.changed(new, old, raw, context.proxy)
     name = _identity(service_account, context.policy)
     enforced = _brought(subject, before, name, context, Mode.ENFORCE)
     warned = _brought(subject, before, name, context, Mode.AUDIT)
@@ -120,7 +133,7 @@ def session(way: Session, into: Pod, context: Context) -> Outcome:
     policy = context.policy
     if policy.enrolment is Enrolment.NONE:
         return GOOD
-    subject = Subject(into)
+    subject = proxies.running(into, context.proxy)
     candidates = exceptions.for_identity(policy, _identity(pod.service_account(into), policy), context.now)
 
     def decided(mode: Mode) -> Freed:
@@ -147,11 +160,28 @@ def admit(obj: Mapping[str, Any], context: Context) -> Outcome:
     if path is None:
         raise CannotTell(f"{kind or 'an object without a kind'}: admission judges pods, and this kind has none")
     try:
-        new = templates.decode(msgspec.json.encode(obj), path)
-        enrolled = context.policy.enrolment is not Enrolment.NONE
-        return create(identity.labelled(new) if enrolled else new, context, prefix=templates.prefix(path))
+        return arriving(obj, path, context)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise malformed(kind, obj, error) from error
+
+
+def arriving(obj: Mapping[str, Any], path: tuple[str, ...], context: Context) -> Outcome:
+    """Judge the pod of an object, with what the webhook would add to it; raises msgspec.MsgspecError."""
+    new, prefix = templates.decode(msgspec.json.encode(obj), path), templates.prefix(path)
+    if context.policy.enrolment is Enrolment.NONE:
+        return create(new, context, prefix=prefix)
+    raw = None
+    if context.proxy is not None:
+        raw = with_proxy(templates.raw(obj, path), context.proxy, context.policy.enrolment)
+        new = pod.of(raw)
+    return create(identity.labelled(new), context, prefix=prefix, raw=raw)
+
+
+def with_proxy(raw: Object, how: Injection, enrolment: Enrolment, draw: int = 0) -> Object:
+    """A pod or template as the webhook makes it; ``draw`` (0 or more) chooses the proxy's user id."""
+    first, last = pods.users(raw.get("spec") or {})
+    uid = first + draw % (last - first + 1)
+    return pods.injected(raw, how, uid, fill=enrolment is Enrolment.ENFORCE)
 
 
 def malformed(kind: str, obj: Mapping[str, Any], error: Exception) -> InvalidResource:
@@ -199,11 +229,21 @@ def _broken(
 ) -> list[Violation]:
     policy = context.policy
     broken = requirements.violations(subject, policy, excepted, mode)
+    if subject.proxied and mode is Mode.ENFORCE:
+        broken += proxy_floor.violations(subject, excepted)
     if policy.demands:
         broken += demands.violations(subject, policy, excepted, mode)
     if policy.signatures:
         broken += signatures.violations(subject, policy, context.known, excepted, mode)
     return broken
+
+
+def _changing(subject: Subject, before: Subject, context: Context, mode: Mode) -> Judge:
+    """What the subject breaks as it is, and by how it came to be so."""
+    whole = _judge(subject, context, mode)
+    if not subject.proxied or mode is not Mode.ENFORCE:
+        return whole
+    return lambda excepted: whole(excepted) + proxy_floor.changed_images(subject, before, excepted)
 
 
 def _wanting(outcome: Outcome, subject: Subject, service_account: str, context: Context) -> Outcome:
@@ -225,7 +265,7 @@ def _freed(subject: Subject, name: str, context: Context, mode: Mode) -> Freed:
 
 def _brought(subject: Subject, before: Subject, name: str, context: Context, mode: Mode) -> Freed:
     """What is wrong now, was not before, and no exception frees the pod of."""
-    judge = _judge(subject, context, mode)
+    judge = _changing(subject, before, context, mode)
     now = judge(exceptions.NONE)
     if not now:
         return Freed(now)

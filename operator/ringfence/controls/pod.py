@@ -182,6 +182,7 @@ class PodSpec(Struct, frozen=True):
     host_pid: bool | None = msgspec.field(default=None, name="hostPID")
     host_ipc: bool | None = msgspec.field(default=None, name="hostIPC")
     host_users: bool | None = None
+    share_process_namespace: bool | None = None
     os: PodOS | None = None
     automount_service_account_token: bool | None = None
     host_aliases: list[HostAlias] | None = None
@@ -219,9 +220,23 @@ class Meta(Struct, frozen=True):
         return self.name or (f"{self.generate_name}…" if self.generate_name else "(no name)")
 
 
+class ContainerStatus(Struct, frozen=True):
+    """How far a container is; ``started`` is true once its startup probe has passed."""
+
+    name: str = ""
+    started: bool | None = None
+
+
+class PodStatus(Struct, frozen=True):
+    """What a kubelet says of a pod."""
+
+    init_container_statuses: list[ContainerStatus] | None = None
+
+
 class Pod(Struct, frozen=True):
     metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
+    status: PodStatus | None = PodStatus()
 
 
 #: Set by the kubelet on the image that it keeps in the API server of a static pod; nothing runs because of it.
@@ -258,12 +273,14 @@ class Subject:
 
     ``containers`` are (field, container), ``secured`` those that have a securityContext with it; ``prefix`` is the
     field of the pod template (``spec.template.`` for a Deployment), empty for a Pod. ``user_namespace`` says that the
-    pod asks for users of its own, so that its root is nobody on the node.
+    pod asks for users of its own, so that its root is nobody on the node; ``proxied`` that a proxy stands beside it,
+    which is no part of it here.
     """
 
-    __slots__ = ("containers", "context", "linux", "meta", "prefix", "secured", "spec", "user_namespace")
+    __slots__ = ("containers", "context", "linux", "meta", "prefix", "proxied", "secured", "spec", "user_namespace")
 
-    def __init__(self, pod: Pod, prefix: str = "") -> None:
+    def __init__(self, pod: Pod, prefix: str = "", *, proxied: bool = False) -> None:
+        self.proxied = proxied
         self.meta = pod.metadata
         self.spec = pod.spec
         self.prefix = prefix

@@ -27,6 +27,7 @@ from ringfence.controls import (
     privileged_ports,
     proc_mount,
     proc_mount_restricted,
+    proxy_floor,
     read_only_root,
     resource_limits,
     resource_requests,
@@ -94,6 +95,7 @@ IDS: Final = frozenset(
         *(control.id for control in CONTROLS),
         *(control.value for control in POLICY_CONTROLS),
         *(session.control.value for session in sessions.SESSIONS.values()),
+        *proxy_floor.IDS,
         signatures.CONTROL,
     }
 )

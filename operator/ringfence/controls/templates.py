@@ -47,4 +47,12 @@ def decode(data: bytes | msgspec.Raw, path: tuple[str, ...]) -> Pod:
     return pod.decode(raw)
 
 
+def raw(obj: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
+    """The same with all of its fields, from a decoded object."""
+    found: Any = obj
+    for field in path:
+        found = (found if isinstance(found, Mapping) else {}).get(field)
+    return found if isinstance(found, Mapping) else {}
+
+
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -7,6 +7,8 @@ A trim takes a freshly decoded object, may change it, and returns what to keep. 
 from collections.abc import Callable
 from typing import Any
 
+from ringfence.model import proxy
+
 Trim = Callable[[dict[str, Any]], dict[str, Any]]
 
 _BULKY_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
@@ -25,7 +27,10 @@ def without_noise(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def pod(obj: dict[str, Any]) -> dict[str, Any]:
-    """What model.world.Workload and staging need of a Pod: labels, account, host network, named ports, phase, IPs."""
+    """What model.world.Workload and staging need of a Pod.
+
+    Labels, account, host network, named ports, phase, IPs, and whether the proxy is in it.
+    """
     metadata = obj.get("metadata", {})
     spec = obj.get("spec", {})
     status = obj.get("status", {})
@@ -42,9 +47,49 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
         kept["spec"]["hostNetwork"] = True
     if ports := _named_ports(spec):
         kept["spec"]["containers"] = [{"ports": ports}]
+    if any(each.get("name") == proxy.CONTAINER for each in spec.get("initContainers") or ()):
+        kept["spec"]["initContainers"] = [{"name": proxy.CONTAINER}]
     if status.get("podIPs"):
         kept["status"]["podIPs"] = status["podIPs"]
     return kept
+
+
+def mesh_pod(obj: dict[str, Any]) -> dict[str, Any]:
+    """What proxyd needs of a Pod: as ``pod``, the node, and of pods with the proxy all ports and probes."""
+    spec = obj.get("spec", {})
+    kept = pod(obj)
+    if "nodeName" in spec:
+        kept["spec"]["nodeName"] = spec["nodeName"]
+    if "initContainers" in kept["spec"]:
+        for section in ("containers", "initContainers"):
+            kept["spec"][section] = [_served(each) for each in spec.get(section) or ()]
+    return kept
+
+
+def _served(container: dict[str, Any]) -> dict[str, Any]:
+    """Ports and probes of a container, and whether it is a native sidecar."""
+    wanted = ("name", "restartPolicy", "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+    return {key: container[key] for key in wanted if key in container}
+
+
+def mesh_service(obj: dict[str, Any]) -> dict[str, Any]:
+    """Where a Service is and which pods it selects."""
+    spec = obj.get("spec", {})
+    wanted = ("selector", "type", "clusterIP", "clusterIPs", "ports")
+    return {**metadata(obj), "spec": {key: spec[key] for key in wanted if key in spec}}
+
+
+def mesh_slice(obj: dict[str, Any]) -> dict[str, Any]:
+    """Which pods are behind a Service, at which addresses, and whether each is ready."""
+    endpoints = [
+        {
+            "addresses": each.get("addresses") or [],
+            "conditions": {"ready": (each.get("conditions") or {}).get("ready")},
+            "targetRef": each.get("targetRef") or {},
+        }
+        for each in obj.get("endpoints") or ()
+    ]
+    return {**metadata(obj), "endpoints": endpoints}
 
 
 def service(obj: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,21 @@ MOUNT: Final = "/var/run/ringfence"
 AUDIENCE: Final = f"proxyd.{GROUP}"
 TOKEN_SECONDS: Final = 3600
 
+#: An empty directory in memory for the proxy alone: the socket of Envoy's admin interface, which no port leads to.
+RUN_VOLUME: Final = "ringfence-proxy-run"
+RUN_MOUNT: Final = "/run/ringfence-proxy"
+ADMIN_SOCKET: Final = f"{RUN_MOUNT}/admin"
+RESERVED_VOLUMES: Final = frozenset({VOLUME, RUN_VOLUME})
+#: Clusters that are in every bootstrap: Envoy's own admin interface (HTTP/1.1), and proxyd.
+ADMIN_CLUSTER: Final = "ringfence-admin"
+ADS_CLUSTER: Final = "ringfence-proxyd"
+#: Keys of the namespace's trust bundle (a ConfigMap) that are for proxies; what they are called in MOUNT.
+BUNDLE_FILES: Final = (
+    ("proxyd-ca.crt", "ca.crt"),
+    ("sds-ca.json", "sds-ca.json"),
+    ("sds-token.json", "sds-token.json"),
+)
+
 PROXYD_SERVICE: Final = "ringfence-proxyd"
 PROXYD_PORT: Final = 15012
 
@@ -35,6 +50,9 @@ PROBE_PREFIX: Final = "/ringfence/probe"
 #: The proxy's user id is drawn from these at injection (inclusive), at random for each pod.
 FIRST_UID: Final = 2_000_000_000
 LAST_UID: Final = 2_147_000_000
+#: The same in pods with users of their own (``hostUsers: false``), where Kubernetes has no ids beyond 65535.
+FIRST_UID_OF_OWN_USERS: Final = 40_000
+LAST_UID_OF_OWN_USERS: Final = 65_533
 
 #: The only protocol that proxies offer to each other by ALPN: tells mesh TLS from a program's own.
 ALPN: Final = "ringfence"
@@ -45,6 +63,11 @@ SDS_BUNDLE: Final = "bundle"
 #: the pod to itself. ``node`` gives the IPv6 one to the loopback interface; all of 127.0.0.0/8 is there already.
 INBOUND_SOURCE_V4: Final = "127.0.0.6"
 INBOUND_SOURCE_V6: Final = "::6"
+
+
+def node_id(namespace: str, name: str, uid: str) -> str:
+    """What a proxy calls itself towards proxyd, which refuses any other name than that of the token's pod."""
+    return f"{namespace}/{name}/{uid}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,8 @@ class Workload:
     #: Pod, Deployment, ...: what was read.
     kind: str = "Pod"
     finished: bool = False
+    #: Whether the proxy is in it: it then answers in mutual TLS.
+    proxied: bool = False
 
     @property
     def labelled(self) -> bool:

@@ -1,5 +1,7 @@
 """Trust bundles: sets of roots in PEM, always written in the same order, compared as sets."""
 
+import hashlib
+
 from ringfence.pki import encoding
 from ringfence.pki.encoding import BadCertificate
 
@@ -21,6 +23,11 @@ def same(one: bytes, other: bytes) -> bool:
         return fingerprints(one) == fingerprints(other)
     except BadCertificate:
         return False
+
+
+def digest(pem: bytes) -> str:
+    """Tells one written bundle from another: the first 16 hex digits of the SHA-256 of its text."""
+    return hashlib.sha256(pem).hexdigest()[:16]
 
 
 def carries(pem: bytes, wanted: bytes) -> bool:

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ringfence.pki import encoding
 from ringfence.pki.encoding import BACKDATE, BadCertificate, Pair
 
-__all__ = ["BadCertificate", "Pair", "bundle", "ends", "is_for", "issue", "make_ca", "names", "needs_renewal"]
+__all__ = ["BadCertificate", "Pair", "begins", "bundle", "ends", "is_for", "issue", "make_ca", "names", "needs_renewal"]
 
 #: How long a CA and a leaf live unless the caller says otherwise.
 CA_LIFE: Final = timedelta(days=365)
@@ -113,6 +113,11 @@ def bundle(*parts: bytes, now: float | None = None) -> bytes:
 def ends(certificate: bytes) -> float:
     """When a certificate ends, in seconds since the epoch (UTC). Raises BadCertificate."""
     return encoding.certificate(certificate).not_valid_after_utc.timestamp()
+
+
+def begins(certificate: bytes) -> float:
+    """When a certificate begins, in seconds since the epoch (UTC). Raises BadCertificate."""
+    return encoding.certificate(certificate).not_valid_before_utc.timestamp()
 
 
 def _builder(

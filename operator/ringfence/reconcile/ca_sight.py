@@ -17,7 +17,8 @@ from ringfence.model.names import GROUP
 from ringfence.model.ports import Clock, Lister, Object
 from ringfence.pki import identity_secret, renewal, store
 from ringfence.pki.rotation import Observations, Request
-from ringfence.reconcile import trust_bundle
+from ringfence.reconcile import gather, proxy_reports, trust_bundle
+from ringfence.reconcile.gather import NOTHING
 from ringfence.reconcile.live import SecretCaches
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ _JUDGED_SECONDS: Final = 30.0
 class CaListers:
     """``secret`` holds the one Secret of the CA, ``bundles`` the trust bundles (ConfigMaps) of all namespaces.
 
-    ``enrolled`` tells it of a namespace's name.
+    ``enrolled`` tells it of a namespace's name. Where there are proxies, ``reports`` holds what proxyd says of them and
+    ``pods`` all pods.
     """
 
     secret: Lister
@@ -46,6 +48,13 @@ class CaListers:
     namespaces: Lister
     secrets: SecretCaches
     enrolled: Callable[[str], bool]
+    reports: Lister = NOTHING
+    pods: Lister = NOTHING
+
+    def alive(self, namespace: str, name: str, uid: str) -> bool:
+        """Whether a pod is there and has not finished."""
+        pod = self.pods.get(namespace, name)
+        return pod is not None and pod["metadata"].get("uid") == uid and not gather.workload(pod).finished
 
 
 class Sight:
@@ -78,15 +87,18 @@ class Sight:
                 old.append(name)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
-        if missing:
+        reports = self._listers.reports.list()
+        untold = proxy_reports.unacknowledged(reports, state, now, self._listers.alive)
+        if missing or untold:
             self._carried = None
         elif self._carried is None or self._carried[0] != state.bundle:
             self._carried = (state.bundle, now)
         return Observations(
             request=request,
             bundle_missing=tuple(sorted(missing)),
+            unacknowledged=untold,
             carried_since=self._carried[1] if self._carried else None,
-            old_leaves=tuple(sorted(old)),
+            old_leaves=(*sorted(old), *proxy_reports.old_leaves(reports, state, now, self._listers.alive)),
             clock_steady=steady,
         )
 

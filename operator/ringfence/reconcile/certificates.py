@@ -80,7 +80,18 @@ class _Names:
 class Certificates:
     """``reconcile`` may run for several namespaces at once, never twice at once for the same."""
 
-    def __init__(self, listers: CertificateListers, ca: CaKeeper, means: Means, issuer: Issuer, meter: Meter) -> None:
+    def __init__(
+        self,
+        listers: CertificateListers,
+        ca: CaKeeper,
+        means: Means,
+        issuer: Issuer,
+        meter: Meter,
+        *,
+        for_proxies: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """``for_proxies`` says what stands in the trust bundles beside the roots of identities."""
+        self._for_proxies = for_proxies
         self._listers = listers
         self._ca = ca
         self._means = means
@@ -125,7 +136,7 @@ class Certificates:
                 if _wants(value)
             }
             return Certified(told)
-        bundle = {store.BUNDLE_KEY: state.bundle.decode()}
+        bundle = {store.BUNDLE_KEY: state.bundle.decode(), **self._for_proxies()}
         held = listers.bundles.get(namespace, store.MARKER_NAME)
         await trust_bundle.write(self._means, self._meter, namespace, bundle, held)
         secrets = await listers.secrets.open(namespace)

@@ -20,6 +20,7 @@ from ringfence.reconcile.asked import Asked
 from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
+from ringfence.reconcile.proxies import ProxyKeeper
 from ringfence.reconcile.serving import ServingCertificates
 from ringfence.reconcile.session_scopes import SessionScopes
 from ringfence.translate import sessions, webhook_config
@@ -63,7 +64,10 @@ class ClusterReconciler:
         *,
         policies: Policies,
         webhooks: Webhooks,
+        proxies: ProxyKeeper | None = None,
     ) -> None:
+        """``proxies`` None: there are none in this installation."""
+        self._proxies = proxies
         self._listers = listers
         self._gatherer = gatherer
         self._certificates = certificates
@@ -84,7 +88,7 @@ class ClusterReconciler:
         installation = self._gatherer.world().installation
         failures: list[RingfenceError] = []
         again_in, unasked = 0.0, ""
-        for part in (self._guards, self._admission):
+        for part in (self._guards, self._admission, self._for_proxies):
             try:
                 again_in = _sooner(again_in, await part(installation))
             except RingfenceError as error:
@@ -128,6 +132,10 @@ class ClusterReconciler:
             desired = self._webhooks(installation, trust.bundle, self._scopes.everywhere())
             written = await self._writer.write(desired, self._listers.webhooks())
         return _sooner(trust.again_in, written.again_in)
+
+    async def _for_proxies(self, installation: Installation) -> float:
+        del installation
+        return await self._proxies.reconcile() if self._proxies is not None else 0.0
 
     async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]], unasked: str) -> None:
         """``unasked``: why the API server may not ask about what the policies close; "" when it does."""

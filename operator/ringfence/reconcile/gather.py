@@ -7,10 +7,11 @@ the controller leaves the network there as it is, and the webhook admits nothing
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from ringfence.api.v1alpha1 import selectors
+from ringfence.model import proxy
 from ringfence.model.errors import InvalidResource
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import ClusterSecurityPolicy, Kind, Protocol, SecurityPolicy, ServiceIdentity
@@ -270,6 +271,7 @@ def workload(obj: Object) -> Workload:
         ),
         host_network=bool(spec.get("hostNetwork")),
         finished=status.get("phase") in _FINISHED,
+        proxied=any(each.get("name") == proxy.CONTAINER for each in spec.get("initContainers") or ()),
     )
 
 
@@ -282,6 +284,11 @@ def api_server_endpoints(slices: Lister) -> tuple[tuple[str, int], ...]:
             for address in endpoint.get("addresses") or ():
                 found.update((address, port) for port in ports)
     return tuple(sorted(found))
+
+
+def with_api_server(own: Installation, slices: Lister) -> Installation:
+    """The installation with the API servers' addresses: those that were set, else those of default/kubernetes."""
+    return own if own.api_server else replace(own, api_server=api_server_endpoints(slices))
 
 
 def _may_select(obj: Object, labels: Mapping[str, str]) -> bool:

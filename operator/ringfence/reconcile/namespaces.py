@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ringfence.model.acknowledgements import PolicyState
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import InvalidResource, RingfenceError
 from ringfence.model.ports import Object
@@ -51,6 +52,19 @@ class _Seen:
     cluster_policies: Sequence[ClusterSecurityPolicy]
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What works beside the networks of a namespace, and may not be there.
+
+    ``certificates`` None: this process issues none; ``ask_about_sessions`` None: it writes no webhooks. ``programmed``
+    is as Outcome has it.
+    """
+
+    certificates: certificates_.Certificates | None = None
+    ask_about_sessions: AskAboutSessions | None = None
+    programmed: Callable[[], Mapping[str, PolicyState]] = dict
+
+
 class NamespaceReconciler:
     """``reconcile`` may run for several namespaces at once, never twice at once for the same."""
 
@@ -62,17 +76,17 @@ class NamespaceReconciler:
         *,
         resolve: Resolve,
         translate: Translate,
-        certificates: certificates_.Certificates | None = None,
-        ask_about_sessions: AskAboutSessions | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        """``certificates`` None: this process issues none; ``ask_about_sessions`` None: it writes no webhooks."""
+        beside = beside or Beside()
+        self.programmed = beside.programmed
         self._listers = listers
         self._gatherer = gatherer
         self._means = means
         self._resolve = resolve
         self._translate = translate
-        self._certificates = certificates
-        self._ask_about_sessions = ask_about_sessions
+        self._certificates = beside.certificates
+        self._ask_about_sessions = beside.ask_about_sessions
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=True)
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
@@ -155,7 +169,12 @@ class NamespaceReconciler:
         objects, told = self._network(world, policy, observed)
         workloads = world.workloads.get(name, ())
         outcome = Outcome(
-            policy=policy, staging=told, objects=objects, workloads=workloads, invalid=self._invalid(name)
+            policy=policy,
+            staging=told,
+            objects=objects,
+            workloads=workloads,
+            invalid=self._invalid(name),
+            programmed=self.programmed(),
         )
         self._share(name, governing, outcome)
         return _Seen(

@@ -103,7 +103,8 @@ class Tally:
         running = _running.decode(encoded)
         if running.status.phase in _FINISHED or running.metadata.deletion_timestamp is not None:
             return
-        outcome = evaluate.create(pod.decode(encoded), context, by_node=True)
+        raw = msgspec.json.decode(encoded) if context.proxy is not None else None
+        outcome = evaluate.create(pod.decode(encoded), context, by_node=True, raw=raw)
         if outcome.violations:
             self.failed += 1
         elif outcome.warnings:

@@ -17,6 +17,7 @@ from ringfence.reconcile.means import Means
 
 CA_SECRET: Final = "ringfence-serving-ca"  # noqa: S105 (a name)
 LEAF_SECRET: Final = "ringfence-webhook-tls"  # noqa: S105 (a name)
+PROXYD_SECRET: Final = "ringfence-proxyd-tls"  # noqa: S105 (a name)
 PURPOSE: Final = "serving"
 
 #: Seconds that the API servers get to hear of a new root before it signs.
@@ -58,13 +59,13 @@ class ServingCertificates:
     async def ensure(self, in_use: Sequence[bytes]) -> Trust:
         """Make, renew and replace what is due; ``in_use`` are the caBundles (PEM) that the API servers have now."""
         ca = await self._ensure_ca()
-        signer = serving.Pair(_data(ca, _CERTIFICATE), _data(ca, _KEY))
+        signer = serving.Pair(data_of(ca, _CERTIFICATE), data_of(ca, _KEY))
         leaf = self._leaf.get(self._namespace, LEAF_SECRET)
-        roots = serving.bundle(signer.certificate, _data(ca, _PREVIOUS), _readable(leaf), now=self._clock.now())
-        if leaf is None or not _data(leaf, _KEY):
+        roots = serving.bundle(signer.certificate, data_of(ca, _PREVIOUS), _readable(leaf), now=self._clock.now())
+        if leaf is None or not data_of(leaf, _KEY):
             await self._issue(signer, roots, leaf)
             return Trust(roots)
-        certificate = _data(leaf, _CERTIFICATE)
+        certificate = data_of(leaf, _CERTIFICATE)
         if serving.is_for(certificate, signer.certificate, self._names):
             return await self._renewed(ca, signer, roots, leaf)
         wait = self._untold_for(signer.certificate, in_use)
@@ -76,20 +77,20 @@ class ServingCertificates:
 
     async def _renewed(self, ca: Object, signer: serving.Pair, roots: bytes, leaf: Object) -> Trust:
         """The leaf is of the present CA: renew it when due, and then forget roots that nobody serves under."""
-        if not serving.needs_renewal(_data(leaf, _CERTIFICATE), self._clock.now()):
-            if _data(leaf, _ROOTS) != roots:
-                await self._write_leaf(leaf, _data(leaf, _CERTIFICATE), _data(leaf, _KEY), roots)
+        if not serving.needs_renewal(data_of(leaf, _CERTIFICATE), self._clock.now()):
+            if data_of(leaf, _ROOTS) != roots:
+                await self._write_leaf(leaf, data_of(leaf, _CERTIFICATE), data_of(leaf, _KEY), roots)
             return Trust(roots)
         alone = serving.bundle(signer.certificate)
         await self._issue(signer, alone, leaf)
-        if _data(ca, _PREVIOUS):
+        if data_of(ca, _PREVIOUS):
             await self._write(ca, CA_SECRET, "Opaque", {_CERTIFICATE: signer.certificate, _KEY: signer.key})
         return Trust(alone)
 
     async def _ensure_ca(self) -> Object:
         held = self._ca.get(self._namespace, CA_SECRET)
         now = self._clock.now()
-        if held is not None and _data(held, _KEY) and not serving.needs_renewal(_data(held, _CERTIFICATE), now):
+        if held is not None and data_of(held, _KEY) and not serving.needs_renewal(data_of(held, _CERTIFICATE), now):
             return held
         made = serving.make_ca(now, self._serial())
         previous = serving.bundle(_readable(held, _CERTIFICATE), _readable(held, _PREVIOUS), now=now)
@@ -112,22 +113,8 @@ class ServingCertificates:
 
     async def _write(self, held: Object | None, name: str, type_: str, data: dict[str, bytes]) -> Object:
         """Create or replace; raises when it is no longer as it was read."""
-        metadata: dict[str, Any] = {
-            "name": name,
-            "namespace": self._namespace,
-            "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_PURPOSE: PURPOSE},
-        }
-        secret: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": metadata,
-            "type": type_,
-            "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-        }
-        if held is None:
-            return await self._applier.create(secret)
-        metadata["resourceVersion"] = held["metadata"]["resourceVersion"]
-        return await self._applier.replace(secret)
+        secret = secret_of(held, name, self._namespace, type_, data)
+        return await (self._applier.create(secret) if held is None else self._applier.replace(secret))
 
     def _untold_for(self, root: bytes, in_use: Sequence[bytes]) -> float:
         """Seconds still to wait until every API server knows the root; 0 when nobody checks yet."""
@@ -141,7 +128,30 @@ class ServingCertificates:
         return max(0.0, self._trusted[1] + OVERLAP_SECONDS - self._clock.monotonic())
 
 
-def _data(secret: Object, key: str) -> bytes:
+def roots(ca: Object | None, leaf: Object | None, now: float) -> bytes:
+    """The roots (PEM) that whoever checks a serving certificate must trust, by the Secrets that hold them."""
+    return serving.bundle(_readable(ca, _CERTIFICATE), _readable(ca, _PREVIOUS), _readable(leaf), now=now)
+
+
+def secret_of(held: Object | None, name: str, namespace: str, type_: str, data: dict[str, bytes]) -> Object:
+    """A Secret of the serving certificates, to be written on condition that it is as it was read (``held``)."""
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": namespace,
+        "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_PURPOSE: PURPOSE},
+    }
+    if held is not None:
+        metadata["resourceVersion"] = held["metadata"]["resourceVersion"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": type_,
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+def data_of(secret: Object, key: str) -> bytes:
     """A value of the Secret; empty when it is missing or is no base64."""
     try:
         return base64.b64decode((secret.get("data") or {}).get(key) or "", validate=True)
@@ -154,6 +164,6 @@ def _readable(secret: Object | None, key: str = _ROOTS) -> bytes:
     if secret is None:
         return b""
     try:
-        return serving.bundle(_data(secret, key))
+        return serving.bundle(data_of(secret, key))
     except serving.BadCertificate:
         return b""

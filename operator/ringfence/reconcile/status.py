@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ringfence.model.acknowledgements import PolicyState
 from ringfence.model.effective import EffectivePolicy, Finding
 from ringfence.model.errors import InvalidResource
 from ringfence.model.ports import Object
@@ -51,7 +52,7 @@ class Outcome:
 
     ``objects`` are the NetworkPolicies that shall be there, ``failure`` says what could not be written ("" for
     nothing), ``invalid`` maps (kind, name) to why a resource cannot be understood and whether a former version is in
-    force.
+    force. ``programmed`` says by owner (as RuleRef.owner) how far policies have come at the proxies.
     """
 
     policy: EffectivePolicy
@@ -60,6 +61,7 @@ class Outcome:
     workloads: Sequence[Workload] = ()
     failure: str = ""
     invalid: Mapping[tuple[str, str], tuple[InvalidResource, bool]] = field(default_factory=dict)
+    programmed: Mapping[str, PolicyState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,19 @@ def security_policy(obj: Object, mode: Mode | None, pods: int, outcome: Outcome)
     """Status fields beside the conditions, and Ready, of a SecurityPolicy; ``mode`` None when never understood."""
     name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
     count = network_policies_of(outcome.objects, f"{Kind.SECURITY_POLICY} {namespace}/{name} rule ")
-    numbers = {"networkPolicies": count, "pods": pods}
+    numbers: dict[str, Any] = {"networkPolicies": count, "pods": pods}
+    numbers |= _programmed(obj, outcome.programmed.get(f"{Kind.SECURITY_POLICY} {namespace}/{name}"))
     if mode is None:
         return numbers, _invalid(outcome, Kind.SECURITY_POLICY, name)
     return numbers, _judged(outcome, Kind.SECURITY_POLICY, name, _effect(mode, outcome, count))
+
+
+def _programmed(obj: Object, found: PolicyState | None) -> dict[str, Any]:
+    """How many of the policy's proxies enforce it; none of them while they have a former version of it."""
+    if found is None or not found.total:
+        return {}
+    current = found.generation >= obj["metadata"].get("generation", 0)
+    return {"programmed": {"ready": found.ready if current else 0, "total": found.total}}
 
 
 def _effect(mode: Mode, outcome: Outcome, count: int) -> Condition:

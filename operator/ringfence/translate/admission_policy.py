@@ -4,8 +4,8 @@ Every parameter is a literal (no paramKind: a policy whose parameters cannot be 
 off), and there are as few policies as the kinds allow, since each costs about a millisecond where an expression within
 one is nearly free: no request meets more than one. What they hold:
 
-- ``ringfence-pods``: a pod's identity label is its ServiceAccount, only in enrolled namespaces, and never changes; and
-  it uses no Secret of another identity;
+- ``ringfence-pods``: a pod's identity label is its ServiceAccount, only in enrolled namespaces, and never changes; it
+  uses no Secret of another identity; and where pods get a proxy it has one, and takes nothing that is the proxy's;
 - ``ringfence-namespaces``: labels under ringfence.dev/, and the condition that says that a namespace is closed, are
   set by Ringfence and by whoever RBAC grants the verb ``enroll``;
 - ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies;
@@ -17,6 +17,7 @@ one is nearly free: no request meets more than one. What they hold:
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ringfence.inject.injection import Injection
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import cel
 from ringfence.translate.backstop import (
@@ -61,12 +62,13 @@ def objects(
     controller: str = CONTROLLER,
     default_enrolment: Enrolment = Enrolment.NONE,
     placed: Iterable[asked.Placed] = (),
+    proxy: Injection | None = None,
 ) -> tuple[dict[str, Any], ...]:
     """The policies and then their bindings: those that are always there, sorted by name, and those for ``placed``.
 
     ``controller`` is the ServiceAccount, in Ringfence's namespace, that writes Ringfence's objects;
     ``default_enrolment`` what a new namespace carries when its author may not choose. ``placed`` is what is asked of
-    pods, of all namespaces.
+    pods, of all namespaces; ``proxy`` how pods get their proxy (None: they get none).
     """
     user = cel.literal(controller_user(installation, controller))
     exempt = exempt_namespaces(installation)
@@ -74,7 +76,7 @@ def objects(
         namespaces.policy(exempt, user, default_enrolment),
         network_policies.policy(exempt, user),
         own_objects.policy(exempt, user),
-        pods.policy(exempt),
+        pods.policy(exempt, proxy),
         secret_rights.policy(exempt, user, installation.namespace, controller),
         verdicts.policy(user, cel.literal(controller_user(installation, WEBHOOK))),
     )

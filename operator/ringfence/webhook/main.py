@@ -145,6 +145,7 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
         controller=admission_policy.controller_user(settings.installation),
         exempt=exempt,
         default_enrolment=settings.default_enroll,
+        proxy=settings.injection,
     )
     learner = Learner(_reader(kube), exempt)
     readiness = Readiness(caches, certificate)

@@ -5,12 +5,12 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ringfence.controls import binding, identity_secrets, registry
+from ringfence.controls import binding, identity_secrets, proxies, registry
 from ringfence.model.resources import PodSecurityException
 
 #: Seconds. A decision takes tens of microseconds; above a few milliseconds something else held the process up.
 _BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0)
-_KNOWN: Final = registry.IDS | binding.IDS | {identity_secrets.CONTROL_ID}
+_KNOWN: Final = registry.IDS | binding.IDS | proxies.IDS | {identity_secrets.CONTROL_ID}
 OTHER: Final = "other"
 
 

@@ -10,8 +10,9 @@ from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.controls.signatures import Known
 from ringfence.inject import identity
 from ringfence.model.effective import EffectivePolicy
+from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment, Namespace
-from ringfence.webhook import telling
+from ringfence.webhook import injecting, telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
 from ringfence.webhook.wire import ALLOWED, MAX_WARNING, Answer, AnyRequest, BadReview, Request
 
@@ -27,27 +28,29 @@ _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
 def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Set the identity label of a new pod, and refuse what ``validate`` would refuse after that.
+    """Set the identity label of a new pod and add its proxy, and refuse what ``validate`` would refuse after that.
 
     The API server asks its own policies between the two, and stops at the first refusal: whoever breaks something hears
     here what, where, and how to mend it. Everything that is told of pods that come in is left to ``validate``, which
     sees the final pod.
     """
-    del rules
     if request.kind.kind != "Pod" or request.operation not in {"CREATE", "UPDATE"}:
         return ALLOWED
     new, old = request.pods()
-    creates = request.operation == "CREATE" and not request.sub_resource
-    judged = _judge(request, identity.labelled(new) if creates else new, old, view, now)
+    if request.operation != "CREATE" or request.sub_resource:
+        judged = _judge(request, new, old, view, rules, now)
+        return ALLOWED if judged.allowed else judged
+    enrolment = namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
+    added = injecting.injected(request, new, rules.proxy, enrolment)
+    judged = _judge(request, identity.labelled(added.pod), old, view, rules, now, added.whole)
     if not judged.allowed:
         return judged
-    patch = identity.operations(new) if creates else ()
+    patch = [*identity.operations(new), *added.operations]
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
 
 
 def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     """Judge the final pod, or the change to it."""
-    del rules
     if request.operation == "DELETE" or request.sub_resource in _HARMLESS:
         return ALLOWED
     if request.resource.resource == "bindings" or request.sub_resource == "binding":
@@ -55,21 +58,27 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     if request.kind.kind != "Pod":
         what = f"pods/{request.sub_resource} with a {request.kind.kind or 'nameless kind'}"
         raise BadReview(f"this version does not know {what} and cannot judge it")
-    return _judge(request, *request.pods(), view, now)
+    return _judge(request, *request.pods(), view, rules, now)
 
 
-def _judge(request: AnyRequest, new: Pod, old: Pod | None, view: View, now: float) -> Answer:
-    """What is said of a new pod, or of the change from an old one."""
+def _judge(
+    request: AnyRequest, new: Pod, old: Pod | None, view: View, rules: Rules, now: float, raw: Object | None = None
+) -> Answer:
+    """What is said of a new pod, or of the change from an old one; ``raw`` is a new one whole if not as it came."""
     if old is not None and _same(new, old):
         return ALLOWED
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        context = Context(namespace, policy, now, known=_known(policy, view, namespace, now))
-        return _answer(request, new, evaluate.update(new, old, context), namespace.name)
+        whole = request.whole_pods() if rules.proxy is not None else None
+        context = Context(namespace, policy, now, known=_known(policy, view, namespace, now), proxy=rules.proxy)
+        return _answer(request, new, evaluate.update(new, old, context, raw=whole), namespace.name)
+    if raw is None and rules.proxy is not None:
+        raw = request.whole_pods()[0]
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
-    context = Context(namespace, policy, now, ready, _known(policy, view, namespace, now))
-    return _answer(request, new, evaluate.create(new, context, by_node=request.by_node), namespace.name)
+    context = Context(namespace, policy, now, ready, _known(policy, view, namespace, now), rules.proxy)
+    outcome = evaluate.create(new, context, by_node=request.by_node, raw=raw)
+    return _answer(request, new, outcome, namespace.name)
 
 
 def _answer(request: AnyRequest, new: Pod, outcome: Outcome, namespace: str) -> Answer:

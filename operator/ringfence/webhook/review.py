@@ -45,7 +45,7 @@ def judge(
     """
     try:
         if purpose is Purpose.WARN:
-            return ALLOWED if isinstance(request, PodRequest) else workloads.warn(request, view, now)
+            return ALLOWED if isinstance(request, PodRequest) else workloads.warn(request, view, rules, now)
         if purpose is Purpose.VALIDATE and is_own(request):
             return resources.validate(request, reading or resources.read(request), view, now)
         return _decide(purpose, request, view, rules, now)
@@ -66,7 +66,7 @@ def is_own(request: AnyRequest) -> TypeGuard[Request]:
 def _decide(purpose: Purpose, request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     resource = request.resource.group, request.resource.resource
     if request.operation == "CONNECT" and resource == ("", "pods") and purpose is Purpose.VALIDATE:
-        return sessions.validate(request, view, now)
+        return sessions.validate(request, view, rules, now)
     if resource in _PODS:
         return (pods.mutate if purpose is Purpose.MUTATE else pods.validate)(request, view, rules, now)
     decide = (_MUTATE if purpose is Purpose.MUTATE else _VALIDATE).get(resource)

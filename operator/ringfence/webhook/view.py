@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ringfence.controls.pod import Pod
+from ringfence.inject.injection import Injection
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.resources import ServiceIdentity
@@ -38,12 +39,13 @@ class Rules:
     """What is set for the whole installation.
 
     ``controller`` is the user that alone writes NetworkPolicies, ``exempt`` the namespaces that are never enrolled,
-    ``default_enrolment`` what a new namespace gets.
+    ``default_enrolment`` what a new namespace gets, ``proxy`` how pods get a proxy (None: they get none).
     """
 
     controller: str
     exempt: frozenset[str]
     default_enrolment: Enrolment = Enrolment.NONE
+    proxy: Injection | None = None
 
 
 class View(Protocol):

@@ -88,12 +88,21 @@ class Request(Head, frozen=True):
         """The object and the old object read as pods; raises msgspec.MsgspecError."""
         return pod.decode(self.object), pod.decode(self.old_object) if self.has_old_object else None
 
+    def whole_pods(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The same with all of their fields; empty for one that is not there."""
+        return (
+            _mapping.decode(self.object) if self.has_object else {},
+            _mapping.decode(self.old_object) if self.has_old_object else {},
+        )
+
 
 class PodRequest(Head, frozen=True):
     """A request about a pod, read in the same pass: reading the bytes is most of what a review costs."""
 
     object: Pod | None = None
     old_object: Pod | None = None
+    #: The review as it came; never what a review says itself.
+    body: bytes = msgspec.field(default=b"", name="(body)")
 
     @property
     def has_object(self) -> bool:
@@ -106,6 +115,11 @@ class PodRequest(Head, frozen=True):
     def pods(self) -> tuple[Pod, Pod | None]:
         """The object and the old object."""
         return self.object or Pod(), self.old_object
+
+    def whole_pods(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The same with all of their fields, read a second time; empty for one that is not there."""
+        request = _decoder.decode(self.body).request
+        return request.whole_pods() if request is not None else ({}, {})
 
 
 class _Review(Struct, frozen=True):
@@ -167,6 +181,7 @@ class Answer:
 ALLOWED: Final = Answer(True)
 
 _decoder: Final = msgspec.json.Decoder(_Review)
+_mapping: Final = msgspec.json.Decoder(dict[str, Any])
 _pod_decoder: Final = msgspec.json.Decoder(_PodReview)
 #: As the API server writes the kind of a request, near the beginning of the body; a guess that is checked.
 _POD_KIND: Final = b'"kind":"Pod"'
@@ -189,6 +204,8 @@ def decode(body: bytes) -> AnyRequest:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadReview(f"the body is no AdmissionReview: {str(error) or type(error).__name__}", _uid(body)) from error
     request = review.request
+    if isinstance(request, PodRequest):
+        msgspec.structs.force_setattr(request, "body", body)
     uid = request.uid if request else ""
     if review.api_version != API_VERSION or review.kind != KIND:
         message = f"the body is {review.api_version or '(no apiVersion)'} {review.kind or '(no kind)'}"

@@ -12,13 +12,13 @@ from ringfence.model.names import GROUP
 from ringfence.model.signatures import Wanted
 from ringfence.model.world import Enrolment
 from ringfence.webhook import pods
-from ringfence.webhook.view import View
+from ringfence.webhook.view import Rules, View
 from ringfence.webhook.wire import ALLOWED, MAX_WARNING, Answer, Request
 
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def warn(request: Request, view: View, now: float) -> Answer:
+def warn(request: Request, view: View, rules: Rules, now: float) -> Answer:
     """Judge the pod template as its pods will be judged."""
     namespace = view.namespace(request.namespace or "")
     if namespace is None or namespace.enrolment is Enrolment.NONE:
@@ -33,8 +33,11 @@ def warn(request: Request, view: View, now: float) -> Answer:
         return ALLOWED
     # Its pods come later: what is being checked then is no fault of the workload, and checking starts now.
     known = pods.known(view, namespace, now, pending_refuses=False)
-    context = Context(namespace, view.policy(namespace), now, known=known)
-    outcome = evaluate.create(identity.labelled(template), context, prefix=templates.prefix(path))
+    context = Context(namespace, view.policy(namespace), now, known=known, proxy=rules.proxy)
+    if rules.proxy is None:
+        outcome = evaluate.create(identity.labelled(template), context, prefix=templates.prefix(path))
+    else:
+        outcome = evaluate.arriving(_decoder.decode(request.object), path, context)
     consequence = "pods of this workload will be refused" if namespace.enrolment is Enrolment.ENFORCE else "audit"
     refused = text.sentences(outcome.violations, f"Ringfence ({consequence}): ", MAX_WARNING)
     warned = text.sentences(outcome.warnings, "Ringfence: ", MAX_WARNING)

@@ -5,10 +5,22 @@ from typing import Any
 import pytest
 import yaml
 from ringfence import settings
+from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings
 
+from e2e.cluster import paths, versions
 from tests.unit.chart import conftest as chart
 
 DIGEST = "sha256:" + "a" * 64
+PROXY: dict[str, Any] = {
+    "enabled": False,
+    "image": "docker.io/envoyproxy/envoy:distroless-v1.40.0",
+    "pullPolicy": "IfNotPresent",
+    "requests": {"cpu": "20m", "memory": "40Mi"},
+    "limits": {"cpu": "2", "memory": "256Mi"},
+    "concurrency": 1,
+    "drain": "5s",
+    "logLevel": "warning",
+}
 
 
 def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> None:
@@ -57,6 +69,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
         "policyReports": False,
         "logLevel": "debug",
         "logFormat": "text",
+        "proxy": PROXY,
         "ca": {
             "keyAlgorithm": "ECDSA-P384",
             "ttl": "4380h",
@@ -81,6 +94,24 @@ def test_the_processes_understand_the_settings_file(render: chart.Render, defaul
     changed = parse(render({"network": {"podCIDRs": ["10.1.0.0/16"]}, "exemptNamespaces": ["storage"]}))
     assert changed.installation.pod_cidrs == ("10.1.0.0/16",)
     assert "storage" in changed.exempt_namespaces
+
+
+def test_the_proxy_is_the_envoy_that_is_tested(render: chart.Render) -> None:
+    rendered = render({"proxy": {"enabled": True, "image": {"digest": DIGEST}}})
+    written = yaml.safe_load(chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"])
+    version = versions.ENVOY_FROM_PYPI.partition("==")[2]
+    assert written["proxy"] == {
+        **PROXY,
+        "enabled": True,
+        "image": f"docker.io/envoyproxy/envoy:distroless-v{version}@{DIGEST}",
+    }
+    assert tuple(map(int, version.split("."))) >= OLDEST_ENVOY
+    assert ProxySettings().image.endswith(f":distroless-v{version}")
+
+
+def test_the_image_for_the_proxy_is_built_from_the_same() -> None:
+    pinned = (paths.REPOSITORY / "proxy/requirements.txt").read_text().split()
+    assert pinned == [versions.ENVOY_FROM_PYPI, f"--hash=sha256:{versions.ENVOY_SHA256}"]
 
 
 def test_the_api_server_is_found_out_unless_named(default: list[chart.Manifest]) -> None:

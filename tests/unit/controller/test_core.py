@@ -191,11 +191,20 @@ def test_floors_and_api_servers_concern_every_enrolled_namespace(rig: Rig) -> No
     rig.drive(scenario)
 
 
-@pytest.mark.parametrize("cache", ["mutating_webhooks", "admission_policies", "serving", "serving_ca"])
+@pytest.mark.parametrize("cache", ["mutating_webhooks", "admission_policies"])
 def test_guards_concern_the_cluster(rig: Rig, cache: str) -> None:
     async def scenario() -> None:
         rig.tell(cache, "", "ringfence")
         assert await rig.settle() == [CLUSTER]
+
+    rig.drive(scenario)
+
+
+@pytest.mark.parametrize("cache", ["serving", "serving_ca"])
+def test_serving_certificates_concern_whoever_has_proxies_too(rig: Rig, cache: str) -> None:
+    async def scenario() -> None:
+        rig.tell(cache, "ringfence-system", "ringfence")
+        assert await rig.settle() == ["shop", CLUSTER]
 
     rig.drive(scenario)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from ringfence import controls
-from ringfence.controls import registry
+from ringfence.controls import proxy_floor, registry
 from ringfence.controls.control import Control
 from ringfence.controls.sessions import SESSIONS
 from ringfence.model import signatures
@@ -29,7 +29,9 @@ def test_every_control_that_a_policy_can_name_is_there() -> None:
 
 
 def test_every_control_can_be_excepted() -> None:
-    assert {each.id for each in registry.CONTROLS} | set(ControlId) | {signatures.CONTROL} == registry.IDS
+    assert {each.id for each in registry.CONTROLS} | set(ControlId) | {
+        signatures.CONTROL
+    } | proxy_floor.IDS == registry.IDS
 
 
 def test_what_a_control_supersedes_exists() -> None:

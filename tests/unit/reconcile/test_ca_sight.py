@@ -1,13 +1,15 @@
 """What a rotation is told: nobody is overlooked, and nothing is believed longer than it is known."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from ringfence.model.acknowledgements import ProxyState, Report
 from ringfence.model.ca import CaState, RotationReason
 from ringfence.pki import bundle, identity_secret, slots, store
 from ringfence.pki.identity_secret import Wish
 from ringfence.pki.rotation import Observations, Request
-from ringfence.reconcile import ca_sight
+from ringfence.reconcile import ca_sight, proxy_reports
 from ringfence.reconcile.ca_sight import CaListers, Sight
 
 from tests.unit.pki import test_identity_secret as secrets
@@ -33,6 +35,8 @@ class Rig:
             namespaces=self.cluster.lister("Namespace"),
             secrets=self.caches,
             enrolled=lambda name: name.startswith("shop"),
+            reports=self.cluster.lister("Report"),
+            pods=self.cluster.lister("Pod"),
         )
         self.sight = Sight(listers, self.clock, OWN)
 
@@ -54,6 +58,15 @@ class Rig:
         wish = Wish("shop", name, f"uid-{name}", f"{name}-identity", secrets.ID)
         held = secrets.stored(wish, ca)
         self.cluster.put(identity_secret.rewritten(held, wish, roots))
+
+    def report(self, *proxies: ProxyState) -> None:
+        """What the only replica of proxyd says."""
+        obj = proxy_reports.encode(Report("a", float(NOW), proxies), OWN)
+        self.cluster.put({**obj, "kind": "Report"})
+
+    def pod(self, namespace: str, name: str, uid: str) -> None:
+        metadata = {"name": name, "namespace": namespace, "uid": uid}
+        self.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}})
 
     def look(self, state: CaState = PREPARED, request: str = "", unwritten: tuple[str, ...] = ()) -> Observations:
         annotations = {"ringfence.dev/rotate": request} if request else {}
@@ -247,3 +260,24 @@ def test_the_bundle_is_compared_as_a_set() -> None:
     rig = everywhere()
     rig.config_map("shop", turned)
     assert rig.look().bundle_missing == ()
+
+
+def test_proxies_that_have_not_acknowledged_the_bundle_are_waited_for_by_name() -> None:
+    rig = Rig()
+    rig.config_map(OWN, PREPARED.bundle)
+    rig.namespace("shop", PREPARED.bundle)
+    old = ProxyState("shop", "web-1", "uid-1", not_after=NOW + 60, bundle="old", root=PREPARED.current.root.fingerprint)
+    rig.report(old)
+    seen = rig.look()
+    assert (seen.bundle_missing, seen.unacknowledged, seen.carried_since) == ((), ("proxy shop/web-1",), None)
+    rig.report(replace(old, bundle=bundle.digest(PREPARED.bundle)))
+    seen = rig.look()
+    assert (seen.unacknowledged, seen.carried_since) == ((), NOW)
+    # It left, and its pod is there: nobody knows whether it would come back with the bundle.
+    rig.report(replace(old, connected=False))
+    assert rig.look().unacknowledged == ()
+    rig.pod("shop", "web-1", "uid-1")
+    assert rig.look().unacknowledged == ("proxy shop/web-1 (not connected)",)
+    assert rig.look(ACTIVATED).old_leaves == ("proxy shop/web-1",)
+    rig.pod("shop", "web-1", "uid-2")
+    assert rig.look().unacknowledged == ()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ringfence import api
+from ringfence.inject.injection import Injection
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Object
@@ -77,8 +78,8 @@ class FakeCluster:
         self.wanted: list[Wanted] = []
         self.metrics = Metrics()
 
-    def answering(self, default_enrolment: Enrolment = Enrolment.NONE) -> Answering:
-        rules = Rules(CONTROLLER, EXEMPT, default_enrolment)
+    def answering(self, default_enrolment: Enrolment = Enrolment.NONE, proxy: Injection | None = None) -> Answering:
+        rules = Rules(CONTROLLER, EXEMPT, default_enrolment, proxy)
         learner = Learner(self.read, EXEMPT)
         return Answering(self.view, rules, learner, self.metrics, lambda: NOW, want=self.wanted.extend)
 

@@ -224,6 +224,11 @@ CONDITIONS: Final = Field(
     ),
 )
 
+
+def _count(description: str) -> Integer:
+    return Integer(description=description, minimum=0, maximum=2**31 - 1, format="int32")
+
+
 POLICY_STATUS: Final = Obj(
     description="What Ringfence made of the policy. Written by Ringfence only.",
     fields=(
@@ -240,6 +245,16 @@ POLICY_STATUS: Final = Obj(
                 minimum=0,
                 maximum=2**31 - 1,
                 format="int32",
+            ),
+        ),
+        Field(
+            name="programmed",
+            node=Obj(
+                description="How far the policy has come at the proxies, where there are any.",
+                fields=(
+                    Field(name="ready", node=_count("How many have said that they enforce it as it is written.")),
+                    Field(name="total", node=_count("How many are connected that it shapes.")),
+                ),
             ),
         ),
     ),

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ringfence.inject.injection import Injection
 from ringfence.model import names
 from ringfence.translate import cel
-from ringfence.translate.backstop import form
+from ringfence.translate.backstop import form, sidecar
 from ringfence.translate.backstop.form import Validation
 
 NAME: Final = "ringfence-pods"
@@ -42,7 +43,7 @@ _VOLUMES: Final = tuple(
 )
 
 
-def policy(exempt: Sequence[str]) -> dict[str, Any]:
+def policy(exempt: Sequence[str], proxy: Injection | None = None) -> dict[str, Any]:
     """On ``pods``, on every subresource (``pods/status`` can change labels), and on bindings.
 
     The API server copies the labels of a binding into its pod.
@@ -59,7 +60,11 @@ def policy(exempt: Sequence[str]) -> dict[str, Any]:
             ),
         )
     }
-    return form.policy(NAME, rules, conditions, _variables(exempt), [*_of_labels(), *_of_secrets()])
+    variables, validations = _variables(exempt), [*_of_labels(), *_of_secrets()]
+    if proxy is not None:
+        variables |= sidecar.variables()
+        validations += sidecar.validations(proxy)
+    return form.policy(NAME, rules, conditions, variables, validations)
 
 
 def _variables(exempt: Sequence[str]) -> dict[str, str]:

@@ -1,1 +1,88 @@
-"""From what holds to what Envoy enforces."""
+"""The configuration of the proxies: from what holds in a namespace to Envoy's own resources. Pure.
+
+``subject`` says to which class a pod's proxy belongs, ``configure`` what all of that class get. The same input gives
+the same bytes.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ringfence.model.mesh import Mesh
+from ringfence.model.proxy import ProxyConfig, Resource
+from ringfence.model.resources import Certificate, Kind, SecurityPolicy
+from ringfence.policy import reach
+from ringfence.policy.notes import Notes
+from ringfence.policy.rules import Policy, kind_of
+from ringfence.policy.subjects import subject_of
+from ringfence.translate.envoy import clusters, messages, names, status
+from ringfence.translate.envoy.filters import Bounds
+from ringfence.translate.envoy.inbound import Inbound
+from ringfence.translate.envoy.messages import Message
+from ringfence.translate.envoy.outbound import Outbound
+from ringfence.translate.envoy.subject import Port, Subject, subject
+
+__all__ = ["Port", "Subject", "configure", "subject"]
+
+#: The share of a certificate's life that a connection may last: it outlives the certificate by at most that.
+AGE_SHARE: Final = 0.25
+
+
+def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
+    """All that the proxies of a class get, secrets aside."""
+    policy = mesh.effective(subject.namespace)
+    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE)
+    inbound = Inbound(subject, policy, reach.of(mesh).callers, mesh.world.installation.trust_domain, bounds)
+    outbound = Outbound(subject, policy, mesh, bounds, subject.workload())
+    let_in, routes = inbound.listener()
+    let_out = outbound.listener()
+    status_listener, probed = status.listener(subject)
+    own = [
+        clusters.to_program(http=False, v6=subject.v6, age=bounds.age),
+        clusters.to_program(http=True, v6=subject.v6, age=bounds.age),
+        clusters.passthrough(),
+        clusters.refused(),
+    ]
+    groups = (
+        _resources({each.name: each for each in (*own, *probed, *outbound.clusters.values())}),
+        _resources(outbound.endpoints),
+        _resources({each.name: each for each in (let_in, let_out, status_listener)}),
+        _resources({**routes, **outbound.made.routes}),
+    )
+    return ProxyConfig(*groups, owners=_owners(subject, mesh), revision=messages.revision(groups))
+
+
+def _resources(found: Mapping[str, Message]) -> tuple[Resource, ...]:
+    return tuple(messages.resource(name, found[name]) for name in sorted(found))
+
+
+def _life(subject: Subject, mesh: Mesh) -> int:
+    """Seconds that the certificate of the identity lasts; the shortest where two identities rest on one account."""
+    identities = mesh.world.identities.get(subject.namespace, {})
+    own = [each.certificate.ttl for each in identities.values() if each.service_account == subject.service_account]
+    return min(own, default=Certificate().ttl)
+
+
+def _owners(subject: Subject, mesh: Mesh) -> tuple[str, ...]:
+    """The policies that shape the configuration, as ``RuleRef.owner`` writes them."""
+    labels = dict(subject.labels)
+    found = set()
+    for policy in _governing(subject, mesh):
+        spec = policy.spec
+        box = subject_of(policy, mesh.world, Notes()) if isinstance(policy, SecurityPolicy) else None
+        told = spec.ingress is not None or spec.egress is not None or spec.transport is not None
+        if told and (box is None or box.matches(labels)):
+            place = f"{policy.meta.namespace}/" if kind_of(policy) is Kind.SECURITY_POLICY else ""
+            found.add(f"{kind_of(policy)} {place}{policy.meta.name}")
+    return tuple(sorted(found))
+
+
+def _governing(subject: Subject, mesh: Mesh) -> Iterable[Policy]:
+    known = mesh.world.namespaces.get(subject.namespace)
+    yield from mesh.world.policies.get(subject.namespace, ())
+    for floor in mesh.world.cluster_policies:
+        if known is not None and floor.namespace_selector.matches(known.labels):
+            yield floor
+
+
+#: The names that whoever reads logs and statistics needs.
+LISTENERS: Final = (names.INBOUND, names.OUTBOUND, names.STATUS)

@@ -4,7 +4,7 @@ import asyncio
 import http.client
 from collections.abc import Callable
 
-from ringfence.controller import http as served
+from ringfence import plain_http as served
 
 
 def ask(why_not_ready: Callable[[], str], *requests: tuple[str, str]) -> list[tuple[int, str]]:

@@ -1,0 +1,84 @@
+"""Which pods of the node have a proxy, and under which user id it runs: read from the Pod, as pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.model import proxy
+from ringfence.model.names import LABEL_ENROLL
+from ringfence.model.ports import Object
+from ringfence.model.world import Enrolment
+
+#: A pod in one of these runs nothing any more.
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A pod whose traffic goes through its proxy: ``uid`` is the pod's, ``proxy_uid`` the user id of its proxy."""
+
+    namespace: str
+    name: str
+    uid: str
+    proxy_uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A pod with a proxy that must not be touched, and why, for a person to read."""
+
+    namespace: str
+    name: str
+    why: str
+
+
+def target(pod: Object) -> Target | Refused | None:
+    """What to do with a pod; None where there is nothing to do, since it has no proxy or has ended."""
+    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    container = _sidecar(spec)
+    if container is None or (pod.get("status") or {}).get("phase") in _ENDED:
+        return None
+    namespace, name = metadata.get("namespace", ""), metadata["name"]
+    if spec.get("hostNetwork"):
+        return Refused(namespace, name, "it is on the node's network, which a proxy of one pod must never get")
+    uid = (container.get("securityContext") or {}).get("runAsUser")
+    if isinstance(uid, bool) or not isinstance(uid, int) or not proxy.FIRST_UID <= uid <= proxy.LAST_UID:
+        return Refused(
+            namespace,
+            name,
+            f"its container {proxy.CONTAINER} runs as user {uid}, and a proxy's are {proxy.FIRST_UID} to "
+            f"{proxy.LAST_UID}: leave the container to Ringfence, which adds it",
+        )
+    return Target(namespace, name, metadata["uid"], uid)
+
+
+def is_strict(namespace: Object | None) -> bool:
+    """Whether a namespace is enforced; one that is not known yet counts as such."""
+    if namespace is None:
+        return True
+    labels: Mapping[str, str] = namespace.get("metadata", {}).get("labels") or {}
+    return labels.get(LABEL_ENROLL) == Enrolment.ENFORCE.value
+
+
+def trim(pod: dict[str, Any]) -> dict[str, Any]:
+    """What ``target`` reads, for a cache."""
+    metadata, spec = pod.get("metadata", {}), pod.get("spec") or {}
+    kept: dict[str, Any] = {
+        "metadata": {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata},
+        "spec": {"hostNetwork": True} if spec.get("hostNetwork") else {},
+        "status": {"phase": (pod.get("status") or {}).get("phase", "")},
+    }
+    container = _sidecar(spec)
+    if container is not None:
+        user = (container.get("securityContext") or {}).get("runAsUser")
+        kept["spec"]["initContainers"] = [{"name": proxy.CONTAINER, "securityContext": {"runAsUser": user}}]
+    return kept
+
+
+def _sidecar(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The proxy is a native sidecar, so it is among the init containers."""
+    for container in spec.get("initContainers") or ():
+        if container.get("name") == proxy.CONTAINER:
+            found: Mapping[str, Any] = container
+            return found
+    return None

@@ -1,0 +1,338 @@
+"""One proxy's side of the conversation: what it asked for, what it has, what it refused, and what to send next.
+
+No I/O and no tasks: requests go in, messages come out, whenever the owner of the stream can send one. A proxy that
+reads slowly is told nothing more, and then gets the newest state, not each state in between: of each type one response
+at most is unanswered. Order is make-before-break: secrets, clusters, endpoints, listeners, routes; what goes goes last.
+
+A refusal (NACK) of several resources says not which is bad, nor that the others were not taken. So the same is sent
+again in halves, down to the one that is bad: it stays out until it changes, the others are in force, and its name is
+known.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ringfence.model.proxy import SDS_BUNDLE, SDS_IDENTITY
+from ringfence.proxyd import wire
+from ringfence.proxyd.wire import Item, Kind, Offer
+
+#: Most names that a proxy may subscribe to of one type, and the most bytes of a name.
+MAX_NAMES: Final = 20_000
+MAX_NAME_BYTES: Final = 1024
+#: Most characters of a refusal that are kept.
+MAX_ERROR: Final = 500
+#: Seconds for which listeners and routes wait until new clusters are in place, and after which an unanswered response
+#: keeps nothing up any more. A changed cluster is acknowledged only once it is warm.
+GATE_SECONDS: Final = 1.0
+UNANSWERED_SECONDS: Final = 15.0
+#: Bytes of resources in one response, roughly: a big configuration is sent in several.
+CHUNK_BYTES: Final = 2 << 20
+
+_WILDCARD: Final = "*"
+_LAST: Final = (Kind.ROUTES, Kind.CLUSTERS, Kind.ENDPOINTS)
+
+
+class Malformed(Exception):
+    """A request that no proxy of ours makes; the stream is to be ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """A refusal of one resource: which, in which version, why (cut to MAX_ERROR), when (the conversation's clock)."""
+
+    kind: Kind
+    name: str
+    version: str
+    error: str
+    at: float
+
+
+@dataclass(slots=True)
+class _Sent:
+    """An unanswered response."""
+
+    versions: dict[str, str]
+    removed: tuple[str, ...]
+    at: float
+
+
+@dataclass(slots=True)
+class _Topic:
+    """One type of resource. ``sent`` is what the proxy has or was sent, ``confirmed`` what it has said to use."""
+
+    asked: bool = False
+    answered: bool = False
+    wildcard: bool = False
+    names: dict[str, None] = field(default_factory=dict)
+    unknown: dict[str, None] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
+    confirmed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, Nack] = field(default_factory=dict)
+    unanswered: dict[str, _Sent] = field(default_factory=dict)
+    halves: deque[tuple[str, ...]] = field(default_factory=deque)
+
+    def wants(self, name: str) -> bool:
+        return self.wildcard or name in self.names
+
+    def busy(self, now: float) -> bool:
+        """Whether a response is unanswered that still may be answered."""
+        return any(now - each.at < UNANSWERED_SECONDS for each in self.unanswered.values())
+
+
+class Conversation:
+    """The state of one stream. ``now`` reads a clock that never steps, in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._topics = {kind: _Topic() for kind in Kind}
+        self._secrets: dict[str, Item] = {}
+        self._offer: Offer | None = None
+        self._gate_since: float | None = None
+        self._nonce = 0
+        #: The refusal that came last, None when there was none on this stream.
+        self.last_nack: Nack | None = None
+
+    # --- what it shall have -------------------------------------------------------------------------------------
+
+    @property
+    def offer(self) -> Offer | None:
+        """What it shall have now, None while that is not known."""
+        return self._offer
+
+    def give(self, offer: Offer) -> None:
+        """From now on it shall have this."""
+        self._offer = offer
+
+    def give_secret(self, item: Item) -> None:
+        """From now on it shall have this secret, beside the others."""
+        self._secrets[item.name] = item
+
+    # --- what it has --------------------------------------------------------------------------------------------
+
+    def confirmed(self, kind: Kind, name: str) -> str:
+        """The version of a resource that the proxy has said to use; "" for none."""
+        return self._topics[kind].confirmed.get(name, "")
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether it has said to use everything of the present offer, and nothing more."""
+        if self._offer is None:
+            return False
+        for kind, items in self._offer.items.items():
+            confirmed = self._topics[kind].confirmed
+            if len(confirmed) != len(items):
+                return False
+            if any(confirmed.get(name) != each.version for name, each in items.items()):
+                return False
+        return True
+
+    @property
+    def refused(self) -> tuple[Nack, ...]:
+        """What it refuses of what it shall have now, in the order of types and names."""
+        found = []
+        for kind in Kind:
+            items, topic = self._items(kind), self._topics[kind]
+            found += [
+                topic.refused[name]
+                for name in sorted(topic.refused)
+                if name in items and items[name].version == topic.refused[name].version
+            ]
+        return tuple(found)
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def hear(self, request: wire.Request) -> Nack | None:
+        """Take a request; what it refuses, if it does. Raises Malformed."""
+        try:
+            kind = Kind(request.type_url)
+        except ValueError:
+            raise Malformed(f"the type {request.type_url[:100]!r} is not served here") from None
+        topic = self._topics[kind]
+        nack = self._answered(kind, topic, request) if request.response_nonce else None
+        first, topic.asked = not topic.asked, True
+        if first:
+            known = dict(request.initial_resource_versions)
+            _bound(known)
+            topic.sent.update(known)
+            topic.confirmed.update(known)
+            topic.wildcard = not request.resource_names_subscribe and not request.response_nonce
+        self._subscribe(topic, request, first)
+        return nack
+
+    def _subscribe(self, topic: _Topic, request: wire.Request, first: bool) -> None:
+        for name in request.resource_names_subscribe:
+            if name == _WILDCARD:
+                topic.wildcard, topic.answered = True, False
+                continue
+            topic.names[name] = None
+            topic.unknown[name] = None
+            if not first:
+                topic.sent.pop(name, None)
+        for name in request.resource_names_unsubscribe:
+            if name == _WILDCARD:
+                topic.wildcard = False
+            topic.names.pop(name, None)
+            topic.unknown.pop(name, None)
+            if not topic.wildcard:
+                topic.sent.pop(name, None)
+                topic.confirmed.pop(name, None)
+                topic.refused.pop(name, None)
+        _bound(topic.names)
+
+    def _answered(self, kind: Kind, topic: _Topic, request: wire.Request) -> Nack | None:
+        sent = topic.unanswered.pop(request.response_nonce, None)
+        if sent is None:
+            return None
+        if not request.HasField("error_detail"):
+            for name, version in sent.versions.items():
+                if topic.wants(name):
+                    topic.confirmed[name] = version
+                    topic.refused.pop(name, None)
+            for name in sent.removed:
+                topic.confirmed.pop(name, None)
+            return None
+        error = " ".join(request.error_detail.message.split())[:MAX_ERROR]
+        names = tuple(sent.versions)
+        if len(names) > 1:
+            for name in names:
+                if topic.sent.get(name) == sent.versions[name]:
+                    del topic.sent[name]
+            middle = len(names) // 2
+            topic.halves.extendleft((names[middle:], names[:middle]))
+        name = names[0] if len(names) == 1 else ""
+        nack = Nack(kind, name, sent.versions.get(name, ""), error, self._now())
+        if name:
+            topic.refused[name] = nack
+        self.last_nack = nack
+        return nack
+
+    # --- responses ----------------------------------------------------------------------------------------------
+
+    def next(self) -> bytes | None:
+        """The message to send now, taken as sent; None while there is none."""
+        now = self._now()
+        for kind in Kind:
+            topic = self._topics[kind]
+            if not topic.asked or topic.busy(now) or (kind is not Kind.SECRETS and self._offer is None):
+                continue
+            changed = self._changed(kind)
+            if changed and kind in {Kind.LISTENERS, Kind.ROUTES} and self._gated(now):
+                return None
+            removed = self._removed(kind) if kind is Kind.LISTENERS else ()
+            if changed or removed or self._owes_first_answer(topic):
+                return self._send(kind, changed, removed, now)
+        self._gate_since = None
+        return self._remove_last(now)
+
+    def again_in(self) -> float | None:
+        """Seconds after which to ask ``next`` again though nothing has happened; None: not by time alone."""
+        now = self._now()
+        ends = [
+            each.at + UNANSWERED_SECONDS
+            for topic in self._topics.values()
+            for each in topic.unanswered.values()
+            if now - each.at < UNANSWERED_SECONDS
+        ]
+        if self._gate_since is not None and now - self._gate_since < GATE_SECONDS:
+            ends.append(self._gate_since + GATE_SECONDS)
+        return max(0.001, min(ends) - now) if ends else None
+
+    def _items(self, kind: Kind) -> Mapping[str, Item]:
+        if kind is Kind.SECRETS:
+            return self._secrets
+        return self._offer.items[kind] if self._offer is not None else {}
+
+    def _changed(self, kind: Kind) -> list[Item]:
+        """What of a type is to be sent next; all of it, or one half of what was refused together."""
+        items, topic = self._items(kind), self._topics[kind]
+        while topic.halves:
+            found = [items[name] for name in topic.halves[0] if name in items and self._due(kind, items[name])]
+            if found:
+                return found
+            topic.halves.popleft()
+        return list(_chunk(each for each in items.values() if self._due(kind, each)))
+
+    def _due(self, kind: Kind, item: Item) -> bool:
+        topic = self._topics[kind]
+        if not topic.wants(item.name) or topic.sent.get(item.name) == item.version:
+            return False
+        return kind is not Kind.SECRETS or item.name != SDS_IDENTITY or not self._bundle_first(topic)
+
+    def _bundle_first(self, topic: _Topic) -> bool:
+        """Whether a new certificate waits: no proxy signs on with a root before it trusts that root itself."""
+        bundle = self._secrets.get(SDS_BUNDLE)
+        if bundle is None or SDS_IDENTITY not in topic.sent or SDS_BUNDLE not in topic.names:
+            return False
+        return topic.confirmed.get(SDS_BUNDLE) != bundle.version and SDS_BUNDLE not in topic.refused
+
+    def _removed(self, kind: Kind) -> tuple[str, ...]:
+        items, topic = self._items(kind), self._topics[kind]
+        gone = {name for name in topic.sent if name not in items}
+        gone.update(name for name in topic.unknown if name not in items)
+        return tuple(sorted(gone))
+
+    def _owes_first_answer(self, topic: _Topic) -> bool:
+        """Without an answer to its first request a proxy does not start, even if there is nothing to say."""
+        return topic.wildcard and not topic.answered
+
+    def _gated(self, now: float) -> bool:
+        """Whether what names clusters waits until they are there; never for long, since it carries the policy."""
+        ahead = (Kind.CLUSTERS, Kind.ENDPOINTS)
+        if not any(
+            self._topics[kind].unanswered or (self._topics[kind].asked and self._changed(kind)) for kind in ahead
+        ):
+            self._gate_since = None
+            return False
+        if self._gate_since is None:
+            self._gate_since = now
+        return now - self._gate_since < GATE_SECONDS
+
+    def _remove_last(self, now: float) -> bytes | None:
+        """What nobody needs any more, once everything that may have needed it has been replaced."""
+        if self._offer is None or any(topic.busy(now) for topic in self._topics.values()):
+            return None
+        for kind in _LAST:
+            removed = self._removed(kind) if self._topics[kind].asked else ()
+            if removed:
+                return self._send(kind, [], removed, now)
+        return None
+
+    def _send(self, kind: Kind, items: list[Item], removed: tuple[str, ...], now: float) -> bytes:
+        topic = self._topics[kind]
+        self._nonce += 1
+        nonce = str(self._nonce)
+        versions = {each.name: each.version for each in items}
+        topic.unanswered[nonce] = _Sent(versions, removed, now)
+        topic.sent.update(versions)
+        for name in removed:
+            topic.sent.pop(name, None)
+        for name in (*versions, *removed):
+            topic.unknown.pop(name, None)
+        topic.answered = True
+        if topic.halves and items:
+            topic.halves.popleft()
+        if kind is Kind.CLUSTERS:
+            # A cluster that changes waits for endpoints, and does not ask for those that it has had.
+            endpoints = self._topics[Kind.ENDPOINTS]
+            for name in versions:
+                endpoints.sent.pop(name, None)
+        return wire.response(kind, nonce, items, removed)
+
+
+def _bound(names: Mapping[str, object]) -> None:
+    if len(names) > MAX_NAMES:
+        raise Malformed(f"more than {MAX_NAMES} names of one type")
+    if any(len(name) > MAX_NAME_BYTES for name in names):
+        raise Malformed(f"a name of more than {MAX_NAME_BYTES} characters")
+
+
+def _chunk(items: Iterable[Item]) -> Iterator[Item]:
+    """The first of them, as many as go into one response, at least one."""
+    size = 0
+    for each in items:
+        if size and size + len(each.field) > CHUNK_BYTES:
+            return
+        size += len(each.field)
+        yield each

@@ -1,0 +1,267 @@
+"""The gRPC end: one handler that carries bytes, with bounds on who may stay and for how long."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, Protocol
+
+import grpc
+import grpc.aio
+
+from ringfence.proxyd import wire
+from ringfence.proxyd.authentication import Caller, Refused, Why
+from ringfence.proxyd.conversation import Conversation, Malformed
+
+_log = logging.getLogger(__name__)
+
+#: Seconds: for a stream's first request, for a proxy to take one message, and a stream's longest life (moved by up to
+#: a tenth, so that those that came together do not all leave together).
+FIRST_REQUEST_SECONDS: Final = 10.0
+WRITE_SECONDS: Final = 30.0
+STREAM_SECONDS: Final = 1800.0
+#: Most bytes of a request: the versions of everything that a proxy has, when it comes back.
+MAX_REQUEST_BYTES: Final = 4 << 20
+#: Requests of one stream that are taken at once, and a second afterwards.
+BURST: Final = 5000.0
+REQUESTS_PER_SECOND: Final = 200.0
+
+#: Without the first two Envoy's pings end the stream after 43 s, without the next two many that connect at once are
+#: turned away; the fifth lets a second process fail that takes the port.
+OPTIONS: Final = (
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_concurrent_streams", 4),
+    ("grpc.max_metadata_size", 32 << 10),
+    ("grpc.max_connection_age_ms", 40 * 60 * 1000),
+    ("grpc.max_connection_age_grace_ms", 60 * 1000),
+)
+
+_CODES: Final = {
+    Why.CANNOT_TELL: grpc.StatusCode.UNAVAILABLE,
+    Why.NO_POD: grpc.StatusCode.UNAVAILABLE,
+    Why.BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Why.NOT_ENROLLED: grpc.StatusCode.PERMISSION_DENIED,
+    Why.NOT_INJECTED: grpc.StatusCode.PERMISSION_DENIED,
+    Why.OTHER_NAME: grpc.StatusCode.PERMISSION_DENIED,
+}
+
+
+class Ended(Exception):
+    """The stream is to end; the message tells the proxy why. It comes back with a fresh token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and numbers that tests make small."""
+
+    first_request: float = FIRST_REQUEST_SECONDS
+    write: float = WRITE_SECONDS
+    stream: float = STREAM_SECONDS
+    burst: float = BURST
+    per_second: float = REQUESTS_PER_SECOND
+
+
+USUAL: Final = Limits()
+
+
+class Stream:
+    """One proxy that is connected: who it is, its conversation, and what wakes its writer."""
+
+    def __init__(self, caller: Caller, now: Callable[[], float] = time.monotonic) -> None:
+        self.caller = caller
+        self.talk = Conversation(now)
+        self._wake = asyncio.Event()
+        self._end: Exception | None = None
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    def end(self, error: Exception) -> None:
+        """End the stream as soon as its writer has its turn."""
+        if self._end is None:
+            self._end = error
+        self._wake.set()
+
+    async def woken(self, seconds: float) -> None:
+        """Wait to be woken, at most so long. Raises what the stream ends with."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+        if self._end is not None:
+            raise self._end
+
+
+class House(Protocol):
+    """Who is served, and with what."""
+
+    async def admit(self, metadata: dict[str, str]) -> Stream:
+        """A stream for who sends these headers; raises Refused."""
+        ...
+
+    def opened(self, stream: Stream) -> None:
+        """It is served from now on; raises Refused."""
+        ...
+
+    def heard(self, stream: Stream, request: wire.Request) -> None:
+        """The proxy has said something; raises Malformed."""
+        ...
+
+    def closed(self, stream: Stream) -> None:
+        """It is served no more."""
+        ...
+
+    def turned_away(self, error: Refused, peer: str) -> None:
+        """Somebody was not served."""
+        ...
+
+    def sent(self, size: int) -> None:
+        """A message of so many bytes has been taken."""
+        ...
+
+    def may_linger(self, stream: Stream) -> bool:
+        """Whether a stream may stay beyond the usual life, because it could not come back now."""
+        ...
+
+
+class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Serves DeltaAggregatedResources, and nothing else."""
+
+    def __init__(self, house: House, limits: Limits, wall: Callable[[], float] = time.time) -> None:
+        self._house = house
+        self._limits = limits
+        self._wall = wall
+        self._method = grpc.stream_stream_rpc_method_handler(
+            self._serve, request_deserializer=wire.Request.FromString, response_serializer=None
+        )
+
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a method, None for what is not served."""
+        return self._method if handler_call_details.method == f"/{wire.SERVICE}/{wire.METHOD}" else None
+
+    async def _serve(self, requests: Any, context: Any) -> None:
+        del requests
+        headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        try:
+            stream = await self._house.admit(headers)
+            first = await self._first(context)
+            _compare(first, stream.caller)
+            self._house.opened(stream)
+        except Refused as error:
+            self._house.turned_away(error, context.peer())
+            await context.abort(_CODES.get(error.why, grpc.StatusCode.UNAUTHENTICATED), str(error))
+            return
+        reader = asyncio.create_task(self._read(stream, context, first))
+        try:
+            code, why = await self._write(stream, context)
+        finally:
+            reader.cancel()
+            self._house.closed(stream)
+        # To a proxy that does not read even this does not get through: its connection ends by age.
+        await context.abort(code, why)
+
+    async def _first(self, context: Any) -> wire.Request:
+        try:
+            async with asyncio.timeout(self._limits.first_request):
+                request = await context.read()
+        except TimeoutError:
+            raise Refused(Why.BUSY, "no request came in time") from None
+        if request is grpc.aio.EOF:
+            raise Refused(Why.OTHER_NAME, "the stream ended before its first request")
+        return request
+
+    async def _read(self, stream: Stream, context: Any, request: Any) -> None:
+        """Take requests until the proxy hangs up; one that never stops asking is slowed down."""
+        left, then = self._limits.burst, time.monotonic()
+        try:
+            while request is not grpc.aio.EOF:
+                self._house.heard(stream, request)
+                stream.wake()
+                now = time.monotonic()
+                left = min(self._limits.burst, left + (now - then) * self._limits.per_second) - 1
+                then = now
+                if left < 0:
+                    await asyncio.sleep(-left / self._limits.per_second)
+                request = await context.read()
+        except Malformed as error:
+            stream.end(error)
+        except Exception as error:  # noqa: BLE001 (whatever ends the reading ends the stream)
+            stream.end(Ended(f"cannot read on: {type(error).__name__}"))
+        else:
+            stream.end(Ended("the proxy has hung up"))
+
+    async def _write(self, stream: Stream, context: Any) -> tuple[Any, str]:
+        """Send until there is a reason to end; the code and the words for it."""
+        try:
+            await self._keep_sending(stream, context)
+        except Refused as error:
+            return _CODES.get(error.why, grpc.StatusCode.UNAUTHENTICATED), str(error)
+        except Malformed as error:
+            return grpc.StatusCode.INVALID_ARGUMENT, str(error)
+        except Ended as error:
+            return grpc.StatusCode.UNAVAILABLE, str(error)
+
+    async def _keep_sending(self, stream: Stream, context: Any) -> NoReturn:
+        opened = time.monotonic()
+        longest = self._limits.stream * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load)
+        while True:
+            while (message := stream.talk.next()) is not None:
+                await self._send(context, message)
+            expires = stream.caller.expires - self._wall()
+            if expires <= 0:
+                raise Ended("the token has ended")
+            left = opened + longest - time.monotonic()
+            if left <= 0:
+                if not self._house.may_linger(stream):
+                    raise Ended("the stream is old, come again")
+                left = 60.0
+            await stream.woken(min(left, expires, stream.talk.again_in() or left))
+
+    async def _send(self, context: Any, message: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._limits.write):
+                await context.write(message)
+        except TimeoutError:
+            raise Ended("the proxy does not read") from None
+        self._house.sent(len(message))
+
+
+def _compare(first: wire.Request, caller: Caller) -> None:
+    """Whatever a proxy says of itself decides nothing; when it contradicts its token, something is wrong with it."""
+    if first.node.id != caller.node_id:
+        told = first.node.id[:100]
+        raise Refused(Why.OTHER_NAME, f"the proxy says that it is {told!r}, its token {caller.node_id}")
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    house: House,
+    address: str,
+    credentials: grpc.ServerCredentials,
+    *,
+    limits: Limits = USUAL,
+    grace: float = 1.0,
+    stopping: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncIterator[int]:
+    """Serve while the block runs; the port. Raises OSError when the address cannot be had."""
+    server = grpc.aio.server(handlers=(Handler(house, limits),), options=OPTIONS)
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: {error}") from error
+    await server.start()
+    try:
+        yield port
+    finally:
+        if stopping is not None:
+            await stopping()
+        await server.stop(grace)

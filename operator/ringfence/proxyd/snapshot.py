@@ -1,0 +1,156 @@
+"""The cluster as a frozen value: what the configuration of the proxies is made from.
+
+Made anew for every pass; what has not changed since the last one, by namespace, is the very same value. Passes run in a
+thread beside the event loop in which the caches change, so nothing in here may be a view of a cache.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.mesh import EndpointValue, Mesh, ServicePort, ServiceValue
+from ringfence.model.ports import Lister, Object
+from ringfence.model.resources import Protocol
+from ringfence.model.world import World
+from ringfence.policy import resolve
+from ringfence.reconcile.gather import Gatherer
+
+T = TypeVar("T")
+
+_SERVICE_LABEL = "kubernetes.io/service-name"
+_RESOLVING = threading.Lock()
+
+
+class _ByNamespace(Generic[T]):
+    """A part of the cluster by namespace, made again only where it has changed."""
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
+        self._held: dict[str, T] = {}
+
+    def forget(self, namespace: str) -> None:
+        """It has changed there; "" means everywhere."""
+        if namespace:
+            self._held.pop(namespace, None)
+        else:
+            self._held.clear()
+
+    def of(self, names: list[str]) -> dict[str, T]:
+        """All of it, for these namespaces."""
+        for name in self._held.keys() - set(names):
+            del self._held[name]
+        for name in names:
+            if name not in self._held:
+                self._held[name] = self._make(name)
+        return dict(self._held)
+
+
+class Snapshots:
+    """Makes Meshes. ``changed`` must be told of everything that happens to the caches."""
+
+    def __init__(self, gatherer: Gatherer, services: Lister, slices: Lister) -> None:
+        self._gatherer = gatherer
+        self._parts: dict[str, _ByNamespace[Any]] = {
+            "identities": _ByNamespace(lambda name: {each.meta.name: each for each in gatherer.identities.of(name)}),
+            "policies": _ByNamespace(gatherer.policies.of),
+            "pods": _ByNamespace(gatherer.workloads_of),
+            "network_policies": _ByNamespace(gatherer.strangers_in),
+            "services": _ByNamespace(lambda name: _services(services, name)),
+            "endpoint_slices": _ByNamespace(lambda name: _endpoints(slices, name)),
+        }
+
+    def changed(self, part: str, namespace: str) -> None:
+        """Something of a cache (by its name) is different in a namespace; caches that are no part are ignored."""
+        if part in self._parts:
+            self._parts[part].forget(namespace)
+
+    def take(self) -> Mesh:
+        """The cluster now."""
+        live = self._gatherer.world()
+        namespaces = dict(live.namespaces)
+        names = list(namespaces)
+        held = {part: each.of(names) for part, each in self._parts.items()}
+        world = World(
+            installation=replace(live.installation),
+            namespaces=namespaces,
+            identities=held["identities"],
+            policies=held["policies"],
+            cluster_policies=live.cluster_policies,
+            workloads=held["pods"],
+            strangers=held["network_policies"],
+        )
+        endpoints = {
+            (namespace, service): found
+            for namespace, services in held["endpoint_slices"].items()
+            for service, found in services.items()
+        }
+        return Mesh(world, _effective(world), held["services"], endpoints)
+
+
+def _effective(world: World) -> Callable[[str], EffectivePolicy]:
+    """resolve, once a namespace, for readers in several threads."""
+    found: dict[str, EffectivePolicy] = {}
+
+    def effective(namespace: str) -> EffectivePolicy:
+        if namespace not in found:
+            # What resolve keeps from one call to the next is not made for two at once.
+            with _RESOLVING:
+                found[namespace] = resolve.resolve(world, namespace)
+        return found[namespace]
+
+    return effective
+
+
+def _services(lister: Lister, namespace: str) -> tuple[ServiceValue, ...]:
+    """Those with a selector, since others lead to what is no pod of anybody, and the API server's."""
+    found = lister.list(namespace)
+    return tuple(service(each) for each in found if (each.get("spec") or {}).get("selector") or _is_api_server(each))
+
+
+def _is_api_server(obj: Object) -> bool:
+    return (obj["metadata"].get("namespace"), obj["metadata"]["name"]) == ("default", "kubernetes")
+
+
+def service(obj: Object) -> ServiceValue:
+    """A Service as a value."""
+    spec = obj.get("spec") or {}
+    addresses = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
+    return ServiceValue(
+        namespace=obj["metadata"].get("namespace", ""),
+        name=obj["metadata"]["name"],
+        cluster_ips=tuple(each for each in addresses if each and each != "None"),
+        ports=tuple(sorted((_port(each) for each in spec.get("ports") or ()), key=lambda each: (each.port, each.name))),
+        selector=tuple(sorted((spec.get("selector") or {}).items())),
+    )
+
+
+def _port(port: Mapping[str, Any]) -> ServicePort:
+    return ServicePort(
+        name=port.get("name") or "",
+        port=port["port"],
+        target=port.get("targetPort") or port["port"],
+        protocol=Protocol(port.get("protocol") or "TCP"),
+        app_protocol=port.get("appProtocol") or "",
+    )
+
+
+def _endpoints(lister: Lister, namespace: str) -> dict[str, tuple[EndpointValue, ...]]:
+    """The pods behind each Service, as its slices say; whether that is true is for the reader to find out."""
+    found: dict[str, set[EndpointValue]] = {}
+    for each in lister.list(namespace):
+        name = (each["metadata"].get("labels") or {}).get(_SERVICE_LABEL)
+        if not name:
+            continue
+        values = found.setdefault(name, set())
+        for endpoint in each.get("endpoints") or ():
+            reference = endpoint.get("targetRef") or {}
+            if reference.get("kind") != "Pod" or reference.get("namespace") not in {None, "", namespace}:
+                continue
+            ready = (endpoint.get("conditions") or {}).get("ready")
+            values.update(
+                EndpointValue(str(reference.get("name", "")), address, ready is not False)
+                for address in endpoint.get("addresses") or ()
+            )
+    return {name: tuple(sorted(values)) for name, values in found.items()}

@@ -1,0 +1,122 @@
+"""The network filters that carry traffic: as bytes, or as HTTP whose routes come apart from the listener."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from envoy.config.core.v3 import protocol_pb2
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.rbac.v3 import rbac_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+
+from ringfence.translate.envoy import messages, names
+from ringfence.translate.envoy.messages import Message
+
+_HCM: Final = "envoy.filters.network.http_connection_manager"
+_TCP: Final = "envoy.filters.network.tcp_proxy"
+_ROUTER: Final = "envoy.filters.http.router"
+#: Windows of HTTP/2, in bytes: what a stream and a connection may hold in memory.
+_STREAM_WINDOW: Final = 256 * 1024
+_CONNECTION_WINDOW: Final = 1024 * 1024
+#: Requests at once on one HTTP/2 connection.
+_STREAMS: Final = 1024
+#: Per cent by which connections end earlier at random, so that not all come again together.
+_JITTER: Final = 10.0
+#: Bytes that are read before the other side is connected.
+_EARLY: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """``age``: seconds that a connection may last, a quarter of the life of the certificate that it rests on."""
+
+    age: float
+
+
+def tcp(prefix: str, cluster: str, bounds: Bounds, log: Message, *, connect: str = "IMMEDIATE") -> Message:
+    """The filter that carries bytes to a cluster; ``connect`` is when (an UpstreamConnectMode)."""
+    proxy = tcp_proxy_pb2.TcpProxy(
+        stat_prefix=prefix,
+        cluster=cluster,
+        access_log=[log],
+        # Programs that keep a connection open keep it as long as it may last.
+        idle_timeout=messages.seconds(0),
+        max_downstream_connection_duration=messages.seconds(bounds.age),
+        upstream_connect_mode=tcp_proxy_pb2.UpstreamConnectMode.Value(connect),
+    )
+    proxy.max_downstream_connection_duration_jitter_percentage.value = _JITTER
+    if connect != "IMMEDIATE":
+        proxy.max_early_data_bytes.CopyFrom(messages.number(_EARLY))
+    return messages.extension(listener_components_pb2.Filter, _TCP, proxy)
+
+
+def waiting(carry: Message) -> Message:
+    """The filter that carries bytes, connecting only at the first one."""
+    proxy = tcp_proxy_pb2.TcpProxy.FromString(carry.typed_config.value)
+    _wait(proxy)
+    return messages.extension(listener_components_pb2.Filter, _TCP, proxy)
+
+
+def _wait(proxy: Message) -> None:
+    proxy.upstream_connect_mode = tcp_proxy_pb2.UpstreamConnectMode.Value("ON_DOWNSTREAM_DATA")
+    proxy.max_early_data_bytes.CopyFrom(messages.number(_EARLY))
+
+
+def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool, mesh: bool = False) -> Message:
+    """The filter that speaks HTTP/1.1 and HTTP/2, with the routes of that name; ``mesh``: callers show identities.
+
+    Paths are not normalized as long as no rule looks at them: programs get the bytes that were sent.
+    """
+    manager = hcm_pb2.HttpConnectionManager(
+        codec_type=hcm_pb2.HttpConnectionManager.AUTO,
+        stat_prefix=prefix,
+        rds=hcm_pb2.Rds(route_config_name=route, config_source=messages.ads()),
+        http_filters=[*(_authorization() if inbound else ()), _router()],
+        access_log=[log],
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            max_connection_duration=messages.seconds(bounds.age)
+        ),
+        http_protocol_options=protocol_pb2.Http1ProtocolOptions(accept_http_10=True),
+        http2_protocol_options=http2_options(),
+        stream_idle_timeout=messages.seconds(0),
+        upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+        server_header_transformation=hcm_pb2.HttpConnectionManager.PASS_THROUGH,
+        generate_request_id=messages.false(),
+        preserve_external_request_id=True,
+        use_remote_address=messages.true() if inbound else messages.false(),
+        skip_xff_append=True,
+        max_request_headers_kb=messages.number(96),
+        **_client_certificate(inbound=inbound, mesh=mesh),
+    )
+    return messages.extension(listener_components_pb2.Filter, _HCM, manager)
+
+
+def _client_certificate(*, inbound: bool, mesh: bool) -> dict[str, Any]:
+    """What the program is told of its caller's certificate: nobody but the proxy says it."""
+    kinds = hcm_pb2.HttpConnectionManager
+    if inbound and mesh:
+        told = kinds.SetCurrentClientCertDetails(uri=True)
+        return {"forward_client_cert_details": kinds.SANITIZE_SET, "set_current_client_cert_details": told}
+    return {"forward_client_cert_details": kinds.SANITIZE}
+
+
+def http2_options() -> Message:
+    """Small windows; WebSockets over HTTP/2 (RFC 8441) pass."""
+    return protocol_pb2.Http2ProtocolOptions(
+        allow_connect=True,
+        initial_stream_window_size=messages.number(_STREAM_WINDOW),
+        initial_connection_window_size=messages.number(_CONNECTION_WINDOW),
+        max_concurrent_streams=messages.number(_STREAMS),
+    )
+
+
+def _authorization() -> list[Message]:
+    """Filters that refuse every request until the routes bring a policy for them."""
+    nothing = http_rbac_pb2.RBAC(rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW))
+    return [messages.extension(hcm_pb2.HttpFilter, name, nothing) for name in (names.DENY_FILTER, names.ALLOW_FILTER)]
+
+
+def _router() -> Message:
+    return messages.extension(hcm_pb2.HttpFilter, _ROUTER, router_pb2.Router(suppress_envoy_headers=True))

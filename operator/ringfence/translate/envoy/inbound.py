@@ -1,0 +1,267 @@
+"""What a proxy lets in: a chain for each port of the pod that is known, and one for all other ports.
+
+Mesh TLS is told by its ALPN and goes to chains that demand a certificate. Anything else gets a chain only where the
+transport is not Strict or an Allow opens the port to callers without identity, and there only those rules hold.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+
+from ringfence.model import proxy
+from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
+from ringfence.model.resources import MTLS, Protocol
+from ringfence.model.spans import ALL, Spans
+from ringfence.model.world import Enrolment
+from ringfence.policy import reach
+from ringfence.policy.callers import Callers
+from ringfence.policy.transport import transport_of
+from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, principals, rules, tls
+from ringfence.translate.envoy.filters import Bounds
+from ringfence.translate.envoy.messages import Message
+from ringfence.translate.envoy.rules import PortRules, Told, Who
+from ringfence.translate.envoy.subject import Port, Subject
+
+#: Ports that only rules name: so many get chains of their own, the others share one.
+MAX_RULE_PORTS: Final = 64
+#: Seconds that a caller may take for its first bytes before it is taken for one that waits for the program's.
+_FIRST_BYTES: Final = 1.0
+#: Seconds for a TLS handshake.
+_HANDSHAKE: Final = 10.0
+
+_LOOPBACK_ALL: Final = ("0.0.0.0", "::")  # noqa: S104 (the redirect leads here from every address of the pod)
+
+
+@dataclass(slots=True)
+class Made:
+    """Chains, routes and the tree that leads to the chains."""
+
+    chains: dict[str, Message] = field(default_factory=dict)
+    routes: dict[str, Message] = field(default_factory=dict)
+
+    def refused(self, direction: str, bounds: Bounds) -> None:
+        """Add the chain that closes what no rule lets through."""
+        log = logs.of_connections(direction, {"answer": "denied"})
+        self.chain(names.REFUSED, filters.tcp(f"{direction}.refused", names.REFUSED, bounds, log))
+
+    def chain(self, name: str, *made: Message, socket: Message | None = None) -> Message:
+        """Add a chain; returns what leads to it."""
+        found = listener_components_pb2.FilterChain(name=name, filters=made)
+        if socket is not None:
+            found.transport_socket.CopyFrom(socket)
+            found.transport_socket_connect_timeout.CopyFrom(messages.seconds(_HANDSHAKE))
+        self.chains[name] = found
+        return matching.to_chain(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """The inbound side of a class of proxies."""
+
+    subject: Subject
+    policy: EffectivePolicy
+    callers: Callers
+    trust_domain: str
+    bounds: Bounds
+
+    def listener(self) -> tuple[Message, dict[str, Message]]:
+        """The listener, and its routes by name."""
+        made = Made()
+        made.refused(names.INBOUND, self.bounds)
+        if self.policy.enrolment is Enrolment.NONE:
+            tree = matching.always(self._carried(made, "all", Told(allowed=True), None, ""))
+        else:
+            tree = self._ports(made)
+        return self._listener(made, tree), made.routes
+
+    def _ports(self, made: Made) -> Message:
+        labels = dict(self.subject.labels)
+        known = reach.narrowed(self.policy, Direction.INGRESS, labels).rules
+        strict = transport_of(self.policy, labels) is MTLS.STRICT
+        ports = _known_ports(self.subject, known)
+        names_ = tuple((name, port.number) for port in self.subject.ports for name in port.names)
+        tree = {}
+        for port in ports:
+            governing = tuple(r for r in known if r.ports.contains(Protocol.TCP, port.number, port.names))
+            tree[port.number] = self._port(made, port, PortRules(governing, self.policy.closed, strict))
+        for number in sorted(proxy.RESERVED_PORTS):
+            tree[number] = matching.nothing()
+        own = Spans.of((reach.PORT, number, number) for number in tree)
+        spans = {rule: reach.port_spans(rule.ports, names_) - own for rule in known}
+        others = tuple(rule for rule in known if not spans[rule].empty)
+        rest = PortRules(others, self.policy.closed, strict, tuple(spans[rule] for rule in others))
+        uniform = all(span == reach.EVERY_PORT - own for span in rest.spans or ())
+        if uniform:
+            rest = PortRules(others, self.policy.closed, strict)
+        return matching.by_port(tree, matching.to_matcher(self._others(made, rest, uniform=uniform)))
+
+    def _port(self, made: Made, port: Port, governing: PortRules) -> Message:
+        """What leads to the chains of one port."""
+        prefix = str(port.number)
+        mesh = self._mesh_http(made, prefix, governing) if port.http else self._mesh(made, prefix, governing)
+        carried = self._plain(made, prefix, governing)
+        plain = self._plain_http(made, prefix, governing) if port.http else carried
+        return matching.to_matcher(matching.by_transport(mesh, carried, plain))
+
+    def _others(self, made: Made, governing: PortRules, *, uniform: bool) -> Message:
+        """The same for all ports that are not known."""
+        mesh = self._mesh(made, "other", governing)
+        plain = self._plain(made, "other", governing) if uniform else self._plain_by_port(made, governing)
+        return matching.by_transport(mesh, plain, plain)
+
+    # --- callers in mutual TLS --------------------------------------------------------------------------------------
+
+    def _who(self, *, mesh: bool, strict: bool = True) -> Who:
+        return Who(self.callers, self.trust_domain, mesh=mesh, strict=strict)
+
+    def _mesh(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
+        expected = rules.expected(governing, self.callers)
+        sans = [principals.any_of(self.trust_domain)]
+        if expected.identities is not None:
+            sans = principals.sans(expected.identities, self.trust_domain)
+        if not sans:
+            return None
+        # Nothing of the program's is touched before the caller has shown who it is; where that does not answer all,
+        # not before it has sent a byte, which is when Envoy asks its rules.
+        connect = "ON_DOWNSTREAM_TLS_HANDSHAKE" if expected.exact else "ON_DOWNSTREAM_DATA"
+        carry = filters.tcp(
+            "in.mesh", names.TO_PROGRAM, self.bounds, logs.of_connections(names.INBOUND), connect=connect
+        )
+        authorize = rules.network_filters(governing, self._who(mesh=True))
+        return made.chain(f"in|{prefix}|mesh", *authorize, carry, socket=tls.downstream(sans))
+
+    def _mesh_http(self, made: Made, prefix: str, governing: PortRules) -> Message:
+        route = f"in|{prefix}|mesh"
+        made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=True)))
+        log = logs.of_requests(names.INBOUND)
+        speak = filters.http("in.mesh", route, self.bounds, log, inbound=True, mesh=True)
+        return made.chain(route, speak, socket=tls.downstream([principals.any_of(self.trust_domain)]))
+
+    # --- callers without --------------------------------------------------------------------------------------------
+
+    def _told(self, governing: PortRules) -> list[tuple[Spans, Told]]:
+        """All addresses by what holds for callers without mutual TLS there."""
+        if governing.enforced:
+            return rules.partition(governing, self.callers, audit=False)
+        return [(ALL, Told(allowed=True))]
+
+    def _plain(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
+        """A chain for each answer, told by where the caller comes from before a byte is read."""
+        told = self._told(governing)
+        audit: list[tuple[Spans, Told | None]] = [(ALL, None)]
+        if governing.audited:
+            audit = [*rules.partition(governing, self.callers, audit=True)]
+        suffix = governing.digest()
+        places: dict[tuple[Told, Told | None], Spans] = {}
+        for spans, answer, would in rules.crossed(told, audit):
+            if answer != rules.NOBODY_ALLOWS:
+                places[answer, would] = places.get((answer, would), Spans()) | spans
+        found = [
+            (spans, self._carried(made, prefix, answer, would, suffix)) for (answer, would), spans in places.items()
+        ]
+        if not found:
+            return None
+        if len(found) == 1 and found[0][0] == ALL:
+            return found[0][1]
+        return matching.to_matcher(matching.by_source(found))
+
+    def _carried(self, made: Made, prefix: str, answer: Told, would: Told | None, suffix: str) -> Message:
+        """The chain for one answer: it leads to the program, or nowhere."""
+        said = {"answer": "allowed" if answer.allowed else "denied", "rule": answer.rule}
+        differs = would is not None and would.allowed != answer.allowed
+        if differs and would is not None:
+            said |= {"audit": "allowed" if would.allowed else "denied", "auditRule": would.rule}
+        name = "|".join(("in", prefix, "plain", *said.values(), suffix))
+        prefix_ = f"in.plain.{said['answer']}" + (f".audit_{said['audit']}" if differs else "")
+        log = logs.of_connections(names.INBOUND, said)
+        to = names.TO_PROGRAM if answer.allowed else names.REFUSED
+        return made.chain(name, filters.tcp(prefix_, to, self.bounds, log))
+
+    def _plain_http(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
+        if not any(told.allowed for _, told in self._told(governing)):
+            return None
+        route = f"in|{prefix}|plain"
+        made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=False, strict=governing.strict)))
+        log = logs.of_requests(names.INBOUND)
+        return made.chain(route, filters.http("in.plain", route, self.bounds, log, inbound=True))
+
+    def _plain_by_port(self, made: Made, governing: PortRules) -> Message | None:
+        """One chain where the rules differ between ports: asked at the first byte, before the program is touched."""
+        if governing.enforced and not any(
+            told.allowed for _, told in rules.partition(governing, self.callers, audit=False)
+        ):
+            return None
+        authorize = rules.network_filters(governing, self._who(mesh=False, strict=governing.strict))
+        log = logs.of_connections(names.INBOUND)
+        connect = "ON_DOWNSTREAM_DATA" if governing.enforced else "IMMEDIATE"
+        carry = filters.tcp("in.plain", names.TO_PROGRAM, self.bounds, log, connect=connect)
+        return made.chain("in|other|plain", *authorize, carry)
+
+    # --- the listener -----------------------------------------------------------------------------------------------
+
+    def _listener(self, made: Made, tree: Message) -> Message:
+        return listener_pb2.Listener(
+            name=names.INBOUND,
+            address=listening(self.subject, proxy.INBOUND_PORT),
+            traffic_direction=base_pb2.INBOUND,
+            listener_filters=[original_destination(), _tls_inspector()],
+            listener_filters_timeout=messages.seconds(_FIRST_BYTES),
+            continue_on_listener_filters_timeout=True,
+            filter_chains=[chain for _, chain in sorted(made.chains.items())],
+            filter_chain_matcher=tree,
+            per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
+        )
+
+
+def listening(subject: Subject, port: int) -> Message:
+    """The address of a listener: every one that the pod has."""
+    v4, v6 = _LOOPBACK_ALL
+    return messages.address(v6 if subject.v6 else v4, port, both=subject.v6 and subject.v4)
+
+
+def original_destination() -> Message:
+    """Finds out where a redirected connection was going."""
+    return messages.extension(
+        listener_components_pb2.ListenerFilter,
+        "envoy.filters.listener.original_dst",
+        original_dst_pb2.OriginalDst(),
+    )
+
+
+def _tls_inspector() -> Message:
+    return messages.extension(
+        listener_components_pb2.ListenerFilter,
+        "envoy.filters.listener.tls_inspector",
+        tls_inspector_pb2.TlsInspector(),
+    )
+
+
+def _known_ports(subject: Subject, known: Sequence[EffectiveRule]) -> list[Port]:
+    """The ports that get chains of their own: those of the pod, and the first of those that rules name singly."""
+    found = {port.number: port for port in subject.ports}
+    named = sorted(set(_single_ports(known)) - found.keys() - proxy.RESERVED_PORTS)
+    for number in named[:MAX_RULE_PORTS]:
+        found[number] = Port(number)
+    return [found[number] for number in sorted(found)]
+
+
+def _single_ports(known: Iterable[EffectiveRule]) -> Iterator[int]:
+    for rule in known:
+        yield from (r.first for r in rule.ports.ranges if r.first == r.last and r.protocol is Protocol.TCP)
+
+
+def _route(name: str, policy: dict[str, Message]) -> Message:
+    """Everything to the program; the policy travels with the routes, so it is in force without a new listener."""
+    on = route_components_pb2.RouteAction(cluster=names.TO_PROGRAM_HTTP, timeout=messages.seconds(0))
+    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
+    host = route_components_pb2.VirtualHost(name="program", domains=["*"], routes=[route])
+    found = route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
+    for key, value in policy.items():
+        found.typed_per_filter_config[key].CopyFrom(value)
+    return found

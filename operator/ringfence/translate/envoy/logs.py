@@ -1,0 +1,59 @@
+"""The access log: one line of JSON on standard output for each request or connection, with the rule that decided.
+
+What a program's callers are told says nothing of rules. Queries are left out: people put secrets into them.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import substitution_format_string_pb2
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2
+
+from ringfence.translate.envoy import messages
+from ringfence.translate.envoy.messages import Message
+
+_COMMON: Final = {
+    "time": "%START_TIME%",
+    "source": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
+    "destination": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "peer": "%DOWNSTREAM_PEER_URI_SAN%",
+    "tls": "%DOWNSTREAM_TLS_VERSION%",
+    "upstream": "%UPSTREAM_HOST%",
+    "flags": "%RESPONSE_FLAGS%",
+    "duration": "%DURATION%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+    "failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+    "upstreamFailure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+}
+_HTTP: Final = {
+    "method": "%REQUEST_HEADER(:METHOD)%",
+    "host": "%REQUEST_HEADER(:AUTHORITY)%",
+    "path": "%PATH(NQ)%",
+    "code": "%RESPONSE_CODE%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "policy": "%DYNAMIC_METADATA(envoy.filters.http.rbac)%",
+}
+_TCP: Final = {
+    "details": "%CONNECTION_TERMINATION_DETAILS%",
+    "policy": "%DYNAMIC_METADATA(envoy.filters.network.rbac)%",
+}
+
+
+def of_requests(direction: str) -> Message:
+    """The log of a chain that speaks HTTP."""
+    return _log({**_COMMON, **_HTTP, "direction": direction})
+
+
+def of_connections(direction: str, said: Mapping[str, str] | None = None) -> Message:
+    """The log of a chain that carries bytes; ``said`` is what is known of all its connections (the deciding rule)."""
+    return _log({**_COMMON, **_TCP, "direction": direction, **(said or {})})
+
+
+def _log(fields: Mapping[str, str]) -> Message:
+    form = substitution_format_string_pb2.SubstitutionFormatString(
+        json_format=messages.struct(fields), omit_empty_values=True
+    )
+    stdout = stream_pb2.StdoutAccessLog(log_format=form)
+    return messages.extension(accesslog_pb2.AccessLog, "envoy.access_loggers.stdout", stdout)

@@ -1,0 +1,42 @@
+"""Names inside Envoy's configuration, and back: logs and statistics carry them, people read them."""
+
+from typing import Final
+
+from ringfence.model.effective import RuleRef
+from ringfence.model.resources import Kind
+from ringfence.policy.builtins import BUILTIN
+
+INBOUND: Final = "inbound"
+OUTBOUND: Final = "outbound"
+STATUS: Final = "status"
+#: Clusters: to the own program (as TCP, and as the HTTP that came in), on to where it was going, to nowhere.
+TO_PROGRAM: Final = "inbound"
+TO_PROGRAM_HTTP: Final = "inbound-http"
+PASSTHROUGH: Final = "passthrough"
+REFUSED: Final = "refused"
+#: HTTP filters; routes carry the policy for them.
+DENY_FILTER: Final = "ringfence.deny"
+ALLOW_FILTER: Final = "ringfence.allow"
+
+#: In the place of a namespace, which cannot have a colon.
+_CLUSTER: Final = ":cluster"
+_BUILTIN: Final = ":builtin"
+
+
+def policy_id(ref: RuleRef) -> str:
+    """``namespace/policy#rule``; ``:cluster`` and ``:builtin`` stand for the namespace of what has none."""
+    place = {Kind.CLUSTER_SECURITY_POLICY.value: _CLUSTER, BUILTIN: _BUILTIN}.get(ref.kind, ref.namespace)
+    return f"{place}/{ref.policy}#{ref.rule}"
+
+
+def rule_ref(policy: str) -> RuleRef:
+    """The rule that ``policy_id`` wrote; raises ValueError for anything else."""
+    place, slash, rest = policy.partition("/")
+    name, hash_, rule = rest.partition("#")
+    if not (place and slash and name and hash_ and rule):
+        raise ValueError(f"{policy!r} is no namespace/policy#rule")
+    if place == _CLUSTER:
+        return RuleRef(Kind.CLUSTER_SECURITY_POLICY.value, "", name, rule)
+    if place == _BUILTIN:
+        return RuleRef(BUILTIN, "", name, rule)
+    return RuleRef(Kind.SECURITY_POLICY.value, place, name, rule)

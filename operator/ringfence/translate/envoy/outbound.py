@@ -1,0 +1,289 @@
+"""Where a proxy lets its program go: to what the policies let this identity call, each in the way that it answers.
+
+By the address that is called: Services of enrolled namespaces as clusters of their pods, pods by their own addresses
+and as one identity each, everything else that is open as it is. The rest is refused, or passed and written down where
+the namespace is not closed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.rbac.v3 import rbac_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from google.protobuf import wrappers_pb2
+
+from ringfence.model import proxy
+from ringfence.model.effective import AddressPeers, Direction, EffectivePolicy
+from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
+from ringfence.model.resources import Protocol
+from ringfence.model.spans import Spans
+from ringfence.model.world import Enrolment, Workload
+from ringfence.policy import reach
+from ringfence.policy.ends import Address, End
+from ringfence.policy.reach import EVERY_PORT, PORT, Reach, Target
+from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, networks, principals, rules
+from ringfence.translate.envoy.behind import Member, behind
+from ringfence.translate.envoy.clusters import Endpoint
+from ringfence.translate.envoy.filters import Bounds
+from ringfence.translate.envoy.inbound import Made, listening, original_destination
+from ringfence.translate.envoy.messages import Message
+from ringfence.translate.envoy.rules import PortRules
+from ringfence.translate.envoy.subject import Subject, is_http
+
+#: Ports of one address that the tree spells out; where more would have to be, the chain asks.
+MAX_PORTS: Final = 512
+_RETRIES: Final = "connect-failure,refused-stream,reset-before-request"
+_NETWORK_RBAC: Final = "envoy.filters.network.rbac"
+
+#: What is open at an address: ports and the chain that takes them.
+Node = tuple[tuple[Spans, str], ...]
+
+
+@dataclass(slots=True)
+class Outbound:
+    """The outbound side of a class of proxies; ``source`` is one of its pods."""
+
+    subject: Subject
+    policy: EffectivePolicy
+    mesh: Mesh
+    bounds: Bounds
+    source: Workload
+    made: Made = field(default_factory=Made)
+    clusters: dict[str, Message] = field(default_factory=dict)
+    endpoints: dict[str, Message] = field(default_factory=dict)
+    _places: dict[str, Node] = field(default_factory=dict)
+    _egress: EffectivePolicy = field(init=False)
+    _by_pod: bool = field(init=False)
+    _digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._egress = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
+        peers = [peer for rule in self._egress.rules for peer in rule.peers]
+        self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
+        self._digest = PortRules(self._egress.rules, self.policy.closed, strict=False).digest()
+
+    def listener(self) -> Message:
+        """The listener; clusters, endpoints and routes are there then."""
+        self.made.refused(names.OUTBOUND, self.bounds)
+        if self.policy.enrolment is Enrolment.NONE:
+            tree = matching.always(matching.to_chain(self._passthrough("")))
+        else:
+            answers = reach.of(self.mesh)
+            if self.policy.closed:
+                self._addresses()
+            self._pods(answers)
+            self._services(answers)
+            self._api_server()
+            tree = self._tree()
+        return listener_pb2.Listener(
+            name=names.OUTBOUND,
+            address=listening(self.subject, proxy.OUTBOUND_PORT),
+            traffic_direction=base_pb2.OUTBOUND,
+            listener_filters=[original_destination()],
+            filter_chains=[chain for _, chain in sorted(self.made.chains.items())],
+            filter_chain_matcher=tree,
+            per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
+        )
+
+    # --- what is open -----------------------------------------------------------------------------------------------
+
+    def _leave(self, other: End, ports: Iterable[tuple[str, int]] = ()) -> Spans:
+        """The ports of the other end that the own policies let this identity call."""
+        if not self.policy.closed:
+            return EVERY_PORT
+        return reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports)
+
+    def _open(self, target: Target, pod: Workload | None = None) -> Spans:
+        """The ports of a target's pods that this identity may call, by both ends."""
+        let_in = reach.of(self.mesh).let_in(self.source, target)
+        if let_in.empty:
+            return let_in
+        other = target.workload(pod.ips if pod is not None else ())
+        return let_in & self._leave(other, target.ports)
+
+    def _addresses(self) -> None:
+        """Addresses outside that egress rules name."""
+        peers = [p for r in self._egress.rules for p in r.peers if isinstance(p, AddressPeers)]
+        for network, one in networks.told_apart(peer.addresses for peer in peers):
+            ports = self._leave(Address(one))
+            self._places[network] = ((ports, self._passthrough(self._digest)),)
+
+    def _pods(self, answers: Reach) -> None:
+        """Pods by their own addresses."""
+        for target in answers.candidates(self.source):
+            alike = [] if self._by_pod else [self._open(target)]
+            for pod in answers.targets[target]:
+                ports = alike[0] if alike else self._open(target, pod)
+                self._add_pod(target, pod, ports)
+
+    def _add_pod(self, target: Target, pod: Workload, ports: Spans) -> None:
+        # Closed ones stand in the tree only where a wider network might open them.
+        if ports.empty and not self._by_pod:
+            return
+        chain = self._to_pods(target) if target.mesh and not ports.empty else self._passthrough(self._digest)
+        for ip in pod.ips:
+            self._places[networks.single(ip)] = ((ports, chain),)
+
+    def _services(self, answers: Reach) -> None:
+        """Services by their own addresses, as clusters of their pods."""
+        found = behind(self.mesh)
+        chosen = dict.fromkeys(s for t in answers.candidates(self.source) for s in found.by_target.get(t, ()))
+        for service in sorted({**chosen, **dict.fromkeys(found.on_nodes)}):
+            if service.cluster_ips:
+                pairs = [pair for port in service.ports for pair in self._service_port(service, port)]
+                if pairs:
+                    for ip in service.cluster_ips:
+                        self._places[networks.single(ip)] = tuple(pairs)
+
+    def _service_port(self, service: ServiceValue, port: ServicePort) -> list[tuple[Spans, str]]:
+        if port.protocol is not Protocol.TCP:
+            return []
+        members = behind(self.mesh).members[service]
+        reached = [(m, number) for m in members if (number := m.port(port)) is not None and self._reaches(m, number)]
+        if not reached:
+            return []
+        at = Spans(((PORT, port.port, port.port),))
+        if self.mesh.effective(service.namespace).enrolment is Enrolment.NONE:
+            # Whoever of them is chosen is chosen outside, so all must be open.
+            every = len(reached) == sum(1 for m in members if m.port(port) is not None)
+            return [(at, self._passthrough(self._digest))] if every else []
+        return [(at, self._to_service(service, port, reached))]
+
+    def _reaches(self, member: Member, port: int) -> bool:
+        if member.target is None and not member.address:
+            return False
+        if member.target is None:
+            ports = self._leave(Address(member.address))
+        else:
+            ports = self._open(member.target, member.pod if self._by_pod else None)
+        return not (ports & Spans(((PORT, port, port),))).empty
+
+    def _api_server(self) -> None:
+        """The Service of the API server, where its endpoints are open."""
+        service = behind(self.mesh).api_server
+        ends = self.mesh.world.installation.api_server
+        if service is None or not ends:
+            return
+        if all(not (self._leave(Address(host)) & Spans(((PORT, port, port),))).empty for host, port in ends):
+            ports = Spans.of((PORT, p.port, p.port) for p in service.ports if p.protocol is Protocol.TCP)
+            for ip in service.cluster_ips:
+                self._places[networks.single(ip)] = ((ports, self._passthrough(self._digest)),)
+
+    # --- chains and clusters ----------------------------------------------------------------------------------------
+
+    def _passthrough(self, suffix: str) -> str:
+        """On as it is."""
+        name = f"out|{names.PASSTHROUGH}|{suffix}".rstrip("|")
+        if name not in self.made.chains:
+            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
+            self.made.chain(name, filters.tcp("out.plain", names.PASSTHROUGH, self.bounds, log))
+        return name
+
+    def _unnamed(self) -> str:
+        """On as it is although no rule names it: the namespace is not closed."""
+        name = "out|unnamed"
+        if name not in self.made.chains:
+            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed", "audit": "unknown"})
+            self.made.chain(name, filters.tcp("out.unnamed", names.PASSTHROUGH, self.bounds, log))
+        return name
+
+    def _to_pods(self, target: Target) -> str:
+        cluster = f"pod|{target.namespace}/{target.account}"
+        name = f"out|{cluster}|{self._digest}"
+        if name not in self.made.chains:
+            sans = principals.exact([(target.namespace, target.account)], self.mesh.world.installation.trust_domain)
+            self.clusters[cluster] = clusters.to_pods(cluster, sans)
+            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
+            self.made.chain(name, filters.tcp("out.mesh", cluster, self.bounds, log))
+        return name
+
+    def _to_service(self, service: ServiceValue, port: ServicePort, reached: list[tuple[Member, int]]) -> str:
+        name = f"out|{service.namespace}/{service.name}|{port.port}"
+        mesh = [m.target for m, _ in reached if m.target is not None and m.target.mesh]
+        accounts = {(target.namespace, target.account) for target in mesh}
+        sans = principals.exact(accounts, self.mesh.world.installation.trust_domain)
+        http = is_http(port)
+        plain = len(mesh) < len(reached)
+        self.clusters[name] = clusters.to_service(name, sans, plain=plain, http=http, age=self.bounds.age)
+        self.endpoints[name] = clusters.assignment(
+            name,
+            {Endpoint(m.address, n, m.target is not None and m.target.mesh) for m, n in reached if m.ready},
+        )
+        if http:
+            self.made.routes[name] = _route(name)
+            log = logs.of_requests(names.OUTBOUND)
+            self.made.chain(name, filters.http("out.mesh", name, self.bounds, log, inbound=False))
+        else:
+            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
+            self.made.chain(name, filters.tcp("out.mesh", name, self.bounds, log))
+        return name
+
+    # --- the tree ---------------------------------------------------------------------------------------------------
+
+    def _tree(self) -> Message:
+        by_node: dict[Node, list[str]] = defaultdict(list)
+        for network, node in self._places.items():
+            by_node[node].append(network)
+        places = sorted((sorted(found), node) for node, found in by_node.items())
+        otherwise = None if self.policy.closed else matching.to_chain(self._unnamed())
+        return matching.by_destination([(found, self._on(node, otherwise)) for found, node in places], otherwise)
+
+    def _on(self, node: Node, otherwise: Message | None) -> Message:
+        """What an address leads to: by port where only some are open."""
+        if len(node) == 1 and node[0][0] == EVERY_PORT:
+            return matching.to_chain(node[0][1])
+        if sum(_size(ports) for ports, _ in node) <= MAX_PORTS:
+            tree = {port: matching.to_chain(chain) for ports, chain in node for port in _each(ports)}
+            return matching.to_matcher(matching.by_port(tree, otherwise))
+        closed = EVERY_PORT - Spans.of(span for ports, _ in node for span in ports.spans)
+        if len(node) == 1 and _size(closed) <= MAX_PORTS:
+            tree = {port: otherwise or matching.nothing() for port in _each(closed)}
+            return matching.to_matcher(matching.by_port(tree, matching.to_chain(node[0][1])))
+        return matching.to_chain(self._asking(*node[0]))
+
+    def _asking(self, ports: Spans, chain: str) -> str:
+        """The chain, asking for the port; nothing is connected before the program has sent a byte."""
+        name = f"{chain}|{messages.digest(repr(ports))[:8]}"
+        if name not in self.made.chains:
+            carried = self.made.chains[chain].filters[-1]
+            some = rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW)
+            policy = rbac_pb2.Policy(permissions=rules.permissions(ports), principals=[rbac_pb2.Principal(any=True)])
+            some.policies["ports"].CopyFrom(policy)
+            ask = network_rbac_pb2.RBAC(stat_prefix=rules.ALLOW_PREFIX, rules=some)
+            waiting = filters.waiting(carried)
+            self.made.chain(name, messages.extension(listener_components_pb2.Filter, _NETWORK_RBAC, ask), waiting)
+        return name
+
+
+def _size(ports: Spans) -> int:
+    return sum(last - first + 1 for _, first, last in ports.spans)
+
+
+def _each(ports: Spans) -> Iterable[int]:
+    return (port for _, first, last in ports.spans for port in range(first, last + 1))
+
+
+def _route(name: str) -> Message:
+    """Everything to the cluster of that name, tried again where nothing has reached the other end."""
+    retry = route_components_pb2.RetryPolicy(
+        retry_on=_RETRIES,
+        num_retries=wrappers_pb2.UInt32Value(value=2),
+        retry_host_predicate=[
+            messages.extension(
+                route_components_pb2.RetryPolicy.RetryHostPredicate,
+                "envoy.retry_host_predicates.previous_hosts",
+                previous_hosts_pb2.PreviousHostsPredicate(),
+            )
+        ],
+        host_selection_retry_max_attempts=3,
+    )
+    on = route_components_pb2.RouteAction(cluster=name, timeout=messages.seconds(0), retry_policy=retry)
+    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
+    host = route_components_pb2.VirtualHost(name="service", domains=["*"], routes=[route])
+    return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())

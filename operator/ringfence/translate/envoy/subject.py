@@ -1,0 +1,157 @@
+"""All of a pod that shapes its proxy's configuration; pods that are alike here share one."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.model import probes, proxy
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
+from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.ports import Object
+from ringfence.model.probes import Probe
+from ringfence.model.resources import Protocol
+from ringfence.model.world import ContainerPort, Enrolment, Workload
+from ringfence.policy import reach
+
+#: What a Service's ``appProtocol`` says when the port speaks HTTP (KEP-3726 and what people wrote before it).
+_HTTP: Final = frozenset({"http", "http2", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws"})
+#: The first word of a port's name, where there is no ``appProtocol``.
+_HTTP_NAMES: Final = frozenset({"http", "http2", "grpc", "ws"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """A TCP port of the pod that somebody has named: the names its containers give it, and whether it speaks HTTP."""
+
+    number: int
+    names: tuple[str, ...] = ()
+    http: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Subject:
+    """The class of a proxy. Every tuple is sorted.
+
+    ``labels`` are those that a policy of the namespace asks for, the identity label always; ``v4`` and ``v6`` say
+    which addresses the pod has.
+    """
+
+    namespace: str
+    service_account: str
+    labels: tuple[tuple[str, str], ...] = ()
+    ports: tuple[Port, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    v4: bool = True
+    v6: bool = False
+
+    def workload(self) -> Workload:
+        """The pod as policies see it; it stands for all of its class, so its addresses are not known."""
+        named = (ContainerPort(name, port.number) for port in self.ports for name in port.names)
+        return Workload(
+            self.namespace, self.service_account, self.service_account, dict(self.labels), ports=tuple(named)
+        )
+
+
+def subject(pod: Object, mesh: Mesh) -> Subject:
+    """The class of a Pod, whole as the API server has it (after injection)."""
+    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    namespace = metadata.get("namespace", "")
+    account = spec.get("serviceAccountName") or "default"
+    labels: Mapping[str, str] = metadata.get("labels") or {}
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    asked = tuple(sorted(set(_probes(containers))))
+    v4, v6 = _families(pod, mesh)
+    return Subject(
+        namespace=namespace,
+        service_account=account,
+        labels=_asked(labels, mesh.effective(namespace), account),
+        ports=_ports(containers, asked, mesh.services.get(namespace, ()), labels),
+        probes=asked,
+        v4=v4,
+        v6=v6,
+    )
+
+
+def is_http(port: ServicePort) -> bool:
+    """Whether a Service says that this port speaks HTTP; ``https`` is TCP to the proxy."""
+    return _told(port) is True
+
+
+def _told(port: ServicePort) -> bool | None:
+    """What a Service says of a port: HTTP, something else, or nothing."""
+    if port.app_protocol:
+        return port.app_protocol.lower() in _HTTP
+    word = port.name.partition("-")[0]
+    if word in _HTTP_NAMES:
+        return True
+    return False if word in {"tcp", "tls", "https"} else None
+
+
+def _asked(labels: Mapping[str, str], policy: EffectivePolicy, account: str) -> tuple[tuple[str, str], ...]:
+    keys = reach.asked_labels(policy)
+    kept = {key: value for key, value in labels.items() if key in keys}
+    if policy.enrolment is not Enrolment.NONE:
+        # The identity is that of the ServiceAccount, with which the proxy has proved itself; never what a label says.
+        kept[LABEL_IDENTITY] = account
+    return tuple(sorted(kept.items()))
+
+
+def _ports(
+    containers: Iterable[Mapping[str, Any]],
+    asked: Iterable[Probe],
+    services: Iterable[ServiceValue],
+    labels: Mapping[str, str],
+) -> tuple[Port, ...]:
+    """Ports of containers, of probes and of the Services that select the pod."""
+    names: dict[int, set[str]] = {probe.port: set() for probe in asked}
+    for container in containers:
+        for port in container.get("ports") or ():
+            if port.get("protocol", "TCP") == "TCP" and not _is_proxy(container):
+                names.setdefault(port["containerPort"], set()).update(filter(None, [port.get("name")]))
+    told: dict[int, set[bool | None]] = {}
+    for service in services:
+        if service.selector and set(service.selector) <= labels.items():
+            for each in service.ports:
+                if each.protocol is Protocol.TCP:
+                    for target in _targets(each.target, names):
+                        told.setdefault(target, set()).add(_told(each))
+    numbers = (names.keys() | told.keys()) - proxy.RESERVED_PORTS
+    return tuple(
+        Port(each, tuple(sorted(names.get(each, ()))), _agreed(told.get(each, set()))) for each in sorted(numbers)
+    )
+
+
+def _agreed(told: set[bool | None]) -> bool:
+    """HTTP where some Service says so and none says otherwise: what is taken for TCP carries HTTP too, not so back."""
+    return True in told and False not in told
+
+
+def _targets(target: int | str, names: Mapping[int, set[str]]) -> list[int]:
+    if isinstance(target, int):
+        return [target]
+    return [number for number, own in names.items() if target in own]
+
+
+def _is_proxy(container: Mapping[str, Any]) -> bool:
+    return container.get("name") == proxy.CONTAINER
+
+
+def _probes(containers: Iterable[Mapping[str, Any]]) -> Iterator[Probe]:
+    for container in containers:
+        hooks = container.get("lifecycle") or {}
+        places = [container.get(f"{kind}Probe") for kind in ("readiness", "liveness", "startup")]
+        for place in (*places, hooks.get("postStart"), hooks.get("preStop")):
+            asked = (place or {}).get("httpGet") or {}
+            found = probes.parse(asked.get("path") or "") if asked.get("port") == proxy.STATUS_PORT else None
+            if found is not None and found.port not in proxy.RESERVED_PORTS:
+                yield found
+
+
+def _families(pod: Object, mesh: Mesh) -> tuple[bool, bool]:
+    """Which addresses the pod has; before it has any, those that the cluster gives to pods."""
+    status = pod.get("status") or {}
+    found = [each["ip"] for each in status.get("podIPs") or () if each.get("ip")]
+    told = found or list(mesh.world.installation.pod_cidrs)
+    v6 = any(":" in each for each in told)
+    return not told or any(":" not in each for each in told), v6

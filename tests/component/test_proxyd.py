@@ -1,0 +1,154 @@
+"""proxyd on a real API server: who is served, with what, and for how long."""
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import Iterator
+
+import pytest
+from cryptography import x509
+from ringfence.model import proxy
+from ringfence.model.certificates import KeyAlgorithm
+from ringfence.model.spiffe import SpiffeId
+from ringfence.pki import keys, template
+from ringfence.pki.local_signer import LocalSigner
+from ringfence.proxyd.wire import Kind
+
+from e2e.cluster import ports
+from e2e.cluster.controlplane import ControlPlane
+from e2e.envoy import binary
+from tests.component import cluster
+from tests.component.proxyd_rig import Direct, Envoy, Plane, Server, running
+
+pytestmark = pytest.mark.component
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    with ControlPlane("proxyd", controllers=["namespace-controller"]) as plane:
+        cluster.install_crds(plane)
+        yield plane
+
+
+def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_plane: ControlPlane) -> None:
+    async def test(plane: Plane) -> None:
+        await plane.enrol("first", "web")
+        pod = await plane.pod("first", "web-1", "web")
+        token = await plane.token(pod)
+        async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
+            found = await fake.start()
+            assert set(found[Kind.SECRETS].versions) == {proxy.SDS_IDENTITY, proxy.SDS_BUNDLE}
+            assert set(found[Kind.LISTENERS].versions) == {"one"}
+            (member,) = serving.parts.fleet
+            assert member.svid is not None
+            assert member.svid.spiffe_id == "spiffe://cluster.local/ns/first/sa/web"
+            await cluster.eventually(lambda: _true(member.acknowledged and member.certified), "acknowledged")
+            before = member.acknowledged
+            await cluster.apply(plane.api, cluster.policy("first", "web", "other"))
+            changed = await fake.next()
+            assert changed.kind is Kind.CLUSTERS
+            while member.acknowledged in {before, ""}:
+                await fake.next()
+
+    running(control_plane, test)
+
+
+async def _true(value: object) -> object:
+    return value
+
+
+def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlPlane) -> None:
+    async def test(plane: Plane) -> None:
+        await plane.enrol("real", "web")
+        pod = await plane.pod("real", "web-1", "web")
+        (port,) = ports.free(1)
+        compiler = Direct(port)
+        async with plane.proxyd(compiler) as serving:
+            envoy = Envoy.start(binary(), serving, await plane.token(pod), "web-1.real")
+            try:
+                await envoy.ready()
+                (member,) = serving.parts.fleet
+                await cluster.eventually(lambda: _true(member.acknowledged and member.certified), "acknowledged")
+                caller = await _client(plane, serving)
+                assert await _call(port, caller) == "hello"
+
+                # A route in force within milliseconds, on the connections that are there.
+                compiler.body = "other"
+                serving.parts.classes.changed("")
+                await cluster.eventually(lambda: _says(port, caller, "other"), "the new route is in force")
+
+                # A changed cluster must not stall for want of its endpoints.
+                started = time.monotonic()
+                compiler.cluster_timeout = 2
+                revision = member.acknowledged
+                serving.parts.classes.changed("")
+                await cluster.eventually(
+                    lambda: _true(member.acknowledged not in {"", revision}), "the new cluster is warm"
+                )
+                assert time.monotonic() - started < 5
+
+                # A bad listener: the others stay in force, and it is named.
+                compiler.bad = True
+                compiler.body = "third"
+                serving.parts.classes.changed("")
+                await cluster.eventually(lambda: _says(port, caller, "third"), "the rest is in force")
+                await cluster.eventually(lambda: _true(member.talk.refused), "the refusal is known")
+                assert [each.name for each in member.talk.refused] == ["bad"]
+                assert "address" in member.talk.refused[0].error.lower()
+
+                # A new certificate on the next connection.
+                serial = member.svid.serial if member.svid else ""
+                member.svid = None
+                await cluster.eventually(lambda: _true(member.certified and member.svid), "a new certificate")
+                assert member.svid is not None
+                assert member.svid.serial != serial
+                assert await _peer_serial(port, caller) == int(member.svid.serial, 16)
+            finally:
+                envoy.stop()
+
+    running(control_plane, test)
+
+
+async def _client(plane: Plane, serving: Server) -> ssl.SSLContext:
+    """TLS as another workload of the mesh."""
+    svid = leaf(plane, "spiffe://cluster.local/ns/real/sa/caller")
+    context = ssl.create_default_context(cadata=plane.state.bundle.decode())
+    context.check_hostname = False
+    path = serving.plane.control_plane.directory / "caller.pem"
+    path.write_bytes(svid)
+    context.load_cert_chain(path)
+    return context
+
+
+def leaf(plane: Plane, identity: str) -> bytes:
+    """An SVID with its key, both in PEM."""
+    key = keys.generate(KeyAlgorithm.ECDSA_P256)
+    wish = template.leaf(
+        SpiffeId.parse(identity),
+        (),
+        ttl=3600,
+        now=time.time(),
+        serial=secrets.randbits(126) | 1 << 126,
+        issuer_ends=plane.state.current.root.not_after,
+    )
+    return LocalSigner(plane.state.current).sign_now(wish, key.public_der) + key.pem
+
+
+async def _call(port: int, context: ssl.SSLContext) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="x")
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    data = await reader.read()
+    writer.close()
+    return data.partition(b"\r\n\r\n")[2].decode()
+
+
+async def _says(port: int, context: ssl.SSLContext, text: str) -> bool:
+    return await _call(port, context) == text
+
+
+async def _peer_serial(port: int, context: ssl.SSLContext) -> int:
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="x")
+    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return x509.load_der_x509_certificate(der).serial_number

@@ -1,0 +1,97 @@
+"""proxyd with the real compiler and real Envoys: what a policy says is what they acknowledge."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ringfence.proxyd.compiler import EnvoyCompiler
+
+from e2e.cluster.controlplane import ControlPlane
+from e2e.envoy import binary
+from tests.component import cluster
+from tests.component.proxyd_rig import Envoy, Plane, running
+
+pytestmark = pytest.mark.component
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    with ControlPlane("proxyd-compiled", controllers=["namespace-controller"]) as plane:
+        cluster.install_crds(plane)
+        yield plane
+
+
+def test_envoys_acknowledge_all_that_policies_make_of_them(control_plane: ControlPlane) -> None:
+    async def test(plane: Plane) -> None:
+        await plane.enrol("shop", "web", "pay")
+        ports = [{"name": "http", "containerPort": 8080}, {"name": "db", "containerPort": 5432}]
+        web = await plane.pod("shop", "web-1", "web", ports=ports, address="10.9.0.1")
+        pay = await plane.pod("shop", "pay-1", "pay", ports=ports, address="10.9.0.2")
+        for name in ("web", "pay"):
+            await cluster.apply(plane.api, cluster.identity("shop", name))
+            await cluster.apply(plane.api, _service("shop", name))
+            await cluster.apply(plane.api, _slice("shop", name, "10.9.0.1" if name == "web" else "10.9.0.2"))
+        await cluster.apply(plane.api, cluster.policy("shop", "pay", "web", 8080))
+        async with plane.proxyd(EnvoyCompiler()) as serving:
+            envoys = [
+                await Envoy.alone(binary(), serving, await plane.token(pod), f"{pod['metadata']['name']}.shop")
+                for pod in (web, pay)
+            ]
+            try:
+                for each in envoys:
+                    await each.ready()
+                fleet = serving.parts.fleet
+                await cluster.eventually(lambda: _all(fleet), "both acknowledge everything")
+                owners = {each.caller.pod: each.talk.offer.owners for each in fleet if each.talk.offer}
+                assert "SecurityPolicy shop/pay" in owners["pay-1"]
+                before = {each.caller.pod: each.acknowledged for each in fleet}
+
+                # A change of policy, a Service more, and a policy less: each is acknowledged in full again.
+                await cluster.apply(plane.api, cluster.policy("shop", "pay", "web", 5432))
+                await cluster.eventually(lambda: _moved(fleet, "pay-1", before), "the changed policy is in force")
+                for name in ("late", "later"):
+                    await cluster.apply(plane.api, _service("shop", name, selects="pay"))
+                    await cluster.apply(plane.api, _slice("shop", name, "10.9.0.2", pod="pay-1"))
+                await cluster.eventually(lambda: _all(fleet), "Services more")
+                assert [each.nacks for each in fleet] == [0, 0]
+                assert not any("rejected" in each.log() for each in envoys), envoys[0].log()[-3000:]
+            finally:
+                for each in envoys:
+                    each.stop()
+
+    running(control_plane, test)
+
+
+async def _all(fleet: Any) -> bool:
+    return len(fleet) == 2 and all(each.acknowledged and each.certified and each.bundle for each in fleet)
+
+
+async def _moved(fleet: Any, pod: str, before: dict[str, str]) -> bool:
+    return all(each.acknowledged not in {"", before[pod]} for each in fleet if each.caller.pod == pod)
+
+
+def _service(namespace: str, name: str, selects: str = "") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "selector": {"ringfence.dev/identity": selects or name},
+            "ports": [
+                {"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"},
+                {"name": "db", "port": 5432, "targetPort": 5432, "protocol": "TCP"},
+            ],
+        },
+    }
+
+
+def _slice(namespace: str, name: str, address: str, pod: str = "") -> dict[str, Any]:
+    reference = {"kind": "Pod", "name": pod or f"{name}-1", "namespace": namespace}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{name}-x", "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}, "targetRef": reference}],
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+    }
