@@ -236,6 +236,17 @@ def test_nobody_gets_into_the_proxy(way: str) -> None:
         assert ask(FakeCluster(shop()), body, proxy=HOW)["allowed"] is allowed
 
 
+def test_the_author_of_a_workload_in_an_audited_namespace_is_told_the_same() -> None:
+    cluster = FakeCluster([namespace("shop", "audit"), identity("shop", "payments")])
+    template: dict[str, Any] = {"spec": pod()["spec"]}
+    metadata = {"name": "d", "namespace": "shop"}
+    obj = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}
+    assert "warnings" not in ask(cluster, encoded(obj), Purpose.WARN, proxy=HOW)
+    template["spec"]["shareProcessNamespace"] = True
+    (told,) = ask(cluster, encoded(obj), Purpose.WARN, proxy=HOW)["warnings"]
+    assert "spec.template.spec.shareProcessNamespace" in told
+
+
 def test_the_author_of_a_workload_is_told() -> None:
     template = {"spec": pod()["spec"]}
     obj = {
