@@ -270,8 +270,8 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         gatherer,
         certificates,
         means,
-        policies=lambda installation: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection),
+        policies=lambda installation, placed: ownership.by_namespace(
+            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection, placed=placed),
             held["namespaces"],
             installation.namespace,
         ),

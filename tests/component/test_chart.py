@@ -97,7 +97,9 @@ def _fields(admin: client.Client) -> set[str]:
         ("controller", "create", "pods", False),
         ("controller", "patch", "validatingwebhookconfigurations/ringfence", True),
         ("controller", "patch", "validatingwebhookconfigurations/another", False),
-        ("controller", "patch", "validatingadmissionpolicies/another", False),
+        # Their names follow from what policies ask, and nobody knows them before.
+        ("controller", "delete", "validatingadmissionpolicies/ringfence-asked-0123456789abcdef", True),
+        ("controller", "delete", "validatingwebhookconfigurations/ringfence", False),
         ("webhook", "watch", "securitypolicies.ringfence.dev", True),
         ("webhook", "patch", "securitypolicies.ringfence.dev/status", False),
         ("webhook", "get", "secrets", False),

@@ -81,13 +81,9 @@ CONTROLLER_UNSEEN: dict[str, set[Right]] = {
         Right("openreports.io", "reports", "patch", scan.NAME),
         Right("openreports.io", "reports", "delete", scan.NAME),
     },
-    "fields that a stranger has added go away by replacing only; three of these objects show it here": {
-        *(Right(ADMISSION, resource, "update", name) for resource in POLICIES for name in admission_policy.NAMES),
-        *(Right(ADMISSION, resource, "update", webhook_config.NAME) for resource in CONFIGURATIONS),
-    }
-    - {
-        Right(ADMISSION, "mutatingwebhookconfigurations", "update", "ringfence"),
-        Right(ADMISSION, "validatingadmissionpolicybindings", "update", "ringfence-pods"),
+    "fields that a stranger has added go away by replacing only; two of these four kinds show it here": {
+        Right(ADMISSION, "validatingadmissionpolicies", "update"),
+        Right(ADMISSION, "validatingwebhookconfigurations", "update", webhook_config.NAME),
     },
     "asked of the authorizer by the API server itself, when such a binding or bundle is written": {
         Right(RBAC, "clusterroles", "bind", secret_access.SECRETS_ROLE),

@@ -140,10 +140,6 @@ affinity: {{- toYaml . | nindent 2 }}
 [ringfence]
 {{- end }}
 
-{{- define "ringfence.admissionPolicies" -}}
-[ringfence-namespaces, ringfence-network-policies, ringfence-objects, ringfence-pods, ringfence-secret-rights, ringfence-verdicts]
-{{- end }}
-
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}
 {{- define "ringfence.uninstallMeta" -}}
 name: ringfence-uninstall

@@ -14,14 +14,16 @@ from ringfence.model.ports import Lister, Object
 from ringfence.model.world import Installation
 from ringfence.reconcile import status
 from ringfence.reconcile.apply import Writer
+from ringfence.reconcile.asked import Asked
 from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
 from ringfence.reconcile.serving import ServingCertificates
 from ringfence.translate.admission_policy import PURPOSE
+from ringfence.translate.backstop.asked import Placed
 
-#: The objects that guard, without and with what depends on the caBundle.
-Policies = Callable[[Installation], tuple[Object, ...]]
+#: The objects that guard: by what is asked of pods, and by the caBundle.
+Policies = Callable[[Installation, tuple[Placed, ...]], tuple[Object, ...]]
 Webhooks = Callable[[Installation, bytes], tuple[Object, ...]]
 
 
@@ -63,6 +65,7 @@ class ClusterReconciler:
         self._means = means
         self._policies = policies
         self._webhooks = webhooks
+        self._asked = Asked(gatherer, means.clock.now)
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=False)
 
     async def reconcile(self, shares: Mapping[str, Mapping[str, status.Share]]) -> float:
@@ -87,9 +90,14 @@ class ClusterReconciler:
             raise failures[0]
         return again_in
 
+    def differs(self, namespace: str) -> bool:
+        """Whether something else is asked of the pods of a namespace than the backstop was last written for."""
+        return self._asked.differs(namespace)
+
     async def _guards(self, installation: Installation) -> float:
-        written = await self._writer.write(self._policies(installation), self._listers.policies())
-        return written.again_in
+        asked, held = self._asked.everywhere(), self._listers.policies()
+        written = await self._writer.write(asked.keep(self._policies(installation, asked.placed), held), held)
+        return _sooner(written.again_in, asked.again_in)
 
     async def _admission(self, installation: Installation) -> float:
         held = self._listers.webhooks()

@@ -64,7 +64,7 @@ def objects(
 ) -> tuple[dict[str, Any], ...]:
     """The mutating and the validating configuration, both named ``ringfence``."""
     made = _Maker(installation, endpoint, exempt_namespaces(installation))
-    mutating = [made.identity()]
+    mutating = [made.arriving()]
     if default_enrolment is not Enrolment.NONE:
         mutating.append(made.new_namespaces())
     user = admission_policy.controller_user(installation, controller)
@@ -83,10 +83,19 @@ class _Maker:
     endpoint: Endpoint
     exempt: tuple[str, ...]
 
-    def identity(self) -> dict[str, Any]:
-        """Sets the identity label; asked again when a later mutator has changed the pod."""
-        rules = [form.rule("", ("pods",), ("CREATE",))]
-        return {**self._webhook("identity", MUTATE, rules), **self._enrolled(), "reinvocationPolicy": "IfNeeded"}
+    def arriving(self) -> dict[str, Any]:
+        """Sets the identity label and judges pods a first time, before the API server asks its own policies.
+
+        Asked again when a later mutator has changed the pod. Named as the one that judges the final pod, so that audit
+        annotations have one key.
+        """
+        rules = [
+            form.rule("", ("pods",), _WRITES),
+            form.rule("", ("pods/ephemeralcontainers",), ("UPDATE",)),
+        ]
+        # Images of pods that are refused are asked for, and never for a dry run.
+        webhook = {**self._webhook("pods", MUTATE, rules), **self._enrolled(), **_ASKS}
+        return {**webhook, "reinvocationPolicy": "IfNeeded"}
 
     def new_namespaces(self) -> dict[str, Any]:
         """Enrols new namespaces as the platform wants by default."""

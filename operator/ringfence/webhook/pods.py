@@ -9,6 +9,7 @@ from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.controls.signatures import Known
 from ringfence.inject import identity
+from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook import injecting, telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
@@ -26,16 +27,23 @@ _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
 def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Set the identity label and add the proxy.
+    """Give a new pod its identity label and its proxy, and refuse what ``validate`` would refuse after that.
 
-    Whether the namespace is enrolled the API server has asked already (its selector).
+    The API server asks its own policies between the two, and stops at the first refusal: whoever breaks something hears
+    here what, where, and how to mend it. Everything that is told of pods that come in is left to ``validate``, which
+    sees the final pod.
     """
-    del now
-    if request.operation != "CREATE" or request.sub_resource:
+    if request.kind.kind != "Pod" or request.operation not in {"CREATE", "UPDATE"}:
         return ALLOWED
-    new = request.pods()[0]
+    new, old = request.pods()
+    if request.operation == "UPDATE" or request.sub_resource:
+        judged = _judge(request, new, old, view, rules, now)
+        return ALLOWED if judged.allowed else judged
     enrolment = namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
-    added, _ = injecting.injected(request, new, rules.proxy, enrolment)
+    added, whole, made = injecting.injected(request, new, rules.proxy, enrolment)
+    judged = _judge(request, identity.labelled(made), old, view, rules, now, whole)
+    if not judged.allowed:
+        return judged
     patch = [*identity.operations(new), *added]
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
 
@@ -49,20 +57,34 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     if request.kind.kind != "Pod":
         what = f"pods/{request.sub_resource} with a {request.kind.kind or 'nameless kind'}"
         raise BadReview(f"this version does not know {what} and cannot judge it")
-    new, old = request.pods()
+    return _judge(request, *request.pods(), view, rules, now)
+
+
+def _judge(
+    request: AnyRequest,
+    new: Pod,
+    old: Pod | None,
+    view: View,
+    rules: Rules,
+    now: float,
+    whole: Object | None = None,
+) -> Answer:
+    """What is said of a new pod, or of the change from an old one. ``whole``: a new one with all of its fields, where
+    it is not as the request has it."""
     if old is not None and _same(new, old):
         return ALLOWED
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
         context = Context(namespace, policy, now, known=known(view, namespace, now), proxy=rules.proxy)
-        whole = request.whole_pods() if rules.proxy is not None else None
-        outcome = evaluate.update(new, old, context, raw=whole)
+        both = request.whole_pods() if rules.proxy is not None else None
+        outcome = evaluate.update(new, old, context, raw=both)
         return answer(_what(request, new), outcome, new.metadata, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
     context = Context(namespace, policy, now, ready, known(view, namespace, now), rules.proxy)
-    raw = request.whole_pods()[0] if rules.proxy is not None else None
-    outcome = evaluate.create(new, context, by_node=request.by_node, raw=raw)
+    if whole is None and rules.proxy is not None:
+        whole = request.whole_pods()[0]
+    outcome = evaluate.create(new, context, by_node=request.by_node, raw=whole)
     return answer(_what(request, new), outcome, new.metadata, namespace.name)
 
 

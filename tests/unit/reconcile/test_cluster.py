@@ -37,7 +37,7 @@ class Rig:
             gather.Gatherer(fakes.listers(self.cluster), api.parse, Installation),
             ServingCertificates(secrets, secrets, means, lambda: next(serials), "ringfence-system"),
             means,
-            policies=admission_policy.objects,
+            policies=lambda installation, placed: admission_policy.objects(installation, placed=placed),
             webhooks=lambda installation, bundle: webhook_config.objects(
                 installation, webhook_config.Endpoint(ca_bundle=bundle)
             ),

@@ -39,7 +39,7 @@ def test_all_are_closed_but_the_one_that_only_warns() -> None:
 
 def test_every_one_is_quick_equivalent_and_harmless_on_a_dry_run() -> None:
     # These ask for images to be looked at and write Events, but for a dry run.
-    telling = {"V:pods.ringfence.dev", "V:sessions.ringfence.dev", "V:warnings.ringfence.dev"}
+    telling = {"M:pods.ringfence.dev", "V:pods.ringfence.dev", "V:sessions.ringfence.dev", "V:warnings.ringfence.dev"}
     for name, webhook in webhooks(default_enrolment=Enrolment.AUDIT).items():
         assert 1 <= webhook["timeoutSeconds"] <= 3
         assert webhook["matchPolicy"] == "Equivalent"
@@ -58,10 +58,10 @@ def test_sessions_are_asked_about_and_fail_closed() -> None:
 
 
 def test_the_mutating_one_is_asked_again() -> None:
-    assert webhooks()["M:identity.ringfence.dev"]["reinvocationPolicy"] == "IfNeeded"
+    assert webhooks()["M:pods.ringfence.dev"]["reinvocationPolicy"] == "IfNeeded"
 
 
-@pytest.mark.parametrize("name", ["M:identity.ringfence.dev", "V:pods.ringfence.dev", "V:warnings.ringfence.dev"])
+@pytest.mark.parametrize("name", ["M:pods.ringfence.dev", "V:pods.ringfence.dev", "V:warnings.ringfence.dev"])
 def test_pods_are_asked_about_in_enrolled_namespaces_and_never_in_the_clusters_own(name: str) -> None:
     expressions = {each["key"]: each for each in webhooks()[name]["namespaceSelector"]["matchExpressions"]}
     assert expressions["ringfence.dev/enroll"]["values"] == ["audit", "enforce"]
