@@ -198,6 +198,7 @@ def test_a_debug_container_waits_and_says_its_user(rig: Rig) -> None:
     }
     assert rig.api.merge(f"{path}/status", status).ok
     assert debug() == ""
+    assert debug(allowPrivilegeEscalation=None, capabilities=None) == ""
     own = debug(runAsUser=check.user(reply.body["spec"]["initContainers"][0]))
     assert "the user of the proxy" in own
     assert "runAsUser is not set" in debug(runAsUser=None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ringfence.controls import evaluate, pod
 from ringfence.controls.pod import Pod
-from ringfence.inject import pods
+from ringfence.inject import pods, typed
 from ringfence.inject.injection import Injection
 from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment
@@ -25,3 +25,12 @@ def injected(
     before = request.whole_pods()[0]
     after = evaluate.with_proxy(before, how, enrolment, secrets.randbits(64))
     return pods.operations(before, after), after, pod.of(after)
+
+
+def debugged(request: AnyRequest, new: Pod, old: Pod) -> tuple[list[dict[str, Any]], Object, Pod]:
+    """The same for a pod with a proxy that gets a debug container: what that leaves unset of the floor is filled in."""
+    whole, before = request.whole_pods()
+    if typed.sidecar(old) is None:
+        return [], whole, new
+    after = pods.debugged(whole, before)
+    return pods.operations(whole, after), after, pod.of(after)

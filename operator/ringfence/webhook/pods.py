@@ -1,6 +1,6 @@
 """Pods, by every way that they are written."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -36,16 +36,27 @@ def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     if request.kind.kind != "Pod" or request.operation not in {"CREATE", "UPDATE"}:
         return ALLOWED
     new, old = request.pods()
-    if request.operation == "UPDATE" or request.sub_resource:
-        judged = _judge(request, new, old, view, rules, now)
-        return ALLOWED if judged.allowed else judged
-    enrolment = namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
-    added, whole, made = injecting.injected(request, new, rules.proxy, enrolment)
-    judged = _judge(request, identity.labelled(made), old, view, rules, now, whole)
+    whole: Object | None = None
+    patch: list[dict[str, Any]] = []
+    if request.operation == "CREATE" and not request.sub_resource:
+        patch, whole, made = injecting.injected(request, new, rules.proxy, _enrolment(request, view, rules))
+        patch = [*identity.operations(new), *patch]
+        new = identity.labelled(made)
+    elif old is not None and _debugs(request) and _enrolment(request, view, rules) is Enrolment.ENFORCE:
+        patch, whole, new = injecting.debugged(request, new, old)
+    judged = _judge(request, new, old, view, rules, now, whole)
     if not judged.allowed:
         return judged
-    patch = [*identity.operations(new), *added]
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
+
+
+def _debugs(request: AnyRequest) -> bool:
+    return request.sub_resource == "ephemeralcontainers"
+
+
+def _enrolment(request: AnyRequest, view: View, rules: Rules) -> Enrolment:
+    """Of the pod's namespace; NONE where pods get no proxy, and nobody needs to know."""
+    return namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
 
 
 def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
@@ -69,8 +80,8 @@ def _judge(
     now: float,
     whole: Object | None = None,
 ) -> Answer:
-    """What is said of a new pod, or of the change from an old one. ``whole``: a new one with all of its fields, where
-    it is not as the request has it."""
+    """What is said of a new pod, or of the change from an old one. ``whole``: the new one with all of its fields,
+    where it is not as the request has it."""
     if old is not None and _same(new, old):
         return ALLOWED
     namespace = namespace_of(request, view)
@@ -78,6 +89,8 @@ def _judge(
     if old is not None:
         context = Context(namespace, policy, now, known=known(view, namespace, now), proxy=rules.proxy)
         both = request.whole_pods() if rules.proxy is not None else None
+        if both is not None and whole is not None:
+            both = whole, both[1]
         outcome = evaluate.update(new, old, context, raw=both)
         return answer(_what(request, new), outcome, new.metadata, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)

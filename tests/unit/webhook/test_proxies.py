@@ -200,6 +200,22 @@ def test_a_debug_container_says_its_user_and_waits_for_the_proxy() -> None:
     assert "before the pod's proxy has started" in message
 
 
+def test_what_a_debug_container_leaves_unset_is_filled_in() -> None:
+    old = running()
+    new = debugged(old, runAsUser=1000)
+    new["spec"]["ephemeralContainers"][0]["securityContext"] = {"runAsUser": 1000}
+    body = encoded(new, old, subresource="ephemeralcontainers")
+    answer = ask(FakeCluster(shop()), body, Purpose.MUTATE, proxy=HOW)
+    assert answer["allowed"], answer
+    (patch,) = answer["patch"]
+    assert patch["path"] == "/spec/ephemeralContainers"
+    context = patch["value"][0]["securityContext"]
+    assert (context["allowPrivilegeEscalation"], "NET_RAW" in context["capabilities"]["drop"]) == (False, True)
+    after = jsonpatch.apply_patch(copy.deepcopy(new), answer["patch"])
+    assert judged(after, old, subresource="ephemeralcontainers")["allowed"]
+    assert not judged(new, old, subresource="ephemeralcontainers")["allowed"]
+
+
 def test_a_debug_container_does_not_mount_the_proxys_volumes() -> None:
     old = running()
     new = debugged(old, runAsUser=1000)
