@@ -134,10 +134,14 @@ class Net:
             if address not in self._mine[side]:
                 self._address("add", side, address)
                 self._mine[side].add(address)
-        for place in self._mine:
-            # They go with the last address.
-            _run(*self.command(place, "ip", "route", "replace", "default", "dev", place))
-            _run(*self.command(place, "ip", "-6", "route", "replace", "default", "dev", place))
+        self._routes()
+
+    def _routes(self) -> None:
+        """The routes to the other side, which go when a side loses its last address."""
+        for side, mine in self._mine.items():
+            from_ = ["src", next(a for a in sorted(mine) if ":" not in a)] if mine else []
+            _run(*self.command(side, "ip", "route", "replace", "default", "dev", side, *from_))
+            _run(*self.command(side, "ip", "-6", "route", "replace", "default", "dev", side))
 
     def _address(self, verb: str, side: str, address: str) -> None:
         wide = ("128", ["nodad"] if verb == "add" else []) if ":" in address else ("32", [])

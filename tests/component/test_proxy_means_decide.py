@@ -220,6 +220,7 @@ def to_services(world: World, mesh: Mesh, source: Workload, uri: str) -> Iterato
 def sent(net: Net, world: World, svids: Identities, source: Workload) -> list[str]:
     """What came of every call of one pod: "allowed" or "denied" where it is right, else what is wrong."""
     world = proxied(world)
+    source = next(p for p in world.workloads[source.namespace] if p.name == source.name)
     mesh = Mesh(world, cache(lambda namespace: resolve(world, namespace)), services(world))
     subject = envoy.subject(as_object(source), mesh)
     asked = list(ways(world, mesh, source))
