@@ -110,6 +110,10 @@ class Outbound:
     def _addresses(self) -> None:
         """Addresses outside that egress rules name."""
         peers = [p for r in self._egress.rules for p in r.peers if isinstance(p, AddressPeers)]
+        if peers:
+            # A Service is no address outside: what it leads to is told below, and nothing is open by where it stands.
+            services = (each for found in self.mesh.services.values() for each in found)
+            self._places |= {networks.single(ip): () for each in services for ip in each.cluster_ips}
         for network, one in networks.told_apart(peer.addresses for peer in peers):
             ports = self._leave(Address(one))
             self._places[network] = ((ports, self._passthrough(self._digest)),)
