@@ -235,10 +235,10 @@ class Outbound:
         for network, node in self._places.items():
             by_node[node].append(network)
         places = sorted((sorted(found), node) for node, found in by_node.items())
-        otherwise = None if self.policy.closed else matching.to_chain(self._unnamed())
+        otherwise = matching.nothing() if self.policy.closed else matching.to_chain(self._unnamed())
         return matching.by_destination([(found, self._on(node, otherwise)) for found, node in places], otherwise)
 
-    def _on(self, node: Node, otherwise: Message | None) -> Message:
+    def _on(self, node: Node, otherwise: Message) -> Message:
         """What an address leads to: by port where only some are open."""
         if len(node) == 1 and node[0][0] == EVERY_PORT:
             return matching.to_chain(node[0][1])
@@ -247,7 +247,7 @@ class Outbound:
             return matching.to_matcher(matching.by_port(tree, otherwise))
         closed = EVERY_PORT - Spans.of(span for ports, _ in node for span in ports.spans)
         if len(node) == 1 and _size(closed) <= MAX_PORTS:
-            tree = {port: otherwise or matching.nothing() for port in _each(closed)}
+            tree = dict.fromkeys(_each(closed), otherwise)
             return matching.to_matcher(matching.by_port(tree, matching.to_chain(node[0][1])))
         return matching.to_chain(self._asking(*node[0]))
 
