@@ -95,8 +95,7 @@ class Inbound:
             tree[number] = matching.nothing()
         spans = self._elsewhere(known, tree)
         for first, last in _spelt_out(spans):
-            found = Spans(((reach.PORT, first, last),))
-            governing = tuple(r for r, span in zip(known, spans, strict=True) if not (found & span).empty)
+            governing = tuple(r for r, span in zip(known, spans, strict=True) if span.holds(reach.PORT, first))
             name = str(first) if first == last else f"{first}-{last}"
             chains = self._port(made, name, PortRules(governing, self.policy.closed, strict), http=False)
             tree.update(dict.fromkeys(range(first, last + 1), chains))
@@ -268,7 +267,7 @@ def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
     for size, first, last in ranges:
         if size > left or len(found) == MAX_RANGES:
             break
-        if not (union & Spans(((reach.PORT, first, first),))).empty:
+        if union.holds(reach.PORT, first):
             found.append((first, last))
             left -= size
     return sorted(found)

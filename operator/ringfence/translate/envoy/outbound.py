@@ -166,7 +166,7 @@ class Outbound:
             ports = self._leave(Address(member.address))
         else:
             ports = self._open(member.target, member.pod if self._by_pod else None)
-        return not (ports & Spans(((PORT, port, port),))).empty
+        return ports.holds(PORT, port)
 
     def _api_server(self) -> None:
         """The Service of the API server, where its endpoints are open."""
@@ -174,7 +174,7 @@ class Outbound:
         ends = self.mesh.world.installation.api_server
         if service is None or not ends:
             return
-        if all(not (self._leave(Address(host)) & Spans(((PORT, port, port),))).empty for host, port in ends):
+        if all(self._leave(Address(host)).holds(PORT, port) for host, port in ends):
             ports = Spans.of((PORT, p.port, p.port) for p in service.ports if p.protocol is Protocol.TCP)
             for ip in service.cluster_ips:
                 self._places[networks.single(ip)] = ((ports, self._passthrough(self._digest)),)
