@@ -57,7 +57,7 @@ table ip pods {{
 """
 
 
-def _run(*command: str, text: str | None = None) -> str:
+def run(*command: str, text: str | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, input=text, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
@@ -140,12 +140,12 @@ class Net:
         """The routes to the other side, which go when a side loses its last address."""
         for side, mine in self._mine.items():
             from_ = ["src", next(a for a in sorted(mine) if ":" not in a)] if mine else []
-            _run(*self.command(side, "ip", "route", "replace", "default", "dev", side, *from_))
-            _run(*self.command(side, "ip", "-6", "route", "replace", "default", "dev", side))
+            run(*self.command(side, "ip", "route", "replace", "default", "dev", side, *from_))
+            run(*self.command(side, "ip", "-6", "route", "replace", "default", "dev", side))
 
     def _address(self, verb: str, side: str, address: str) -> None:
         wide = ("128", ["nodad"] if verb == "add" else []) if ":" in address else ("32", [])
-        _run(*self.command(side, "ip", "addr", verb, f"{address}/{wide[0]}", "dev", side, *wide[1]))
+        run(*self.command(side, "ip", "addr", verb, f"{address}/{wide[0]}", "dev", side, *wide[1]))
 
     def call(self, wanted: list[dict[str, Any]], side: str = "callers") -> list[str]:
         """What came of each call: ``allowed``, ``denied`` or ``error: ...``; from the pod they go through the proxy."""
@@ -153,7 +153,7 @@ class Net:
         path.write_text(json.dumps(wanted))
         user = [str(CALLER_UID)] if side == "pod" else []
         command = self.command(side, sys.executable, str(PEERS), "calls", str(path), *user)
-        found: list[str] = json.loads(_run(*command))
+        found: list[str] = json.loads(run(*command))
         return found
 
     @contextmanager
@@ -161,12 +161,12 @@ class Net:
         """Everybody else answers, those of ``identities`` (by address) in mutual TLS too."""
         path = self.directory / "pods.json"
         path.write_text(json.dumps(identities))
-        _run(*self.command("callers", "nft", "-f", "-"), text=_EVERYBODY)
+        run(*self.command("callers", "nft", "-f", "-"), text=_EVERYBODY)
         try:
             with _listening(self.command("callers", sys.executable, str(PEERS), "pods", str(PROGRAM_PORT), str(path))):
                 yield
         finally:
-            _run(*self.command("callers", "nft", "delete", "table", "ip", "pods"))
+            run(*self.command("callers", "nft", "delete", "table", "ip", "pods"))
 
 
 @contextmanager
@@ -175,8 +175,8 @@ def network(directory: Path) -> Iterator[Net]:
     net = Net(f"rf{os.getpid()}", directory)
     try:
         for side in ("pod", "callers"):
-            _run("ip", "netns", "add", net.place(side))
-        _run(
+            run("ip", "netns", "add", net.place(side))
+        run(
             "ip",
             "link",
             "add",
@@ -193,9 +193,9 @@ def network(directory: Path) -> Iterator[Net]:
         )
         for side in ("pod", "callers"):
             for link in ("lo", side):
-                _run(*net.command(side, "ip", "link", "set", link, "up"))
-        _run(*net.command("pod", "ip", "addr", "add", f"{proxy.INBOUND_SOURCE_V6}/128", "dev", "lo", "nodad"))
-        _run(*net.command("pod", "nft", "-f", "-"), text=_REDIRECT)
+                run(*net.command(side, "ip", "link", "set", link, "up"))
+        run(*net.command("pod", "ip", "addr", "add", f"{proxy.INBOUND_SOURCE_V6}/128", "dev", "lo", "nodad"))
+        run(*net.command("pod", "nft", "-f", "-"), text=_REDIRECT)
         with _listening(net.command("pod", sys.executable, str(PEERS), "program", str(PROGRAM_PORT))):
             yield net
     finally:

@@ -66,7 +66,9 @@ class Outbound:
         self._egress = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
         peers = [peer for rule in self._egress.rules for peer in rule.peers]
         self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
-        self._digest = PortRules(self._egress.rules, self.policy.closed, strict=False).digest()
+        rules_ = self._egress.rules
+        told = PortRules(rules_, self.policy.closed, strict=False).digest()
+        self._digest = messages.digest(told, repr([rule.ports for rule in rules_]))[:8]
 
     def listener(self) -> Message:
         """The listener; clusters, endpoints and routes are there then."""
