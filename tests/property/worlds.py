@@ -7,6 +7,7 @@ from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
 from ringfence.model.resources import (
+    MTLS,
     Action,
     AnonymousPeer,
     ApiServerPeer,
@@ -25,6 +26,7 @@ from ringfence.model.resources import (
     SecurityPolicy,
     ServiceIdentity,
     SpiffePeer,
+    Transport,
     ZonePeer,
 )
 from ringfence.model.world import ContainerPort, Installation, Namespace, OpenService, Workload, World
@@ -142,6 +144,7 @@ def specs(draw: st.DrawFn, pool: Pool) -> PolicySpec:
     """Sections that may be absent; mostly enforced."""
     return PolicySpec(
         mode=draw(st.sampled_from((Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE, Mode.AUDIT))),
+        transport=draw(st.sampled_from((None, None, None, *(Transport(mtls) for mtls in MTLS)))),
         ingress=draw(st.one_of(st.none(), rules("ingress", pool), rules("ingress", pool))),
         egress=draw(st.one_of(st.none(), rules("egress", pool))),
     )

@@ -56,6 +56,9 @@ def add(subparsers: options.Subparsers) -> None:
     parser.add_argument("--port", type=_port, help="number, or name of a container's port")
     protocols = [str(each) for each in Protocol]
     parser.add_argument("--protocol", type=str.upper, choices=protocols, help="default: TCP; without --port, all")
+    parser.add_argument(
+        "--plaintext", action="store_true", help="the call is made without mutual TLS, past the source's proxy"
+    )
     options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
     options.cluster(parser)
     options.output(parser)
@@ -86,7 +89,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for asked in (source, target):
         if asked.remark:
             console.note(asked.remark)
-    question = Question(loaded.world, inputs.effective(loaded.world), source, target)
+    effective = inputs.effective(loaded.world)
+    question = Question(loaded.world, effective, source, target, plaintext=arguments.plaintext)
     teller = _Teller(question, loaded, console)
     protocol = Protocol(arguments.protocol) if arguments.protocol else None
     if arguments.port is not None:

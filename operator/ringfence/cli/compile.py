@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ringfence.cli import inputs, options
+from ringfence.cli import inputs, options, proxies
 from ringfence.cli.console import Console, Output
 from ringfence.translate import admission_policy, network_policy
 
@@ -14,7 +14,8 @@ _DESCRIPTION = """
 Show every object that Ringfence would write for these policies, sorted by kind, namespace and name. Nothing is changed
 anywhere. What a person should look at (a rule that names nobody, an Allow that a Deny suspends) goes to standard error.
 
-The webhook configurations are left out: they carry a certificate that is made when Ringfence runs.
+The webhook configurations are left out: they carry a certificate that is made when Ringfence runs. For the same reason
+a proxy's certificate is a placeholder that stands for nobody.
 """
 _EXAMPLES = """
   {prog} compile -f examples/shop                          # all that would be written, as YAML
@@ -22,6 +23,7 @@ _EXAMPLES = """
   {prog} compile -f policies/ -f namespaces.yaml -o json | jq '.items[].metadata.name'
   kubectl get ns,svcid,secpol,csecpol,pods -A -o yaml | {prog} compile -f -
   {prog} compile --kind NetworkPolicy                      # what the cluster's own policies come to
+  {prog} compile -f examples/shop --proxy shop/checkout    # what the proxies of an identity are told
 
 exit status: 0 compiled (also with warnings), 2 the input cannot be used
 """
@@ -36,12 +38,21 @@ def add(subparsers: options.Subparsers) -> None:
     parser.add_argument(
         "--kind", action="append", choices=KINDS, metavar="KIND", help=f"only this kind, repeatable: {', '.join(KINDS)}"
     )
+    parser.add_argument(
+        "--proxy",
+        type=proxies.name_of,
+        metavar="NAMESPACE/NAME",
+        help="instead, the configuration of an identity's proxies as one bootstrap that `envoy --mode validate` takes",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compile and show."""
     loaded, settings = inputs.load(arguments, console)
+    if arguments.proxy is not None:
+        proxies.show(arguments.proxy, loaded, arguments.namespace, console)
+        return 0
     wanted = arguments.kind or KINDS
     policies = [inputs.effective(loaded.world)(name) for name in sorted(loaded.world.namespaces)]
     admission = admission_policy.objects(

@@ -50,9 +50,12 @@ def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, setti
 
 def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:
     """The world of the cluster."""
-    from ringfence.cli import live  # noqa: PLC0415 (the client takes half a second that files need not wait)
+    # The client takes half a second that files need not wait.
+    from ringfence.cli import live  # noqa: PLC0415
+    from ringfence.kube import resources  # noqa: PLC0415
 
-    answered = asyncio.run(live.ask(options.target(arguments)))
+    more = (resources.SERVICES,) if getattr(arguments, "proxy", None) else ()
+    answered = asyncio.run(live.ask(options.target(arguments), more))
     for text in answered.remarks:
         console.note(text)
     found = _with_ranges(answered.settings, arguments)

@@ -51,19 +51,19 @@ async def connect(target: Target) -> client.Client:
         raise NoCluster(f"{error} (name a kubeconfig with --kubeconfig, or give files with -f)") from error
 
 
-async def ask(target: Target) -> Answered:
+async def ask(target: Target, more: Iterable[Resource] = ()) -> Answered:
     """``read`` with a client of its own."""
     api = await connect(target)
     try:
-        return await read(target, api)
+        return await read(target, api, more)
     finally:
         await api.close()
 
 
-async def read(target: Target, api: client.Client) -> Answered:
-    """Everything that the world is made of; raises NoCluster."""
+async def read(target: Target, api: client.Client, more: Iterable[Resource] = ()) -> Answered:
+    """Everything that the world is made of, and ``more``; raises NoCluster."""
     documents: list[Document] = []
-    for resource in _READ:
+    for resource in (*_READ, *more):
         documents += (Document.answered(obj) for obj in await listed(api, resource))
     remarks: list[str] = []
     documents += await _endpoints(api, remarks)

@@ -59,6 +59,7 @@ class Question:
     effective: Effective
     source: Asked
     target: Asked
+    plaintext: bool = False
 
     def ask(self, protocol: Protocol, port: int | str) -> Row:
         """About one port, by number or by name."""
@@ -101,7 +102,8 @@ class Question:
 
     def _answer(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
         try:
-            verdict = decide.decide(self.world, self.effective, source.end, target.end, protocol, port)
+            ends_ = (source.end, target.end)
+            verdict = decide.decide(self.world, self.effective, *ends_, protocol, port, plaintext=self.plaintext)
         except CannotTell as error:
             return Answer(source, target, None, str(error))
         return Answer(source, target, verdict)

@@ -33,6 +33,7 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.NO_RULE_ALLOWS: "no rule allows it",
     Reason.ALLOWED_BUILTIN: "{name} is always open",
     Reason.RULE_SUSPENDED: "{rule} would allow it but is suspended (`ringfence compile` says why)",
+    Reason.NEEDS_MUTUAL_TLS: "{rule} would allow it in mutual TLS; without, the caller has no identity",
     Reason.ALLOWED_BY_RULE: "{rule}",
     Reason.DENIED_BY_RULE: "{rule}",
 }

@@ -25,7 +25,8 @@ NAMESPACE: Final = ("", "Namespace")
 NETWORK_POLICY: Final = ("networking.k8s.io", "NetworkPolicy")
 ENDPOINT_SLICE: Final = ("discovery.k8s.io", "EndpointSlice")
 #: Part of the world, but nothing of it is needed at layer 4.
-QUIET: Final = frozenset({("", "Service"), ("", "ServiceAccount")})
+QUIET: Final = frozenset({("", "ServiceAccount")})
+SERVICE: Final = ("", "Service")
 
 _NAME: Final = "lower-case letters, digits and '-', at most 63 (253 and '.' for other objects than namespaces)"
 
@@ -70,6 +71,8 @@ class Loaded:
     unreadable: tuple[ResourceKey, ...] = ()
     namespaces: Mapping[str, Document] = field(default_factory=dict)
     misnamed: tuple[Problem, ...] = ()
+    #: Services, which only proxies' configuration asks for.
+    services: tuple[Document, ...] = ()
 
 
 def load(
@@ -117,6 +120,7 @@ class _Builder:
         self._judged: list[Judged] = []
         self._strangers: dict[str, list[str]] = {}
         self._api_server: set[tuple[str, int]] = set()
+        self._services: list[Document] = []
 
     def add(self, document: Document) -> None:
         """Take one document in."""
@@ -133,6 +137,8 @@ class _Builder:
             self._add_object(document, group, kind, self._add_network_policy)
         elif (group, kind) == ENDPOINT_SLICE:
             self._add_endpoints(document)
+        elif (group, kind) == SERVICE:
+            self._services.append(document)
         elif (group, kind) not in QUIET:
             self._ignored.append(f"{document.place}: {kind} is not read")
 
@@ -286,6 +292,7 @@ class _Builder:
             unreadable=tuple(sorted(self._unreadable)),
             namespaces=self._namespace_documents,
             misnamed=tuple(self._misnamed),
+            services=tuple(self._services),
         )
 
     def _assume(self, enforce_unknown: bool) -> dict[str, Enrolment]:

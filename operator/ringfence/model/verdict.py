@@ -19,6 +19,8 @@ class Reason(StrEnum):
     DENIED_BY_RULE = "DeniedByRule"
     NO_RULE_ALLOWS = "NoRuleAllows"
     RULE_SUSPENDED = "RuleSuspended"
+    #: A rule would allow it, but the call shows no identity and the transport is Strict.
+    NEEDS_MUTUAL_TLS = "NeedsMutualTLS"
 
 
 @dataclass(frozen=True, slots=True)

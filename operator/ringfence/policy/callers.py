@@ -12,7 +12,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.spans import ALL, NONE, Spans
 from ringfence.model.world import Workload, World
-from ringfence.policy.peers import ANY_IDENTITY
+from ringfence.policy.peers import ANY_IDENTITY, names_identities
 
 #: (namespace, ServiceAccount).
 Account = tuple[str, str]
@@ -138,8 +138,3 @@ class Callers:
 def on_network(pod: Workload) -> bool:
     """Whether a pod has its addresses for itself, now."""
     return not pod.finished and not pod.host_network
-
-
-def names_identities(peer: PodPeers) -> bool:
-    """Whether a peer names pods by identity, not by the network alone."""
-    return not peer.pods.get(LABEL_IDENTITY).absent

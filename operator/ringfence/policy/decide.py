@@ -5,7 +5,7 @@ Translators reach the same answer another way, and the tests hold the two agains
 
 import ipaddress
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ringfence.model.effective import (
     AddressPeers,
@@ -21,13 +21,14 @@ from ringfence.model.effective import (
 from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.net import IpSet
-from ringfence.model.resources import Action, Mode, Protocol
+from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import ends
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.ends import Address, End
-from ringfence.policy.peers import ENROLLED
+from ringfence.policy.peers import ENROLLED, names_identities
+from ringfence.policy.transport import transport_of
 
 Effective = Callable[[str], EffectivePolicy]
 
@@ -43,6 +44,8 @@ class Call:
     protocol: Protocol
     port: int
     names: frozenset[str]
+    #: The caller shows no identity to a target that demands one.
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,21 @@ class Outcome:
 
 
 def decide(
-    world: World, effective: Effective, source: End, target: End, protocol: Protocol, port: int | str
+    world: World,
+    effective: Effective,
+    source: End,
+    target: End,
+    protocol: Protocol,
+    port: int | str,
+    *,
+    plaintext: bool = False,
 ) -> Verdict:
     """Judge a call from ``source`` to ``port`` (a number or a name of the target's) of ``target``.
 
-    ``effective`` gives the policy of a namespace. Raises CannotTell when the answer rests on something unknown,
-    such as the address of a pod that does not run yet.
+    ``effective`` gives the policy of a namespace. With ``plaintext`` the call is made without mutual TLS: where the
+    transport is Strict its caller has no identity, whatever pod it is. Without, an end that has an identity shows it,
+    and the answer is that of the network too. Raises CannotTell when the answer rests on something unknown, such as
+    the address of a pod that does not run yet.
     """
     source, target = ends.locate(world, source), ends.locate(world, target)
     number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
@@ -69,8 +81,10 @@ def decide(
     def half(direction: Direction, governed: End, other: End) -> Half:
         if not isinstance(governed, Workload) or governed.host_network:
             return Half(direction, allowed=True, reason=Reason.NOT_GOVERNED)
-        call = Call(world, direction, governed, other, protocol, number, names)
-        return _half(effective(governed.namespace), call)
+        policy = effective(governed.namespace)
+        demands = direction is Direction.INGRESS and transport_of(policy, governed.labels) is MTLS.STRICT
+        call = Call(world, direction, governed, other, protocol, number, names, plaintext and demands)
+        return _half(policy, call)
 
     return Verdict(egress=half(Direction.EGRESS, source, target), ingress=half(Direction.INGRESS, target, source))
 
@@ -128,6 +142,15 @@ def _judge(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -
             return Outcome(allowed=True, reason=Reason.ALLOWED_BY_RULE, rule=rule.ref)
     if suspended is not None:
         return Outcome(allowed=False, reason=Reason.RULE_SUSPENDED, rule=suspended)
+    return _default(policy, call, audit=audit, hopeful=hopeful)
+
+
+def _default(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Outcome:
+    """Nothing matches: denied, and why where an identity would have helped."""
+    if call.unproven:
+        proven = _judge(policy, replace(call, unproven=False), audit=audit, hopeful=hopeful)
+        if proven.allowed:
+            return Outcome(allowed=False, reason=Reason.NEEDS_MUTUAL_TLS, rule=proven.rule)
     return Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS)
 
 
@@ -153,22 +176,25 @@ def _listed(policy: EffectivePolicy, call: Call, *, audit: bool) -> bool:
 
 def _any_peer(rule: EffectiveRule, call: Call, *, unknown: bool) -> bool:
     for peer in rule.peers:
-        answer = matches(peer, call.other, call.world)
+        answer = matches(peer, call.other, call.world, unproven=call.unproven)
         if unknown if answer is None else answer:
             return True
     return False
 
 
-def matches(peer: EffectivePeer, end: End, world: World) -> bool | None:
-    """Whether ``end`` is one of ``peer``; None when that rests on an address that is not known."""
+def matches(peer: EffectivePeer, end: End, world: World, *, unproven: bool = False) -> bool | None:
+    """Whether ``end`` is one of ``peer``; None when that rests on an address that is not known.
+
+    ``unproven``: whatever identity it has, it does not show it.
+    """
     on_pod_network = isinstance(end, Workload) and not end.host_network
     match peer:
         case Everyone():
             return True
         case Unidentified():
-            return not (isinstance(end, Workload) and on_pod_network and _identified(end, world))
+            return unproven or not (isinstance(end, Workload) and on_pod_network and _identified(end, world))
         case PodPeers(namespaces, pods):
-            if not isinstance(end, Workload) or not on_pod_network:
+            if not isinstance(end, Workload) or not on_pod_network or (unproven and names_identities(peer)):
                 return False
             return namespaces.matches(ends.namespace_labels(world, end.namespace)) and pods.matches(end.labels)
         case AddressPeers(addresses, covers_pods):

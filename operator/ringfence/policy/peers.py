@@ -98,6 +98,11 @@ def api_server_addresses(api_server: Iterable[tuple[str, int]]) -> AddressPeers:
     return AddressPeers(addresses)
 
 
+def names_identities(peer: PodPeers) -> bool:
+    """Whether a peer names pods by identity, not by the network alone."""
+    return not peer.pods.get(LABEL_IDENTITY).absent
+
+
 @dataclass(slots=True)
 class PeerResolver:
     """Looks up the peers of one policy's rules in what they see; what is missing goes to ``notes``."""

@@ -18,13 +18,14 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.mesh import Mesh
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.net import FIRST_PORT, LAST_PORT, PortSet
-from ringfence.model.resources import MTLS, Action, Mode, Protocol, Transport
+from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.world import ContainerPort, Enrolment, Workload
 from ringfence.policy import decide
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.callers import Account, Callers, on_network
 from ringfence.policy.ends import End
+from ringfence.policy.transport import transport_of
 
 #: The kind of span that holds ports.
 PORT: Final = 0
@@ -56,17 +57,6 @@ def narrowed(policy: EffectivePolicy, direction: Direction, labels: Mapping[str,
     """The policy with only the rules of one direction for the pods with these labels."""
     rules = tuple(r for r in policy.rules if r.direction is direction and r.subject.matches(labels))
     return replace(policy, rules=rules)
-
-
-def transport_of(policy: EffectivePolicy, labels: Mapping[str, str]) -> MTLS:
-    """The transport of the pods with these labels: the strictest that is wished, Strict where nobody says anything.
-
-    What is not closed blocks nothing, so it takes whatever comes.
-    """
-    if not policy.closed:
-        return MTLS.PERMISSIVE
-    wishes = [wish.mtls for box, wish in policy.transport if box.matches(labels)] or [Transport().mtls]
-    return max(wishes, key=list(MTLS).index)
 
 
 def port_spans(ports: PortSet, names: Iterable[tuple[str, int]]) -> Spans:

@@ -23,7 +23,10 @@ _API_SERVER: Final = ("default", "kubernetes")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A pod behind a Service. ``target`` is None in the network of its node: it is an address then, and no more."""
+    """A pod behind a Service; ``address`` is "" as long as it has none.
+
+    ``target`` is None in the network of its node: it is an address then, and no more.
+    """
 
     pod: Workload
     address: str
@@ -80,7 +83,8 @@ def _members(
     told = mesh.endpoints.get((service.namespace, service.name))
     if told is None:
         chosen = (pod for pod in pods.values() if set(service.selector) <= pod.labels.items())
-        pairs = [(pod, ip, True) for pod in chosen for ip in pod.ips]
+        # What does not run yet has no address, and counts all the same for who is behind the Service.
+        pairs = [(pod, ip, bool(ip)) for pod in chosen for ip in pod.ips or ("",)]
     else:
         real = ((pods.get(each.pod), each) for each in told)
         pairs = [

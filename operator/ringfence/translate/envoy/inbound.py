@@ -4,8 +4,9 @@ Mesh TLS is told by its ALPN and goes to chains that demand a certificate. Anyth
 transport is not Strict or an Allow opens the port to callers without identity, and there only those rules hold.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
@@ -21,14 +22,16 @@ from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Enrolment
 from ringfence.policy import reach
 from ringfence.policy.callers import Callers
+from ringfence.policy.transport import transport_of
 from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, principals, rules, tls
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules, Told, Who
-from ringfence.translate.envoy.subject import Port, Subject
+from ringfence.translate.envoy.subject import Subject
 
-#: Ports that only rules name: so many get chains of their own, the others share one.
-MAX_RULE_PORTS: Final = 64
+#: Ports that only rules name: so many ranges of them get chains of their own, with so many ports; the others share one.
+MAX_RANGES: Final = 64
+MAX_SPELT_OUT: Final = 1024
 #: Seconds that a caller may take for its first bytes before it is taken for one that waits for the program's.
 _FIRST_BYTES: Final = 1.0
 #: Seconds for a TLS handshake.
@@ -43,6 +46,11 @@ class Made:
 
     chains: dict[str, Message] = field(default_factory=dict)
     routes: dict[str, Message] = field(default_factory=dict)
+
+    def refused(self, direction: str, bounds: Bounds) -> None:
+        """Add the chain that closes what no rule lets through."""
+        log = logs.of_connections(direction, {"answer": "denied"})
+        self.chain(names.REFUSED, filters.tcp(f"{direction}.refused", names.REFUSED, bounds, log))
 
     def chain(self, name: str, *made: Message, socket: Message | None = None) -> Message:
         """Add a chain; returns what leads to it."""
@@ -67,6 +75,7 @@ class Inbound:
     def listener(self) -> tuple[Message, dict[str, Message]]:
         """The listener, and its routes by name."""
         made = Made()
+        made.refused(names.INBOUND, self.bounds)
         if self.policy.enrolment is Enrolment.NONE:
             tree = matching.always(self._carried(made, "all", Told(allowed=True), None, ""))
         else:
@@ -76,57 +85,66 @@ class Inbound:
     def _ports(self, made: Made) -> Message:
         labels = dict(self.subject.labels)
         known = reach.narrowed(self.policy, Direction.INGRESS, labels).rules
-        strict = reach.transport_of(self.policy, labels) is MTLS.STRICT
-        ports = _known_ports(self.subject, known)
-        names_ = tuple((name, port.number) for port in self.subject.ports for name in port.names)
+        strict = transport_of(self.policy, labels) is MTLS.STRICT
         tree = {}
-        for port in ports:
+        for port in self.subject.ports:
             governing = tuple(r for r in known if r.ports.contains(Protocol.TCP, port.number, port.names))
-            tree[port.number] = self._port(made, port, PortRules(governing, self.policy.closed, strict))
-        for number in proxy.RESERVED_PORTS:
+            rules_ = PortRules(governing, self.policy.closed, strict)
+            tree[port.number] = self._port(made, str(port.number), rules_, http=port.http)
+        for number in sorted(proxy.RESERVED_PORTS):
             tree[number] = matching.nothing()
-        own = Spans.of((reach.PORT, number, number) for number in tree)
-        spans = {rule: reach.port_spans(rule.ports, names_) - own for rule in known}
-        others = tuple(rule for rule in known if not spans[rule].empty)
-        rest = PortRules(others, self.policy.closed, strict, tuple(spans[rule] for rule in others))
-        uniform = all(span == reach.EVERY_PORT - own for span in rest.spans or ())
-        if uniform:
-            rest = PortRules(others, self.policy.closed, strict)
-        return matching.by_port(tree, matching.to_matcher(self._others(made, rest, uniform=uniform)))
+        spans = self._elsewhere(known, tree)
+        for first, last in _spelt_out(spans):
+            governing = tuple(r for r, span in zip(known, spans, strict=True) if span.holds(reach.PORT, first))
+            name = str(first) if first == last else f"{first}-{last}"
+            chains = self._port(made, name, PortRules(governing, self.policy.closed, strict), http=False)
+            tree.update(dict.fromkeys(range(first, last + 1), chains))
+        return matching.by_port(tree, self._others(made, known, tree, strict=strict))
 
-    def _port(self, made: Made, port: Port, governing: PortRules) -> Message:
-        """What leads to the chains of one port."""
-        prefix = str(port.number)
-        mesh = self._mesh_http(made, prefix, governing) if port.http else self._mesh(made, prefix, governing)
-        carried = self._plain(made, prefix, governing)
-        plain = self._plain_http(made, prefix, governing) if port.http else carried
+    def _elsewhere(self, known: Sequence[EffectiveRule], ports: Iterable[int]) -> list[Spans]:
+        """The ports that each rule names beside those that have chains already."""
+        named = tuple((name, port.number) for port in self.subject.ports for name in port.names)
+        own = Spans.of((reach.PORT, number, number) for number in ports)
+        return [reach.port_spans(rule.ports, named) - own for rule in known]
+
+    def _port(self, made: Made, name: str, governing: PortRules, *, http: bool) -> Message:
+        """What leads to the chains of one port, or of some that are governed alike."""
+        mesh = self._mesh_http(made, name, governing) if http else self._mesh(made, name, governing)
+        carried = self._plain(made, name, governing)
+        plain = self._plain_http(made, name, governing) if http else carried
         return matching.to_matcher(matching.by_transport(mesh, carried, plain))
 
-    def _others(self, made: Made, governing: PortRules, *, uniform: bool) -> Message:
-        """The same for all ports that are not known."""
-        mesh = self._mesh(made, "other", governing, uniform=uniform)
-        plain = self._plain(made, "other", governing) if uniform else self._plain_by_port(made, governing)
-        return matching.by_transport(mesh, plain, plain)
+    def _others(self, made: Made, known: Sequence[EffectiveRule], ports: Iterable[int], *, strict: bool) -> Message:
+        """The same for all other ports together."""
+        spans = self._elsewhere(known, ports)
+        rest = Spans.of((reach.PORT, number, number) for number in ports)
+        found = [(rule, span) for rule, span in zip(known, spans, strict=True) if not span.empty]
+        alike = all(span == reach.EVERY_PORT - rest for _, span in found)
+        governing = PortRules(
+            tuple(rule for rule, _ in found),
+            self.policy.closed,
+            strict,
+            None if alike else tuple(span for _, span in found),
+        )
+        mesh = self._mesh(made, "other", governing)
+        plain = self._plain(made, "other", governing) if alike else self._plain_by_port(made, governing)
+        return matching.to_matcher(matching.by_transport(mesh, plain, plain))
 
     # --- callers in mutual TLS --------------------------------------------------------------------------------------
 
     def _who(self, *, mesh: bool, strict: bool = True) -> Who:
         return Who(self.callers, self.trust_domain, mesh=mesh, strict=strict)
 
-    def _mesh(self, made: Made, prefix: str, governing: PortRules, *, uniform: bool = True) -> Message | None:
+    def _mesh(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
         expected = rules.expected(governing, self.callers)
-        if expected is not None and expected.empty:
-            return None
-        sans = (
-            principals.sans(expected, self.trust_domain)
-            if expected is not None
-            else [principals.any_of(self.trust_domain)]
-        )
+        sans = [principals.any_of(self.trust_domain)]
+        if expected.identities is not None:
+            sans = principals.sans(expected.identities, self.trust_domain)
         if not sans:
             return None
-        # Nothing of the program's is touched before the caller has shown who it is; where the rules differ between the
-        # ports of this chain, not before it has sent a byte, which is when Envoy asks them.
-        connect = "ON_DOWNSTREAM_TLS_HANDSHAKE" if uniform else "ON_DOWNSTREAM_DATA"
+        # Nothing of the program's is touched before the caller has shown who it is; where that does not answer all,
+        # not before it has sent a byte, which is when Envoy asks its rules.
+        connect = "ON_DOWNSTREAM_TLS_HANDSHAKE" if expected.exact else "ON_DOWNSTREAM_DATA"
         carry = filters.tcp(
             "in.mesh", names.TO_PROGRAM, self.bounds, logs.of_connections(names.INBOUND), connect=connect
         )
@@ -213,7 +231,6 @@ class Inbound:
             filter_chains=[chain for _, chain in sorted(made.chains.items())],
             filter_chain_matcher=tree,
             per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
-            access_log=[logs.of_unmatched(names.INBOUND)],
         )
 
 
@@ -240,18 +257,20 @@ def _tls_inspector() -> Message:
     )
 
 
-def _known_ports(subject: Subject, known: Sequence[EffectiveRule]) -> list[Port]:
-    """The ports that get chains of their own: those of the pod, and the first of those that rules name singly."""
-    found = {port.number: port for port in subject.ports}
-    named = sorted(set(_single_ports(known)) - found.keys() - proxy.RESERVED_PORTS)
-    for number in named[:MAX_RULE_PORTS]:
-        found[number] = Port(number)
-    return [found[number] for number in sorted(found)]
-
-
-def _single_ports(known: Iterable[EffectiveRule]) -> Iterator[int]:
-    for rule in known:
-        yield from (r.first for r in rule.ports.ranges if r.first == r.last and r.protocol is Protocol.TCP)
+def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
+    """Ranges of ports about which all rules say the same, the smallest ones, as far as they can be spelt out."""
+    union = Spans.of(span for each in spans for span in each.spans)
+    edges = sorted({edge for each in spans for _, first, last in each.spans for edge in (first, last + 1)})
+    ranges = sorted((last - first, first, last - 1) for first, last in pairwise(edges))
+    found: list[tuple[int, int]] = []
+    left = MAX_SPELT_OUT
+    for size, first, last in ranges:
+        if size > left or len(found) == MAX_RANGES:
+            break
+        if union.holds(reach.PORT, first):
+            found.append((first, last))
+            left -= size
+    return sorted(found)
 
 
 def _route(name: str, policy: dict[str, Message]) -> Message:

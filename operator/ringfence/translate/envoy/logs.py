@@ -51,15 +51,6 @@ def of_connections(direction: str, said: Mapping[str, str] | None = None) -> Mes
     return _log({**_COMMON, **_TCP, "direction": direction, **(said or {})})
 
 
-def of_unmatched(direction: str) -> Message:
-    """The log of a listener for connections that no chain takes."""
-    found = _log({**_COMMON, "direction": direction, "details": "no rule"})
-    found.filter.CopyFrom(
-        accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=["NR"]))
-    )
-    return found
-
-
 def _log(fields: Mapping[str, str]) -> Message:
     form = substitution_format_string_pb2.SubstitutionFormatString(
         json_format=messages.struct(fields), omit_empty_values=True

@@ -15,7 +15,7 @@ from xds.type.matcher.v3 import ip_pb2, matcher_pb2, string_pb2
 
 from ringfence.model import proxy
 from ringfence.model.spans import Spans
-from ringfence.translate.envoy import messages
+from ringfence.translate.envoy import messages, names
 from ringfence.translate.envoy.messages import Message
 
 _Matcher = matcher_pb2.Matcher
@@ -32,7 +32,7 @@ def to_matcher(matcher: Message) -> Message:
     return _Matcher.OnMatch(matcher=matcher)
 
 
-def by_port(ports: Mapping[int, Message], otherwise: Message | None) -> Message:
+def by_port(ports: Mapping[int, Message], otherwise: Message) -> Message:
     """By the port that the connection was made to."""
     if not ports:
         return always(otherwise)
@@ -49,12 +49,12 @@ def by_source(places: Iterable[tuple[Spans, Message]]) -> Message:
     )
 
 
-def by_destination(places: Iterable[tuple[Iterable[str], Message]], otherwise: Message | None) -> Message:
+def by_destination(places: Iterable[tuple[Iterable[str], Message]], otherwise: Message) -> Message:
     """By the address that the connection was made to: the smallest of these networks that holds it decides alone."""
     return _by_address(inputs.DestinationIPInput(), list(places), otherwise)
 
 
-def _by_address(kind: Message, places: Iterable[tuple[Iterable[str], Message]], otherwise: Message | None) -> Message:
+def _by_address(kind: Message, places: Iterable[tuple[Iterable[str], Message]], otherwise: Message) -> Message:
     ranges = [
         ip_pb2.IPMatcher.IPRangeMatcher(
             ranges=[_cidr(network) for network in networks], on_match=on_match, exclusive=True
@@ -82,18 +82,14 @@ def by_transport(mesh: Message | None, tls: Message | None, plain: Message | Non
     return _Matcher(matcher_list=kinds(matchers=matchers), on_no_match=plain or nothing())
 
 
-def always(on_match: Message | None) -> Message:
+def always(on_match: Message) -> Message:
     """A matcher that does not look."""
-    return _Matcher(on_no_match=on_match or nothing())
+    return _Matcher(on_no_match=on_match)
 
 
 def nothing() -> Message:
-    """No chain takes it: the connection is closed."""
-    return to_chain(NOWHERE)
-
-
-#: A chain that no listener has: a matcher cannot say "no match" in its middle.
-NOWHERE: Final = "nowhere"
+    """The chain that closes whatever it gets: a matcher cannot say "no match" in its middle."""
+    return to_chain(names.REFUSED)
 
 
 def _single(kind: Message, matcher: Message) -> Message:

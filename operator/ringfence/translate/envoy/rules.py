@@ -5,7 +5,7 @@ as they would be if the policies in mode Audit were enforced, which only count a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from envoy.config.listener.v3 import listener_components_pb2
@@ -19,6 +19,7 @@ from ringfence.model.resources import Action, Mode
 from ringfence.model.spans import ALL, Spans
 from ringfence.policy.callers import Callers, Identities
 from ringfence.policy.order import peer_key
+from ringfence.policy.peers import ANY_IDENTITY
 from ringfence.translate.envoy import messages, names, principals
 from ringfence.translate.envoy.messages import Message
 
@@ -47,9 +48,9 @@ class PortRules:
         return not self.enforced or any(rule.mode is Mode.AUDIT for rule in self.rules)
 
     def digest(self) -> str:
-        """Changes with the rules, not with the pods that they name."""
+        """Changes with the rules, not with the pods that they name, nor with what they say of other ports."""
         told = [
-            (rule.ref, rule.action.value, rule.mode.value, [peer_key(p) for p in rule.peers], rule.ports, held)
+            (rule.ref, rule.action.value, rule.mode.value, [peer_key(p) for p in rule.peers], held)
             for rule in self.rules
             for held in [(rule.suspended_by, rule.suspended_in_audit)]
         ]
@@ -161,21 +162,37 @@ def of_routes(rules: PortRules, who: Who) -> dict[str, Message]:
     }
 
 
-def expected(rules: PortRules, callers: Callers) -> Identities | None:
+@dataclass(frozen=True, slots=True)
+class Expected:
     """The identities that any call in mutual TLS can come from, None for all of the mesh.
 
-    Nobody else needs to get through the handshake. Envoy asks its network RBAC at the first byte that a caller sends,
-    so a program that speaks first would talk to whoever holds an identity.
+    ``exact``: each of them is allowed, so that nothing is left to ask.
+    """
+
+    identities: Identities | None
+    exact: bool = True
+
+
+def expected(rules: PortRules, callers: Callers) -> Expected:
+    """Who may get through the handshake of a port.
+
+    Envoy asks its network RBAC at the first byte that a caller sends. So a program that speaks first would talk to
+    whoever holds an identity, were it not told in the handshake who is expected.
     """
     if not rules.enforced:
-        return None
+        return Expected(None)
     allowed = callers.identities(p for _, r in _allows(rules, audit=False).found for p in r.peers)
-    if allowed.everyone or not allowed.addresses.empty:
-        return None
-    # What is denied on some of the ports only is left to the filters.
-    everywhere = [r for _, r in _denies(rules, audit=False).found if rules.spans is None]
-    denied = callers.identities(p for r in everywhere for p in r.peers)
-    return _less(allowed, denied, callers)
+    denied = callers.identities(p for _, r in _denies(rules, audit=False).found for p in r.peers)
+    if rules.spans is not None:
+        # What holds on some of the ports only is left to the filters.
+        return Expected(None if allowed.everyone or not allowed.addresses.empty else allowed, exact=False)
+    if not allowed.addresses.empty and not allowed.everyone:
+        return Expected(None, exact=False)
+    if denied.empty:
+        return Expected(None if allowed.everyone else allowed)
+    if allowed.everyone:
+        allowed = Identities(namespaces=frozenset(callers.namespaces(ANY_IDENTITY.namespaces)))
+    return Expected(_less(allowed, denied, callers), exact=denied.addresses.empty)
 
 
 def _less(allowed: Identities, denied: Identities, callers: Callers) -> Identities:
@@ -187,7 +204,7 @@ def _less(allowed: Identities, denied: Identities, callers: Callers) -> Identiti
         # A matcher cannot say "all but": those that are known are named, and a new one when it is known.
         spaces -= {namespace}
         accounts |= callers.accounts_of(namespace) - denied.accounts
-    return replace(Identities(), namespaces=frozenset(spaces), accounts=frozenset(accounts))
+    return Identities(namespaces=frozenset(spaces), accounts=frozenset(accounts))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,0 +1,143 @@
+"""`ringfence compile --proxy`: the configuration of an identity's proxies, from manifests."""
+
+import argparse
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from ringfence.cli import inputs, workloads
+from ringfence.cli.console import Console
+from ringfence.cli.documents import Document
+from ringfence.cli.problems import BadInput, Problem
+from ringfence.cli.world import Loaded
+from ringfence.controls import templates
+from ringfence.model.errors import CannotTell
+from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
+from ringfence.model.names import LABEL_IDENTITY, is_dns_label
+from ringfence.model.resources import Protocol
+from ringfence.model.world import Enrolment, Workload
+from ringfence.translate import envoy
+from ringfence.translate.envoy import static
+
+_API_SERVER: Final = ("default", "kubernetes")
+
+
+class _Port(msgspec.Struct, frozen=True, rename="camel"):
+    port: int
+    name: str | None = None
+    target_port: int | str | None = None
+    protocol: Protocol | None = None
+    app_protocol: str | None = None
+
+
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    selector: dict[str, str] | None = None
+    cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
+    cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
+    ports: list[_Port] | None = None
+    type: str | None = None
+
+
+def name_of(text: str) -> tuple[str, str]:
+    """NAMESPACE/NAME as argparse takes it."""
+    namespace, slash, name = text.partition("/")
+    if not slash or not is_dns_label(namespace) or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAMESPACE/NAME of a ServiceIdentity")
+    return namespace, name
+
+
+def show(wanted: tuple[str, str], loaded: Loaded, default_namespace: str, console: Console) -> None:
+    """Write the bootstrap; raises CannotTell where there is no such identity, or its pods are not alike."""
+    namespace, name = wanted
+    identity = loaded.world.identities.get(namespace, {}).get(name)
+    if identity is None:
+        raise CannotTell(f"there is no ServiceIdentity {name} in namespace {namespace}")
+    inputs.must_be_readable(loaded, {namespace})
+    mesh = _mesh(loaded, default_namespace)
+    account = identity.service_account
+    subject = _subject(namespace, account, loaded, mesh, console)
+    trust_domain = loaded.world.installation.trust_domain
+    config = envoy.configure(subject, mesh)
+    console.data(static.as_data(static.bootstrap(config, static.placeholders(trust_domain, namespace, account))))
+
+
+def _mesh(loaded: Loaded, default_namespace: str) -> Mesh:
+    """What the manifests say, as it will be once every pod has its proxy."""
+    world = loaded.world
+    injected = {
+        name: tuple(_injected(pod, world.namespaces[name].enrolment) for pod in pods)
+        for name, pods in world.workloads.items()
+    }
+    world = replace(world, workloads=injected)
+    services: dict[str, list[ServiceValue]] = {}
+    for found in sorted(filter(None, (_service(each, default_namespace) for each in loaded.services))):
+        services.setdefault(found.namespace, []).append(found)
+    return Mesh(world, inputs.effective(world), {name: tuple(found) for name, found in services.items()})
+
+
+def _injected(pod: Workload, enrolment: Enrolment) -> Workload:
+    return replace(pod, proxied=enrolment is not Enrolment.NONE and not pod.host_network)
+
+
+def _subject(namespace: str, account: str, loaded: Loaded, mesh: Mesh, console: Console) -> envoy.Subject:
+    """The class of the identity's pods; without any, that of one without ports."""
+    pods = {str(each): pod for each, pod in _pods(namespace, account, loaded)}
+    classes = {name: envoy.subject(pod, mesh) for name, pod in pods.items()}
+    if not classes:
+        console.note(f"nothing runs under ServiceAccount {account}: shown is the proxy of a pod without ports")
+        bare = {"metadata": {"namespace": namespace}, "spec": {"serviceAccountName": account}}
+        return envoy.subject(bare, mesh)
+    chosen = min(classes)
+    others = sorted(name for name, each in classes.items() if each != classes[chosen])
+    if others:
+        console.note(f"shown is the proxy of {chosen}; those of {', '.join(others)} differ from it")
+    return classes[chosen]
+
+
+def _pods(namespace: str, account: str, loaded: Loaded) -> Iterable[tuple[object, Mapping[str, Any]]]:
+    """The pods that workloads of the identity would make, as Pods."""
+    for judged in loaded.judged:
+        value = judged.document.value
+        template = workloads.template(value, templates.TEMPLATES[templates.group_kind(value)])
+        spec = template.get("spec") or {}
+        if judged.namespace == namespace and (spec.get("serviceAccountName") or "default") == account:
+            labels = {**((template.get("metadata") or {}).get("labels") or {}), LABEL_IDENTITY: account}
+            status = value.get("status") if judged.kind == "Pod" else None
+            yield judged, {"metadata": {"namespace": namespace, "labels": labels}, "spec": spec, "status": status}
+
+
+def _service(document: Document, default_namespace: str) -> ServiceValue | None:
+    """A Service that leads to pods or to the API server; raises BadInput for one that cannot be read."""
+    value = document.value
+    try:
+        meta = workloads.convert(value.get("metadata") or {}, workloads.Meta, "metadata.")
+        spec = workloads.convert(value.get("spec") or {}, _Spec, "spec.")
+    except workloads.Malformed as malformed:
+        error = malformed.error
+        found = Problem(
+            document.source, document.position.line, "Service", error.path, f"{error.message} ({error.fix})"
+        )
+        raise BadInput([found]) from malformed
+    namespace, name = meta.namespace or default_namespace, meta.name or ""
+    if spec.type == "ExternalName" or not (spec.selector or (namespace, name) == _API_SERVER):
+        return None
+    addresses = spec.cluster_ips or [spec.cluster_ip or ""]
+    return ServiceValue(
+        namespace,
+        name,
+        tuple(each for each in addresses if each not in {"", "None"}),
+        tuple(sorted((_port(each) for each in spec.ports or ()), key=lambda port: (port.port, port.name))),
+        tuple(sorted((spec.selector or {}).items())),
+    )
+
+
+def _port(port: _Port) -> ServicePort:
+    return ServicePort(
+        port.name or "",
+        port.port,
+        port.target_port or port.port,
+        port.protocol or Protocol.TCP,
+        port.app_protocol or "",
+    )
