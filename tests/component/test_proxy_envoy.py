@@ -172,6 +172,15 @@ def test_a_pod_may_not_call_itself_without_a_rule(net: Net, svids: Identities) -
     assert answers == ["denied", "denied"]
 
 
+def test_the_proxys_own_ports_lead_nowhere_whatever_is_open(net: Net, svids: Identities) -> None:
+    """Were they passed on, the proxy would call itself for ever."""
+    made = config(policy(ingress=(allow("all", AnonymousPeer()),)))
+    web = svids.files("shop", "web")
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        own = [call(WEB, port, identity) for port in (15001, 15006, 15020) for identity in (web, ())]
+        assert net.call([*own, call(WEB, 5432)]) == ["denied"] * len(own) + ["allowed"]
+
+
 def test_strangers_are_refused_and_the_forger_of_the_offer_too(net: Net, svids: Identities, tmp_path: Path) -> None:
     """Everybody may call, if only by identity: certificates of another CA for the same names, and TLS without one."""
     made = config(policy(ingress=(allow("all"),)))
