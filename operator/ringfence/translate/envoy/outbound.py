@@ -259,7 +259,10 @@ class Outbound:
         by_node: dict[Node, list[str]] = defaultdict(list)
         for network, node in self._places.items():
             by_node[node].append(network)
-        places = sorted((sorted(found), node) for node, found in by_node.items())
+        # Single addresses that lead to the same are one network where they are neighbours; not among wider ones, where
+        # the smallest network decides.
+        join = networks.joined if all(networks.is_single(network) for network in self._places) else sorted
+        places = sorted((list(join(found)), node) for node, found in by_node.items())
         otherwise = matching.nothing()
         if not self.policy.closed:
             otherwise = matching.to_chain(self._told_in_audit(self._passthrough(self._digest)))
