@@ -90,9 +90,11 @@ test: ## All tests: the one command, on a bare machine too
 	@$(MAKE) images-check netpol e2e
 
 .PHONY: soak
-soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Security runner, random worlds, a full rotation
+soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Security runner, random worlds, a full rotation, sustained admission
 	$(PY) -m e2e.netpol --all --cluster ringfence
 	$(PYTEST) tests/component -m soak -q
+	RINGFENCE_SUSTAINED_SECONDS=600 $(PYTEST) tests/component/test_webhook_sustained.py -q
+	RINGFENCE_BENCH_REVIEWS=1000000 $(PY) -m bench webhook
 	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
 	$(PYTEST) e2e -m soak -q
 

@@ -1,396 +1,175 @@
-"""The webhook: reviews a second of one worker, and how long they take, beside the same server answering with no work.
+"""The admission table: Ringfence's webhook beside others, what it adds to a request of the API server, its memory.
 
-Both servers run in processes of their own, with the same TLS, parser and limits; the one without work reads the body
-and sends a fixed answer. Rounds of the two alternate, so that what else the machine does falls on both. Everything is
-on: a floor that asks for the restricted profile and for images from two registries, a policy of the namespace, metrics,
-two hundred other policies.
+All in one run, in rounds that alternate, so that what else the machine does falls on all alike: read the ratios.
+``RINGFENCE_BENCH_REVIEWS`` says after how many reviews memory is looked at last (default 100,000).
 """
 
-import asyncio
-import json
-import multiprocessing
 import os
-import secrets
-import ssl
-import statistics
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
-import uvloop
-from ringfence import api, logs
-from ringfence.model.ports import Object
-from ringfence.model.world import Installation
-from ringfence.pki import serving
-from ringfence.policy import resolve
-from ringfence.reconcile import gather
-from ringfence.webhook import listening
-from ringfence.webhook.answering import Answering
-from ringfence.webhook.app import App
-from ringfence.webhook.cache import CachedView, NoPods
-from ringfence.webhook.live import Learner
-from ringfence.webhook.metrics import Metrics
-from ringfence.webhook.review import Purpose
-from ringfence.webhook.tls import Certificate, load
-from ringfence.webhook.view import Missing, Rules
-
-from bench import table
+from bench import load, peers, reviews, rig, servers, through, upstream
+from bench.load import Figures, Question
+from bench.reviews import Policies
+from bench.servers import Running, Trust
 from bench.table import Row
-from e2e.cluster import ports
+from e2e.cluster.errors import ClusterError
+from e2e.goprogram.build import BuildError
 
 CONCURRENCY: Final = (1, 8, 32)
-ROUNDS: Final = 3
-SECONDS: Final = 1.5
-#: What the webhook is to reach of the server without work.
+#: Many short ones: what else the machine does changes within seconds.
+ROUNDS: Final = 9
+SECONDS: Final = 0.5
+#: What there is to look up: 1,000 policies, 200 of them where the pods are.
+POLICIES: Final = Policies(own=200, others=800)
+FEW, MANY = Policies(own=5), Policies(own=5, others=4995)
+REVIEWS: Final = (10_000, int(os.environ.get("RINGFENCE_BENCH_REVIEWS", "100000")))
+
+#: Of the same server without work; of 5 policies' rate with 5,000; MiB; MiB more between the two looks at memory.
 GOAL_SHARE: Final = 0.60
-GOAL_RSS: Final = 100
-OTHER_POLICIES: Final = 200
+GOAL_INDEX: Final = 0.90
+GOAL_MEMORY: Final = 100
+GOAL_GROWTH: Final = 5
+#: Beside the best of the other engines, at 8 at once: times the rate, share of the p99, share of the processor time.
+GOAL_RATE, GOAL_P99, GOAL_CPU = 3.0, 1 / 5, 1 / 6
 
-
-class Held:
-    """Fulfils ports.Lister from a list."""
-
-    synced = True
-
-    def __init__(self, objects: Sequence[Object] = ()) -> None:
-        self._objects = {(each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in objects}
-
-    def stale_for(self, monotonic: float) -> float:
-        """Never stale."""
-        del monotonic
-        return 0.0
-
-    def get(self, namespace: str, name: str) -> Object | None:
-        """The object."""
-        return self._objects.get((namespace, name))
-
-    def list(self, namespace: str | None = None) -> Sequence[Object]:
-        """The objects of a namespace, or all."""
-        return [each for key, each in sorted(self._objects.items()) if namespace is None or key[0] == namespace]
-
-
-class NoWork:
-    """Answers what the webhook answers to a good pod, without looking."""
-
-    async def answer(self, purpose: Purpose, body: bytes, deadline: float) -> bytes:
-        """The same bytes every time."""
-        del purpose, body, deadline
-        return _FIXED
-
-
-_FIXED: Final = json.dumps(
-    {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "x" * 36, "allowed": True}}
-).encode()
-
-
-def pod(*, good: bool = True) -> dict[str, Any]:
-    """A pod of 6 KB: two containers with what programs have, and the managedFields of whoever wrote it."""
-    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "privileged": not good}
-    variables = [{"name": f"SETTING_{index}", "value": f"value of setting {index}"} for index in range(12)]
-    containers = [
-        {
-            "name": name,
-            "image": f"registry.example.com/shop/{name}@sha256:{'0' * 64}",
-            "env": variables,
-            "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
-            "livenessProbe": {"httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTP"}, "periodSeconds": 10},
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080, "scheme": "HTTP"}, "periodSeconds": 10},
-            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
-            "securityContext": context,
-            "volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
-        }
-        for name in ("checkout", "exporter")
-    ]
-    managed: dict[str, Any] = {f"f:env-{index}": {".": {}, "f:name": {}, "f:value": {}} for index in range(40)}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "checkout-5b8f9c7d4-x2x9q",
-            "namespace": "shop",
-            "labels": {"app": "checkout", "pod-template-hash": "5b8f9c7d4", "ringfence.dev/identity": "default"},
-            "managedFields": [{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": managed}],
-        },
-        "spec": {
-            "serviceAccountName": "default",
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": containers,
-            "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
-            "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}],
-        },
-    }
-
-
-def review(obj: dict[str, Any]) -> bytes:
-    """As the API server sends it."""
-    request = {
-        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-        "kind": {"group": "", "version": "v1", "kind": "Pod"},
-        "resource": {"group": "", "version": "v1", "resource": "pods"},
-        "name": obj["metadata"]["name"],
-        "namespace": "shop",
-        "operation": "CREATE",
-        "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller", "groups": ["a", "b"]},
-        "object": obj,
-        "oldObject": None,
-        "dryRun": False,
-    }
-    body = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
-    return json.dumps(body, separators=(",", ":")).encode()
-
-
-#: What is asked of every pod: the strictest level, and two registries.
-_ADMISSION: Final = {
-    "podSecurity": "restricted",
-    "images": {"registries": ["docker.io/library", "registry.example.com/shop"]},
-}
-
-
-def _objects() -> list[dict[str, Any]]:
-    namespace = {
-        "kind": "Namespace",
-        "metadata": {"name": "shop", "labels": {"ringfence.dev/enroll": "enforce"}},
-        "status": {"conditions": [{"type": "ringfence.dev/Enforced", "status": "False"}]},
-    }
-    own = [
-        _own("ServiceIdentity", "default", {}),
-        _own("ClusterSecurityPolicy", "floor", {"namespaceSelector": {}, "admission": _ADMISSION}),
-        _own("SecurityPolicy", "own", {"admission": {"podSecurity": "baseline"}}),
-    ]
-    rule = {"name": "a", "from": [{"namespace": "shop"}], "ports": [80]}
-    others = [_own("SecurityPolicy", f"other-{index}", {"ingress": [rule]}) for index in range(OTHER_POLICIES)]
-    return [namespace, *own, *others]
-
-
-def _own(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name} if kind == "ClusterSecurityPolicy" else {"name": name, "namespace": "shop"}
-    return {"apiVersion": "ringfence.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def _app(*, work: bool) -> App:
-    metrics = Metrics()
-    if not work:
-        return App(NoWork(), metrics)
-    objects = _objects()
-
-    def of(kind: str) -> Held:
-        return Held([each for each in objects if each["kind"] == kind])
-
-    namespaces = of("Namespace")
-    listers = gather.Listers(
-        namespaces=namespaces,
-        identities=of("ServiceIdentity"),
-        policies=of("SecurityPolicy"),
-        cluster_policies=of("ClusterSecurityPolicy"),
-        pods=NoPods(),
-        network_policies=Held(),
-    )
-    installation = Installation()
-    gatherer = gather.Gatherer(listers, api.parse, lambda: installation)
-    view = CachedView(gatherer, namespaces, Held(), resolve.resolve, frozenset())
-    view.compile_all()
-    return App(Answering(view, Rules("controller", frozenset()), Learner(_nothing, frozenset()), metrics), metrics)
-
-
-async def _nothing(missing: Missing, seconds: float) -> Object | None:
-    del missing, seconds
-    return None
-
-
-def _serve(work: bool, port: int, pair: serving.Pair, ready: Connection) -> None:
-    """The whole of a server process."""
-
-    async def main() -> None:
-        certificate = Certificate()
-        load(certificate.context, pair.certificate, pair.key)
-        server = listening.secure(_app(work=work), certificate, "127.0.0.1", port)
-        async with listening.serving(server):
-            while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-                await asyncio.sleep(0.01)
-            listening.settle()
-            ready.send(True)
-            while not ready.poll():  # noqa: ASYNC110 (a pipe)
-                await asyncio.sleep(0.1)
-
-    with Path(os.devnull).open("w") as nowhere:
-        logs.configure("info", "json", nowhere)
-        uvloop.run(main())
-
-
-@contextmanager
-def _server(pair: serving.Pair, *, work: bool) -> Iterator[tuple[int, int]]:
-    """A server in a process of its own: its port and its process id."""
-    (port,) = ports.free()
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(work, port, pair, there))
-    process.start()
-    try:
-        if not here.poll(30):
-            raise RuntimeError("the server did not start within 30 s")
-        here.recv()
-        yield port, process.pid or 0
-    finally:
-        here.send(True)
-        process.join(10)
-        if process.is_alive():
-            process.kill()
-
-
-class _Client(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
-
-    def __init__(self, request: bytes, times: list[float], until: float) -> None:
-        self._request, self._times, self._until = request, times, until
-        self._transport: asyncio.Transport | None = None
-        self._pending = b""
-        self._sent = 0.0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._ask()
-
-    def _ask(self) -> None:
-        assert self._transport is not None
-        self._sent = time.perf_counter()
-        self._transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        """Count a complete answer."""
-        self._pending += data
-        head, separator, body = self._pending.partition(b"\r\n\r\n")
-        if not separator or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
-            return
-        self._pending = b""
-        now = time.perf_counter()
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.done.set_exception(RuntimeError(head.decode()))
-            return
-        self._times.append(now - self._sent)
-        if now < self._until:
-            self._ask()
-        elif not self.done.done():
-            self.done.set_result(None)
-            assert self._transport is not None
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """A connection that breaks is a failed measurement."""
-        if not self.done.done():
-            self.done.set_exception(exc or RuntimeError("the server closed the connection"))
-
-
-async def _load(port: int, context: ssl.SSLContext, body: bytes, clients: int, seconds: float) -> list[float]:
-    """Seconds of each review."""
-    head = (
-        f"POST /validate?timeout=3s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    times: list[float] = []
-    loop = asyncio.get_running_loop()
-    until = time.perf_counter() + seconds
-    made = [
-        await loop.create_connection(
-            lambda: _Client(head.encode() + body, times, until),
-            "127.0.0.1",
-            port,
-            ssl=context,
-            server_hostname="localhost",
-        )
-        for _ in range(clients)
-    ]
-    await asyncio.gather(*(client.done for _, client in made))
-    return times
+_NONE: Final = "the same server without work"
+_OURS: Final = "ringfence"
+_UPSTREAM: Final = "kubernetes' webhook"
+_LESS: Final = "in Go; it judges Pod Security alone, by the label of the namespace: no policies, registries, audit"
 
 
 @dataclass
-class Figures:
-    """Of all rounds of one server at one concurrency."""
+class Contender:
+    """A server, and its figures by (pod, concurrency)."""
 
-    rates: list[float] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    cpu: float = 0.0
+    server: Running
+    pods: tuple[str, ...] = ("good", "refused")
+    figures: dict[tuple[str, int], Figures] = field(default_factory=dict)
+    #: Reviews so far.
+    done: int = 0
 
-    def add(self, times: list[float], seconds: float, cpu: float) -> None:
-        """One round: its reviews, how long it took, and the processor time of the server."""
-        self.rates.append(len(times) / seconds)
-        self.times += times
-        self.cpu += cpu
+    def reach(self, question: Question, count: int) -> None:
+        """Ask until so many have been answered in all."""
+        if self.done < count:
+            self.done += len(load.run(self.server, question, 8, reviews=count - self.done)[0])
 
-    @property
-    def rate(self) -> float:
-        return statistics.median(self.rates)
-
-    def quantile(self, share: float) -> float:
-        """Milliseconds."""
-        ordered = sorted(self.times)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
-
-    def __str__(self) -> str:
-        times = f"p50 {self.quantile(0.5):.2f} ms, p99 {self.quantile(0.99):.2f} ms"
-        return f"{self.rate:,.0f}/s, {times}, {self.cpu / len(self.times) * 1e6:.0f} µs of processor"
+    def round(self, questions: dict[str, Question], clients: int) -> None:
+        """One turn."""
+        for pod in self.pods:
+            measured = load.run(self.server, questions[pod], clients, seconds=SECONDS)
+            self.figures.setdefault((pod, clients), Figures()).add(*measured)
+            self.done += len(measured[0])
 
 
 def rows() -> list[Row]:
-    """Measure; takes about a minute."""
-    ca = serving.make_ca(time.time(), secrets.randbits(120) | 1)
-    pair = serving.issue(ca, ["localhost"], time.time(), secrets.randbits(120) | 1)
-    context = ssl.create_default_context(cadata=ca.certificate.decode())
-    bodies = {"good": review(pod()), "refused": review(pod(good=False))}
-    found: dict[tuple[str, int], Figures] = {}
-    with _server(pair, work=True) as busy, _server(pair, work=False) as idle:
+    """Measure; takes about five minutes."""
+    good, refused = reviews.pod(), reviews.pod(good=False)
+    questions = {
+        "good": Question(reviews.review(good), load.ALLOWED),
+        "refused": Question(reviews.review(refused), load.REFUSED),
+    }
+    trust = Trust.make()
+    found = [Row("a pod in its review", f"{len(questions['good'].body) / 1000:.1f} KB, managedFields among it")]
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        plane = stack.enter_context(through.plane("bench-upstream", {upstream.LABEL: "restricted"}))
+        contenders = {
+            _NONE: Contender(stack.enter_context(servers.ringfence(trust, None)), ("good",)),
+            _OURS: Contender(stack.enter_context(servers.ringfence(trust, POLICIES))),
+        }
+        try:
+            reference = stack.enter_context(servers.kubernetes(trust, plane.kubeconfig, Path(place)))
+            contenders[_UPSTREAM] = Contender(reference)
+            found.append(Row(f"{_UPSTREAM} {upstream.version()}", _LESS))
+        except (BuildError, ClusterError) as error:
+            found.append(Row(_UPSTREAM, f"not built: {str(error).splitlines()[0]}"))
+        others = peers.named()
+        contenders |= {name: Contender(server) for name, server in others.items()}
+        ours = contenders[_OURS]
+        memory = [_memory(ours, questions["good"], REVIEWS[0])]
         for clients in CONCURRENCY:
-            for round_ in range(ROUNDS):
-                print(f"  {clients} at once, round {round_ + 1} of {ROUNDS}", file=sys.stderr)
-                for name, (port, process), body in (
-                    ("no work", idle, bodies["good"]),
-                    ("good", busy, bodies["good"]),
-                    ("refused", busy, bodies["refused"]),
-                ):
-                    start, cpu = time.perf_counter(), _cpu(process)
-                    times = uvloop.run(_load(port, context, body, clients, SECONDS))
-                    seconds, cpu = time.perf_counter() - start, _cpu(process) - cpu
-                    found.setdefault((name, clients), Figures()).add(times, seconds, cpu)
-        rss = _rss(busy[1])
-    return [
-        *_table(found, len(bodies["good"])),
-        Row("memory of the worker", f"{rss} MiB", f"≤ {GOAL_RSS} MiB", rss <= GOAL_RSS),
-    ]
+            for number in range(ROUNDS):
+                rig.say(f"  {clients} at once, round {number + 1} of {ROUNDS}")
+                for each in contenders.values():
+                    each.round(questions, clients)
+        found += _direct(contenders)
+        found += [Row(name, why) for name, why in peers.absent(others).items()]
+        found += _beside(contenders, list(others))
+        memory.append(_memory(ours, questions["good"], REVIEWS[1]))
+        found += _memories(contenders, memory)
+    found += _index(trust, questions["good"])
+    return [*found, *through.rows(trust)]
 
 
-def _table(found: dict[tuple[str, int], Figures], size: int) -> Iterator[Row]:
+def _direct(contenders: dict[str, Contender]) -> Iterator[Row]:
     for clients in CONCURRENCY:
-        base = found["no work", clients]
-        yield Row(f"{clients} at once: the same server without work", str(base))
-        for name, what in (("good", "a good pod"), ("refused", "a refused pod")):
-            figures = found[name, clients]
-            share = figures.rate / base.rate
-            title = f"{clients} at once: {what} of {size / 1000:.1f} KB"
-            if name == "good":
-                yield Row(title, f"{figures} ({share:.0%})", f"≥ {GOAL_SHARE:.0%} of without", share >= GOAL_SHARE)
-            else:
-                yield Row(title, f"{figures} ({share:.0%})")
+        base = contenders[_NONE].figures["good", clients]
+        for name, each in contenders.items():
+            for pod in each.pods:
+                figures = each.figures[pod, clients]
+                share = figures.share(base)
+                what = f"{clients} at once, {name}" + (f", a {pod} pod" if name != _NONE else "")
+                cost = figures.cpu_per_thousand / base.cpu_per_thousand
+                measured = f"{figures} ({share:.0%} of the rate, {cost:.1f} times the time)"
+                if name == _OURS and pod == "good":
+                    met = share >= GOAL_SHARE
+                    yield Row(what, measured, f"≥ {GOAL_SHARE:.0%} of without work", met)
+                else:
+                    yield Row(what, measured if name != _NONE else str(figures))
 
 
-def _cpu(process: int) -> float:
-    """Seconds of processor time that a process has used so far (proc_pid_stat(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _beside(contenders: dict[str, Contender], others: list[str]) -> Iterator[Row]:
+    """Ours at 8 at once, by Kubernetes' webhook and by the best of the other engines."""
+    ours = contenders[_OURS].figures["good", 8]
+    if _UPSTREAM in contenders:
+        reference = contenders[_UPSTREAM].figures["good", 8]
+        rate, p99 = ours.share(reference), ours.quantile(0.99) / reference.quantile(0.99)
+        cpu = ours.cpu_per_thousand / reference.cpu_per_thousand
+        what = "8 at once, a good pod: ringfence by kubernetes' webhook"
+        yield Row(what, f"{rate:.2f} times the rate, {p99:.2f} times the p99, {cpu:.2f} times the processor time")
+    for name in others:
+        other = contenders[name].figures["good", 8]
+        rate, p99 = ours.share(other), ours.quantile(0.99) / other.quantile(0.99)
+        cpu = ours.cpu_per_thousand / other.cpu_per_thousand
+        yield Row(f"    rate by {name}'s", f"{rate:.1f} times", f"≥ {GOAL_RATE:.0f} times", rate >= GOAL_RATE)
+        yield Row(f"    p99 by {name}'s", f"{p99:.2f} times", f"≤ {GOAL_P99:.2f} times", p99 <= GOAL_P99)
+        yield Row(f"    processor time by {name}'s", f"{cpu:.2f} times", f"≤ {GOAL_CPU:.2f} times", cpu <= GOAL_CPU)
 
 
-def _rss(process: int) -> int:
-    """MiB."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) // 1024
-    return 0
+def _memory(ours: Contender, question: Question, count: int) -> tuple[int, float]:
+    """So many reviews in all since it was started, and its memory then in MiB."""
+    rig.say(f"  memory after {count:,} reviews")
+    ours.reach(question, count)
+    return ours.done, load.memory(ours.server)
 
 
-if __name__ == "__main__":
-    table.show("webhook", rows())
+def _memories(contenders: dict[str, Contender], ours: list[tuple[int, float]]) -> Iterator[Row]:
+    for done, size in ours:
+        what = f"memory of ringfence's worker, {POLICIES.own + POLICIES.others:,} policies, after {done:,} reviews"
+        yield Row(what, f"{size:.1f} MiB", f"≤ {GOAL_MEMORY} MiB", size <= GOAL_MEMORY)
+    grown = ours[-1][1] - ours[0][1]
+    yield Row("    grown meanwhile", f"{grown:.1f} MiB", f"≤ {GOAL_GROWTH} MiB", grown <= GOAL_GROWTH)
+    for name, each in contenders.items():
+        if name not in {_OURS, _NONE}:
+            yield Row(f"memory of {name}", f"{load.memory(each.server):.0f} MiB")
+
+
+def _index(trust: Trust, question: Question) -> Iterator[Row]:
+    """Policies of other namespaces cost a review nothing."""
+    few, many = Figures(), Figures()
+    with servers.ringfence(trust, FEW) as small, servers.ringfence(trust, MANY) as large:
+        for number in range(ROUNDS):
+            rig.say(f"  5 and 5,000 policies, round {number + 1} of {ROUNDS}")
+            few.add(*load.run(small, question, 8, seconds=SECONDS))
+            many.add(*load.run(large, question, 8, seconds=SECONDS))
+        size = load.memory(large)
+    share = many.share(few)
+    measured = (
+        f"{many.rate:,.0f}/s beside {few.rate:,.0f}/s ({share:.0%}), {many.cpu_per_thousand:.2f} beside "
+        f"{few.cpu_per_thousand:.2f} CPU s a 1,000; {size:.0f} MiB"
+    )
+    yield Row("8 at once, 5,000 policies loaded beside 5", measured, f"≥ {GOAL_INDEX:.0%}", share >= GOAL_INDEX)

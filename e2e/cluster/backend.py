@@ -27,6 +27,11 @@ class Cluster(Protocol):
         ...
 
     @property
+    def registry_inside(self) -> str:
+        """The same registry by the address at which pods reach it; nodes know it by this name too."""
+        ...
+
+    @property
     def environment(self) -> dict[str, str]:
         """Facts for scripts and tests: the ranges of pods and Services, and an address outside of the cluster."""
         ...

@@ -34,7 +34,7 @@ def containerd(layout: Layout, node: Node) -> str:
 
 def registry_hosts(layout: Layout) -> str:
     """certs.d/<registry>/hosts.toml: what is called localhost on the machine is the machine, for a node."""
-    url = f"http://{layout.host_address}:{layout.registry_port}"
+    url = f"http://{layout.registry_inside}"
     return f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n'
 
 

@@ -55,6 +55,11 @@ class KindCluster:
         return f"localhost:{_PORT}"
 
     @property
+    def registry_inside(self) -> str:
+        """The same registry as pods reach it."""
+        return f"{network_gateway(run('docker', 'network', 'inspect', 'kind'))}:{_PORT}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """Facts for scripts and tests. The outside is the machine itself, as kind's nodes see it."""
         return {
@@ -115,10 +120,10 @@ class KindCluster:
         return sorted(run(self.programs / "kind", "get", "nodes", f"--name={self.name}").split())
 
     def _start_registry(self) -> None:
-        gateway = network_gateway(run("docker", "network", "inspect", "kind"))
+        inside = self.registry_inside
         blobs = self.directory / "registry"
         blobs.mkdir(exist_ok=True)
-        addresses = f"127.0.0.1:{_PORT},{gateway}:{_PORT}"
+        addresses = f"127.0.0.1:{_PORT},{inside}"
         daemon = Daemon(
             "registry",
             (str(self.programs / "registry"), f"-addresses={addresses}", f"-directory={blobs}"),
@@ -127,10 +132,10 @@ class KindCluster:
         daemon.start()
         daemon.wait(lambda: registry.answers(self.registry), within=10)
         for node in self._nodes():
-            directory = f"{_CERTS}/{self.registry}"
-            script = f"mkdir -p {directory} && cat > {directory}/hosts.toml"
-            hosts = f'[host."http://{gateway}:{_PORT}"]\n  capabilities = ["pull", "resolve"]\n'
-            run("docker", "exec", "--interactive", node, "sh", "-ec", script, stdin=hosts)
+            hosts = f'[host."http://{inside}"]\n  capabilities = ["pull", "resolve"]\n'
+            for name in (self.registry, inside):
+                script = f"mkdir -p {_CERTS}/{name} && cat > {_CERTS}/{name}/hosts.toml"
+                run("docker", "exec", "--interactive", node, "sh", "-ec", script, stdin=hosts)
 
 
 def configuration(nodes: int) -> dict[str, object]:

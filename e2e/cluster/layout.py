@@ -83,6 +83,11 @@ class Layout:
         return f"localhost:{self.registry_port}"
 
     @property
+    def registry_inside(self) -> str:
+        """The same registry by an address that programs in pods reach, where localhost is the pod itself."""
+        return f"{self.host_address}:{self.registry_port}"
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes; the control plane runs on the first."""
         return tuple(self._node(number) for number in range(1, self.node_count + 1))

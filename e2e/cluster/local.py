@@ -102,6 +102,11 @@ class LocalCluster:
         return self.layout.registry
 
     @property
+    def registry_inside(self) -> str:
+        """The same registry as pods reach it."""
+        return self.layout.registry_inside
+
+    @property
     def environment(self) -> dict[str, str]:
         """Facts for scripts and tests."""
         return {
@@ -136,7 +141,7 @@ class LocalCluster:
 
     def _start_registry(self) -> None:
         port = self.layout.registry_port
-        addresses = f"127.0.0.1:{port},{self.layout.host_address}:{port}"
+        addresses = f"127.0.0.1:{port},{self.layout.registry_inside}"
         blobs = self.layout.directory / "registry"
         blobs.mkdir(exist_ok=True)
         command = (str(self.programs / "registry"), f"-addresses={addresses}", f"-directory={blobs}")

@@ -157,7 +157,8 @@ class NodeRunner:
         put(files / "resolv.conf", "# The outside has no names here.\n")
         put(files / "containerd.toml", configuration.containerd(self.layout, node))
         put(files / "cni" / "10-pods.conflist", configuration.cni(node))
-        put(files / "certs.d" / self.layout.registry / "hosts.toml", configuration.registry_hosts(self.layout))
+        for name in (self.layout.registry, self.layout.registry_inside):
+            put(files / "certs.d" / name / "hosts.toml", configuration.registry_hosts(self.layout))
         put(files / "kubelet.yaml", yaml.safe_dump(configuration.kubelet(self.layout, node)))
         put(files / "kube-proxy.yaml", yaml.safe_dump(configuration.kube_proxy(self.layout, node)))
         self._issue(trust)

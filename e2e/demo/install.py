@@ -83,6 +83,27 @@ def install(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None
     )
 
 
+def with_proxies(cluster: backend.Cluster) -> dict[str, Any]:
+    """Helm's values that turn the proxies on, with the proxy's image in the cluster's registry."""
+    return {
+        "proxy.enabled": True,
+        "proxy.image.repository": f"{cluster.registry}/ringfence-proxy",
+        "proxy.image.tag": "dev",
+    }
+
+
+def wait_proxies_ready(cluster: backend.Cluster, within: float = 120) -> None:
+    """Returns when proxyd serves and every node has its redirector. Raises ClusterError."""
+    admin = client(cluster)
+    for namespace, target in (
+        (NAMESPACE, "deployment/ringfence-proxyd"),
+        ("ringfence-node", "daemonset/ringfence-node"),
+    ):
+        admin.run(
+            "rollout", "status", f"--namespace={namespace}", target, f"--timeout={within:.0f}s", timeout=within + 10
+        )
+
+
 def uninstall(cluster: backend.Cluster, *flags: str) -> None:
     """`helm uninstall`. Raises ClusterError."""
     client(cluster).helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", *flags)

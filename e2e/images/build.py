@@ -24,7 +24,7 @@ class Image:
     """From the root of the repository; <dockerfile>.dockerignore stands beside it."""
 
 
-IMAGES = (Image("ringfence", "operator/Dockerfile"),)
+IMAGES = (Image("ringfence", "operator/Dockerfile"), Image("ringfence-proxy", "proxy/Dockerfile"))
 
 TESTS = Image("tests", "tests/Dockerfile")
 """Not an image that anybody runs: building it runs the unit tests on the Python of the image."""

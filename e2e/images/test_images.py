@@ -115,3 +115,13 @@ def test_our_image_starts_as_nobody() -> None:
     assert config["config"]["Entrypoint"] == ["ringfence"]
     # Python, the locked packages, Ringfence: a change of Ringfence leaves the others as they are.
     assert len(manifest["layers"]) == 3
+
+
+def test_the_proxys_image_holds_envoy_and_no_shell() -> None:
+    layout = build.build(build.IMAGES[1])
+    programs = {name.rsplit("/", 1)[-1] for name in _names(layout) if "/bin/" in name or "/sbin/" in name}
+    assert "envoy" in programs
+    assert programs & {"sh", "bash", "dash", "busybox", "curl", "python3", "apt", "dpkg"} == set()
+    _, config = _image(layout)
+    assert config["config"]["User"] == "65532:65532"
+    assert "/usr/local/bin/envoy" in _names(layout)

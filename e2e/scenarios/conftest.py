@@ -40,6 +40,20 @@ def ringfence(cluster: backend.Cluster, image: str) -> None:
     install.wait_ready(cluster)
 
 
+@pytest.fixture(scope="module")
+def proxies(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) -> Iterator[str]:
+    """Ringfence with proxies; without them again at the end. The image that the programs run on."""
+    del ringfence
+    try:
+        install.install(cluster, image, install.with_proxies(cluster))
+        install.wait_ready(cluster)
+        install.wait_proxies_ready(cluster)
+        yield image
+    finally:
+        install.install(cluster, image)
+        install.wait_ready(cluster)
+
+
 @pytest.fixture(scope="session")
 def opened_shop(cluster: backend.Cluster, admin: Client, ringfence: None) -> Iterator[Client]:
     """examples/shop, running, and the rights of its admin."""

@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.demo import connect, shop
+from e2e.cluster import backend, command, process
+from e2e.cluster.local import LocalCluster
+from e2e.demo import connect, install, shop
 from e2e.demo.client import Client, Done, Object, until
 from e2e.demo.connect import Outcome
 
@@ -187,3 +189,12 @@ def scale(admin: Client, namespace: str, deployment: str, replicas: int) -> None
 def patch(admin: Client, namespace: str, target: str, change: Object) -> Done:
     """A merge patch of one object, written kind/name."""
     return admin.attempt("patch", f"--namespace={namespace}", target, "--type=merge", f"--patch={json.dumps(change)}")
+
+
+def restart_api_server(cluster: backend.Cluster) -> None:
+    """Kills it; on kind the kubelet starts it again."""
+    if isinstance(cluster, LocalCluster):
+        process.stop_marked(cluster.layout.nodes[0].directory / "kube-apiserver.pid", grace=0)
+        backend.start(install.CLUSTER)
+    else:
+        command.run(*cluster.entering(1), "pkill", "-9", "-x", "kube-apiserver")

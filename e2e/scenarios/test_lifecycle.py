@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ringfence.translate import admission_policy
 
 from e2e.cluster import backend
 from e2e.demo import install
@@ -110,7 +109,8 @@ def test_uninstalling_ends_even_when_the_image_is_gone(
         admin.run(*scale)
         admin.run("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "ringfence")
         kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy"
-        admin.run("delete", kinds, *admission_policy.NAMES)
+        guards = "app.kubernetes.io/managed-by=ringfence,ringfence.dev/purpose=admission"
+        admin.run("delete", kinds, f"--selector={guards}")
         admin.run("delete", "networkpolicies", "--all-namespaces", f"--selector={MANAGED}")
         ours = "app.kubernetes.io/managed-by=ringfence,ringfence.dev/purpose=certificates"
         admin.run("delete", "rolebindings,configmaps", "--all-namespaces", f"--selector={ours}")

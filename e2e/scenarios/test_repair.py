@@ -2,8 +2,7 @@
 
 import pytest
 
-from e2e.cluster import backend, command, process
-from e2e.cluster.local import LocalCluster
+from e2e.cluster import backend
 from e2e.demo import authority, install, leader, people
 from e2e.demo.client import Client, until
 from e2e.scenarios import support
@@ -93,7 +92,7 @@ def test_the_leader_killed_alone_is_replaced_by_the_standby_and_nothing_is_lost(
 def test_a_restart_of_the_api_server_is_survived(cluster: backend.Cluster, admin: Client, sandbox: Sandboxes) -> None:
     space = sandbox("restart", enroll="enforce")
     client, server = space.run("client", "server")
-    _restart_api_server(cluster)
+    support.restart_api_server(cluster)
     until(lambda: admin.attempt("get", "--raw=/readyz").ok, "the API server is back", 60)
     admin.apply([space.allow("server", "client")])
     until(lambda: support.reaches(admin, client, server.address), "the new rule is in force", 60)
@@ -101,12 +100,3 @@ def test_a_restart_of_the_api_server_is_survived(cluster: backend.Cluster, admin
         admin.run("rollout", "status", f"--namespace={install.NAMESPACE}", f"deployment/{each}", "--timeout=60s")
     rows = people.platform_admin(admin, space.name)
     assert [row for row in rows if not row.as_said] == []
-
-
-def _restart_api_server(cluster: backend.Cluster) -> None:
-    """Kills it; on kind the kubelet starts it again."""
-    if isinstance(cluster, LocalCluster):
-        process.stop_marked(cluster.layout.nodes[0].directory / "kube-apiserver.pid", grace=0)
-        backend.start(install.CLUSTER)
-    else:
-        command.run(*cluster.entering(1), "pkill", "-9", "-x", "kube-apiserver")

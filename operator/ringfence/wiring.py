@@ -30,7 +30,7 @@ from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
 from ringfence.reconcile.issuing import Issuer
 from ringfence.reconcile.known_verdicts import CachedVerdicts, ReadVerdicts
 from ringfence.reconcile.means import Means
-from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile.namespaces import Beside, NamespaceReconciler
 from ringfence.reconcile.proxies import Programmed, ProxyKeeper
 from ringfence.reconcile.proxyd_serving import ProxydServing
 from ringfence.reconcile.scanner import Scanner
@@ -95,6 +95,7 @@ async def operator(
     metrics.register(collector)
     ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     inspector = verification.Inspector(connection, settings.signatures)
+    cluster = _cluster(settings, held, gatherer, means)
     try:
         yield Operator(
             api=connection,
@@ -107,10 +108,9 @@ async def operator(
                 means,
                 resolve=resolve.resolve,
                 translate=network_policy.objects,
-                certificates=issuing,
-                programmed=Programmed(_reports(held)),
+                beside=Beside(issuing, cluster.ask_about_sessions, Programmed(_reports(held))),
             ),
-            cluster=_cluster(settings, held, gatherer, means),
+            cluster=cluster,
             ca=ca,
             certificates=issuing,
             secrets=watches,
@@ -273,13 +273,15 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         gatherer,
         certificates,
         means,
-        policies=lambda installation: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection),
+        policies=lambda installation, placed: ownership.by_namespace(
+            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection, placed=placed),
             held["namespaces"],
             installation.namespace,
         ),
-        webhooks=lambda installation, bundle: ownership.by_namespace(
-            webhook_config.objects(installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default),
+        webhooks=lambda installation, bundle, sessions: ownership.by_namespace(
+            webhook_config.objects(
+                installation, webhook_config.Endpoint(ca_bundle=bundle), default_enrolment=default, sessions=sessions
+            ),
             held["namespaces"],
             installation.namespace,
         ),

@@ -26,11 +26,10 @@ BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
 @dataclass(frozen=True)
-class Registry:
-    """``crane registry serve``; ``process`` is killed to have it away."""
+class Pushing:
+    """What is pushed to a registry that answers on loopback at ``port``."""
 
     port: int
-    process: subprocess.Popen[bytes]
 
     @property
     def host(self) -> str:
@@ -98,6 +97,13 @@ class Registry:
             return False
 
 
+@dataclass(frozen=True)
+class Registry(Pushing):
+    """``crane registry serve``; ``process`` is killed to have it away."""
+
+    process: subprocess.Popen[bytes]
+
+
 def with_referrers() -> Path:
     """The same registry with its list of referrers on, which crane has no flag for."""
     source = Path(__file__).parent / "referrers.go"
@@ -116,7 +122,7 @@ def _built(name: str, sources: list[Path], directory: Path, package: str, overla
     with tempfile.TemporaryDirectory() as scratch:
         written, built = Path(scratch) / "overlay.json", Path(scratch) / name
         written.write_text(overlay or "{}")
-        command = [go.toolchain(), "build", f"-overlay={written}", "-trimpath", "-o", built, package]
+        command = [str(go.toolchain()), "build", f"-overlay={written}", "-trimpath", "-o", str(built), package]
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
         subprocess.run(command, cwd=directory, env=environment, check=True)
         made.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ from ringfence.pki import store
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
+from tests.component.certificates import bare, ca_state, dns_names, identity, issued, leaf, reason, secret, told
 from tests.component.controller_rig import OWN, SETTINGS, Plane
-from tests.component.test_certificates import _bare, ca_state, dns_names, identity, issued, leaf, reason, secret, told
 
 pytestmark = pytest.mark.component
 
@@ -231,7 +231,7 @@ def test_a_secret_of_somebody_else_in_the_place_of_the_ca_is_left_alone(plane: P
                 assert "has type 'Opaque', not ringfence.dev/ca: it is not ours" in said["message"]
                 assert await secret(api, OWN, store.SECRET_NAME) == stored
         await api.request("DELETE", path)
-        await api.request("POST", resources.SECRETS.path(OWN), body=_bare(good))
+        await api.request("POST", resources.SECRETS.path(OWN), body=bare(good))
         async with plane.controller():
             await reason(api, "squatted", "payments", "Issued")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,12 @@ import yaml
 from ringfence import wiring
 from ringfence.controller import core
 from ringfence.kube import client, resources
+from ringfence.kube.apply import KubeApplier
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
+from ringfence.model.signatures import Answer, Held, SignatureReason, Wanted
 from ringfence.model.world import Installation
+from ringfence.reconcile import verdict_objects
+from ringfence.reconcile.verdict_objects import Kept
 from ringfence.settings import Settings
 
 from e2e.cluster.controlplane import ControlPlane
@@ -189,6 +194,43 @@ async def _in_the_way(control_plane: ControlPlane) -> None:
         (told,) = (each for each in json.loads(out)["namespaces"] if each["name"] == "way")
         assert (told["enrolment"], told["network"], told["unenrolled"]) == ("enforce", "staged", ["bare"])
         assert told["reason"] == "StrangersNetworkPolicies"
+
+
+def test_status_tells_what_is_known_of_images(control_plane: ControlPlane) -> None:
+    asyncio.run(_images(control_plane))
+
+
+async def _images(control_plane: ControlPlane) -> None:
+    config = control_plane.kubeconfig
+    async with cluster.connected(control_plane) as api:
+        await cluster.apply(api, cluster.namespace("img"))
+        for number, reason in enumerate(("Verified", "NotSigned", "")):
+            wanted = Wanted("img", f"registry.example/app@sha256:{number:064x}")
+            await cluster.apply(api, verdict_objects.request(wanted, time.time()))
+            if reason:
+                answer = Answer(SignatureReason(reason), "there is none" if reason != "Verified" else "")
+                kept = Kept(wanted, 0, {"0" * 32: Held(answer, time.time() + 600)}, time.time(), 0, "")
+                await KubeApplier(api).apply(verdict_objects.answered(kept, {"0" * 32: "a rule"}), subresource="status")
+        status, out, err = await people.ringfence(config, "status", "-o", "json")
+        assert status == 0, err
+        (told,) = (each for each in json.loads(out)["images"] if each["namespace"] == "img")
+        assert (told["verified"], told["failed"], told["pending"]) == (1, 1, 1)
+        (failure,) = told["failures"]
+        assert (failure["reason"], failure["message"], failure["rule"]) == ("NotSigned", "there is none", "a rule")
+
+        # A viewer of the namespace sees them; one who may not see these is shown the rest, and told.
+        kinds = ["namespaces", "pods", "serviceidentities", "securitypolicies", "clustersecuritypolicies"]
+        for name, resources_, sees in (("viewer", [*kinds, "imageverdicts"], True), ("narrow", kinds, False)):
+            await people.service_account(api, "img", name)
+            rule = {"apiGroups": ["", "ringfence.dev"], "resources": resources_, "verbs": ["get", "list"]}
+            await people.bind(api, "img", name, [rule])
+            viewer = control_plane.directory / f"{name}.kubeconfig"
+            viewer.write_text(people.kubeconfig(config, await people.token(api, "img", name)))
+            status, out, err = await people.ringfence(viewer, "status", "-n", "img", "-v")
+            assert status == 0, err
+            assert ("IMAGES OF" in out) is sees
+            assert ("there is none" in out) is sees
+            assert ("what is known of images is not shown" in err) is not sees
 
 
 def test_compile_says_what_the_controller_writes(control_plane: ControlPlane) -> None:

@@ -20,8 +20,8 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import cluster
+from tests.component.certificates import QUICK, ca_state, identity, issued, rotate, secret
 from tests.component.controller_rig import OWN, Plane
-from tests.component.test_certificates import QUICK, ca_state, identity, issued, rotate, secret
 
 pytestmark = pytest.mark.component
 

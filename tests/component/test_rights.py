@@ -29,8 +29,8 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import cluster, test_controller
+from tests.component.certificates import ca_state, identity, reason
 from tests.component.controller_rig import GUARDS, OWN, Plane
-from tests.component.test_certificates import ca_state, identity, reason
 from tests.component.test_reports import CHART_CRD
 from tests.component.webhook_rig import _PROGRAM as WEBHOOK
 from tests.component.webhook_rig import floor
@@ -81,13 +81,9 @@ CONTROLLER_UNSEEN: dict[str, set[Right]] = {
         Right("openreports.io", "reports", "patch", scan.NAME),
         Right("openreports.io", "reports", "delete", scan.NAME),
     },
-    "fields that a stranger has added go away by replacing only; three of these objects show it here": {
-        *(Right(ADMISSION, resource, "update", name) for resource in POLICIES for name in admission_policy.NAMES),
-        *(Right(ADMISSION, resource, "update", webhook_config.NAME) for resource in CONFIGURATIONS),
-    }
-    - {
-        Right(ADMISSION, "mutatingwebhookconfigurations", "update", "ringfence"),
-        Right(ADMISSION, "validatingadmissionpolicybindings", "update", "ringfence-pods"),
+    "fields that a stranger has added go away by replacing only; two of these four kinds show it here": {
+        Right(ADMISSION, "validatingadmissionpolicies", "update"),
+        Right(ADMISSION, "validatingwebhookconfigurations", "update", webhook_config.NAME),
     },
     "asked of the authorizer by the API server itself, when such a binding or bundle is written": {
         Right(RBAC, "clusterroles", "bind", secret_access.SECRETS_ROLE),

@@ -72,7 +72,7 @@ class TestLabel:
     def test_a_wrong_value_is_refused_with_the_reason(self, rig: Rig) -> None:
         reply = rig.api.create(pod("p", "shop", labels={IDENTITY: "payments"}), dry_run=True)
         assert reply.status == 403
-        assert f'label {IDENTITY} is "payments", but the pod runs under ServiceAccount "default"' in reply.message
+        assert f'[{IDENTITY}] is "payments", but the pod runs under ServiceAccount "default"' in reply.message
 
     def test_a_name_that_is_still_to_be_completed(self, rig: Rig) -> None:
         made = pod("", "shop")

@@ -108,7 +108,7 @@ class TestCertificates:
         stranger = serving.make_ca(time.time(), secrets.randbits(120) | 1)
         running.configure(stranger.certificate)
         until(lambda: not running.api.create(pod("p", "shop"), dry_run=True).ok, 15)
-        assert "identity.ringfence.dev" in running.api.create(pod("p", "shop"), dry_run=True).message
+        assert "pods.ringfence.dev" in running.api.create(pod("p", "shop"), dry_run=True).message
 
     def test_a_certificate_that_has_ended_closes_and_is_told(self, running: Rig) -> None:
         assert running.ca is not None

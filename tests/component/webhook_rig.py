@@ -22,9 +22,11 @@ from typing import Any
 
 import yaml
 from ringfence.inject.injection import Injection
+from ringfence.model import labels
+from ringfence.model.labels import LabelBox
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import serving
-from ringfence.translate import admission_policy, webhook_config
+from ringfence.translate import admission_policy, sessions, webhook_config
 
 from e2e.cluster import controlplane, ports
 
@@ -32,6 +34,8 @@ OWN = "ringfence-system"
 CONTROLLER = f"system:serviceaccount:{OWN}:ringfence-controller"
 IDENTITY = "ringfence.dev/identity"
 ENROLL = "ringfence.dev/enroll"
+#: Asked about sessions wherever pods are asked about, as by a floor that closes them.
+EVERYWHERE = sessions.Sessions((LabelBox.of({ENROLL: labels.one_of("audit", "enforce")}),))
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 _PROGRAM = """
@@ -40,7 +44,7 @@ from pathlib import Path
 from ringfence import settings
 from ringfence.webhook import main
 set_up = settings.parse(sys.argv[1], {"POD_NAMESPACE": "ringfence-system", "POD_NAME": "webhook-test"})
-options = main.Options(host="127.0.0.1", port=int(sys.argv[2]), kubeconfig=Path(sys.argv[3]), drain=0.2)
+options = main.Options(host="127.0.0.1", port=int(sys.argv[2]), kubeconfig=Path(sys.argv[3]), drain=float(sys.argv[4]))
 sys.exit(main.run(set_up, options))
 """
 
@@ -182,14 +186,21 @@ class Rig:
     ca: serving.Pair | None = None
     webhooks: list[Webhook] = field(default_factory=list)
 
-    def start_webhook(self, *, wait: bool = True, kubeconfig: Path | None = None) -> Webhook:
-        """A webhook process, ready unless nobody waits; it may do everything unless ``kubeconfig`` says otherwise."""
+    def start_webhook(
+        self, *, wait: bool = True, kubeconfig: Path | None = None, first: str = "", drain: float = 0.2
+    ) -> Webhook:
+        """A webhook process, ready unless nobody waits; it may do everything unless ``kubeconfig`` says otherwise.
+
+        ``first`` is Python that it runs before anything else: other clocks, less patience. ``drain``: seconds for
+        which it goes on after SIGTERM.
+        """
         port, http_port = ports.free(2)
         log = self.directory / f"webhook-{len(self.webhooks)}.log"
         settings = f"httpHost: 127.0.0.1\nhttpPort: {http_port}\ndefaultEnroll: {self.default_enrolment.value}\n"
         if self.proxy is not None:
             settings += f"proxy: {{enabled: true, image: {self.proxy.settings.image!r}}}\n"
-        command = [sys.executable, "-c", _PROGRAM, settings, str(port), str(kubeconfig or self.plane.kubeconfig)]
+        access = str(kubeconfig or self.plane.kubeconfig)
+        command = [sys.executable, "-c", first + _PROGRAM, settings, str(port), access, str(drain)]
         with log.open("wb") as stream:
             process = subprocess.Popen(command, cwd=REPOSITORY, stdout=stream, stderr=stream)
         self.webhook = Webhook(process, port, http_port, log)
@@ -220,7 +231,9 @@ class Rig:
         endpoint = webhook_config.Endpoint(
             bundle or self.ca.certificate, url or f"https://localhost:{self.webhook.port}"
         )
-        for obj in webhook_config.objects(self.installation, endpoint, default_enrolment=self.default_enrolment):
+        for obj in webhook_config.objects(
+            self.installation, endpoint, default_enrolment=self.default_enrolment, sessions=EVERYWHERE
+        ):
             reply = self.api.apply(obj)
             assert reply.ok, reply.message
 
@@ -304,8 +317,8 @@ def rig(
                 assert reply.ok, reply.message
             made.namespace(OWN)
             for plural in ("serviceidentities", "securitypolicies", "clustersecuritypolicies"):
-                path = f"/apis/ringfence.dev/v1alpha1/{plural}"
-                until(lambda path=path: made.api.request("GET", path).ok, 20)
+                served = f"/apis/ringfence.dev/v1alpha1/{plural}"
+                until(lambda served=served: made.api.request("GET", served).ok, 20)
             if webhook:
                 made.ca = serving.make_ca(time.time(), secrets.randbits(120) | 1)
                 made.certify(made.ca)
@@ -385,4 +398,4 @@ def default_deny(namespace: str) -> dict[str, Any]:
 
 def _warning(header: str) -> str:
     """The text of a Warning header (RFC 7234 §5.5)."""
-    return json.loads(header.partition(" - ")[2])
+    return str(json.loads(header.partition(" - ")[2]))

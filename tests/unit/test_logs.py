@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ringfence import logs
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl"
@@ -48,6 +50,33 @@ def test_secrets_are_blotted_out(text: str, secret: str) -> None:
 )
 def test_the_rest_stays_readable(text: str) -> None:
     assert logs.redact(text) == text or "failed" not in text
+
+
+_LOOK_ALIKES = ("author\u0131zation", "pa\u017f\u017fword", "api_\u212aey")
+_WORDS = (
+    "Authorization",
+    "bearer",
+    "Basic",
+    "passwd",
+    "client-secret",
+    "apiKey",
+    ":",
+    "=",
+    " ",
+    '"',
+    "s3cr3t-value",
+    "ringfence",
+)
+_PIECES = st.sampled_from((TOKEN, KEY, "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", *_WORDS, *_LOOK_ALIKES))
+
+
+@given(st.lists(_PIECES, max_size=8).map("".join))
+def test_the_quick_look_misses_nothing(text: str) -> None:
+    """Texts that are left alone are those in which the patterns find nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = logs.redact(text)
+        patch.setattr(logs, "_hinted", lambda lower: True)
+        assert quick == logs.redact(text)
 
 
 def test_json_lines_carry_what_came_with_them(restored: None) -> None:

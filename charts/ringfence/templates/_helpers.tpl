@@ -51,6 +51,8 @@ app.kubernetes.io/component: {{ . }}
 
 {{- /* Of the settings, what `node` needs. */ -}}
 {{- define "ringfence.nodeConfig" -}}
+httpHost: {{ .Values.node.listenOn | quote }}
+httpPort: {{ .Values.node.port }}
 logLevel: {{ .Values.log.level | quote }}
 logFormat: {{ .Values.log.format | quote }}
 {{- end }}
@@ -149,10 +151,6 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- /* Names of the cluster-wide objects that the controller writes, as the code knows them. */ -}}
 {{- define "ringfence.webhookConfigurations" -}}
 [ringfence]
-{{- end }}
-
-{{- define "ringfence.admissionPolicies" -}}
-[ringfence-namespaces, ringfence-network-policies, ringfence-objects, ringfence-pods, ringfence-secret-rights, ringfence-verdicts]
 {{- end }}
 
 {{- /* Metadata of everything that lives only while `helm uninstall` runs. Takes (dict "root" $ "weight" "0"). */ -}}

@@ -1,12 +1,14 @@
 """`ringfence compile`: what the policies mean for a cluster, as the objects that the controller would write."""
 
 import argparse
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ringfence.cli import inputs, options, proxies
 from ringfence.cli.console import Console, Output
 from ringfence.translate import admission_policy, network_policy
+from ringfence.translate.backstop import asked
 
 KINDS: Final = ("NetworkPolicy", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
@@ -55,8 +57,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     wanted = arguments.kind or KINDS
     policies = [inputs.effective(loaded.world)(name) for name in sorted(loaded.world.namespaces)]
+    now = time.time()
     admission = admission_policy.objects(
-        loaded.world.installation, default_enrolment=settings.default_enroll, proxy=settings.injection
+        loaded.world.installation,
+        default_enrolment=settings.default_enroll,
+        proxy=settings.injection,
+        placed=[each for policy in policies for each in asked.of(policy, now)],
     )
     networks = (obj for policy in policies for obj in network_policy.objects(policy, loaded.world.installation))
     objects = [obj for obj in (*networks, *admission) if obj["kind"] in wanted]

@@ -13,6 +13,7 @@ from ringfence.cli.documents import Document
 from ringfence.cli.rollout import Owner
 from ringfence.controls import evaluate, text
 from ringfence.controls.evaluate import Context
+from ringfence.inject.injection import Injection
 from ringfence.kube import client, errors, resources
 from ringfence.model.names import GROUP, LABEL_ENROLL, VERB_ENROLL
 from ringfence.policy.closing import is_exempt, listing
@@ -58,13 +59,18 @@ async def _with_client(arguments: argparse.Namespace, console: Console, action: 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What enrolling means here. ``refused`` holds, by workload, the sentences of admission about its pods."""
+    """What enrolling means here.
+
+    ``refused`` holds, by workload, the sentences of admission about its pods;
+    ``proxy`` is how pods get their proxy.
+    """
 
     pods: tuple[str, ...]
     restart: tuple[Owner, ...]
     left: tuple[str, ...]
     refused: Mapping[str, tuple[str, ...]]
     strangers: tuple[str, ...]
+    proxy: Injection | None = None
 
 
 async def _enroll(api: client.Client, arguments: argparse.Namespace, console: Console) -> int:
@@ -80,7 +86,7 @@ async def _enroll(api: client.Client, arguments: argparse.Namespace, console: Co
         return DONE
     await _label(api, name, arguments.mode)
     console.print(Cell("labelled", Style.GOOD), f" namespace {name} {LABEL_ENROLL}={arguments.mode}")
-    restarter = rollout.Restarter(api, name, console)
+    restarter = rollout.Restarter(api, name, console, plan.proxy)
     if not arguments.no_restart:
         await restarter.restart(await restarter.waiting())
     if not arguments.wait:
@@ -94,13 +100,14 @@ async def _plan(api: client.Client, namespace: Object, arguments: argparse.Names
     name: str = arguments.namespace
     answered = await live.read(options.target(arguments), api)
     documents = [_enrolled(each, name, arguments.mode) for each in answered.documents]
-    owned = rollout.unidentified(await live.pages(api, resources.PODS, namespace=name))
+    proxy = answered.settings.injection
+    owned = rollout.waiting(await live.pages(api, resources.PODS, namespace=name), proxy)
     owners, left = await rollout.owners(api, name, owned)
     templates = [Document.answered(each) for each in await rollout.templates(api, name)]
     loaded = world.load([*documents, *templates], answered.settings.installation, tolerant=True)
     if is_exempt(loaded.world, name):
         raise live.NoCluster(f"namespace {name} is exempt: it cannot be enrolled")
-    policy, proxy = inputs.effective(loaded.world)(name), answered.settings.injection
+    policy = inputs.effective(loaded.world)(name)
     context = Context(loaded.world.namespaces[name], policy, time.time(), proxy=proxy)
     refused = {}
     for judged in loaded.judged:
@@ -114,6 +121,7 @@ async def _plan(api: client.Client, namespace: Object, arguments: argparse.Names
         left=left,
         refused=refused,
         strangers=loaded.world.strangers.get(name, ()),
+        proxy=proxy,
     )
 
 
@@ -132,7 +140,7 @@ def _show(plan: Plan, namespace: Object, arguments: argparse.Namespace, console:
     now = (namespace["metadata"].get("labels") or {}).get(LABEL_ENROLL, "not enrolled")
     console.print(f"namespace {name}: {now} -> {mode}" if now != mode else f"namespace {name}: {mode} already")
     if plan.pods:
-        console.print(f"  pods from before, without identity: {listing(plan.pods)}")
+        console.print(f"  pods from before, without {rollout.lack(plan.proxy)}: {listing(plan.pods)}")
     for owner in plan.restart:
         verb = "stays as it is" if arguments.no_restart else "is restarted by rollout"
         console.print(f"  {owner} {verb}")
@@ -194,19 +202,19 @@ async def _look(api: client.Client, arguments: argparse.Namespace, restarter: ro
         pods = await restarter.waiting()
         if not arguments.no_restart:
             await restarter.restart(pods)
-        return _missing(await live.one_namespace(api, arguments.namespace), pods, arguments.mode)
+        return _missing(await live.one_namespace(api, arguments.namespace), pods, arguments.mode, restarter.lack)
     except errors.KubeError as error:
         if not error.retriable:
             raise
         return str(error)
 
 
-def _missing(namespace: Object, pods: Iterable[Object], mode: str) -> str:
+def _missing(namespace: Object, pods: Iterable[Object], mode: str, lack: str) -> str:
     """What is still to come, "" for nothing."""
     names = tuple(sorted(each["metadata"]["name"] for each in pods))
     if names:
         count = "1 pod" if len(names) == 1 else f"{len(names)} pods"
-        return f"{count} without identity: {listing(names)}"
+        return f"{count} without {lack}: {listing(names)}"
     if mode == "audit" or staging.latched(namespace):
         return ""
     condition = staging.recorded(namespace)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ringfence import settings
@@ -60,6 +60,30 @@ async def ask(target: Target, more: Iterable[Resource] = ()) -> Answered:
         await api.close()
 
 
+async def ask_status(target: Target) -> Answered:
+    """The same, with what is known of images; raises NoCluster."""
+    api = await connect(target)
+    try:
+        answered = await read(target, api)
+        remarks = list(answered.remarks)
+        verdicts = await _verdicts(api, "", remarks)
+    finally:
+        await api.close()
+    return replace(answered, documents=(*answered.documents, *verdicts), remarks=tuple(remarks))
+
+
+async def _verdicts(api: client.Client, namespace: str, remarks: list[str]) -> list[Document]:
+    """The ImageVerdicts, which an installation before them has not and not everybody may read."""
+    try:
+        found = await pages(api, resources.IMAGE_VERDICTS, namespace=namespace)
+    except errors.NotFound:
+        return []
+    except errors.KubeError as error:
+        remarks.append(f"what is known of images is not shown: {error}")
+        return []
+    return [Document.answered(each) for each in found]
+
+
 async def read(target: Target, api: client.Client, more: Iterable[Resource] = ()) -> Answered:
     """Everything that the world is made of, and ``more``; raises NoCluster."""
     documents: list[Document] = []
@@ -82,13 +106,14 @@ async def ask_namespace(target: Target, namespace: str) -> Answered:
             found += await pages(api, resources.CLUSTER_SECURITY_POLICIES)
         except errors.Forbidden as error:
             remarks.append(f"the cluster's policies are not shown: {error}")
+        verdicts = await _verdicts(api, namespace, remarks)
     except errors.NotFound as error:
         raise NoCluster("this cluster does not know Ringfence's kinds: install it first") from error
     except errors.KubeError as error:
         raise NoCluster(str(error)) from error
     finally:
         await api.close()
-    documents = tuple(Document.answered(each) for each in found)
+    documents = (*(Document.answered(each) for each in found), *verdicts)
     return Answered(documents, settings.parse("", {"POD_NAMESPACE": target.namespace}), tuple(remarks))
 
 

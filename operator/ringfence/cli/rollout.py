@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from ringfence.cli import live
 from ringfence.cli.console import Console
+from ringfence.inject import pods as proxies
+from ringfence.inject.injection import Injection
 from ringfence.kube import client, errors, resources
 from ringfence.kube.resources import Resource
 from ringfence.model.names import GROUP
@@ -34,14 +36,31 @@ class Owner:
         return f"{self.kind} {self.name}"
 
 
-def unidentified(pods: Iterable[Object]) -> list[Object]:
-    """The pods that keep a network from closing: running, in a network of their own, without their identity."""
+def waiting(pods: Iterable[Object], how: Injection | None = None) -> list[Object]:
+    """The pods that keep a network from closing: running, in a network of their own, without their identity.
+
+    ``how``: where pods get a proxy, also those without one, or with another image than the present one.
+    """
     found = []
     for each in pods:
         workload = gather.workload(each)
-        if not (workload.labelled or workload.finished or workload.host_network):
+        if workload.finished or workload.host_network:
+            continue
+        if not workload.labelled or (how is not None and _outdated(each.get("spec") or {}, how)):
             found.append(each)
     return found
+
+
+def lack(how: Injection | None) -> str:
+    """What the pods that ``waiting`` finds may be without, in words."""
+    return "identity" if how is None else "identity or the present proxy"
+
+
+def _outdated(spec: Mapping[str, Any], how: Injection) -> bool:
+    if not proxies.has_place(spec):
+        return False
+    images = [each.get("image") for each in spec.get("initContainers") or () if proxies.is_sidecar(each)]
+    return images != [how.settings.image]
 
 
 async def owners(
@@ -88,17 +107,20 @@ async def _deployment(api: client.Client, namespace: str, replica_set: str) -> O
 
 
 class Restarter:
-    """Restarts each workload once, and again only for pods that came, still without identity, after that."""
+    """Restarts each workload once, and again only for pods that came after that and are still waiting."""
 
-    def __init__(self, api: client.Client, namespace: str, console: Console) -> None:
+    def __init__(self, api: client.Client, namespace: str, console: Console, how: Injection | None = None) -> None:
+        self._how = how
+        #: What those that are waited for are without, in words.
+        self.lack = lack(how)
         self._api = api
         self._namespace = namespace
         self._console = console
         self._since: dict[Owner, str] = {}
 
     async def waiting(self) -> list[Object]:
-        """The pods without identity as they are now."""
-        return unidentified(await live.pages(self._api, resources.PODS, namespace=self._namespace))
+        """The pods without identity, or without the present proxy, as they are now."""
+        return waiting(await live.pages(self._api, resources.PODS, namespace=self._namespace), self._how)
 
     async def restart(self, pods: Sequence[Object]) -> None:
         """Restart the owners of these pods, unless that has been done since the pods were made."""

@@ -2,18 +2,22 @@
 
 import argparse
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringfence.cli import live, options
+from ringfence.cli import live, options, status_images
 from ringfence.cli.console import Cell, Console, Output, Style
+from ringfence.kube import resources
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
 from ringfence.model.resources import Kind
 from ringfence.reconcile import conditions, staging
 
 #: Longest message in a table; -o json has it whole.
 MESSAGE: Final = 100
+#: Of a digest, in a table.
+DIGITS: Final = 12
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 Object = Mapping[str, Any]
@@ -38,7 +42,7 @@ class Cluster:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask the cluster and tell."""
     target, only = options.target(arguments), arguments.namespace
-    answered = asyncio.run(live.ask_namespace(target, only) if only else live.ask(target))
+    answered = asyncio.run(live.ask_namespace(target, only) if only else live.ask_status(target))
     for text in answered.remarks:
         console.detail(text)
     cluster = Cluster(tuple(document.value for document in answered.documents))
@@ -46,6 +50,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "namespaces": namespaces(cluster, arguments.namespace, everything=arguments.all),
         "policies": policies(cluster, arguments.namespace),
         "identities": identities(cluster, arguments.namespace),
+        "images": status_images.images(cluster.of(resources.IMAGE_VERDICTS.kind), time.time()),
     }
     if console.output is not Output.TEXT:
         console.data(data)
@@ -160,6 +165,30 @@ def _tables(data: Mapping[str, Sequence[Mapping[str, Any]]], console: Console) -
     )
     _section(("POLICY", "MODE", "READY", "REASON", "MESSAGE"), map(_policy, data["policies"]), console)
     _section(("IDENTITY", "SPIFFE ID", "PODS", "READY", "MESSAGE"), map(_identity, data["identities"]), console)
+    _images(data["images"], console)
+
+
+def _images(told: Sequence[Mapping[str, Any]], console: Console) -> None:
+    _section(("IMAGES OF", "VERIFIED", "FAILED", "PENDING"), map(_counted, told), console)
+    failures = status_images.failures(told)
+    _section(
+        ("FAILED IMAGE", "NAMESPACE", "SINCE", "REASON", "MESSAGE"),
+        map(_failed, failures[: status_images.SHOWN]),
+        console,
+    )
+    if len(failures) > status_images.SHOWN:
+        console.print(f"and {len(failures) - status_images.SHOWN} more: -o json has them all")
+
+
+def _counted(each: Mapping[str, Any]) -> Sequence[str | Cell]:
+    styles = (("verified", Style.GOOD), ("failed", Style.BAD), ("pending", Style.CAUTION))
+    return each["namespace"], *(Cell(str(each[key]), style if each[key] else Style.PLAIN) for key, style in styles)
+
+
+def _failed(each: Mapping[str, Any]) -> Sequence[str | Cell]:
+    name, at, digest = each["image"].partition("@sha256:")
+    image = f"{name}{at}{digest[:DIGITS]}…"
+    return image, each["namespace"], each["since"], Cell(each["reason"], Style.BAD), _short(each["message"])
 
 
 def _namespace(each: Mapping[str, Any]) -> Sequence[str | Cell]:

@@ -170,7 +170,7 @@ class Core:
         try:
             again_in = await self.operator.namespaces.reconcile(name)
         finally:
-            if shares.get(name) != before:
+            if shares.get(name) != before or self.operator.cluster.differs(name):
                 self.queue.add(CLUSTER)
             if self.operator.scanner is not None:
                 self.operator.scanner.mark(name)

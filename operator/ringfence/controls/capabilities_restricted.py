@@ -5,7 +5,7 @@ Windows has no capabilities, so pods for it are left alone since 1.25; the kubel
 In force since 1.22.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringfence.controls.control import Control, Found, Revision, container, quoted
@@ -15,9 +15,8 @@ from ringfence.model.resources import PodSecurityLevel
 ALLOWED: Final = frozenset({"NET_BIND_SERVICE"})
 
 
-def check(subject: Subject) -> Iterator[Found]:
-    if subject.linux:
-        yield from _everywhere(subject)
+def check(subject: Subject) -> Iterable[Found]:
+    return _everywhere(subject) if subject.linux else ()
 
 
 def _everywhere(subject: Subject) -> Iterator[Found]:

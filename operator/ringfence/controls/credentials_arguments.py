@@ -9,10 +9,10 @@ value itself is never shown.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ringfence.controls import credentials
+from ringfence.controls import credentials, handlers
 from ringfence.controls.control import Check, Found, PolicyControl, container, shown
 from ringfence.controls.credentials import Form
-from ringfence.controls.pod import Container, Handler, Header, Subject
+from ringfence.controls.pod import Container, Header, Subject
 from ringfence.model.demands import ControlId
 
 _FIX: Final = "keep it in a Secret, mount that as a volume and give the program the name of the file"
@@ -32,7 +32,7 @@ def prepare(names: tuple[str, ...]) -> Check:
                     yield Found(f"{field}.{place}", credentials.NO_ROOM, credentials.NO_ROOM_FIX)
                     return
                 yield from _words(f"{field}.{place}", words, each, more)
-            for name, handler in _handlers(each):
+            for name, handler in handlers.of(each):
                 headers = (handler.http_get.http_headers if handler.http_get else None) or []
                 if not room.for_all([header.value for header in headers]):
                     yield Found(f"{field}.{name}.httpGet.httpHeaders", credentials.NO_ROOM, credentials.NO_ROOM_FIX)
@@ -42,25 +42,12 @@ def prepare(names: tuple[str, ...]) -> Check:
     return check
 
 
-def _handlers(each: Container) -> Iterator[tuple[str, Handler]]:
-    lifecycle = each.lifecycle
-    for name, handler in (
-        ("livenessProbe", each.liveness_probe),
-        ("readinessProbe", each.readiness_probe),
-        ("startupProbe", each.startup_probe),
-        ("lifecycle.postStart", lifecycle.post_start if lifecycle else None),
-        ("lifecycle.preStop", lifecycle.pre_stop if lifecycle else None),
-    ):
-        if handler is not None:
-            yield name, handler
-
-
 def _commands(each: Container) -> Iterator[tuple[str, Sequence[str]]]:
     if each.command:
         yield "command", each.command
     if each.args:
         yield "args", each.args
-    for name, handler in _handlers(each):
+    for name, handler in handlers.of(each):
         if handler.run is not None and handler.run.command:
             yield f"{name}.exec.command", handler.run.command
 

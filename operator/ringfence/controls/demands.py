@@ -7,18 +7,15 @@ laid to the first that asked. An exception loosens floors only, as it does for P
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final
 
 from ringfence.controls import registry
 from ringfence.controls.control import Check
 from ringfence.controls.pod import Subject
 from ringfence.controls.sessions import Session
-from ringfence.model.demands import ControlId, Setting
+from ringfence.model.demands import SESSION_CONTROLS, ControlId, Setting
 from ringfence.model.effective import ControlDemand, EffectivePolicy
 from ringfence.model.resources import Kind, Mode
 from ringfence.model.verdict import Violation
-
-_SESSIONS: Final = frozenset({ControlId.EXEC, ControlId.ATTACH, ControlId.PORT_FORWARD})
 
 #: A control, its check, and the policy that asked for it first.
 Planned = tuple[ControlId, Check, str]
@@ -73,7 +70,7 @@ def _plan(asking: tuple[ControlDemand, ...], excepted: frozenset[str]) -> tuple[
     return tuple(
         (setting.control, _prepared(setting), asker)
         for setting, asker in askers.items()
-        if setting.control not in superseded and setting.control not in _SESSIONS
+        if setting.control not in superseded and setting.control not in SESSION_CONTROLS
     )
 
 

@@ -72,7 +72,8 @@ class Outcome:
         return not self.violations
 
 
-_GOOD: Final = Outcome()
+#: Nothing to say of a pod: what most reviews end with.
+GOOD: Final = Outcome()
 
 
 def create(
@@ -131,7 +132,7 @@ def session(way: Session, into: Pod, context: Context) -> Outcome:
     """
     policy = context.policy
     if policy.enrolment is Enrolment.NONE:
-        return _GOOD
+        return GOOD
     subject = proxies.running(into, context.proxy)
     candidates = exceptions.for_identity(policy, _identity(pod.service_account(into), policy), context.now)
 
@@ -220,19 +221,21 @@ def _identity(service_account: str, policy: EffectivePolicy) -> str:
 
 def _judge(subject: Subject, context: Context, mode: Mode) -> Judge:
     """What the subject breaks, less what an exception takes away."""
+    return lambda excepted: _broken(subject, context, mode, excepted)
+
+
+def _broken(
+    subject: Subject, context: Context, mode: Mode, excepted: frozenset[str] = exceptions.NONE
+) -> list[Violation]:
     policy = context.policy
-
-    def judge(excepted: frozenset[str]) -> list[Violation]:
-        broken = requirements.violations(subject, policy, excepted, mode)
-        if subject.proxied and mode is Mode.ENFORCE:
-            broken += proxy_floor.violations(subject, excepted)
-        if policy.demands:
-            broken += demands.violations(subject, policy, excepted, mode)
-        if policy.signatures:
-            broken += signatures.violations(subject, policy, context.known, excepted, mode)
-        return broken
-
-    return judge
+    broken = requirements.violations(subject, policy, excepted, mode)
+    if subject.proxied and mode is Mode.ENFORCE:
+        broken += proxy_floor.violations(subject, excepted)
+    if policy.demands:
+        broken += demands.violations(subject, policy, excepted, mode)
+    if policy.signatures:
+        broken += signatures.violations(subject, policy, context.known, excepted, mode)
+    return broken
 
 
 def _changing(subject: Subject, before: Subject, context: Context, mode: Mode) -> Judge:
@@ -253,10 +256,10 @@ def _wanting(outcome: Outcome, subject: Subject, service_account: str, context: 
 
 def _freed(subject: Subject, name: str, context: Context, mode: Mode) -> Freed:
     """What a new pod breaks in this mode and no exception frees it of."""
-    judge = _judge(subject, context, mode)
-    wrong = judge(exceptions.NONE)
+    wrong = _broken(subject, context, mode)
     if not wrong or not context.policy.exceptions:
         return Freed(wrong)
+    judge = _judge(subject, context, mode)
     return exceptions.freed(wrong, judge, exceptions.for_identity(context.policy, name, context.now))
 
 
@@ -290,7 +293,7 @@ def _outcome(
 ) -> Outcome:
     """In an audited namespace only what ties pods to identities refuses."""
     if not hard and not soft and not warned and used is None:
-        return _GOOD
+        return GOOD
     if enrolment is Enrolment.ENFORCE:
         known = {(each.control, each.field) for each in soft}
         extra = [each for each in warned if (each.control, each.field) not in known]

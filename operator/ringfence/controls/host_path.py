@@ -14,7 +14,7 @@ from ringfence.model.resources import PodSecurityLevel
 
 def check(subject: Subject) -> Iterator[Found]:
     for index, each in enumerate(subject.spec.volumes or ()):
-        if present(each, "hostPath"):
+        if "hostPath" in each and present(each, "hostPath"):
             yield Found(
                 f"{subject.prefix}spec.volumes[{index}].hostPath",
                 f"mounts a directory of the node as {volume(each)}",

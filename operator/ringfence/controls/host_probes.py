@@ -7,30 +7,24 @@ lifecycle.preStop of every container. Allowed: absent, empty. (Pod Security Stan
 from collections.abc import Iterator
 from typing import Final
 
+from ringfence.controls import handlers
 from ringfence.controls.control import Control, Found, container, quoted
-from ringfence.controls.pod import Subject
+from ringfence.controls.pod import Container, Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
 def check(subject: Subject) -> Iterator[Found]:
     for field, each in subject.containers:
-        lifecycle = each.lifecycle
-        for name, handler in (
-            ("livenessProbe", each.liveness_probe),
-            ("readinessProbe", each.readiness_probe),
-            ("startupProbe", each.startup_probe),
-            ("lifecycle.postStart", lifecycle.post_start if lifecycle else None),
-            ("lifecycle.preStop", lifecycle.pre_stop if lifecycle else None),
-        ):
-            if handler is None:
-                continue
-            for action, target in (("httpGet", handler.http_get), ("tcpSocket", handler.tcp_socket)):
-                if target is not None and target.host:
-                    yield Found(
-                        f"{field}.{name}.{action}.host",
-                        f"is {quoted([target.host])} for {container(each.name)}",
-                        "remove it: the pod's own address is the default",
-                    )
+        for name, handler in handlers.of(each):
+            if handler.http_get is not None and handler.http_get.host:
+                yield _named(f"{field}.{name}.httpGet", handler.http_get.host, each)
+            if handler.tcp_socket is not None and handler.tcp_socket.host:
+                yield _named(f"{field}.{name}.tcpSocket", handler.tcp_socket.host, each)
+
+
+def _named(field: str, host: str, of: Container) -> Found:
+    message = f"is {quoted([host])} for {container(of.name)}"
+    return Found(f"{field}.host", message, "remove it: the pod's own address is the default")
 
 
 CONTROL: Final = Control(

@@ -19,12 +19,24 @@ from ringfence.model.verdict import Violation
 CONTROL_ID: Final = "identity-secret"
 
 
+#: The fields below the source of a volume that name a Secret, with the names.
+Named = Iterator[tuple[str, str]]
+
+
 class _ByName(Struct, frozen=True):
     secret_name: str | None = None
+
+    def named(self) -> Named:
+        if self.secret_name is not None:
+            yield "secretName", self.secret_name
 
 
 class _ByReference(Struct, frozen=True):
     secret_ref: SecretRef | None = None
+
+    def named(self) -> Named:
+        if self.secret_ref is not None:
+            yield "secretRef.name", self.secret_ref.name
 
 
 class _Source(Struct, frozen=True):
@@ -34,9 +46,18 @@ class _Source(Struct, frozen=True):
 class _Projected(Struct, frozen=True):
     sources: list[_Source] | None = None
 
+    def named(self) -> Named:
+        for number, each in enumerate(self.sources or ()):
+            if each.secret is not None:
+                yield f"sources[{number}].secret.name", each.secret.name
+
 
 class _CSI(Struct, frozen=True):
     node_publish_secret_ref: SecretRef | None = None
+
+    def named(self) -> Named:
+        if self.node_publish_secret_ref is not None:
+            yield "nodePublishSecretRef.name", self.node_publish_secret_ref.name
 
 
 _REFERRING: Final = ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
@@ -47,6 +68,8 @@ _KINDS: Final = {
     "azureFile": _ByName,
     **dict.fromkeys(_REFERRING, _ByReference),
 }
+#: Made once: making one costs more than reading a volume with it.
+_READ: Final = {source: msgspec.json.Decoder(kind | None).decode for source, kind in _KINDS.items()}
 
 
 def check(subject: Subject, service_account: str) -> Iterator[Violation]:
@@ -70,24 +93,13 @@ def check(subject: Subject, service_account: str) -> Iterator[Violation]:
 
 def _of_volumes(subject: Subject) -> Iterator[tuple[str, str]]:
     for index, volume in enumerate(subject.spec.volumes or ()):
-        for source, kind in _KINDS.items():
-            if source in volume:
-                field = f"{subject.prefix}spec.volumes[{index}].{source}"
-                yield from _of_source(field, msgspec.json.decode(volume[source], type=kind | None))
-
-
-def _of_source(field: str, source: _ByName | _ByReference | _Projected | _CSI | None) -> Iterator[tuple[str, str]]:
-    match source:
-        case _ByName(secret_name=str(name)):
-            yield f"{field}.secretName", name
-        case _ByReference(secret_ref=SecretRef(name=name)):
-            yield f"{field}.secretRef.name", name
-        case _CSI(node_publish_secret_ref=SecretRef(name=name)):
-            yield f"{field}.nodePublishSecretRef.name", name
-        case _Projected(sources=list(sources)):
-            for number, each in enumerate(sources):
-                if each.secret is not None:
-                    yield f"{field}.sources[{number}].secret.name", each.secret.name
+        for source in volume:
+            if source not in _READ:
+                continue
+            held = _READ[source](volume[source])
+            if held is not None:
+                for field, name in held.named():
+                    yield f"{subject.prefix}spec.volumes[{index}].{source}.{field}", name
 
 
 def _of_containers(subject: Subject) -> Iterator[tuple[str, str]]:

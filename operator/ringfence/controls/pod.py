@@ -289,7 +289,11 @@ class Subject:
         self.user_namespace = pod.spec.host_users is False
         self.containers = tuple(_containers(pod.spec, f"{prefix}spec."))
         self.secured: tuple[tuple[str, Container, SecurityContext], ...] = tuple(
-            (field, each, each.security_context) for field, each in self.containers if each.security_context is not None
+            [
+                (field, each, each.security_context)
+                for field, each in self.containers
+                if each.security_context is not None
+            ]
         )
 
 
@@ -299,5 +303,6 @@ def _containers(spec: PodSpec, prefix: str) -> Iterator[tuple[str, Container]]:
         ("containers", spec.containers),
         ("ephemeralContainers", spec.ephemeral_containers),
     ):
-        for index, container in enumerate(containers or ()):
-            yield f"{prefix}{kind}[{index}]", container
+        if containers:
+            for index, container in enumerate(containers):
+                yield f"{prefix}{kind}[{index}]", container

@@ -4,7 +4,7 @@ Fields: securityContext.allowPrivilegeEscalation of every container. Allowed: fa
 Pods for Windows are left alone since 1.25. The field exists since 1.8.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringfence.controls.control import Control, Found, Revision, container
@@ -12,9 +12,8 @@ from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
-def check(subject: Subject) -> Iterator[Found]:
-    if subject.linux:
-        yield from _everywhere(subject)
+def check(subject: Subject) -> Iterable[Found]:
+    return _everywhere(subject) if subject.linux else ()
 
 
 def _everywhere(subject: Subject) -> Iterator[Found]:

@@ -4,7 +4,7 @@ Fields: securityContext.procMount of every container. Allowed: absent, ``Default
 in a user namespace of their own (hostUsers false) alone; ``restricted`` does not (proc_mount_restricted).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringfence.controls.control import Control, Found, Revision, container, quoted
@@ -12,9 +12,8 @@ from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
-def check(subject: Subject) -> Iterator[Found]:
-    if not subject.user_namespace:
-        yield from unmasked(subject)
+def check(subject: Subject) -> Iterable[Found]:
+    return unmasked(subject) if not subject.user_namespace else ()
 
 
 def unmasked(subject: Subject) -> Iterator[Found]:

@@ -4,7 +4,7 @@ Fields: securityContext.runAsNonRoot must be true for the pod or for every conta
 over the pod's. Since 1.35 pods in a user namespace of their own (hostUsers false) are left alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringfence.controls.control import Control, Found, Revision, container
@@ -12,9 +12,8 @@ from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
-def check(subject: Subject) -> Iterator[Found]:
-    if not subject.user_namespace:
-        yield from _everywhere(subject)
+def check(subject: Subject) -> Iterable[Found]:
+    return _everywhere(subject) if not subject.user_namespace else ()
 
 
 def _everywhere(subject: Subject) -> Iterator[Found]:

@@ -4,7 +4,7 @@ Fields: securityContext.runAsUser of the pod and of every container. Allowed: ab
 in a user namespace of their own (hostUsers false) are left alone: their root is nobody outside. In force since 1.23.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringfence.controls.control import Control, Found, Revision, container
@@ -14,9 +14,8 @@ from ringfence.model.resources import PodSecurityLevel
 _FIX: Final = "remove it or use another user than 0"
 
 
-def check(subject: Subject) -> Iterator[Found]:
-    if not subject.user_namespace:
-        yield from _everywhere(subject)
+def check(subject: Subject) -> Iterable[Found]:
+    return _everywhere(subject) if not subject.user_namespace else ()
 
 
 def _everywhere(subject: Subject) -> Iterator[Found]:

@@ -5,7 +5,7 @@ Fields: securityContext.seccompProfile.type of the pod or of every container mus
 when the field came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ringfence.controls import seccomp
@@ -14,9 +14,8 @@ from ringfence.controls.pod import Subject
 from ringfence.model.resources import PodSecurityLevel
 
 
-def check(subject: Subject) -> Iterator[Found]:
-    if subject.linux:
-        yield from _everywhere(subject)
+def check(subject: Subject) -> Iterable[Found]:
+    return _everywhere(subject) if subject.linux else ()
 
 
 def _everywhere(subject: Subject) -> Iterator[Found]:

@@ -14,6 +14,8 @@ from ringfence.model.resources import PodSecurityLevel
 
 _FIRST: Final = frozenset({"container_t", "container_init_t", "container_kvm_t"})
 TYPES: Final = _FIRST | {"container_engine_t"}
+#: Which types were allowed, by the version of Kubernetes that brought the list.
+TYPES_SINCE: Final = {0: _FIRST, 31: TYPES}
 
 
 def check(subject: Subject, types: frozenset[str] = TYPES) -> Iterator[Found]:

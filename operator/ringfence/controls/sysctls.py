@@ -28,6 +28,8 @@ _FROM_1_29: Final = _FROM_1_27 | {
     "net.ipv4.tcp_keepalive_time",
 }
 ALLOWED: Final = _FROM_1_29 | {"net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}
+#: The lists, by the version of Kubernetes that brought each.
+ALLOWED_SINCE: Final = {0: _FROM_1_0, 27: _FROM_1_27, 29: _FROM_1_29, 32: ALLOWED}
 
 
 def check(subject: Subject, allowed: frozenset[str] = ALLOWED) -> Iterator[Found]:

@@ -46,6 +46,8 @@ def volume(fields: Mapping[str, msgspec.Raw]) -> str:
 
 def check(subject: Subject) -> Iterator[Found]:
     for index, each in enumerate(subject.spec.volumes or ()):
+        if each.keys() <= _KNOWN:
+            continue
         for source in sorted(each.keys() - _KNOWN):
             if present(each, source):
                 yield Found(

@@ -74,7 +74,7 @@ def bootstrap(how: Injection) -> dict[str, Any]:
     """The bootstrap as a value; ``$(...)`` are references to the container's environment."""
     ads = {"ads": {}, "resource_api_version": "V3"}
     made = {
-        "node": {"id": "$(POD_NAMESPACE)/$(POD_NAME)/$(POD_UID)", "cluster": "ringfence"},
+        "node": {"id": proxy.node_id("$(POD_NAMESPACE)", "$(POD_NAME)", "$(POD_UID)"), "cluster": "ringfence"},
         "admin": {"address": {"pipe": {"path": proxy.ADMIN_SOCKET, "mode": 0o600}}},
         "dynamic_resources": {"ads_config": _ads(), "cds_config": ads, "lds_config": ads},
         "static_resources": {"clusters": [_proxyd(how.namespace), _admin()]},

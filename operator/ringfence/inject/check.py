@@ -84,7 +84,8 @@ def _as_made(spec: Mapping[str, Any], present: Mapping[str, Any], how: Injection
 
 
 def _taken(spec: Mapping[str, Any], prefix: str) -> Iterator[Violation]:
-    """Names, volumes and ports of the proxy's that others use."""
+    """Names, volumes, ports and tokens of the proxy's that others use."""
+    yield from _tokens(spec, prefix)
     for field, each in _others(spec, prefix):
         name = named(str(each.get("name")))
         if each.get("name") == proxy.CONTAINER:
@@ -101,6 +102,17 @@ def _taken(spec: Mapping[str, Any], prefix: str) -> Iterator[Violation]:
             if action.get("port") in proxy.RESERVED_PORTS and not probes.is_rewritten(action):
                 message = f"is {action.get('port')} for {name}, which is the proxy's"
                 yield Violation(NAMES, f"{field}.{where}.port", message, "probe the program's own port")
+
+
+def _tokens(spec: Mapping[str, Any], prefix: str) -> Iterator[Violation]:
+    """Tokens by which a program could have proxyd give it the key of its proxy."""
+    own = [each for each in spec.get("volumes") or () if each.get("name") not in proxy.RESERVED_VOLUMES]
+    for index, each in enumerate(own):
+        for place, source in enumerate((each.get("projected") or {}).get("sources") or ()):
+            if (source.get("serviceAccountToken") or {}).get("audience") == proxy.AUDIENCE:
+                field = f"{prefix}spec.volumes[{index}].projected.sources[{place}].serviceAccountToken.audience"
+                message = f"is {shown(proxy.AUDIENCE)}: such tokens are for proxies"
+                yield Violation(NAMES, field, message, "ask for a token for whom the program calls")
 
 
 def _users(spec: Mapping[str, Any], present: Mapping[str, Any], prefix: str) -> Iterator[Violation]:

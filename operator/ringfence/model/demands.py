@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class ControlId(StrEnum):
@@ -24,6 +25,10 @@ class ControlId(StrEnum):
     EXEC = "exec"
     ATTACH = "attach"
     PORT_FORWARD = "port-forward"
+
+
+#: The controls of what people open into running pods.
+SESSION_CONTROLS: Final = frozenset({ControlId.EXEC, ControlId.ATTACH, ControlId.PORT_FORWARD})
 
 
 @dataclass(frozen=True, slots=True)

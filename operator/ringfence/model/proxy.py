@@ -65,6 +65,11 @@ INBOUND_SOURCE_V4: Final = "127.0.0.6"
 INBOUND_SOURCE_V6: Final = "::6"
 
 
+def node_id(namespace: str, name: str, uid: str) -> str:
+    """What a proxy calls itself towards proxyd, which refuses any other name than that of the token's pod."""
+    return f"{namespace}/{name}/{uid}"
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One resource of Envoy's: its name, the hash of its content, and the content as a serialized

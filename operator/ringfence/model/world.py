@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_NAMESPACE_NAME, LABEL_ZONE
 from ringfence.model.resources import ClusterSecurityPolicy, Protocol, SecurityPolicy, ServiceIdentity
@@ -14,6 +15,9 @@ class Enrolment(StrEnum):
     NONE = "none"
     AUDIT = "audit"
     ENFORCE = "enforce"
+
+
+_ENROLLED: Final = {each.value: each for each in (Enrolment.AUDIT, Enrolment.ENFORCE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,7 @@ class Namespace:
 
     @property
     def enrolment(self) -> Enrolment:
-        value = self.labels.get(LABEL_ENROLL, "")
-        return Enrolment(value) if value in {"audit", "enforce"} else Enrolment.NONE
+        return _ENROLLED.get(self.labels.get(LABEL_ENROLL, ""), Enrolment.NONE)
 
     @property
     def zone(self) -> str:

@@ -103,7 +103,7 @@ def _check_place(options: Options) -> None:
     if not options.node:
         raise CannotRun("the name of the node is not known: set NODE_NAME from spec.nodeName")
     if options.proc == processes.PROC and os.getpid() == 1:
-        raise CannotRun("the node's processes cannot be seen: the pod must have hostPID: true")
+        raise CannotRun("the node's processes cannot be seen: the pod must have hostPID: true and hostNetwork: true")
 
 
 def _caches(kube: client.Client, node: str) -> Caches:

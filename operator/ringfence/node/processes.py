@@ -5,6 +5,7 @@ runtime makes a container, its first process is in the pod's cgroup and still in
 by its inode and never returned.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,15 +37,17 @@ class Network:
 class Finder:
     """Finds the network namespaces of pods. ``proc`` is the node's /proc and ``mount`` its cgroups.
 
-    Raises OSError at once where the node's own network cannot be told: then none is safe to enter.
+    This process must be on the node's own network: that is how it is known, since not everybody may look at the node's
+    first process. Where that can be looked at, its network is left alone as well. Raises OSError without /proc.
     """
 
     def __init__(self, proc: Path = PROC, mount: Path = CGROUPS) -> None:
         self._proc = proc
         self._mount = mount
         self._roots: tuple[Path, ...] = ()
-        # The node's is that of its first process, and this process's own may be another.
-        self._nodes = {_identity(proc / "1" / "ns" / "net"), _identity(PROC / "self" / "ns" / "net")}
+        self._nodes = {_identity(PROC / "self" / "ns" / "net")}
+        with contextlib.suppress(OSError):
+            self._nodes.add(_identity(proc / "1" / "ns" / "net"))
 
     def roots(self, *, fresh: bool = False) -> tuple[Path, ...]:
         """Where the cgroups of pods are; looked for until there are any, and again when ``fresh``."""

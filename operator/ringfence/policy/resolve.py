@@ -51,6 +51,23 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     return _with_findings(policy, world, governed, notes)
 
 
+def admission(world: World, namespace: str) -> EffectivePolicy:
+    """What ``resolve`` would say of the admission of pods alone, without the work that rules make."""
+    known = world.namespaces.get(namespace) or Namespace.of(namespace)
+    notes = Notes()
+    enrolment = closing.enrolment_of(world, known, notes)
+    governed = _governed(world, known, notes)
+    return EffectivePolicy(
+        namespace=namespace,
+        enrolment=enrolment,
+        closed=False,
+        service_accounts=_service_accounts(world, namespace),
+        admission=_admission(governed),
+        demands=_demands(governed),
+        exceptions=_exceptions(governed, namespace),
+    )
+
+
 def signature_demands(world: World, namespace: str) -> tuple[SignatureDemand, ...]:
     """What ``resolve`` would say of signatures alone, without the work that rules make."""
     known = world.namespaces.get(namespace) or Namespace.of(namespace)

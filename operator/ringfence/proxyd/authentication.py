@@ -75,7 +75,7 @@ class Caller:
     @property
     def node_id(self) -> str:
         """What its bootstrap says of it, as injection writes it."""
-        return f"{self.pod}.{self.namespace}"
+        return proxy.node_id(self.namespace, self.pod, self.uid)
 
 
 class Reviewer(Protocol):

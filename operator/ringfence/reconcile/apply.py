@@ -80,7 +80,8 @@ class Writer:
     ) -> None:
         """``absent_is_safe``: an object whose new state is refused is deleted rather than left in its old state.
 
-        True where objects open (NetworkPolicies beside the default deny), False where they guard (admission).
+        True where objects open (NetworkPolicies beside the default deny), False where they guard (admission): there
+        nothing is deleted before all that may stand in its place is written.
         """
         self._applier = applier
         self._purpose = purpose
@@ -114,8 +115,10 @@ class Writer:
                     await self._withdraw(old, failures)
             except RingfenceError as error:
                 failures.append((_name(obj), error))
+        complete = not failures and not waits
         for obj in sorted(todo.delete, key=lambda each: each["metadata"]["name"] != last):
-            await self._withdraw(obj, failures)
+            if complete or self._absent_is_safe:
+                await self._withdraw(obj, failures)
         if failures:
             raise PartlyApplied(failures)
         return Written(todo, min(waits, default=0.0))

@@ -5,25 +5,32 @@ The webhook configurations fail closed, so they are written only once the webhoo
 and while that cannot be made sure they stay as they are.
 """
 
+import asyncio
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Lister, Object
+from ringfence.model.resources import Mode
 from ringfence.model.world import Installation
 from ringfence.reconcile import status
 from ringfence.reconcile.apply import Writer
+from ringfence.reconcile.asked import Asked
 from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
 from ringfence.reconcile.proxies import ProxyKeeper
 from ringfence.reconcile.serving import ServingCertificates
+from ringfence.reconcile.session_scopes import SessionScopes
+from ringfence.translate import sessions, webhook_config
 from ringfence.translate.admission_policy import PURPOSE
+from ringfence.translate.backstop.asked import Placed
+from ringfence.translate.sessions import Sessions
 
-#: The objects that guard, without and with what depends on the caBundle.
-Policies = Callable[[Installation], tuple[Object, ...]]
-Webhooks = Callable[[Installation, bytes], tuple[Object, ...]]
+#: The objects that guard: by what is asked of pods, and by the caBundle and where sessions are closed.
+Policies = Callable[[Installation, tuple[Placed, ...]], tuple[Object, ...]]
+Webhooks = Callable[[Installation, bytes, Sessions], tuple[Object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,10 @@ class ClusterReconciler:
         self._means = means
         self._policies = policies
         self._webhooks = webhooks
+        self._asked = Asked(gatherer, means.clock.now)
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=False)
+        self._writing = asyncio.Lock()
+        self._scopes = SessionScopes(gatherer, means.clock.monotonic)
 
     async def reconcile(self, shares: Mapping[str, Mapping[str, status.Share]]) -> float:
         """Make it so; ``shares`` maps namespace and ClusterSecurityPolicy to what they came to.
@@ -77,41 +87,66 @@ class ClusterReconciler:
         """
         installation = self._gatherer.world().installation
         failures: list[RingfenceError] = []
-        again_in = 0.0
+        again_in, unasked = 0.0, ""
         for part in (self._guards, self._admission, self._for_proxies):
             try:
                 again_in = _sooner(again_in, await part(installation))
             except RingfenceError as error:
                 failures.append(error)
+                unasked = str(error) if part == self._admission else unasked
         try:
-            await self._statuses(shares)
+            await self._statuses(shares, unasked)
         except RingfenceError as error:
             failures.append(error)
         if failures:
             raise failures[0]
         return again_in
 
+    def differs(self, namespace: str) -> bool:
+        """Whether something else is asked of a namespace than what was last written for the whole cluster."""
+        # Both look, and remember what they saw.
+        found = self._asked.differs(namespace), self._scopes.differs(namespace)
+        return any(found)
+
     async def _guards(self, installation: Installation) -> float:
-        written = await self._writer.write(self._policies(installation), self._listers.policies())
-        return written.again_in
+        asked, held = self._asked.everywhere(), self._listers.policies()
+        written = await self._writer.write(asked.keep(self._policies(installation, asked.placed), held), held)
+        return _sooner(written.again_in, asked.again_in)
+
+    async def ask_about_sessions(self, name: str) -> None:
+        """Have the API server ask about sessions into the pods of a namespace whose own policies close them.
+
+        Returns when it is written; raises RingfenceError when it cannot be.
+        """
+        mode, namespace = self._scopes.look(name), self._gatherer.namespace(name)
+        if mode is None or namespace is None:
+            return
+        held = [each for obj in self._listers.validating_webhooks.list() for each in obj.get("webhooks") or ()]
+        if not webhook_config.asks_about_sessions(held, namespace.labels, closed=mode is Mode.ENFORCE):
+            await self._admission(self._gatherer.world().installation)
 
     async def _admission(self, installation: Installation) -> float:
-        held = self._listers.webhooks()
-        trust = await self._certificates.ensure(ca_bundles(held))
-        written = await self._writer.write(self._webhooks(installation, trust.bundle), held)
+        async with self._writing:
+            trust = await self._certificates.ensure(ca_bundles(self._listers.webhooks()))
+            # Read after the last wait, so that no older state is written over a newer one.
+            desired = self._webhooks(installation, trust.bundle, self._scopes.everywhere())
+            written = await self._writer.write(desired, self._listers.webhooks())
         return _sooner(trust.again_in, written.again_in)
 
     async def _for_proxies(self, installation: Installation) -> float:
         del installation
         return await self._proxies.reconcile() if self._proxies is not None else 0.0
 
-    async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]]) -> None:
+    async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]], unasked: str) -> None:
+        """``unasked``: why the API server may not ask about what the policies close; "" when it does."""
         parsed = self._gatherer.cluster_policies
         errors = {obj["metadata"]["name"]: error for obj, error in parsed.errors("")}
+        asking = {each.meta.name for each in parsed.of("") if sessions.closes(each.spec.admission.controls)}
         for obj in self._listers.cluster_policies.list():
             name = obj["metadata"]["name"]
             own = {namespace: each[name] for namespace, each in shares.items() if name in each}
-            said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own)
+            failure = unasked if name in asking else ""
+            said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own, failure)
             patch = status.patch(obj, *said, self._means.clock.now())
             if patch is not None:
                 await write_status(self._means, obj, patch, said[1])

@@ -35,6 +35,8 @@ WRITES_AT_ONCE: Final = 8
 
 Resolve = Callable[[World, str], EffectivePolicy]
 Translate = Callable[[EffectivePolicy, Installation], tuple[Object, ...]]
+#: Has the API server ask about sessions where a namespace's policies close them; raises RingfenceError.
+AskAboutSessions = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,19 @@ class _Seen:
     cluster_policies: Sequence[ClusterSecurityPolicy]
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What works beside the networks of a namespace, and may not be there.
+
+    ``certificates`` None: this process issues none; ``ask_about_sessions`` None: it writes no webhooks. ``programmed``
+    is as Outcome has it.
+    """
+
+    certificates: certificates_.Certificates | None = None
+    ask_about_sessions: AskAboutSessions | None = None
+    programmed: Callable[[], Mapping[str, PolicyState]] = dict
+
+
 class NamespaceReconciler:
     """``reconcile`` may run for several namespaces at once, never twice at once for the same."""
 
@@ -61,17 +76,17 @@ class NamespaceReconciler:
         *,
         resolve: Resolve,
         translate: Translate,
-        certificates: certificates_.Certificates | None = None,
-        programmed: Callable[[], Mapping[str, PolicyState]] = dict,
+        beside: Beside | None = None,
     ) -> None:
-        """``certificates`` None: this process issues none. ``programmed`` is as Outcome has it."""
-        self.programmed = programmed
+        beside = beside or Beside()
+        self.programmed = beside.programmed
         self._listers = listers
         self._gatherer = gatherer
         self._means = means
         self._resolve = resolve
         self._translate = translate
-        self._certificates = certificates
+        self._certificates = beside.certificates
+        self._ask_about_sessions = beside.ask_about_sessions
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=True)
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
@@ -93,17 +108,24 @@ class NamespaceReconciler:
             # Without the latch a restart would not know that this namespace is to be closed.
             await self._record(namespace, told)
         failures, again_in = await self._write(seen)
-        failure = str(PartlyApplied(failures)) if failures else ""
+        unasked = await self._guard_sessions(name)
+        failure = str(PartlyApplied([*failures, *unasked])) if failures or unasked else ""
         # While NetworkPolicies are left, so is the latch.
         if told.closed or not failures:
             failures += await _tried(f"condition of Namespace {name}", self._record(namespace, told))
         certified = await self._certify(seen)
-        failures += certified.failures
+        failures += [*unasked, *certified.failures]
         failures += await self._tell(seen, replace(seen.outcome, failure=failure), certified.told)
         await self._tell_namespace(name, seen.outcome)
         if failures:
             raise PartlyApplied(failures)
         return again_in
+
+    async def _guard_sessions(self, name: str) -> list[Failure]:
+        """Before a policy is said to be in force the API server asks about what it closes; what failed."""
+        if self._ask_about_sessions is None:
+            return []
+        return await _tried("webhook for sessions", self._ask_about_sessions(name))
 
     async def _certify(self, seen: _Seen) -> certificates_.Certified:
         """See to the certificates of the namespace's identities, whatever became of its network."""

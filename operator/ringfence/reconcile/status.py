@@ -28,6 +28,7 @@ REASON_AUDIT: Final = "Audit"
 REASON_INVALID: Final = "InvalidResource"
 REASON_NOT_APPLIED: Final = "NotApplied"
 
+_NOT_WRITTEN: Final = "not all of it could be written"
 _ORDER: Final = {reason.value: place for place, reason in enumerate(FindingReason)}
 
 #: Worth a word, but the resource is in force as it is written.
@@ -137,7 +138,7 @@ def _effect(mode: Mode, outcome: Outcome, count: int) -> Condition:
     """What a sound policy comes to in its namespace."""
     enrolment = outcome.policy.enrolment
     if outcome.failure:
-        return Condition(READY, False, REASON_NOT_APPLIED, f"not all of it could be written: {outcome.failure}")
+        return Condition(READY, False, REASON_NOT_APPLIED, f"{_NOT_WRITTEN}: {outcome.failure}")
     if mode is Mode.AUDIT:
         return Condition(READY, True, REASON_AUDIT, "mode Audit: evaluated and reported, blocks nothing")
     if enrolment is Enrolment.AUDIT:
@@ -148,10 +149,13 @@ def _effect(mode: Mode, outcome: Outcome, count: int) -> Condition:
     return Condition(READY, True, REASON_IN_FORCE, f"{count} NetworkPolicies hold its rules")
 
 
-def cluster_policy(name: str, error: InvalidResource | None, known: bool, shares: Mapping[str, Share]) -> Said:
+def cluster_policy(
+    name: str, error: InvalidResource | None, known: bool, shares: Mapping[str, Share], failure: str = ""
+) -> Said:
     """Status fields beside the conditions, and Ready, of a ClusterSecurityPolicy; ``shares`` by namespace.
 
-    ``known`` says that some version of it, perhaps a former one, is in force.
+    ``known`` says that some version of it, perhaps a former one, is in force; ``failure`` what could not be written of
+    what it needs ("" for nothing).
     """
     numbers = {
         "networkPolicies": sum(share.network_policies for share in shares.values()),
@@ -159,6 +163,8 @@ def cluster_policy(name: str, error: InvalidResource | None, known: bool, shares
     }
     if error is not None:
         return numbers, Condition(READY, False, REASON_INVALID, _invalid_message(error, known))
+    if failure:
+        return numbers, Condition(READY, False, REASON_NOT_APPLIED, f"{_NOT_WRITTEN}: {failure}")
     good = Condition(READY, True, REASON_IN_FORCE, f"holds in {len(shares)} enrolled namespaces")
     subject = (Kind.CLUSTER_SECURITY_POLICY.value, "", name)
     findings = sorted({each for share in shares.values() for each in share.findings if each.subject == subject})

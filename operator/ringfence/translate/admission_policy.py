@@ -14,23 +14,26 @@ one is nearly free: no request meets more than one. What they hold:
 - ``ringfence-verdicts``: what was found out about images' signatures only the controller writes; the webhook asks.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ringfence.inject.injection import Injection
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import cel
 from ringfence.translate.backstop import (
+    asked,
     form,
     namespaces,
     network_policies,
     own_objects,
     pods,
+    requirements,
     secret_rights,
     verdicts,
 )
 from ringfence.translate.exempt import exempt_namespaces
 
-#: Names of the policies; their bindings have the same.
+#: Names of the policies that are always there; their bindings have the same.
 NAMES: Final = (
     namespaces.NAME,
     network_policies.NAME,
@@ -59,12 +62,13 @@ def objects(
     controller: str = CONTROLLER,
     default_enrolment: Enrolment = Enrolment.NONE,
     proxy: Injection | None = None,
+    placed: Iterable[asked.Placed] = (),
 ) -> tuple[dict[str, Any], ...]:
-    """The policies and then their bindings, each sorted by name.
+    """The policies and then their bindings: those that are always there, sorted by name, and those for ``placed``.
 
     ``controller`` is the ServiceAccount, in Ringfence's namespace, that writes Ringfence's objects;
-    ``default_enrolment`` what a new namespace carries when its author may not choose, ``proxy`` how pods get their
-    proxy (None: they get none).
+    ``default_enrolment`` what a new namespace carries when its author may not choose; ``proxy`` how pods get their
+    proxy (None: they get none). ``placed`` is what is asked of pods, of all namespaces.
     """
     user = cel.literal(controller_user(installation, controller))
     exempt = exempt_namespaces(installation)
@@ -76,4 +80,5 @@ def objects(
         secret_rights.policy(exempt, user, installation.namespace, controller),
         verdicts.policy(user, cel.literal(controller_user(installation, WEBHOOK))),
     )
-    return (*policies, *(form.binding(name) for name in NAMES))
+    asking, places = requirements.objects(placed, proxy)
+    return (*policies, *asking, *(form.binding(name) for name in NAMES), *places)

@@ -26,6 +26,11 @@ def labels(of: str) -> str:
     return f"({of} != null && has({of}.metadata.labels) ? {of}.metadata.labels : {{}})"
 
 
+def annotations(of: str) -> str:
+    """The annotations of ``object`` or ``oldObject``; an empty map where there is no object or no annotation."""
+    return f"({of} != null && has({of}.metadata.annotations) ? {of}.metadata.annotations : {{}})"
+
+
 def reserved_differ(after: str, before: str) -> str:
     """Whether any label of Ringfence's is added, changed or removed between two maps."""
     prefix = literal(RESERVED_PREFIX)

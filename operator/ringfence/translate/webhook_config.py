@@ -2,19 +2,23 @@
 
 Closed where it must be (pods and NetworkPolicies of enrolled namespaces, labels that enrol, Ringfence's own kinds),
 open where a missing answer only loses a warning, and never asked about what must not wait: status updates, evictions,
-bindings, the namespaces of Kubernetes and of Ringfence, and Namespaces whose reserved labels do not change.
+bindings, changes of pods that nobody judges, the namespaces of Kubernetes and of Ringfence, and Namespaces whose
+reserved labels do not change.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ringfence.api.v1alpha1 import selectors
 from ringfence.model import names
+from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import admission_policy, cel
 from ringfence.translate.backstop import form
 from ringfence.translate.exempt import exempt_namespaces
+from ringfence.translate.sessions import NOWHERE, Sessions
 
 NAME: Final = "ringfence"
 SERVICE: Final = "ringfence-webhook"
@@ -41,6 +45,16 @@ _WRITES: Final = ("CREATE", "UPDATE")
 _ASKS: Final = {"sideEffects": "NoneOnDryRun"}
 
 
+#: Whether a request changes anything of a pod that is judged. A finalizer goes and an owner changes without an answer,
+#: so that Jobs end and what is deleted goes while every webhook is away.
+_CHANGES: Final = cel.either(
+    "request.operation != 'UPDATE' || request.kind.kind != 'Pod'",
+    "object.spec != oldObject.spec",
+    f"{cel.labels('object')} != {cel.labels('oldObject')}",
+    f"{cel.annotations('object')} != {cel.annotations('oldObject')}",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where the API server finds the webhook.
@@ -61,14 +75,15 @@ def objects(
     *,
     controller: str = admission_policy.CONTROLLER,
     default_enrolment: Enrolment = Enrolment.NONE,
+    sessions: Sessions = NOWHERE,
 ) -> tuple[dict[str, Any], ...]:
-    """The mutating and the validating configuration, both named ``ringfence``."""
+    """The mutating and the validating configuration, both named ``ringfence``; ``sessions`` says where they matter."""
     made = _Maker(installation, endpoint, exempt_namespaces(installation))
-    mutating = [made.identity()]
+    mutating = [made.arriving()]
     if default_enrolment is not Enrolment.NONE:
         mutating.append(made.new_namespaces())
     user = admission_policy.controller_user(installation, controller)
-    validating = [made.pods(user), made.sessions(), made.resources(user), made.warnings()]
+    validating = [made.pods(user), *made.sessions(sessions), made.resources(user), made.warnings()]
     return (
         _configuration("MutatingWebhookConfiguration", mutating),
         _configuration("ValidatingWebhookConfiguration", validating),
@@ -83,10 +98,19 @@ class _Maker:
     endpoint: Endpoint
     exempt: tuple[str, ...]
 
-    def identity(self) -> dict[str, Any]:
-        """Sets the identity label; asked again when a later mutator has changed the pod."""
-        rules = [form.rule("", ("pods",), ("CREATE",))]
-        return {**self._webhook("identity", MUTATE, rules), **self._enrolled(), "reinvocationPolicy": "IfNeeded"}
+    def arriving(self) -> dict[str, Any]:
+        """Sets the identity label and judges pods a first time, before the API server asks its own policies.
+
+        Asked again when a later mutator has changed the pod. Named as the one that judges the final pod, so that audit
+        annotations have one key.
+        """
+        rules = [
+            form.rule("", ("pods",), _WRITES),
+            form.rule("", ("pods/ephemeralcontainers",), ("UPDATE",)),
+        ]
+        # Images of pods that are refused are asked for, and never for a dry run.
+        webhook = {**self._webhook("pods", MUTATE, rules, {"changes": _CHANGES}), **self._enrolled(), **_ASKS}
+        return {**webhook, "reinvocationPolicy": "IfNeeded"}
 
     def new_namespaces(self) -> dict[str, Any]:
         """Enrols new namespaces as the platform wants by default."""
@@ -109,6 +133,7 @@ class _Maker:
         ]
         conditions = {
             "may-wait": f"request.resource.resource != 'pods' || !({cel.SUBRESOURCE} in {cel.literal(UNWATCHED)})",
+            "changes": _CHANGES,
             "not-by-ringfence": (
                 f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
             ),
@@ -116,10 +141,16 @@ class _Maker:
         # Events are written about what is only reported and images are asked for, and never for a dry run.
         return {**self._webhook("pods", VALIDATE, rules, conditions), **self._enrolled(), **_ASKS}
 
-    def sessions(self) -> dict[str, Any]:
-        """Judges what people open into pods that run."""
+    def sessions(self, where: Sessions) -> list[dict[str, Any]]:
+        """Judge what people open into pods that run, where a policy closes it; open where that is only reported."""
         rules = [form.rule("", SESSIONS, ("CONNECT",))]
-        return {**self._webhook("sessions", VALIDATE, rules), **self._enrolled(), **_ASKS}
+        made = []
+        for name, boxes, failure in (("sessions", where.closed, "Fail"), ("session-reports", where.reported, "Ignore")):
+            selected = [selector for box in boxes for selector in box.selectors()]
+            for number, selector in enumerate(selected, 1):
+                webhook = self._webhook(name if number == 1 else f"{name}-{number}", VALIDATE, rules)
+                made.append({**webhook, "namespaceSelector": selector, **_ASKS, "failurePolicy": failure})
+        return made
 
     def resources(self, user: str) -> dict[str, Any]:
         """Judges Ringfence's own kinds everywhere, and Namespaces when a label of Ringfence's changes."""
@@ -174,6 +205,20 @@ class _Maker:
             "port": self.endpoint.port,
         }
         return {"service": service, "caBundle": bundle}
+
+
+def asks_about_sessions(webhooks: Iterable[Object], labels: Mapping[str, str], *, closed: bool) -> bool:
+    """Whether entries of a configuration have the API server ask about sessions into pods of a namespace.
+
+    ``labels`` are the Namespace's, its name among them; ``closed``: only an entry that fails closed counts.
+    """
+    for each in webhooks:
+        asked = {resource for rule in each.get("rules") or () for resource in rule.get("resources") or ()}
+        fails = each.get("failurePolicy") == "Fail"
+        counts = asked.issuperset(SESSIONS) and (fails or not closed)
+        if counts and selectors.box(each.get("namespaceSelector") or {}).matches(labels):
+            return True
+    return False
 
 
 def _configuration(kind: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:

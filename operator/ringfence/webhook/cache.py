@@ -77,6 +77,7 @@ class CachedView:
         self._changed: set[str] = set()
         self._failed: dict[str, str] = {}
         self._known: dict[str, tuple[Object, Namespace]] = {}
+        self._ready: dict[str, tuple[Object | None, Object | None, bool]] = {}
         #: Counts every change of what policies are made of: the revision that is in force.
         self.revision = 0
 
@@ -106,7 +107,13 @@ class CachedView:
     def network(self, namespace: str) -> bool | None:
         """True when the default deny is there or the namespace is staged; None otherwise."""
         obj = self._namespaces.get("", namespace)
-        return True if network_ready(obj, self._network_policies.get(namespace, DEFAULT_DENY)) else None
+        default_deny = self._network_policies.get(namespace, DEFAULT_DENY)
+        held = self._ready.get(namespace)
+        if held is None or held[0] is not obj or held[1] is not default_deny:
+            held = self._ready[namespace] = obj, default_deny, network_ready(obj, default_deny)
+        if obj is None:
+            del self._ready[namespace]
+        return True if held[2] else None
 
     def identities(self, namespace: str) -> tuple[ServiceIdentity, ...]:
         """Its ServiceIdentities, by name."""

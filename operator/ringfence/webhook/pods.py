@@ -1,6 +1,6 @@
 """Pods, by every way that they are written."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -9,6 +9,8 @@ from ringfence.controls.evaluate import Context, Outcome
 from ringfence.controls.pod import Meta, Pod, Subject
 from ringfence.controls.signatures import Known
 from ringfence.inject import identity
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.webhook import injecting, telling
 from ringfence.webhook.view import Missing, Rules, Unknown, View
@@ -26,18 +28,36 @@ _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
 def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Set the identity label and add the proxy.
+    """Give a new pod its identity label and its proxy, and refuse what ``validate`` would refuse after that.
 
-    Whether the namespace is enrolled the API server has asked already (its selector).
+    The API server asks its own policies between the two, and stops at the first refusal: whoever breaks something hears
+    here what, where, and how to mend it. Everything that is told of pods that come in is left to ``validate``, which
+    sees the final pod.
     """
-    del now
-    if request.operation != "CREATE" or request.sub_resource:
+    if request.kind.kind != "Pod" or request.operation not in {"CREATE", "UPDATE"}:
         return ALLOWED
-    new = request.pods()[0]
-    enrolment = namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
-    added, _ = injecting.injected(request, new, rules.proxy, enrolment)
-    patch = [*identity.operations(new), *added]
+    new, old = request.pods()
+    whole: Object | None = None
+    patch: list[dict[str, Any]] = []
+    if request.operation == "CREATE" and not request.sub_resource:
+        patch, whole, made = injecting.injected(request, new, rules.proxy, _enrolment(request, view, rules))
+        patch = [*identity.operations(new), *patch]
+        new = identity.labelled(made)
+    elif old is not None and _debugs(request) and _enrolment(request, view, rules) is Enrolment.ENFORCE:
+        patch, whole, new = injecting.debugged(request, new, old)
+    judged = _judge(request, new, old, view, rules, now, whole)
+    if not judged.allowed:
+        return judged
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
+
+
+def _debugs(request: AnyRequest) -> bool:
+    return request.sub_resource == "ephemeralcontainers"
+
+
+def _enrolment(request: AnyRequest, view: View, rules: Rules) -> Enrolment:
+    """Of the pod's namespace; NONE where pods get no proxy, and nobody needs to know."""
+    return namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
 
 
 def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
@@ -49,21 +69,41 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
     if request.kind.kind != "Pod":
         what = f"pods/{request.sub_resource} with a {request.kind.kind or 'nameless kind'}"
         raise BadReview(f"this version does not know {what} and cannot judge it")
-    new, old = request.pods()
+    return _judge(request, *request.pods(), view, rules, now)
+
+
+def _judge(
+    request: AnyRequest,
+    new: Pod,
+    old: Pod | None,
+    view: View,
+    rules: Rules,
+    now: float,
+    whole: Object | None = None,
+) -> Answer:
+    """What is said of a new pod, or of the change from an old one. ``whole``: the new one with all of its fields,
+    where it is not as the request has it."""
     if old is not None and _same(new, old):
         return ALLOWED
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        context = Context(namespace, policy, now, known=known(view, namespace, now), proxy=rules.proxy)
-        whole = request.whole_pods() if rules.proxy is not None else None
-        outcome = evaluate.update(new, old, context, raw=whole)
-        return answer(_what(request, new), outcome, new.metadata, namespace.name)
+        context = Context(namespace, policy, now, known=_known(policy, view, namespace, now), proxy=rules.proxy)
+        both = request.whole_pods() if rules.proxy is not None else None
+        if both is not None and whole is not None:
+            both = whole, both[1]
+        outcome = evaluate.update(new, old, context, raw=both)
+        return _answer(request, new, outcome, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
-    context = Context(namespace, policy, now, ready, known(view, namespace, now), rules.proxy)
-    raw = request.whole_pods()[0] if rules.proxy is not None else None
-    outcome = evaluate.create(new, context, by_node=request.by_node, raw=raw)
-    return answer(_what(request, new), outcome, new.metadata, namespace.name)
+    context = Context(namespace, policy, now, ready, _known(policy, view, namespace, now), rules.proxy)
+    if whole is None and rules.proxy is not None:
+        whole = request.whole_pods()[0]
+    outcome = evaluate.create(new, context, by_node=request.by_node, raw=whole)
+    return _answer(request, new, outcome, namespace.name)
+
+
+def _answer(request: AnyRequest, new: Pod, outcome: Outcome, namespace: str) -> Answer:
+    return ALLOWED if outcome is evaluate.GOOD else answer(_what(request, new), outcome, new.metadata, namespace)
 
 
 def _same(new: Pod, old: Pod) -> bool:
@@ -75,6 +115,10 @@ def _same(new: Pod, old: Pod) -> bool:
 def known(view: View, namespace: Namespace, now: float, *, pending_refuses: bool = True) -> Known:
     """What is known of the signatures of images in a namespace."""
     return Known(view.verdicts(namespace.name), now, pending_refuses)
+
+
+def _known(policy: EffectivePolicy, view: View, namespace: Namespace, now: float) -> Known | None:
+    return known(view, namespace, now) if policy.signatures else None
 
 
 def answer(what: str, outcome: Outcome, meta: Meta, namespace: str) -> Answer:

@@ -201,9 +201,9 @@ def test_the_controller_may_bind_the_role_for_secrets_only(default: list[chart.M
     }
 
 
-def test_admission_configuration_is_written_by_name(default: list[chart.Manifest]) -> None:
+def test_webhook_configurations_are_written_by_name(default: list[chart.Manifest]) -> None:
     for resource, verb, name in _grants(_rules(default, "ClusterRole", "ringfence-controller")):
-        if resource.startswith(("mutating", "validating")) and verb in {"patch", "update", "delete"}:
+        if resource.endswith("webhookconfigurations") and verb in {"patch", "update", "delete"}:
             assert name.startswith("ringfence"), (resource, verb)
 
 
@@ -215,10 +215,6 @@ def test_the_controller_cannot_enrol(default: list[chart.Manifest]) -> None:
 
 def test_names_are_those_that_the_code_knows(default: list[chart.Manifest]) -> None:
     controller = _grants(_rules(default, "ClusterRole", "ringfence-controller"))
-    named = {
-        name for resource, verb, name in controller if resource == "validatingadmissionpolicies" and verb == "patch"
-    }
-    assert named == set(admission_policy.NAMES)
     named = {name for resource, verb, name in controller if resource.endswith("webhookconfigurations") and name}
     assert named == {webhook_config.NAME}
     assert chart.only(default, "Service", webhook_config.SERVICE)["spec"]["ports"][0]["port"] == 443

@@ -59,7 +59,6 @@ def test_nothing_of_it_is_there_unless_wanted(default: list[chart.Manifest], ena
         ("ConfigMap", NODES, "ringfence-node-config"),
         ("ResourceQuota", NODES, "ringfence-node-critical-pods"),
         ("DaemonSet", NODES, "ringfence-node"),
-        ("NetworkPolicy", NODES, "ringfence-node-pods"),
     }
 
 
@@ -107,7 +106,8 @@ def test_node_is_alone_in_a_namespace_that_is_never_enrolled(
 def test_node_has_the_rights_that_it_needs_on_the_node_and_no_more(enabled: list[chart.Manifest]) -> None:
     spec = _spec(enabled, "DaemonSet", "ringfence-node")
     assert spec["hostPID"] is True
-    assert "hostNetwork" not in spec
+    # How it knows the network that it must never touch (node/processes.py).
+    assert spec["hostNetwork"] is True
     assert "hostIPC" not in spec
     [container] = spec["containers"]
     assert container["securityContext"] == {
@@ -140,7 +140,12 @@ def test_node_runs_on_every_node_before_all_that_waits_for_it(enabled: list[char
 
 def test_node_understands_its_settings(enabled: list[chart.Manifest]) -> None:
     text = _one(enabled, ("ConfigMap", NODES, "ringfence-node-config"))["data"]["config.yaml"]
-    assert settings.parse(text, {"POD_NAMESPACE": NODES}).log_level == "info"
+    understood = settings.parse(text, {"POD_NAMESPACE": NODES})
+    assert (understood.log_level, understood.http_host, understood.http_port) == ("info", "127.0.0.1", 15029)
+    [container] = _spec(enabled, "DaemonSet", "ringfence-node")["containers"]
+    assert container["ports"] == [{"name": "http", "containerPort": 15029, "hostPort": 15029, "protocol": "TCP"}]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["host"] == "127.0.0.1"
 
 
 def test_proxyd_is_where_the_proxies_look_for_it(enabled: list[chart.Manifest]) -> None:
@@ -216,10 +221,9 @@ def test_parts_can_be_left_out(render: chart.Render) -> None:
 
 def test_egress_is_closed_only_where_the_port_is_known(render: chart.Render) -> None:
     rendered = render({"proxy": {"enabled": True}, "networkPolicy": {"apiServerPorts": [6443]}})
-    for name in ("ringfence-proxyd-pods", "ringfence-node-pods"):
-        spec = chart.only(rendered, "NetworkPolicy", name)["spec"]
-        assert spec["policyTypes"] == ["Ingress", "Egress"]
-        assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == [6443, 53, 53]
+    spec = chart.only(rendered, "NetworkPolicy", "ringfence-proxyd-pods")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == [6443, 53, 53]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +234,8 @@ def test_egress_is_closed_only_where_the_port_is_known(render: chart.Render) -> 
         ({"node": {"maxUnavailable": 0}}, "/node/maxUnavailable"),
         ({"node": {"cgroupPath": "cgroup"}}, "/node/cgroupPath"),
         ({"node": {"replicas": 2}}, "replicas"),
+        ({"node": {"listenOn": "eth0"}}, "/node/listenOn"),
+        ({"node": {"port": 0}}, "/node/port"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(render: chart.Render, values: dict[str, Any], field: str) -> None:

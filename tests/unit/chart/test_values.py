@@ -7,7 +7,7 @@ import yaml
 from ringfence import settings
 from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings
 
-from e2e.cluster import versions
+from e2e.cluster import paths, versions
 from tests.unit.chart import conftest as chart
 
 DIGEST = "sha256:" + "a" * 64
@@ -107,6 +107,11 @@ def test_the_proxy_is_the_envoy_that_is_tested(render: chart.Render) -> None:
     }
     assert tuple(map(int, version.split("."))) >= OLDEST_ENVOY
     assert ProxySettings().image.endswith(f":distroless-v{version}")
+
+
+def test_the_image_for_the_proxy_is_built_from_the_same() -> None:
+    pinned = (paths.REPOSITORY / "proxy/requirements.txt").read_text().split()
+    assert pinned == [versions.ENVOY_FROM_PYPI, f"--hash=sha256:{versions.ENVOY_SHA256}"]
 
 
 def test_the_api_server_is_found_out_unless_named(default: list[chart.Manifest]) -> None:

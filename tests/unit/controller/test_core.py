@@ -31,6 +31,11 @@ class FakeReconciler:
         self.shares: dict[str, Any] = {}
         self.impact = Impact()
         self.again_in = 0.0
+        #: Namespaces in which something else is asked of pods than was written.
+        self.changed: set[str] = set()
+
+    def differs(self, namespace: str) -> bool:
+        return namespace in self.changed
 
     async def reconcile(self, key: Any) -> float:
         self.seen.append(key)
@@ -248,6 +253,18 @@ def test_a_changed_share_is_told_to_the_cluster(rig: Rig) -> None:
         rig.namespaces.reconcile = reconcile  # type: ignore[method-assign]
         rig.tell("policies", "shop", "x")
         assert await rig.settle() == ["shop", CLUSTER]
+
+    rig.drive(scenario)
+
+
+def test_what_is_asked_of_pods_in_a_namespace_concerns_the_cluster_when_it_changes(rig: Rig) -> None:
+    async def scenario() -> None:
+        rig.cluster.changed.add("shop")
+        rig.tell("policies", "shop", "x")
+        assert await rig.settle() == ["shop", CLUSTER]
+        rig.cluster.changed.clear()
+        rig.tell("policies", "shop", "x")
+        assert await rig.settle() == ["shop"]
 
     rig.drive(scenario)
 

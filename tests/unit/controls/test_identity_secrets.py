@@ -7,7 +7,7 @@ from ringfence.controls import evaluate, identity_secrets, pod
 from ringfence.model.errors import InvalidResource
 from ringfence.model.world import Enrolment
 
-from tests.unit.controls.test_evaluate import context, create, labelled, made, update
+from tests.unit.controls.evaluating import context, create, labelled, made, update
 
 SECRET = {"name": "checkout-identity"}
 KEY = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "checkout-identity", "key": "tls.key"}}}

@@ -28,6 +28,7 @@ def test_the_registrys_name_leads_a_node_to_the_machine() -> None:
     parsed = tomllib.loads(configuration.registry_hosts(LAYOUT))
     assert parsed["server"] == "http://10.89.2.1:5003"
     assert list(parsed["host"]) == ["http://10.89.2.1:5003"]
+    assert LAYOUT.registry_inside == "10.89.2.1:5003"
 
 
 def test_each_kubelet_has_a_cgroup_of_its_own_and_lets_nobody_in_unknown() -> None:

@@ -93,6 +93,19 @@ def test_it_is_seen(change: Callable[[Spec], None], control: str) -> None:
     assert control in {each.control for each in check.problems(bad, HOW)}
 
 
+def test_a_token_for_proxyd_is_the_proxys_alone() -> None:
+    """Whoever has one can have proxyd give it the key of the proxy, and speak past it."""
+    token = {"serviceAccountToken": {"audience": proxy.AUDIENCE, "path": "t"}}
+    other = {"serviceAccountToken": {"audience": "vault", "path": "t"}}
+    volumes = [
+        {"name": "a", "projected": {"sources": [other]}},
+        {"name": "b", "projected": {"sources": [other, token]}},
+    ]
+    (found,) = check.problems(patched(pod(volumes=volumes)), HOW)
+    assert found.control == check.NAMES
+    assert found.field == "spec.volumes[1].projected.sources[1].serviceAccountToken.audience"
+
+
 def test_what_others_may_decide_is_left_to_them() -> None:
     good = patched(pod())
     good["spec"]["initContainers"][0] |= {

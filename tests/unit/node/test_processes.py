@@ -112,7 +112,9 @@ def test_without_known_cgroups_all_processes_are_looked_at(machine: Machine) -> 
     assert found(finder, machine) == "pod"
 
 
-def test_a_node_whose_own_network_cannot_be_told_is_none_to_work_on(tmp_path: Path) -> None:
-    (tmp_path / "proc").mkdir()
-    with pytest.raises(OSError, match="No such file"):
-        Finder(tmp_path / "proc", tmp_path)
+def test_a_first_process_that_cannot_be_looked_at_is_no_hindrance(machine: Machine) -> None:
+    machine.build()
+    (machine.proc / "1" / "ns" / "net").unlink()
+    finder = Finder(machine.proc, machine.mount)
+    machine.process(30, "pod", f"{GROUP}/c")
+    assert found(finder, machine) == "pod"

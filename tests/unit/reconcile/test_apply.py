@@ -30,6 +30,19 @@ def test_applies_then_prunes() -> None:
     assert cluster.names("NetworkPolicy", "shop") == ["new"]
 
 
+@pytest.mark.parametrize("opens", [True, False])
+def test_what_guards_stays_until_what_replaces_it_is_written(opens: bool) -> None:
+    cluster = FakeCluster()
+    cluster.put(named("old"))
+    cluster.errors["apply", "NetworkPolicy", "new"] = RingfenceError("too large")
+    with pytest.raises(PartlyApplied, match="too large"):
+        write(cluster, named("new"), absent_is_safe=opens)
+    assert cluster.names("NetworkPolicy", "shop") == ([] if opens else ["old"])
+    cluster.errors.clear()
+    write(cluster, named("new"), absent_is_safe=opens)
+    assert cluster.names("NetworkPolicy", "shop") == ["new"]
+
+
 def test_the_last_comes_last_and_goes_first() -> None:
     cluster = FakeCluster()
     write(cluster, named("deny"), named("allow"), last="deny")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from ringfence.model.errors import RingfenceError
+from ringfence.reconcile.apply import PartlyApplied
 from ringfence.reconcile.namespaces import WRITES_AT_ONCE
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 from ringfence.translate.network_policy import DEFAULT_DENY
@@ -270,3 +271,23 @@ def test_a_defect_in_a_status_is_not_swallowed() -> None:
     rig.cluster.apply = broken  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         rig.reconcile()
+
+
+def test_a_policy_that_closes_sessions_is_in_force_once_the_api_server_asks() -> None:
+    rig = shop()
+    closing = {"sessions": {"forbidExec": True}}
+    rig.cluster.put(fakes.policy("shop", "payments", [("shop", "checkout")], admission=closing))
+    answers: list[RingfenceError | None] = [RingfenceError("no rights"), None]
+
+    async def ask(name: str) -> None:
+        assert name == "shop"
+        assert rig.ready("SecurityPolicy", "payments").get("reason") != "InForce"
+        if error := answers.pop(0):
+            raise error
+
+    rig.reconciler._ask_about_sessions = ask
+    with pytest.raises(PartlyApplied, match="webhook for sessions: no rights"):
+        rig.reconcile()
+    assert rig.ready("SecurityPolicy", "payments")["reason"] == "NotApplied"
+    rig.reconcile()
+    assert rig.ready("SecurityPolicy", "payments")["reason"] == "InForce"

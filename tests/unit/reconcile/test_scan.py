@@ -1,17 +1,22 @@
 """Counting what is wrong with pods that run: grouped, bounded, and the same words as admission's."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ringfence.controls.evaluate import Context
+from ringfence.inject import pods
+from ringfence.inject.injection import Injection
 from ringfence.model.effective import AdmissionRequirement, EffectivePolicy, RuleRef
 from ringfence.model.labels import LabelBox
+from ringfence.model.proxy_settings import ProxySettings
 from ringfence.model.resources import Mode, PodSecurityLevel
 from ringfence.model.world import Enrolment, Namespace
 from ringfence.reconcile import scan
 from ringfence.reconcile.scan import Tally
 
+from tests.unit.inject.making import DIGEST, HOW, UID
 from tests.unit.reconcile import fakes
 
 FLOOR = RuleRef("ClusterSecurityPolicy", "", "floor", "admission")
@@ -134,3 +139,20 @@ def test_equal_findings_make_equal_reports() -> None:
     for each in pods:
         other.add(each, _context())
     assert _report(one) == _report(other)
+
+
+def test_pods_without_the_present_proxy_are_told() -> None:
+    context = replace(_context(), proxy=HOW)
+    tally = Tally()
+    bare = json.loads(_pod("bare"))
+    bare["spec"]["containers"] = [{"name": "main", "image": f"registry.example/x@{DIGEST}"}]
+    good = pods.injected(bare, HOW, UID, fill=True)
+    before = Injection(ProxySettings(enabled=True, image="registry.example/envoy:before"))
+    old = pods.injected(bare, before, UID, fill=True)
+    for name, each in (("bare", bare), ("good", good), ("old", old)):
+        tally.add(json.dumps({**each, "metadata": {**each["metadata"], "name": name}}).encode(), context)
+    found = {each["rule"]: each for each in _report(tally)["results"]}
+    assert tally.passed == 1
+    assert [each["name"] for each in found["proxy-sidecar"]["resources"]] == ["bare"]
+    assert [each["name"] for each in found["proxy-image"]["resources"]] == ["old"]
+    assert "registry.example/envoy:before" in found["proxy-image"]["message"]

@@ -19,8 +19,8 @@ class TestPods:
     def test_a_good_pod_is_admitted(self, cluster: FakeCluster) -> None:
         assert ask(cluster, encoded(pod())) == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
 
-    def test_the_label_is_set_without_asking_anybody(self) -> None:
-        response = ask(FakeCluster([]), encoded(pod(labels={"app": "x"})), Purpose.MUTATE)
+    def test_the_label_is_set(self, cluster: FakeCluster) -> None:
+        response = ask(cluster, encoded(pod(labels={"app": "x"})), Purpose.MUTATE)
         assert response["patch"] == [
             {"op": "add", "path": "/metadata/labels/ringfence.dev~1identity", "value": "default"}
         ]
@@ -37,6 +37,22 @@ class TestPods:
         assert "spec.ephemeralContainers[0].securityContext.privileged is true" in message
         moved = refused(ask(cluster, encoded(pod(labels={LABEL: "payments"}), pod(), subresource=subresource)))
         assert "set once" in moved
+
+    @pytest.mark.parametrize("purpose", [Purpose.MUTATE, Purpose.VALIDATE])
+    def test_both_webhooks_say_the_same_of_a_bad_pod(self, cluster: FakeCluster, purpose: Purpose) -> None:
+        """Whichever asks first is heard; what refuses is counted by it alone."""
+        bad = pod(containers=[{"name": "main", "image": "x", "securityContext": {"privileged": True}}])
+        response = ask(cluster, encoded(bad), purpose)
+        assert "securityContext.privileged is true" in refused(response)
+        assert "privileged" in response["auditAnnotations"]["violations"].split(",")
+        assert "patch" not in response
+
+    @pytest.mark.parametrize("subresource", ["", "ephemeralcontainers"])
+    def test_a_change_that_brings_nothing_is_not_mutated(self, cluster: FakeCluster, subresource: str) -> None:
+        old = pod(hostNetwork=True)
+        new = {**old, "metadata": {**old["metadata"], "finalizers": []}}
+        response = ask(cluster, encoded(new, old, subresource=subresource), Purpose.MUTATE)
+        assert response == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
 
     def test_a_subresource_of_another_kind_that_nobody_knows_is_refused(self, cluster: FakeCluster) -> None:
         body = encoded(pod(), subresource="checkpoint", kind={"group": "", "version": "v1", "kind": "PodCheckpoint"})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ringfence.api.schema import Choice, Complaint, Field, Flag, ListOf, Obj, Rule, Text, at_least_one_of
-from ringfence.api.v1alpha1 import signatures
+from ringfence.api.v1alpha1 import identifiers, signatures
 from ringfence.model import image_reference
 from ringfence.model.demands import ControlId, Setting
 
@@ -16,9 +16,6 @@ MAX_REGISTRIES: Final = 128
 MAX_NAMES: Final = 64
 
 _LEGACY: Final = image_reference.LEGACY_REGISTRY
-_LABEL: Final = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-_PORT: Final = ":[0-9]{1,5}"
-_COMPONENT: Final = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
 
 
 def _not_canonical(text: str) -> Complaint | None:
@@ -33,10 +30,7 @@ REGISTRY: Final = Text(
         "A registry, or a registry and a path below it: registry.example, registry.example:5000/shop,"
         " docker.io/library/nginx. It allows what is at the path and below it; path components are compared whole."
     ),
-    pattern=(
-        rf"^(({_LABEL}\.)+{_LABEL}({_PORT})?|{_LABEL}{_PORT}|localhost|\[[0-9a-f:]{{2,39}}\]({_PORT})?)"
-        rf"(/{_COMPONENT})*$"
-    ),
+    pattern=f"^{identifiers.REGISTRY_HOST}(/{identifiers.REPOSITORY_COMPONENT})*$",
     what="a registry such as registry.example or registry.example:5000, with or without a path, in lower case",
     max_length=image_reference.MAX_NAME,
     rules=(

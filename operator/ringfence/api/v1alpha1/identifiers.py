@@ -44,6 +44,16 @@ DNS_PATTERN: Final = Text(
     what="a DNS name, or *. and a DNS name",
     max_length=253,
 )
+_IMAGE_LABEL: Final = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_IMAGE_PORT: Final = ":[0-9]{1,5}"
+#: Patterns of an image's name in lower case: the host of a registry (told from a path by a dot, a port or its being
+#: localhost, as runtimes do) and one component of a repository's path.
+REGISTRY_HOST: Final = (
+    rf"(({_IMAGE_LABEL}\.)+{_IMAGE_LABEL}({_IMAGE_PORT})?|{_IMAGE_LABEL}{_IMAGE_PORT}|localhost|"
+    rf"\[[0-9a-f:]{{2,39}}\]({_IMAGE_PORT})?)"
+)
+REPOSITORY_COMPONENT: Final = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
+
 #: Also the value of the label ringfence.dev/identity, hence the shorter limit.
 SERVICE_ACCOUNT: Final = dataclasses.replace(DNS_SUBDOMAIN, max_length=63)
 

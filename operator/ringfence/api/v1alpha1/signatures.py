@@ -14,11 +14,8 @@ MAX_PATTERNS: Final = 64
 MAX_KEYS: Final = 8
 MAX_SIGNERS: Final = 16
 
-_LABEL: Final = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-_HOST: Final = (
-    rf"(({_LABEL}\.)+{_LABEL}(:[0-9]{{1,5}})?|{_LABEL}:[0-9]{{1,5}}|localhost|\[[0-9a-f:]{{2,39}}\](:[0-9]{{1,5}})?)"
-)
-_COMPONENT: Final = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
+_HOST: Final = identifiers.REGISTRY_HOST
+_COMPONENT: Final = identifiers.REPOSITORY_COMPONENT
 
 
 def _never_covers(text: str) -> Complaint | None:

@@ -109,7 +109,9 @@ def _list(optional: str) -> str:
 def _brought(field: str) -> str:
     """The items of a list of the pod's spec that it did not have before."""
     after, before = (_list(f"dyn({each})[?'spec'][?'{field}']") for each in ("object", "oldObject"))
-    return f"(oldObject == null ? {after} : {after}.filter(each, !(each in {before})))"
+    # Looking for each in the other list costs as much as the square of their length, more than a large pod is granted.
+    new = f"{after} == {before} ? [] : {after}.filter(each, !(each in {before}))"
+    return f"(oldObject == null ? {after} : ({new}))"
 
 
 def _others(lists: str) -> str:

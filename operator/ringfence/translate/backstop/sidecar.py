@@ -43,6 +43,10 @@ def validations(how: Injection) -> list[Validation]:
     volumes = cel.literal(sorted(proxy.RESERVED_VOLUMES))
     return [
         Validation(
+            cel.either("!variables.proxied", f"variables.beside.all(c, c.name != {_NAME})"),
+            f"the name {proxy.CONTAINER} is for Ringfence's proxy; choose another",
+        ),
+        Validation(
             cel.either(
                 "!variables.proxied",
                 cel.both(
@@ -55,10 +59,6 @@ def validations(how: Injection) -> list[Validation]:
             ),
             f"init container {proxy.CONTAINER} must come first, with image {how.settings.image}, as Ringfence's "
             "webhook adds it; while that is away no pod comes into an enrolled namespace: try again",
-        ),
-        Validation(
-            cel.either("!variables.proxied", f"variables.beside.all(c, c.name != {_NAME})"),
-            f"the name {proxy.CONTAINER} is for Ringfence's proxy; choose another",
         ),
         Validation(
             cel.either(
@@ -75,6 +75,14 @@ def validations(how: Injection) -> list[Validation]:
             ),
             "a container mounts a volume of its pod's proxy; mount another",
         ),
+        Validation(
+            cel.either(
+                "!variables.proxied",
+                f"{_list(_field('volumes'))}.all(v, v.name in {volumes} || !{_SOURCES}"
+                f".exists(s, s[?'serviceAccountToken'][?'audience'].orValue('') == {cel.literal(proxy.AUDIENCE)}))",
+            ),
+            f"tokens for the audience {proxy.AUDIENCE} are for proxies; ask for one for whom the program calls",
+        ),
     ]
 
 
@@ -87,4 +95,5 @@ def _field(name: str) -> str:
     return f"{_SPEC}[?'{name}']"
 
 
+_SOURCES: Final = _list("v[?'projected'][?'sources']")
 _MOUNTS: Final = _list("c[?'volumeMounts']")

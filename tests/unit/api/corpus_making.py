@@ -1,0 +1,116 @@
+"""Short ways to write the resources of the corpus."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+Object = dict[str, Any]
+
+
+NOTHING = object()
+
+
+def identity(name: str = "payments", spec: Any = NOTHING, **extra: Any) -> Object:
+    return _resource("ServiceIdentity", name, "shop", {} if spec is NOTHING else spec, extra)
+
+
+def certificate(**fields: Any) -> Object:
+    return identity(spec={"certificate": fields})
+
+
+def grant(**fields: Any) -> Object:
+    whole = {"namespace": "shop", "identities": ["payments"], "dnsNames": ["pay.example.com"], **fields}
+    left = {name: value for name, value in whole.items() if value is not NOTHING}
+    return cluster_policy({"namespaceSelector": {}, "grants": [left]})
+
+
+#: P-256, made for this file.
+PEM = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEIU7O+ICxrXoNQQR/FFujRNCJctoi\n"
+    "PD066go8mT3JAwHY/JDY6mK2FQAMrP0V/JlaqOEVKLHbWi/CVOFj9EMJeA==\n"
+    "-----END PUBLIC KEY-----\n"
+)
+
+
+SIGNER = {"issuer": "https://token.example", "identity": "https://code.example/shop/app@refs/tags/v1"}
+
+
+def signed(**rule: Any) -> Object:
+    """A policy with one rule about signatures."""
+    made = {"name": "release", "images": ["registry.example/shop/*"], **rule}
+    return policy({"admission": {"images": {"signatures": [made]}}})
+
+
+def policy(spec: Any = NOTHING, *, name: str = "payments", **extra: Any) -> Object:
+    return _resource("SecurityPolicy", name, "shop", {"ingress": [rule()]} if spec is NOTHING else spec, extra)
+
+
+def cluster_policy(spec: Any = NOTHING, *, name: str = "floor", **extra: Any) -> Object:
+    default = {"namespaceSelector": {}, "admission": {"podSecurity": "baseline"}}
+    return _resource("ClusterSecurityPolicy", name, "", default if spec is NOTHING else spec, extra)
+
+
+def _resource(kind: str, name: str, namespace: str, spec: Any, extra: Mapping[str, Any]) -> Object:
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    obj = {"apiVersion": "ringfence.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, **extra}
+    return copy.deepcopy(obj)
+
+
+def rule(**fields: Any) -> Object:
+    """An ingress rule; ``from_`` stands for ``from``."""
+    return {"name": "r", **{name.removesuffix("_"): value for name, value in fields.items()}}
+
+
+def ingress(**fields: Any) -> Object:
+    return policy({"ingress": [rule(**fields)]})
+
+
+def caller(**fields: Any) -> Object:
+    return ingress(from_=[{name.removesuffix("_"): value for name, value in fields.items()}])
+
+
+def egress(**fields: Any) -> Object:
+    return policy({"egress": [rule(**fields)]})
+
+
+def ports(*values: Any) -> Object:
+    return ingress(ports=list(values))
+
+
+def pod_security(value: Any) -> Object:
+    return policy({"admission": {"podSecurity": value}})
+
+
+def admitting(**sections: Any) -> Object:
+    return policy({"admission": sections})
+
+
+def images(**fields: Any) -> Object:
+    return admitting(images=fields)
+
+
+def registries(*places: Any) -> Object:
+    return images(registries=list(places))
+
+
+def exception(**fields: Any) -> Object:
+    whole = {
+        "name": "collector",
+        "namespace": "logging",
+        "identities": ["collector"],
+        "controls": ["host-path"],
+        "reason": "Reads the nodes' logs.",
+        "until": "2027-03-31T00:00:00Z",
+        **fields,
+    }
+    left = {name: value for name, value in whole.items() if value is not NOTHING}
+    return cluster_policy({"namespaceSelector": {}, "exceptions": [left]})
+
+
+def selecting(selector: Any) -> Object:
+    return policy({"appliesTo": {"podSelector": selector}, "ingress": [rule()]})
+
+
+def requirement(**fields: Any) -> Object:
+    return selecting({"matchExpressions": [fields]})
