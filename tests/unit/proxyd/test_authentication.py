@@ -70,7 +70,7 @@ def rig() -> Rig:
 def test_a_good_token_of_a_pod_that_is_there(rig: Rig) -> None:
     assert rig.caller() == Caller("shop", "web-1", "uid-1", "web", "node-1", GOOD.expires)
     assert rig.reviewer.asked == [("a.b.c", "proxyd.ringfence.dev")]
-    assert rig.caller().node_id == "web-1.shop"
+    assert rig.caller().node_id == "shop/web-1/uid-1"
 
 
 @pytest.mark.parametrize(
