@@ -14,6 +14,16 @@ def single(ip: str) -> str:
     return str(ipaddress.ip_network(ip))
 
 
+def is_single(network: str) -> bool:
+    """Whether a network is one address."""
+    return network.endswith("/128" if ":" in network else "/32")
+
+
+def joined(found: Iterable[str]) -> tuple[str, ...]:
+    """The fewest networks that hold the same addresses, in order."""
+    return Spans.of_networks(found).networks()
+
+
 def told_apart(sets: Iterable[IpSet]) -> Iterator[tuple[str, str]]:
     """(network, an address) for every network that the sets name or cut out, sorted; none that smaller ones fill."""
     found = {ipaddress.ip_network(n) for each in sets for cidr, cut in each.blocks for n in (cidr, *cut)}
