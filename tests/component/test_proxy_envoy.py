@@ -141,6 +141,70 @@ def test_logs_name_the_rule_and_callers_are_not_told(net: Net, svids: Identities
     assert any("CERTIFICATE_VERIFY_FAILED" in line.get("failure", "") for line in found)
 
 
+def test_strangers_are_refused_and_the_forger_of_the_offer_too(net: Net, svids: Identities, tmp_path: Path) -> None:
+    """Everybody may call, if only by identity: certificates of another CA for the same names, and TLS without one."""
+    made = config(policy(ingress=(allow("all"),)))
+    foreign = Identities(tmp_path, "cluster.local").files("shop", "web")
+    good = svids.files("shop", "web")
+    forged = (foreign[0], foreign[1], good[2])
+    with proxy_net.running(net, made, svids.secrets("shop", "db")) as log:
+        wanted = [
+            call(WEB, port, identity, http=port == 8080) for port in (8080, 5432) for identity in (good, forged, ())
+        ]
+        assert net.call(wanted) == ["allowed", "denied", "denied"] * 2
+    assert any("CERTIFICATE_VERIFY_FAILED" in line.get("failure", "") for line in lines(log))
+
+
+def test_a_connection_without_certificate_or_below_tls_1_3_ends(net: Net, svids: Identities) -> None:
+    made = config(policy(ingress=(allow("all"),)))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        roots = svids.files("shop", "web")
+        for newest, pair in (("TLSv1_3", ()), ("TLSv1_2", roots[:2])):
+            command = net.command("callers", sys.executable, "-c", _ODD_TLS, newest, roots[2], POD, WEB, *pair)
+            assert proxy_net.run(*command) == "refused\n", newest
+        command = net.command("callers", sys.executable, "-c", _ODD_TLS, "TLSv1_3", roots[2], POD, WEB, *roots[:2])
+        assert proxy_net.run(*command) == "answered\n"
+
+
+_ODD_TLS = """
+import socket, ssl, sys
+newest, roots, pod, source, *pair = sys.argv[1:]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.load_verify_locations(roots)
+context.maximum_version = ssl.TLSVersion[newest]
+if pair:
+    context.load_cert_chain(*pair)
+context.set_alpn_protocols(["ringfence"])
+try:
+    with context.wrap_socket(socket.create_connection((pod, 5432), 10, (source, 0))) as connection:
+        print("answered" if connection.recv(9) else "refused")
+except (ssl.SSLError, ConnectionError):
+    print("refused")
+"""
+_HTTP2 = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+chain, key, roots, pod, source = sys.argv[1:]
+context.load_verify_locations(roots)
+context.load_cert_chain(chain, key)
+context.set_alpn_protocols(["ringfence"])
+plain = socket.create_connection((pod, 8080), 10, (source, 0))
+with context.wrap_socket(plain) as connection:
+    connection.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    print(connection.version(), connection.selected_alpn_protocol(), connection.recv(9)[3])
+"""
+
+
+def test_http2_is_told_by_its_bytes_since_the_mesh_offers_one_protocol(net: Net, svids: Identities) -> None:
+    made = config(policy(ingress=(allow("web", caller("web")),)))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        command = net.command("callers", sys.executable, "-c", _HTTP2, *svids.files("shop", "web"), POD, WEB)
+        # A frame of type 4: SETTINGS (RFC 9113 §6.5).
+        assert proxy_net.run(*command) == "TLSv1.3 None 4\n"
+
+
 def test_what_audit_would_deny_is_in_the_log_and_passes(net: Net, svids: Identities) -> None:
     enforced = policy("p", ingress=(allow("all", AnonymousPeer()),))
     audit = policy("q", mode=Mode.AUDIT, ingress=(deny("web", caller("web")), deny("nobody", AnonymousPeer())))

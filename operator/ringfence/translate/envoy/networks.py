@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from ringfence.model.net import IpSet, Network
 from ringfence.model.spans import Spans
 
 
+@lru_cache(maxsize=65536)
 def single(ip: str) -> str:
     """The network of one address."""
     return str(ipaddress.ip_network(ip))
