@@ -29,6 +29,8 @@ from e2e import envoy
 
 PEERS = Path(__file__).with_name("proxy_peers.py")
 PROGRAM_PORT = 19999
+#: The user of programs in the pod that call out.
+CALLER_UID = 12345
 
 _REDIRECT = f"""
 table inet ringfence {{
@@ -40,12 +42,22 @@ table inet ringfence {{
     type nat hook output priority -100; policy accept;
     ip saddr {proxy.INBOUND_SOURCE_V4} meta l4proto tcp redirect to :{PROGRAM_PORT}
     ip6 saddr {proxy.INBOUND_SOURCE_V6} meta l4proto tcp redirect to :{PROGRAM_PORT}
+    meta skuid {CALLER_UID} oifname != "lo" meta l4proto tcp redirect to :{proxy.OUTBOUND_PORT}
+  }}
+}}
+"""
+
+_EVERYBODY = f"""
+table ip pods {{
+  chain everybody {{
+    type nat hook prerouting priority dstnat; policy accept;
+    meta l4proto tcp redirect to :{PROGRAM_PORT}
   }}
 }}
 """
 
 
-def _run(*command: str, text: str | None = None) -> str:
+def run(*command: str, text: str | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, input=text, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
@@ -77,6 +89,14 @@ class Identities:
             issuer_ends=self._slot.root.not_after,
         )
         return self._signer.sign_now(wanted, key.public_der), key.pem
+
+    def secrets(self, namespace: str, account: str) -> tuple[Any, ...]:
+        """The secrets of an identity's proxy."""
+        chain, key = self.pair(namespace, account)
+        return (
+            static.identity_secret(chain.decode(), key.decode()),
+            static.bundle_secret(self.trust_domain, self.roots.decode()),
+        )
 
     def files(self, namespace: str, account: str) -> tuple[str, str, str]:
         """The same as files, with the roots: what a caller loads."""
@@ -114,17 +134,39 @@ class Net:
             if address not in self._mine[side]:
                 self._address("add", side, address)
                 self._mine[side].add(address)
+        self._routes()
+
+    def _routes(self) -> None:
+        """The routes to the other side, which go when a side loses its last address."""
+        for side, mine in self._mine.items():
+            from_ = ["src", next(a for a in sorted(mine) if ":" not in a)] if mine else []
+            run(*self.command(side, "ip", "route", "replace", "default", "dev", side, *from_))
+            run(*self.command(side, "ip", "-6", "route", "replace", "default", "dev", side))
 
     def _address(self, verb: str, side: str, address: str) -> None:
         wide = ("128", ["nodad"] if verb == "add" else []) if ":" in address else ("32", [])
-        _run(*self.command(side, "ip", "addr", verb, f"{address}/{wide[0]}", "dev", side, *wide[1]))
+        run(*self.command(side, "ip", "addr", verb, f"{address}/{wide[0]}", "dev", side, *wide[1]))
 
-    def call(self, wanted: list[dict[str, Any]]) -> list[str]:
-        """What came of each call: ``allowed``, ``denied`` or ``error: ...``."""
+    def call(self, wanted: list[dict[str, Any]], side: str = "callers") -> list[str]:
+        """What came of each call: ``allowed``, ``denied`` or ``error: ...``; from the pod they go through the proxy."""
         path = self.directory / "calls.json"
         path.write_text(json.dumps(wanted))
-        found: list[str] = json.loads(_run(*self.command("callers", sys.executable, str(PEERS), "calls", str(path))))
+        user = [str(CALLER_UID)] if side == "pod" else []
+        command = self.command(side, sys.executable, str(PEERS), "calls", str(path), *user)
+        found: list[str] = json.loads(run(*command))
         return found
+
+    @contextmanager
+    def pods(self, identities: Mapping[str, tuple[str, str, str]]) -> Iterator[None]:
+        """Everybody else answers, those of ``identities`` (by address) in mutual TLS too."""
+        path = self.directory / "pods.json"
+        path.write_text(json.dumps(identities))
+        run(*self.command("callers", "nft", "-f", "-"), text=_EVERYBODY)
+        try:
+            with _listening(self.command("callers", sys.executable, str(PEERS), "pods", str(PROGRAM_PORT), str(path))):
+                yield
+        finally:
+            run(*self.command("callers", "nft", "delete", "table", "ip", "pods"))
 
 
 @contextmanager
@@ -133,8 +175,8 @@ def network(directory: Path) -> Iterator[Net]:
     net = Net(f"rf{os.getpid()}", directory)
     try:
         for side in ("pod", "callers"):
-            _run("ip", "netns", "add", net.place(side))
-        _run(
+            run("ip", "netns", "add", net.place(side))
+        run(
             "ip",
             "link",
             "add",
@@ -151,12 +193,10 @@ def network(directory: Path) -> Iterator[Net]:
         )
         for side in ("pod", "callers"):
             for link in ("lo", side):
-                _run(*net.command(side, "ip", "link", "set", link, "up"))
-            _run(*net.command(side, "ip", "route", "add", "default", "dev", side))
-            _run(*net.command(side, "ip", "-6", "route", "add", "default", "dev", side))
-        _run(*net.command("pod", "ip", "addr", "add", f"{proxy.INBOUND_SOURCE_V6}/128", "dev", "lo", "nodad"))
-        _run(*net.command("pod", "nft", "-f", "-"), text=_REDIRECT)
-        with _program(net):
+                run(*net.command(side, "ip", "link", "set", link, "up"))
+        run(*net.command("pod", "ip", "addr", "add", f"{proxy.INBOUND_SOURCE_V6}/128", "dev", "lo", "nodad"))
+        run(*net.command("pod", "nft", "-f", "-"), text=_REDIRECT)
+        with _listening(net.command("pod", sys.executable, str(PEERS), "program", str(PROGRAM_PORT))):
             yield net
     finally:
         for side in ("pod", "callers"):
@@ -164,8 +204,8 @@ def network(directory: Path) -> Iterator[Net]:
 
 
 @contextmanager
-def _program(net: Net) -> Iterator[None]:
-    command = net.command("pod", sys.executable, str(PEERS), "program", str(PROGRAM_PORT))
+def _listening(command: list[str]) -> Iterator[None]:
+    """A program of proxy_peers.py that listens."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "listening\n"

@@ -1,20 +1,25 @@
 """The programs at both ends of a proxy under test: run inside network namespaces, with the standard library alone.
 
 proxy_peers.py program PORT          answers every connection: HTTP where a request comes, else it speaks first
-proxy_peers.py calls FILE            makes the calls of a JSON file; writes what came of each to standard output
+proxy_peers.py calls FILE [UID]      makes the calls of a JSON file; writes what came of each to standard output
+proxy_peers.py pods PORT FILE        stands for all pods of a JSON file (address: certificate, key, roots), and for
+                                     whoever has no proxy: says whether it was spoken to in mutual TLS, and by whom
 """
 
 import asyncio
 import json
+import os
+import socket
 import ssl
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 GREETING = b"program\n"
 #: Seconds that the program waits for a request before it speaks first, and that a caller waits for an end.
-SPEAKS_AFTER, GIVES_UP_AFTER = 0.3, 20.0
+SPEAKS_AFTER, GIVES_UP_AFTER = 0.3, 10.0
 AT_ONCE = 60
 
 
@@ -64,7 +69,7 @@ def _own_tls() -> ssl.SSLContext:
 async def _call(call: dict[str, Any]) -> str:
     secure = _context(*call["identity"]) if call["identity"] else None
     reader, writer = await asyncio.open_connection(
-        call["target"], call["port"], local_addr=(call["source"], 0), ssl=secure
+        call["target"], call["port"], local_addr=(call["source"], 0) if call["source"] else None, ssl=secure
     )
     try:
         if call["http"]:
@@ -74,8 +79,12 @@ async def _call(call: dict[str, Any]) -> str:
         data = await reader.read(4096)
     finally:
         writer.close()
+    if call["http"] and call.get("told"):
+        return data.decode().rpartition("\r\n\r\n")[2] if data.startswith(b"HTTP/1.1 200") else "denied"
     if call["http"]:
         return "allowed" if data.startswith(b"HTTP/1.1 200") else "denied" if _refused(data) else f"error: {data!r}"
+    if call.get("told"):
+        return data.decode() or "denied"
     return "allowed" if data.startswith(GREETING) else "denied" if not data else f"error: {data!r}"
 
 
@@ -101,7 +110,67 @@ async def calls(wanted: list[dict[str, Any]]) -> None:
     print(json.dumps(found))
 
 
+SO_ORIGINAL_DST = 80
+
+
+def _original(connection: socket.socket) -> str:
+    """The address that a redirected connection was made to (IPv4)."""
+    data = connection.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16)
+    return socket.inet_ntoa(data[4:8])
+
+
+def _serve(connection: socket.socket, identities: dict[str, list[str]]) -> None:
+    connection.settimeout(GIVES_UP_AFTER)
+    try:
+        identity = identities.get(_original(connection))
+        spoken: socket.socket = connection
+        told = "plain"
+        if connection.recv(1, socket.MSG_PEEK) == b"\x16" and identity:
+            spoken = _server_context(*identity).wrap_socket(connection, server_side=True)
+            names = (spoken.getpeercert() or {}).get("subjectAltName", ())
+            told = f"mesh {names[0][1]}"
+        asked = spoken.recv(4096)
+        body = told.encode()
+        if asked.startswith(b"GET "):
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            body = head.encode() + body
+        if asked:
+            spoken.sendall(body)
+        spoken.close()
+    except (OSError, ssl.SSLError):
+        connection.close()
+
+
+@cache
+def _server_context(chain: str, key: str, roots: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_verify_locations(roots)
+    context.load_cert_chain(chain, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["ringfence"])
+    return context
+
+
+def pods(port: int, identities: dict[str, list[str]]) -> None:
+    server = socket.create_server(("0.0.0.0", port), backlog=512)
+    print("listening", flush=True)
+    while True:
+        connection, _ = server.accept()
+        threading.Thread(target=_serve, args=(connection, identities), daemon=True).start()
+
+
+def main(what: str, *rest: str) -> None:
+    if what == "program":
+        asyncio.run(program(int(rest[0])))
+    elif what == "pods":
+        pods(int(rest[0]), json.loads(Path(rest[1]).read_text()))
+    else:
+        wanted = json.loads(Path(rest[0]).read_text())
+        if len(rest) > 1:
+            os.setuid(int(rest[1]))
+        asyncio.run(calls(wanted))
+
+
 if __name__ == "__main__":
-    asyncio.run(
-        program(int(sys.argv[2])) if sys.argv[1] == "program" else calls(json.loads(Path(sys.argv[2]).read_text()))
-    )
+    main(*sys.argv[1:])

@@ -53,6 +53,10 @@ class Spans:
     def empty(self) -> bool:
         return not self.spans
 
+    def holds(self, kind: int, number: int) -> bool:
+        """Whether a single one is a member."""
+        return any(span[0] == kind and span[1] <= number <= span[2] for span in self.spans)
+
     def __or__(self, other: Self) -> Self:
         return (
             type(self).of((*self.spans, *other.spans))

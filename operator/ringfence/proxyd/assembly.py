@@ -220,6 +220,9 @@ def _subscribe(parts: Parts, snapshots: Snapshots) -> None:
     held["namespaces"].subscribe(lambda _, name: fleet.namespace_changed(name))
 
     def renewed_ca(*_: str) -> None:
+        # Either without the other looks like a CA that was lost.
+        if not (held["ca"].synced and held["ca_marker"].synced):
+            return
         parts.authority.refresh()
         fleet.authority_changed()
 

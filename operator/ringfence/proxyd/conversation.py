@@ -72,6 +72,13 @@ class _Topic:
     refused: dict[str, Nack] = field(default_factory=dict)
     unanswered: dict[str, _Sent] = field(default_factory=dict)
     halves: deque[tuple[str, ...]] = field(default_factory=deque)
+    #: False: nothing is to be sent, and nothing to be removed, until something happens.
+    stale: bool = True
+    leftover: bool = True
+
+    def stir(self) -> None:
+        """Something has happened: look again."""
+        self.stale = self.leftover = True
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -103,11 +110,15 @@ class Conversation:
 
     def give(self, offer: Offer) -> None:
         """From now on it shall have this."""
-        self._offer = offer
+        before, self._offer = self._offer, offer
+        for kind, items in offer.items.items():
+            if before is None or before.items[kind] is not items:
+                self._topics[kind].stir()
 
     def give_secret(self, item: Item) -> None:
         """From now on it shall have this secret, beside the others."""
         self._secrets[item.name] = item
+        self._topics[Kind.SECRETS].stir()
 
     # --- what it has --------------------------------------------------------------------------------------------
 
@@ -118,7 +129,7 @@ class Conversation:
     @property
     def acknowledged(self) -> bool:
         """Whether it has said to use everything of the present offer, and nothing more."""
-        if self._offer is None:
+        if self._offer is None or any(self._topics[kind].unanswered for kind in self._offer.items):
             return False
         for kind, items in self._offer.items.items():
             confirmed = self._topics[kind].confirmed
@@ -150,6 +161,8 @@ class Conversation:
         except ValueError:
             raise Malformed(f"the type {request.type_url[:100]!r} is not served here") from None
         topic = self._topics[kind]
+        if not request.response_nonce or request.resource_names_subscribe or request.HasField("error_detail"):
+            topic.stir()
         nack = self._answered(kind, topic, request) if request.response_nonce else None
         first, topic.asked = not topic.asked, True
         if first:
@@ -192,6 +205,9 @@ class Conversation:
                     topic.refused.pop(name, None)
             for name in sent.removed:
                 topic.confirmed.pop(name, None)
+            if SDS_BUNDLE in sent.versions:
+                # A certificate may have waited for it.
+                topic.stir()
             return None
         error = " ".join(request.error_detail.message.split())[:MAX_ERROR]
         names = tuple(sent.versions)
@@ -252,7 +268,11 @@ class Conversation:
             if found:
                 return found
             topic.halves.popleft()
-        return list(_chunk(each for each in items.values() if self._due(kind, each)))
+        if not topic.stale:
+            return []
+        found = list(_chunk(each for each in items.values() if self._due(kind, each)))
+        topic.stale = bool(found)
+        return found
 
     def _due(self, kind: Kind, item: Item) -> bool:
         topic = self._topics[kind]
@@ -269,8 +289,11 @@ class Conversation:
 
     def _removed(self, kind: Kind) -> tuple[str, ...]:
         items, topic = self._items(kind), self._topics[kind]
+        if not topic.leftover:
+            return ()
         gone = {name for name in topic.sent if name not in items}
         gone.update(name for name in topic.unknown if name not in items)
+        topic.leftover = bool(gone)
         return tuple(sorted(gone))
 
     def _owes_first_answer(self, topic: _Topic) -> bool:
@@ -318,6 +341,7 @@ class Conversation:
             endpoints = self._topics[Kind.ENDPOINTS]
             for name in versions:
                 endpoints.sent.pop(name, None)
+            endpoints.stir()
         return wire.response(kind, nonce, items, removed)
 
 

@@ -74,7 +74,8 @@ class Reporter:
     async def _tell(self) -> None:
         self._changed.clear()
         try:
-            await self._write(proxy_reports.encode(self.report(), self._namespace))
+            obj = await asyncio.to_thread(proxy_reports.encode, self.report(), self._namespace)
+            await self._write(obj)
         except RingfenceError as error:
             _log.warning("what the proxies have acknowledged cannot be told: %s", error)
             self._changed.set()

@@ -21,7 +21,7 @@ class Certificate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._configuration: grpc.ServerCertificateConfiguration | None = None
+        self._fresh: grpc.ServerCertificateConfiguration | None = None
         self._there = asyncio.Event()
         #: When the certificate ends, in seconds since the epoch; 0 while there is none.
         self.ends = 0.0
@@ -37,7 +37,7 @@ class Certificate:
             return False
         made = grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)])
         with self._lock:
-            self._configuration = made
+            self._fresh = made
         self.ends = ends
         self._there.set()
         _log.info("serving certificate taken over", extra={"ends": int(ends)})
@@ -51,14 +51,19 @@ class Certificate:
         """For the server; raises RuntimeError while there is no certificate."""
         if not TLS_1_3_ONLY:
             raise RuntimeError("gRPC was loaded before it was told to speak TLS 1.3 only")
-        configuration = self._newest()
+        configuration = self._changed()
         if configuration is None:
             raise RuntimeError("there is no serving certificate yet")
-        return grpc.dynamic_ssl_server_credentials(configuration, self._newest)
+        return grpc.dynamic_ssl_server_credentials(configuration, self._changed)
 
-    def _newest(self) -> grpc.ServerCertificateConfiguration | None:
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What gRPC asks at each handshake: another certificate, None for the same.
+
+        A configuration becomes gRPC's when it gets it, and is freed there: handing one out twice ends the process.
+        """
         with self._lock:
-            return self._configuration
+            fresh, self._fresh = self._fresh, None
+            return fresh
 
 
 def _pair(secret: Object) -> serving.Pair:

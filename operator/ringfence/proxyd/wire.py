@@ -79,12 +79,18 @@ def response(kind: Kind, nonce: str, items: Iterable[Item], removed: Iterable[st
     return bytes(head.SerializeToString()) + b"".join(each.field for each in items)
 
 
-def _items(resources: Iterable[Resource], before: Mapping[str, Item]) -> dict[str, Item]:
-    made = {}
+def _items(resources: Iterable[Resource], before: Mapping[str, Item]) -> Mapping[str, Item]:
+    """By name; the very mapping ``before`` when it says the same."""
+    made: dict[str, Item] = {}
+    same = True
     for each in resources:
         held = before.get(each.name)
-        made[each.name] = held if held is not None and held.version == each.version else item(each)
-    return made
+        if held is not None and held.version == each.version:
+            made[each.name] = held
+        else:
+            made[each.name] = item(each)
+            same = False
+    return before if same and len(made) == len(before) else made
 
 
 def _length(number: int) -> bytes:

@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, Final
 
 from ringfence.model.acknowledgements import NAME_PREFIX, PURPOSE, PolicyState, ProxyState, Report
@@ -168,7 +168,7 @@ def _pack(report: Report, proxies: Iterable[ProxyState], dropped: int) -> bytes:
         "written": report.written,
         "dropped": dropped,
         "policies": {owner: [each.generation, each.ready, each.total] for owner, each in report.policies.items()},
-        "proxies": [list(asdict(each).values()) for each in proxies],
+        "proxies": [[getattr(each, name) for name in _FIELDS] for each in proxies],
     }
     return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), compresslevel=4, mtime=0)
 

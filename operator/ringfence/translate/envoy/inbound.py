@@ -4,8 +4,9 @@ Mesh TLS is told by its ALPN and goes to chains that demand a certificate. Anyth
 transport is not Strict or an Allow opens the port to callers without identity, and there only those rules hold.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
@@ -26,10 +27,11 @@ from ringfence.translate.envoy import clusters, filters, logs, matching, message
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules, Told, Who
-from ringfence.translate.envoy.subject import Port, Subject
+from ringfence.translate.envoy.subject import Subject
 
-#: Ports that only rules name: so many get chains of their own, the others share one.
-MAX_RULE_PORTS: Final = 64
+#: Ports that only rules name: so many ranges of them get chains of their own, with so many ports; the others share one.
+MAX_RANGES: Final = 64
+MAX_SPELT_OUT: Final = 1024
 #: Seconds that a caller may take for its first bytes before it is taken for one that waits for the program's.
 _FIRST_BYTES: Final = 1.0
 #: Seconds for a TLS handshake.
@@ -84,36 +86,49 @@ class Inbound:
         labels = dict(self.subject.labels)
         known = reach.narrowed(self.policy, Direction.INGRESS, labels).rules
         strict = transport_of(self.policy, labels) is MTLS.STRICT
-        ports = _known_ports(self.subject, known)
-        names_ = tuple((name, port.number) for port in self.subject.ports for name in port.names)
         tree = {}
-        for port in ports:
+        for port in self.subject.ports:
             governing = tuple(r for r in known if r.ports.contains(Protocol.TCP, port.number, port.names))
-            tree[port.number] = self._port(made, port, PortRules(governing, self.policy.closed, strict))
+            rules_ = PortRules(governing, self.policy.closed, strict)
+            tree[port.number] = self._port(made, str(port.number), rules_, http=port.http)
         for number in sorted(proxy.RESERVED_PORTS):
             tree[number] = matching.nothing()
-        own = Spans.of((reach.PORT, number, number) for number in tree)
-        spans = {rule: reach.port_spans(rule.ports, names_) - own for rule in known}
-        others = tuple(rule for rule in known if not spans[rule].empty)
-        rest = PortRules(others, self.policy.closed, strict, tuple(spans[rule] for rule in others))
-        uniform = all(span == reach.EVERY_PORT - own for span in rest.spans or ())
-        if uniform:
-            rest = PortRules(others, self.policy.closed, strict)
-        return matching.by_port(tree, matching.to_matcher(self._others(made, rest, uniform=uniform)))
+        spans = self._elsewhere(known, tree)
+        for first, last in _spelt_out(spans):
+            governing = tuple(r for r, span in zip(known, spans, strict=True) if span.holds(reach.PORT, first))
+            name = str(first) if first == last else f"{first}-{last}"
+            chains = self._port(made, name, PortRules(governing, self.policy.closed, strict), http=False)
+            tree.update(dict.fromkeys(range(first, last + 1), chains))
+        return matching.by_port(tree, self._others(made, known, tree, strict=strict))
 
-    def _port(self, made: Made, port: Port, governing: PortRules) -> Message:
-        """What leads to the chains of one port."""
-        prefix = str(port.number)
-        mesh = self._mesh_http(made, prefix, governing) if port.http else self._mesh(made, prefix, governing)
-        carried = self._plain(made, prefix, governing)
-        plain = self._plain_http(made, prefix, governing) if port.http else carried
+    def _elsewhere(self, known: Sequence[EffectiveRule], ports: Iterable[int]) -> list[Spans]:
+        """The ports that each rule names beside those that have chains already."""
+        named = tuple((name, port.number) for port in self.subject.ports for name in port.names)
+        own = Spans.of((reach.PORT, number, number) for number in ports)
+        return [reach.port_spans(rule.ports, named) - own for rule in known]
+
+    def _port(self, made: Made, name: str, governing: PortRules, *, http: bool) -> Message:
+        """What leads to the chains of one port, or of some that are governed alike."""
+        mesh = self._mesh_http(made, name, governing) if http else self._mesh(made, name, governing)
+        carried = self._plain(made, name, governing)
+        plain = self._plain_http(made, name, governing) if http else carried
         return matching.to_matcher(matching.by_transport(mesh, carried, plain))
 
-    def _others(self, made: Made, governing: PortRules, *, uniform: bool) -> Message:
-        """The same for all ports that are not known."""
+    def _others(self, made: Made, known: Sequence[EffectiveRule], ports: Iterable[int], *, strict: bool) -> Message:
+        """The same for all other ports together."""
+        spans = self._elsewhere(known, ports)
+        rest = Spans.of((reach.PORT, number, number) for number in ports)
+        found = [(rule, span) for rule, span in zip(known, spans, strict=True) if not span.empty]
+        alike = all(span == reach.EVERY_PORT - rest for _, span in found)
+        governing = PortRules(
+            tuple(rule for rule, _ in found),
+            self.policy.closed,
+            strict,
+            None if alike else tuple(span for _, span in found),
+        )
         mesh = self._mesh(made, "other", governing)
-        plain = self._plain(made, "other", governing) if uniform else self._plain_by_port(made, governing)
-        return matching.by_transport(mesh, plain, plain)
+        plain = self._plain(made, "other", governing) if alike else self._plain_by_port(made, governing)
+        return matching.to_matcher(matching.by_transport(mesh, plain, plain))
 
     # --- callers in mutual TLS --------------------------------------------------------------------------------------
 
@@ -242,18 +257,20 @@ def _tls_inspector() -> Message:
     )
 
 
-def _known_ports(subject: Subject, known: Sequence[EffectiveRule]) -> list[Port]:
-    """The ports that get chains of their own: those of the pod, and the first of those that rules name singly."""
-    found = {port.number: port for port in subject.ports}
-    named = sorted(set(_single_ports(known)) - found.keys() - proxy.RESERVED_PORTS)
-    for number in named[:MAX_RULE_PORTS]:
-        found[number] = Port(number)
-    return [found[number] for number in sorted(found)]
-
-
-def _single_ports(known: Iterable[EffectiveRule]) -> Iterator[int]:
-    for rule in known:
-        yield from (r.first for r in rule.ports.ranges if r.first == r.last and r.protocol is Protocol.TCP)
+def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
+    """Ranges of ports about which all rules say the same, the smallest ones, as far as they can be spelt out."""
+    union = Spans.of(span for each in spans for span in each.spans)
+    edges = sorted({edge for each in spans for _, first, last in each.spans for edge in (first, last + 1)})
+    ranges = sorted((last - first, first, last - 1) for first, last in pairwise(edges))
+    found: list[tuple[int, int]] = []
+    left = MAX_SPELT_OUT
+    for size, first, last in ranges:
+        if size > left or len(found) == MAX_RANGES:
+            break
+        if union.holds(reach.PORT, first):
+            found.append((first, last))
+            left -= size
+    return sorted(found)
 
 
 def _route(name: str, policy: dict[str, Message]) -> Message:

@@ -32,7 +32,7 @@ def to_matcher(matcher: Message) -> Message:
     return _Matcher.OnMatch(matcher=matcher)
 
 
-def by_port(ports: Mapping[int, Message], otherwise: Message | None) -> Message:
+def by_port(ports: Mapping[int, Message], otherwise: Message) -> Message:
     """By the port that the connection was made to."""
     if not ports:
         return always(otherwise)
@@ -49,12 +49,12 @@ def by_source(places: Iterable[tuple[Spans, Message]]) -> Message:
     )
 
 
-def by_destination(places: Iterable[tuple[Iterable[str], Message]], otherwise: Message | None) -> Message:
+def by_destination(places: Iterable[tuple[Iterable[str], Message]], otherwise: Message) -> Message:
     """By the address that the connection was made to: the smallest of these networks that holds it decides alone."""
     return _by_address(inputs.DestinationIPInput(), list(places), otherwise)
 
 
-def _by_address(kind: Message, places: Iterable[tuple[Iterable[str], Message]], otherwise: Message | None) -> Message:
+def _by_address(kind: Message, places: Iterable[tuple[Iterable[str], Message]], otherwise: Message) -> Message:
     ranges = [
         ip_pb2.IPMatcher.IPRangeMatcher(
             ranges=[_cidr(network) for network in networks], on_match=on_match, exclusive=True
@@ -82,9 +82,9 @@ def by_transport(mesh: Message | None, tls: Message | None, plain: Message | Non
     return _Matcher(matcher_list=kinds(matchers=matchers), on_no_match=plain or nothing())
 
 
-def always(on_match: Message | None) -> Message:
+def always(on_match: Message) -> Message:
     """A matcher that does not look."""
-    return _Matcher(on_no_match=on_match or nothing())
+    return _Matcher(on_no_match=on_match)
 
 
 def nothing() -> Message:

@@ -66,7 +66,9 @@ class Outbound:
         self._egress = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
         peers = [peer for rule in self._egress.rules for peer in rule.peers]
         self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
-        self._digest = PortRules(self._egress.rules, self.policy.closed, strict=False).digest()
+        rules_ = self._egress.rules
+        told = PortRules(rules_, self.policy.closed, strict=False).digest()
+        self._digest = messages.digest(told, repr([rule.ports for rule in rules_]))[:8]
 
     def listener(self) -> Message:
         """The listener; clusters, endpoints and routes are there then."""
@@ -110,6 +112,10 @@ class Outbound:
     def _addresses(self) -> None:
         """Addresses outside that egress rules name."""
         peers = [p for r in self._egress.rules for p in r.peers if isinstance(p, AddressPeers)]
+        if peers:
+            # A Service is no address outside: what it leads to is told below, and nothing is open by where it stands.
+            services = (each for found in self.mesh.services.values() for each in found)
+            self._places |= {networks.single(ip): () for each in services for ip in each.cluster_ips}
         for network, one in networks.told_apart(peer.addresses for peer in peers):
             ports = self._leave(Address(one))
             self._places[network] = ((ports, self._passthrough(self._digest)),)
@@ -162,7 +168,7 @@ class Outbound:
             ports = self._leave(Address(member.address))
         else:
             ports = self._open(member.target, member.pod if self._by_pod else None)
-        return not (ports & Spans(((PORT, port, port),))).empty
+        return ports.holds(PORT, port)
 
     def _api_server(self) -> None:
         """The Service of the API server, where its endpoints are open."""
@@ -170,7 +176,7 @@ class Outbound:
         ends = self.mesh.world.installation.api_server
         if service is None or not ends:
             return
-        if all(not (self._leave(Address(host)) & Spans(((PORT, port, port),))).empty for host, port in ends):
+        if all(self._leave(Address(host)).holds(PORT, port) for host, port in ends):
             ports = Spans.of((PORT, p.port, p.port) for p in service.ports if p.protocol is Protocol.TCP)
             for ip in service.cluster_ips:
                 self._places[networks.single(ip)] = ((ports, self._passthrough(self._digest)),)
@@ -231,10 +237,10 @@ class Outbound:
         for network, node in self._places.items():
             by_node[node].append(network)
         places = sorted((sorted(found), node) for node, found in by_node.items())
-        otherwise = None if self.policy.closed else matching.to_chain(self._unnamed())
+        otherwise = matching.nothing() if self.policy.closed else matching.to_chain(self._unnamed())
         return matching.by_destination([(found, self._on(node, otherwise)) for found, node in places], otherwise)
 
-    def _on(self, node: Node, otherwise: Message | None) -> Message:
+    def _on(self, node: Node, otherwise: Message) -> Message:
         """What an address leads to: by port where only some are open."""
         if len(node) == 1 and node[0][0] == EVERY_PORT:
             return matching.to_chain(node[0][1])
@@ -243,7 +249,7 @@ class Outbound:
             return matching.to_matcher(matching.by_port(tree, otherwise))
         closed = EVERY_PORT - Spans.of(span for ports, _ in node for span in ports.spans)
         if len(node) == 1 and _size(closed) <= MAX_PORTS:
-            tree = {port: otherwise or matching.nothing() for port in _each(closed)}
+            tree = dict.fromkeys(_each(closed), otherwise)
             return matching.to_matcher(matching.by_port(tree, matching.to_chain(node[0][1])))
         return matching.to_chain(self._asking(*node[0]))
 

@@ -48,9 +48,9 @@ class PortRules:
         return not self.enforced or any(rule.mode is Mode.AUDIT for rule in self.rules)
 
     def digest(self) -> str:
-        """Changes with the rules, not with the pods that they name."""
+        """Changes with the rules, not with the pods that they name, nor with what they say of other ports."""
         told = [
-            (rule.ref, rule.action.value, rule.mode.value, [peer_key(p) for p in rule.peers], rule.ports, held)
+            (rule.ref, rule.action.value, rule.mode.value, [peer_key(p) for p in rule.peers], held)
             for rule in self.rules
             for held in [(rule.suspended_by, rule.suspended_in_audit)]
         ]

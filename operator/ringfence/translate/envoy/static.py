@@ -4,6 +4,7 @@ The certificate is a placeholder that stands for no one: its private key is the 
 """
 
 import datetime
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -46,7 +47,9 @@ def bootstrap(config: ProxyConfig, secrets: Iterable[Message], admin: str = prox
 
 def as_data(message: Message) -> dict[str, Any]:
     """The message as Envoy's own JSON."""
-    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    found: dict[str, Any] = json.loads(
+        json_format.MessageToJson(message, preserving_proto_field_name=True, sort_keys=True)
+    )
     return found
 
 

@@ -1,0 +1,230 @@
+"""A real Envoy with a compiled configuration: probes, logs, Audit, and what a new policy does to open connections."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import json_format
+from ringfence.model.mesh import ServicePort
+from ringfence.model.proxy import ProxyConfig
+from ringfence.model.resources import MTLS, AnonymousPeer, CidrPeer, Mode, PortSpec, SecurityPolicy, Transport
+from ringfence.translate.envoy import messages, static
+
+from tests.component import proxy_net
+from tests.component.proxy_net import Identities, Net
+from tests.unit.policy import making as policies
+from tests.unit.policy.making import allow, caller, deny, policy
+from tests.unit.translate.envoy import making
+
+pytestmark = pytest.mark.component
+
+POD, WEB, API = "10.244.0.1", "10.244.0.2", "10.244.0.3"
+PODS = (policies.pod("db", ip=POD), policies.pod("web", ip=WEB), policies.pod("api", ip=API))
+HTTP = {"shop": (making.service("db", ServicePort("http", 80, 8080)),)}
+PORTS = [{"name": "c", "ports": [{"containerPort": 8080}, {"containerPort": 5432}]}]
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
+        made.give("pod", [POD])
+        made.give("callers", [WEB, API])
+        yield made
+
+
+@pytest.fixture(scope="module")
+def svids(net: Net) -> Identities:
+    return Identities(net.directory, "cluster.local")
+
+
+def config(*written: SecurityPolicy, **spec: Any) -> ProxyConfig:
+    known = making.mesh(policies.world(*written, pods=PODS), HTTP)
+    return making.configured(known, "db", **{"containers": PORTS, **spec})
+
+
+def call(
+    source: str, port: int, identity: tuple[str, str, str] | tuple[()] = (), *, http: bool = False
+) -> dict[str, Any]:
+    return {"source": source, "target": POD, "port": port, "identity": identity, "http": http, "first": not http}
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """The access log, once Envoy has ended."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+def answer(net: Net, port: int, request: str) -> tuple[int, str]:
+    """What a plain HTTP request from outside gets: status and body."""
+    code = (
+        "import socket,sys\n"
+        f"c=socket.create_connection(('{POD}',{port}),10,('{WEB}',0))\n"
+        "c.sendall(sys.argv[1].encode()+b' HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
+        "d=b''\n"
+        "while (x:=c.recv(65536)): d+=x\n"
+        "sys.stdout.buffer.write(d)\n"
+    )
+    found = proxy_net.run(*net.command("callers", sys.executable, "-c", code, request))
+    return int(found.split(" ", 2)[1]), found.partition("\n\n")[2]
+
+
+def probing(*paths: str) -> list[dict[str, Any]]:
+    return [
+        {"name": f"c{n}", "readinessProbe": {"httpGet": {"port": 15021, "path": path}}} for n, path in enumerate(paths)
+    ]
+
+
+def test_the_status_listener_answers_for_the_program(net: Net, svids: Identities) -> None:
+    here, nowhere = proxy_net.PROGRAM_PORT, 4321
+    paths = (
+        f"/ringfence/probe/http/{here}/healthz?a=b",
+        f"/ringfence/probe/http/{nowhere}/healthz",
+        f"/ringfence/probe/tcp/{here}",
+        f"/ringfence/probe/tcp/{nowhere}",
+        f"/ringfence/probe/grpc/{here}/my.Service",
+    )
+    made = config(policy(ingress=(allow("web", caller("web")),)), containers=probing(*paths))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        time.sleep(2)  # the first look at ports
+        assert answer(net, 15021, "GET /ready")[0] == 200
+        status, body = answer(net, 15021, "GET /metrics")
+        assert status == 200
+        assert "envoy_server_live" in body
+        assert answer(net, 15021, f"GET {paths[0]}")[0] == 200
+        assert answer(net, 15021, f"GET /ringfence/probe/http/{here}/other")[0] == 404
+        # No program is there: the redirect of this test would answer for any port but where the proxy asks locally.
+        assert answer(net, 15021, f"GET {paths[2]}")[0] == 200
+        assert answer(net, 15021, f"GET {paths[4]}")[0] == 503  # it speaks, but not gRPC
+        for refused in (
+            "POST /ready",
+            "GET /quitquitquit",
+            "POST /quitquitquit",
+            "GET /config_dump",
+            "GET /ready/../help",
+        ):
+            assert answer(net, 15021, refused)[0] == 404, refused
+
+
+def test_logs_name_the_rule_and_callers_are_not_told(net: Net, svids: Identities) -> None:
+    made = config(
+        policy(
+            ingress=(
+                allow("web", caller("web")),
+                allow("all", AnonymousPeer(), ports=(PortSpec(5432),)),
+                deny("api", caller("api")),
+                deny("net", CidrPeer("10.244.0.2/32"), ports=(PortSpec(5432),)),
+            )
+        )
+    )
+    web, api = svids.files("shop", "web"), svids.files("shop", "api")
+    with proxy_net.running(net, made, svids.secrets("shop", "db")) as log:
+        wanted = [
+            call(WEB, 8080, web, http=True),
+            call(API, 8080, api, http=True),
+            call(API, 5432),
+            call(API, 5432, api),
+        ]
+        assert net.call(wanted) == ["allowed", "denied", "allowed", "denied"]
+    found = lines(log)
+    http = {line["peer"].rpartition("/")[2]: line for line in found if line.get("method")}
+    assert http["web"]["policy"]["allow.enforced_effective_policy_id"] == "shop/p#web"
+    assert http["api"]["details"] == "rbac_access_denied_matched_policy[shop/p#api]"
+    (plain,) = (line for line in found if line.get("rule"))
+    assert (plain["answer"], plain["rule"]) == ("allowed", "shop/p#all")
+    assert any("CERTIFICATE_VERIFY_FAILED" in line.get("failure", "") for line in found)
+
+
+def test_what_audit_would_deny_is_in_the_log_and_passes(net: Net, svids: Identities) -> None:
+    enforced = policy("p", ingress=(allow("all", AnonymousPeer()),))
+    audit = policy("q", mode=Mode.AUDIT, ingress=(deny("web", caller("web")), deny("nobody", AnonymousPeer())))
+    web = svids.files("shop", "web")
+    with proxy_net.running(net, config(enforced, audit), svids.secrets("shop", "db")) as log:
+        wanted = [call(WEB, 8080, web, http=True), call(WEB, 5432, web), call(WEB, 5432)]
+        assert net.call(wanted) == ["allowed"] * 3
+    found = lines(log)
+    (request,) = (line for line in found if line.get("method"))
+    assert request["policy"]["audit_deny.shadow_engine_result"] == "denied"
+    assert request["policy"]["audit_deny.shadow_effective_policy_id"] == "shop/q#web"
+    (plain,) = (line for line in found if "audit" in line)
+    assert (plain["answer"], plain["audit"], plain["auditRule"]) == ("allowed", "denied", "shop/q#nobody")
+
+
+def test_a_tightened_port_ends_its_connections_and_no_others(net: Net, svids: Identities) -> None:
+    permissive = policy("t")
+    permissive = replace(permissive, spec=replace(permissive.spec, transport=Transport(MTLS.PERMISSIVE)))
+    before = config(permissive, policy(ingress=(allow("web", caller("web"), ports=(PortSpec(5432), PortSpec(5433))),)))
+    after = config(permissive, policy(ingress=(allow("web", caller("web"), ports=(PortSpec(5433),)),)))
+    lds = net.directory / "lds.json"
+    with dynamic(net, before, svids, lds), held(net, (5432, 5433)) as connections:
+        assert [state(each) for each in connections] == ["open", "open"]
+        write(lds, after, svids)
+        deadline = time.monotonic() + 20
+        while state(connections[0]) == "open" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert [state(each) for each in connections] == ["ended", "open"]
+
+
+def write(path: Path, made: ProxyConfig, svids: Identities) -> None:
+    """Put the listeners where Envoy looks for them, at once."""
+    found = static.bootstrap(made, svids.secrets("shop", "db")).static_resources.listeners
+    response = discovery_pb2.DiscoveryResponse(
+        version_info=made.revision, resources=[messages.packed(each) for each in found]
+    )
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json_format.MessageToJson(response, preserving_proto_field_name=True))
+    fresh.rename(path)
+
+
+def dynamic(net: Net, made: ProxyConfig, svids: Identities, lds: Path) -> Any:
+    """Envoy whose listeners come from a file."""
+    write(lds, made, svids)
+    resources = bootstrap_pb2.Bootstrap.DynamicResources()
+    resources.lds_config.path_config_source.path = str(lds)
+    node = {"id": "test", "cluster": "test"}
+    return proxy_net.running(
+        net, replace(made, listeners=()), svids.secrets("shop", "db"), dynamic_resources=resources, node=node
+    )
+
+
+class held:  # noqa: N801 (used as a function)
+    """Connections from WEB to these ports, open."""
+
+    def __init__(self, net: Net, ports: tuple[int, ...]) -> None:
+        code = (
+            "import socket,sys\n"
+            f"c=[socket.create_connection(('{POD}',p),10,('{WEB}',0)) for p in {ports!r}]\n"
+            "[x.sendall(b'hello') for x in c]\n"
+            "[x.recv(100) for x in c]\n"
+            "for line in sys.stdin:\n"
+            "    x=c[int(line)]; x.setblocking(False)\n"
+            "    try: said='ended' if x.recv(100)==b'' else 'open'\n"
+            "    except BlockingIOError: said='open'\n"
+            "    except OSError: said='ended'\n"
+            "    print(said,flush=True)\n"
+        )
+        self._command = net.command("callers", sys.executable, "-c", code)
+        self._count = len(ports)
+
+    def __enter__(self) -> list[tuple["subprocess.Popen[str]", int]]:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return [(self._process, n) for n in range(self._count)]
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def state(connection: tuple["subprocess.Popen[str]", int]) -> str:
+    process, number = connection
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{number}\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()

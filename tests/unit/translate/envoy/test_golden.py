@@ -1,0 +1,49 @@
+"""Golden pairs: resources in, the bootstrap of one identity's proxy out; Envoy itself accepts every one."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ringfence.cli import main
+
+from e2e import envoy
+from tests.conftest import Golden
+
+DIRECTORY = Path(__file__).parents[3] / "golden" / "proxy"
+INPUTS = sorted(DIRECTORY.glob("*.in.yaml"))
+
+
+def compiled(path: Path, capsys: pytest.CaptureFixture[str], output: str = "yaml") -> str:
+    first = path.read_text().splitlines()[0]
+    command = ["compile", "-f", str(path), "--pod-cidr", "10.244.0.0/16", "-o", output]
+    assert main.main([*command, "--proxy", first.removeprefix("# proxy: ")], {}) == 0
+    return capsys.readouterr().out
+
+
+def test_there_are_golden_inputs() -> None:
+    assert len(INPUTS) >= 7
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: path.name.removesuffix(".in.yaml"))
+def test_compiles_to_what_the_file_says_and_envoy_takes_it(
+    golden: Golden, path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = compiled(path, capsys)
+    golden.check(path.with_name(path.name.replace(".in.", ".out.")), text)
+    made = tmp_path / "envoy.yaml"
+    made.write_text(text)
+    command = [str(envoy.binary()), "--mode", "validate", "--log-level", "error", "-c", str(made)]
+    judged = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stderr[-3000:]
+
+
+def test_an_identity_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main.main(["compile", "-f", str(INPUTS[0]), "--proxy", "shop/nobody"], {})
+    assert status == 2
+    assert "there is no ServiceIdentity nobody in namespace shop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["shop", "/shop", "Shop/api", "shop/"])
+def test_a_name_without_namespace_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["compile", "-f", str(INPUTS[0]), "--proxy", name], {}) == 2
+    assert "NAMESPACE/NAME" in capsys.readouterr().err
