@@ -141,6 +141,29 @@ def test_logs_name_the_rule_and_callers_are_not_told(net: Net, svids: Identities
     assert any("CERTIFICATE_VERIFY_FAILED" in line.get("failure", "") for line in found)
 
 
+_HTTP2 = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+chain, key, roots, pod, source = sys.argv[1:]
+context.load_verify_locations(roots)
+context.load_cert_chain(chain, key)
+context.set_alpn_protocols(["ringfence"])
+plain = socket.create_connection((pod, 8080), 10, (source, 0))
+with context.wrap_socket(plain) as connection:
+    connection.sendall(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    print(connection.version(), connection.selected_alpn_protocol(), connection.recv(9)[3])
+"""
+
+
+def test_http2_is_told_by_its_bytes_since_the_mesh_offers_one_protocol(net: Net, svids: Identities) -> None:
+    made = config(policy(ingress=(allow("web", caller("web")),)))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        command = net.command("callers", sys.executable, "-c", _HTTP2, *svids.files("shop", "web"), POD, WEB)
+        # A frame of type 4: SETTINGS (RFC 9113 §6.5).
+        assert proxy_net.run(*command) == "TLSv1.3 None 4\n"
+
+
 def test_what_audit_would_deny_is_in_the_log_and_passes(net: Net, svids: Identities) -> None:
     enforced = policy("p", ingress=(allow("all", AnonymousPeer()),))
     audit = policy("q", mode=Mode.AUDIT, ingress=(deny("web", caller("web")), deny("nobody", AnonymousPeer())))

@@ -18,6 +18,9 @@ _Cluster = cluster_pb2.Cluster
 _SECONDS: Final = 5
 #: Connections, requests and what waits for a connection at once to one cluster.
 _MOST: Final = 16_384
+#: Seconds that an unused HTTP connection is kept. Shorter than the other end keeps it, or a request meets its end:
+#: proxies keep one for an hour, many programs for two to five seconds.
+_IDLE_PROXY, _IDLE_PROGRAM = 300, 1
 #: Marks endpoints that have no proxy; anything else is only spoken to in mutual TLS.
 _PLAIN: Final = "plaintext"
 _SOCKET_MATCH: Final = "envoy.transport_socket_match"
@@ -37,7 +40,7 @@ def to_program(*, http: bool, v6: bool, age: float) -> Message:
     cluster = _original(names.TO_PROGRAM_HTTP if http else names.TO_PROGRAM)
     cluster.upstream_bind_config.CopyFrom(own_source(v6=v6))
     if http:
-        _speaks_http(cluster, age)
+        _speaks_http(cluster, age, _IDLE_PROGRAM)
     return cluster
 
 
@@ -106,15 +109,17 @@ def to_service(name: str, sans: list[Message], *, plain: bool, http: bool, age: 
             )
         )
     if http:
-        _speaks_http(cluster, age)
+        _speaks_http(cluster, age, _IDLE_PROXY)
     return cluster
 
 
-def _speaks_http(cluster: Message, age: float) -> None:
+def _speaks_http(cluster: Message, age: float, idle: float) -> None:
     """The version of HTTP that came in goes out."""
     kinds = http_protocol_options_pb2.HttpProtocolOptions
     options = kinds(
-        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(max_connection_duration=messages.seconds(age)),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            max_connection_duration=messages.seconds(age), idle_timeout=messages.seconds(idle)
+        ),
         use_downstream_protocol_config=kinds.UseDownstreamHttpConfig(
             http_protocol_options=protocol_pb2.Http1ProtocolOptions(accept_http_10=True),
             http2_protocol_options=filters.http2_options(),

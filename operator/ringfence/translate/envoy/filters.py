@@ -1,5 +1,6 @@
 """The network filters that carry traffic: as bytes, or as HTTP whose routes come apart from the listener."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
-from ringfence.translate.envoy import messages, names
+from ringfence.translate.envoy import logs, messages, names
 from ringfence.translate.envoy.messages import Message
 
 _HCM: Final = "envoy.filters.network.http_connection_manager"
@@ -50,6 +51,20 @@ def tcp(prefix: str, cluster: str, bounds: Bounds, log: Message, *, connect: str
     if connect != "IMMEDIATE":
         proxy.max_early_data_bytes.CopyFrom(messages.number(_EARLY))
     return messages.extension(listener_components_pb2.Filter, _TCP, proxy)
+
+
+def told(carry: Message, direction: str, said: Mapping[str, str]) -> Message:
+    """The filter, with more in its log and figures of its own."""
+    suffix = ".audit_denied"
+    if carry.typed_config.Is(tcp_proxy_pb2.TcpProxy.DESCRIPTOR):
+        proxy = tcp_proxy_pb2.TcpProxy.FromString(carry.typed_config.value)
+        proxy.stat_prefix += suffix
+        proxy.access_log[0].CopyFrom(logs.of_connections(direction, said))
+        return messages.extension(listener_components_pb2.Filter, _TCP, proxy)
+    manager = hcm_pb2.HttpConnectionManager.FromString(carry.typed_config.value)
+    manager.stat_prefix += suffix
+    manager.access_log[0].CopyFrom(logs.of_requests(direction, said))
+    return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 
 def waiting(carry: Message) -> Message:

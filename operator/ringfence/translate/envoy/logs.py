@@ -20,6 +20,7 @@ _COMMON: Final = {
     "peer": "%DOWNSTREAM_PEER_URI_SAN%",
     "tls": "%DOWNSTREAM_TLS_VERSION%",
     "upstream": "%UPSTREAM_HOST%",
+    "upstreamPeer": "%UPSTREAM_PEER_URI_SAN%",
     "flags": "%RESPONSE_FLAGS%",
     "duration": "%DURATION%",
     "received": "%BYTES_RECEIVED%",
@@ -41,9 +42,9 @@ _TCP: Final = {
 }
 
 
-def of_requests(direction: str) -> Message:
-    """The log of a chain that speaks HTTP."""
-    return _log({**_COMMON, **_HTTP, "direction": direction})
+def of_requests(direction: str, said: Mapping[str, str] | None = None) -> Message:
+    """The log of a chain that speaks HTTP; ``said`` is what is known of all its requests."""
+    return _log({**_COMMON, **_HTTP, "direction": direction, **(said or {})})
 
 
 def of_connections(direction: str, said: Mapping[str, str] | None = None) -> Message:

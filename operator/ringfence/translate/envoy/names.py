@@ -14,6 +14,8 @@ TO_PROGRAM: Final = "inbound"
 TO_PROGRAM_HTTP: Final = "inbound-http"
 PASSTHROUGH: Final = "passthrough"
 REFUSED: Final = "refused"
+#: Ends the names of chains for what Audit would deny.
+AUDIT_DENIED: Final = "audit-denied"
 #: HTTP filters; routes carry the policy for them.
 DENY_FILTER: Final = "ringfence.deny"
 ALLOW_FILTER: Final = "ringfence.allow"

@@ -21,7 +21,7 @@ from google.protobuf import wrappers_pb2
 from ringfence.model import proxy
 from ringfence.model.effective import AddressPeers, Direction, EffectivePolicy
 from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
-from ringfence.model.resources import Protocol
+from ringfence.model.resources import Mode, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.world import Enrolment, Workload
 from ringfence.policy import reach
@@ -60,6 +60,7 @@ class Outbound:
     _places: dict[str, Node] = field(default_factory=dict)
     _egress: EffectivePolicy = field(init=False)
     _by_pod: bool = field(init=False)
+    _audited: bool = field(init=False)
     _digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +68,8 @@ class Outbound:
         peers = [peer for rule in self._egress.rules for peer in rule.peers]
         self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
         rules_ = self._egress.rules
+        in_audit = any(rule.mode is Mode.AUDIT for rule in rules_) or bool(self.policy.egress_listed_audit)
+        self._audited = in_audit or not self.policy.closed
         told = PortRules(rules_, self.policy.closed, strict=False).digest()
         self._digest = messages.digest(told, repr([rule.ports for rule in rules_]))[:8]
 
@@ -77,8 +80,7 @@ class Outbound:
             tree = matching.always(matching.to_chain(self._passthrough("")))
         else:
             answers = reach.of(self.mesh)
-            if self.policy.closed:
-                self._addresses()
+            self._addresses()
             self._pods(answers)
             self._services(answers)
             self._api_server()
@@ -101,6 +103,21 @@ class Outbound:
             return EVERY_PORT
         return reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports)
 
+    def _denied_in_audit(self, other: End, ports: Iterable[tuple[str, int]] = ()) -> Spans:
+        """The ports that would be closed were all policies enforced."""
+        if not self._audited:
+            return Spans()
+        would = reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports, audit=True)
+        return EVERY_PORT - would
+
+    def _node(self, ports: Spans, denied_in_audit: Spans, chain: str) -> Node:
+        """Ports and the chain that takes them, those apart of which Audit says something else."""
+        both = ports & denied_in_audit
+        if both.empty:
+            return ((ports, chain),)
+        apart = (both, self._told_in_audit(chain))
+        return ((ports - both, chain), apart) if both != ports else (apart,)
+
     def _open(self, target: Target, pod: Workload | None = None) -> Spans:
         """The ports of a target's pods that this identity may call, by both ends."""
         let_in = reach.of(self.mesh).let_in(self.source, target)
@@ -117,8 +134,9 @@ class Outbound:
             services = (each for found in self.mesh.services.values() for each in found)
             self._places |= {networks.single(ip): () for each in services for ip in each.cluster_ips}
         for network, one in networks.told_apart(peer.addresses for peer in peers):
-            ports = self._leave(Address(one))
-            self._places[network] = ((ports, self._passthrough(self._digest)),)
+            end = Address(one)
+            chain = self._passthrough(self._digest)
+            self._places[network] = self._node(self._leave(end), self._denied_in_audit(end), chain)
 
     def _pods(self, answers: Reach) -> None:
         """Pods by their own addresses."""
@@ -133,8 +151,9 @@ class Outbound:
         if ports.empty and not self._by_pod:
             return
         chain = self._to_pods(target) if target.mesh and not ports.empty else self._passthrough(self._digest)
-        for ip in pod.ips:
-            self._places[networks.single(ip)] = ((ports, chain),)
+        other = target.workload(pod.ips if self._by_pod else ())
+        node = self._node(ports, self._denied_in_audit(other, target.ports), chain)
+        self._places |= {networks.single(ip): node for ip in pod.ips}
 
     def _services(self, answers: Reach) -> None:
         """Services by their own addresses, as clusters of their pods."""
@@ -158,8 +177,12 @@ class Outbound:
         if self.mesh.effective(service.namespace).enrolment is Enrolment.NONE:
             # Whoever of them is chosen is chosen outside, so all must be open.
             every = len(reached) == sum(1 for m in members if m.port(port) is not None)
-            return [(at, self._passthrough(self._digest))] if every else []
-        return [(at, self._to_service(service, port, reached))]
+            chain = self._passthrough(self._digest) if every else ""
+        else:
+            chain = self._to_service(service, port, reached)
+        if chain and any(self._denied_in_audit(*_end(m)).holds(PORT, number) for m, number in reached):
+            chain = self._told_in_audit(chain)
+        return [(at, chain)] if chain else []
 
     def _reaches(self, member: Member, port: int) -> bool:
         if member.target is None and not member.address:
@@ -191,12 +214,12 @@ class Outbound:
             self.made.chain(name, filters.tcp("out.plain", names.PASSTHROUGH, self.bounds, log))
         return name
 
-    def _unnamed(self) -> str:
-        """On as it is although no rule names it: the namespace is not closed."""
-        name = "out|unnamed"
+    def _told_in_audit(self, chain: str) -> str:
+        """The same chain for what would be denied, so that the log and the figures say so."""
+        name = f"{chain}|{names.AUDIT_DENIED}"
         if name not in self.made.chains:
-            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed", "audit": "unknown"})
-            self.made.chain(name, filters.tcp("out.unnamed", names.PASSTHROUGH, self.bounds, log))
+            said = {"answer": "allowed", "audit": "denied"}
+            self.made.chain(name, filters.told(self.made.chains[chain].filters[-1], names.OUTBOUND, said))
         return name
 
     def _to_pods(self, target: Target) -> str:
@@ -237,21 +260,23 @@ class Outbound:
         for network, node in self._places.items():
             by_node[node].append(network)
         places = sorted((sorted(found), node) for node, found in by_node.items())
-        otherwise = matching.nothing() if self.policy.closed else matching.to_chain(self._unnamed())
+        otherwise = matching.nothing()
+        if not self.policy.closed:
+            otherwise = matching.to_chain(self._told_in_audit(self._passthrough(self._digest)))
         return matching.by_destination([(found, self._on(node, otherwise)) for found, node in places], otherwise)
 
     def _on(self, node: Node, otherwise: Message) -> Message:
         """What an address leads to: by port where only some are open."""
-        if len(node) == 1 and node[0][0] == EVERY_PORT:
-            return matching.to_chain(node[0][1])
-        if sum(_size(ports) for ports, _ in node) <= MAX_PORTS:
-            tree = {port: matching.to_chain(chain) for ports, chain in node for port in _each(ports)}
-            return matching.to_matcher(matching.by_port(tree, otherwise))
-        closed = EVERY_PORT - Spans.of(span for ports, _ in node for span in ports.spans)
-        if len(node) == 1 and _size(closed) <= MAX_PORTS:
-            tree = dict.fromkeys(_each(closed), otherwise)
-            return matching.to_matcher(matching.by_port(tree, matching.to_chain(node[0][1])))
-        return matching.to_chain(self._asking(*node[0]))
+        named = Spans.of(span for ports, _ in node for span in ports.spans)
+        groups = [(ports, matching.to_chain(chain)) for ports, chain in node]
+        groups = [(ports, to) for ports, to in (*groups, (EVERY_PORT - named, otherwise)) if not ports.empty]
+        *others, (_, most) = sorted(groups, key=lambda group: _size(group[0]))
+        if not others:
+            return most
+        if sum(_size(ports) for ports, _ in others) <= MAX_PORTS:
+            tree = {port: to for ports, to in others for port in _each(ports)}
+            return matching.to_matcher(matching.by_port(tree, most))
+        return matching.to_chain(self._asking(named, node[0][1]))
 
     def _asking(self, ports: Spans, chain: str) -> str:
         """The chain, asking for the port; nothing is connected before the program has sent a byte."""
@@ -265,6 +290,13 @@ class Outbound:
             waiting = filters.waiting(carried)
             self.made.chain(name, messages.extension(listener_components_pb2.Filter, _NETWORK_RBAC, ask), waiting)
         return name
+
+
+def _end(member: Member) -> tuple[End, tuple[tuple[str, int], ...]]:
+    """The other end of a call to a member, and the names of its ports."""
+    if member.target is None:
+        return Address(member.address), ()
+    return member.target.workload(member.pod.ips), member.target.ports
 
 
 def _size(ports: Spans) -> int:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ringfence.model import probes, proxy
-from ringfence.model.effective import EffectivePolicy
 from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.ports import Object
@@ -65,7 +64,7 @@ def subject(pod: Object, mesh: Mesh) -> Subject:
     return Subject(
         namespace=namespace,
         service_account=account,
-        labels=_asked(labels, mesh.effective(namespace), account),
+        labels=_asked(labels, mesh, namespace, account),
         ports=_ports(containers, asked, mesh.services.get(namespace, ()), labels),
         probes=asked,
         v4=v4,
@@ -88,8 +87,12 @@ def _told(port: ServicePort) -> bool | None:
     return False if word in {"tcp", "tls", "https"} else None
 
 
-def _asked(labels: Mapping[str, str], policy: EffectivePolicy, account: str) -> tuple[tuple[str, str], ...]:
-    keys = reach.asked_labels(policy)
+def _asked(labels: Mapping[str, str], mesh: Mesh, namespace: str, account: str) -> tuple[tuple[str, str], ...]:
+    policy = mesh.effective(namespace)
+    known: dict[str, frozenset[str]] = mesh.kept.setdefault("asked", {})
+    if namespace not in known:
+        known[namespace] = reach.asked_labels(policy)
+    keys = known[namespace]
     kept = {key: value for key, value in labels.items() if key in keys}
     if policy.enrolment is not Enrolment.NONE:
         # The identity is that of the ServiceAccount, with which the proxy has proved itself; never what a label says.

@@ -18,9 +18,13 @@ _GROUPS: Final = ("X25519MLKEM768", "X25519", "P-256")
 
 
 def downstream(sans: Iterable[Message]) -> Message:
-    """The socket of a port that takes mesh TLS from callers whose certificate has one of these URIs."""
+    """The socket of a port that takes mesh TLS from callers whose certificate has one of these URIs.
+
+    The caller's offer (ALPN) leads it here, and is not answered: where a protocol has been agreed on, Envoy does not look
+    at the bytes, and would take HTTP/2 for HTTP/1.
+    """
     context = tls_pb2.DownstreamTlsContext(
-        common_tls_context=_common(sans),
+        common_tls_context=_common(sans, offer=False),
         require_client_certificate=messages.true(),
         # A resumed session would let an expired certificate in.
         disable_stateless_session_resumption=True,
@@ -31,7 +35,9 @@ def downstream(sans: Iterable[Message]) -> Message:
 
 def upstream(sans: Iterable[Message]) -> Message:
     """The socket of connections to proxies whose certificate has one of these URIs."""
-    context = tls_pb2.UpstreamTlsContext(common_tls_context=_common(sans), max_session_keys=messages.number(0))
+    context = tls_pb2.UpstreamTlsContext(
+        common_tls_context=_common(sans, offer=True), max_session_keys=messages.number(0)
+    )
     return messages.extension(base_pb2.TransportSocket, _TLS, context)
 
 
@@ -45,7 +51,7 @@ def plaintext() -> Message:
     return messages.extension(base_pb2.TransportSocket, _RAW, raw_buffer_pb2.RawBuffer())
 
 
-def _common(sans: Iterable[Message]) -> Message:
+def _common(sans: Iterable[Message], *, offer: bool) -> Message:
     matchers = list(sans)
     if not matchers:
         raise ValueError("no identities to expect: without them any certificate of the mesh would do")
@@ -60,7 +66,7 @@ def _common(sans: Iterable[Message]) -> Message:
             tls_maximum_protocol_version=version.TLSv1_3,
             ecdh_curves=_GROUPS,
         ),
-        alpn_protocols=[proxy.ALPN],
+        alpn_protocols=[proxy.ALPN] if offer else [],
         tls_certificate_sds_secret_configs=[_secret(proxy.SDS_IDENTITY)],
         combined_validation_context=combined,
     )
