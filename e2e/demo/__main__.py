@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
-from e2e.demo import admission, attempts, certificates, install, people, shop, table
+from e2e.demo import admission, attempts, certificates, install, people, proxies, shop, table
 from e2e.demo.client import Client, until
 
 NEXT = """\
@@ -25,6 +25,8 @@ What to try next
   ringfence ca status                                                  the roots, and how far a rotation is
   kubectl -n shop-tls get svcid --watch                                certificates that renew themselves every minute
   kubectl -n shop-tls logs deploy/orders -f                            ... and a program that counts its handshakes
+  ringfence proxy list -n shop-mesh                                    every proxy, its certificate and revision
+  kubectl -n shop-mesh logs deploy/store -c ringfence-proxy            who called, and which rule decided
   ringfence ca rotate --compromised                                    what it would break; say no
   make demo-down                                                       take all of it away"""
 
@@ -65,6 +67,7 @@ def _up(name: str) -> int:
     with step("kubectl apply -f examples/shop, and waiting until it is open and closed"):
         _open_shop(admin, install.agnhost(cluster))
     rows = _try_everything(admin, install.agnhost(cluster)) + certificates.show(cluster, admin, image)
+    rows += proxies.show(cluster, admin, image)
     table.show(rows)
     print(table.summary(rows), f"{time.monotonic() - begin:.0f} s in all.")
     print()

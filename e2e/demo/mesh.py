@@ -161,3 +161,9 @@ def load_said(admin: Client, space: str, name: str) -> Object:
     line = admin.run("logs", f"--namespace={space}", f"deployment/{name}", "--container=speaker", "--tail=1")
     said: Object = json.loads(line)
     return said
+
+
+def proxy_log(admin: Client, space: str, name: str, word: str) -> list[str]:
+    """The lines of a program's proxy that hold a word."""
+    lines = admin.run("logs", f"--namespace={space}", f"--selector=app={name}", f"--container={PROXY}", "--tail=-1")
+    return [line for line in lines.splitlines() if word in line]

@@ -152,6 +152,6 @@ def test_nothing_allowed_fails_and_nothing_denied_passes(loaded: Loaded, disturb
     good_then, others_then, stolen = loaded.counts()
     failed = {key: count - others.get(key, 0) for key, count in others_then.items() if count > others.get(key, 0)}
     print(f"  {disturb.__name__}: {good_then - good} requests answered, failed: {failed or 'none'}, stolen: {stolen}")
-    assert not failed, mesh.load_said(loaded.admin, loaded.space, "load")["last"]
+    assert not failed, mesh.proxy_log(loaded.admin, loaded.space, "load", '"code":503')[-5:]
     assert good_then - good > RATE
     assert stolen == 0

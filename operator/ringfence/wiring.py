@@ -274,7 +274,7 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
         certificates,
         means,
         policies=lambda installation, placed: ownership.by_namespace(
-            admission_policy.objects(installation, default_enrolment=default, placed=placed, proxy=settings.injection),
+            admission_policy.objects(installation, default_enrolment=default, proxy=settings.injection, placed=placed),
             held["namespaces"],
             installation.namespace,
         ),

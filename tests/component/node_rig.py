@@ -71,7 +71,9 @@ class Sandbox:
         return done.stdout
 
     def table(self) -> str:
-        return self.nft("--stateless", "list", "table", "inet", rules.TABLE)
+        """The table, "" while there is none. nft reads in several steps, and may see a new one without its chains."""
+        found = self.nft("--stateless", "list", "table", "inet", rules.TABLE)
+        return found if "chain others" in found and "counter" in found else ""
 
     def end(self) -> None:
         """Kill it and remove its cgroups, which another sandbox of the pod may use by then."""

@@ -43,6 +43,7 @@ table inet ringfence {{
     ip saddr {proxy.INBOUND_SOURCE_V4} meta l4proto tcp redirect to :{PROGRAM_PORT}
     ip6 saddr {proxy.INBOUND_SOURCE_V6} meta l4proto tcp redirect to :{PROGRAM_PORT}
     meta skuid {CALLER_UID} oifname != "lo" meta l4proto tcp redirect to :{proxy.OUTBOUND_PORT}
+    ip daddr != 127.0.0.0/8 oifname "lo" meta skuid 0 meta l4proto tcp redirect to :{proxy.INBOUND_PORT}
   }}
 }}
 """

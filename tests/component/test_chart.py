@@ -36,11 +36,12 @@ def _helm_install(person: client.Client, chart: Path = install.CHART, *flags: st
 
 
 def test_its_pods_pass_the_restricted_standard(admin: client.Client) -> None:
-    rendered = yaml.safe_load_all(
-        admin.helm("template", install.RELEASE, str(install.CHART), f"--namespace={NAMESPACE}")
-    )
-    templates = [each["spec"]["template"] for each in rendered if each and "template" in each.get("spec", {})]
-    assert len(templates) == 3
+    flags = (f"--namespace={NAMESPACE}", "--set=proxy.enabled=true")
+    rendered = yaml.safe_load_all(admin.helm("template", install.RELEASE, str(install.CHART), *flags))
+    running = [each for each in rendered if each and "template" in each.get("spec", {})]
+    # `node` has a namespace of its own because it cannot.
+    templates = [each["spec"]["template"] for each in running if each["metadata"]["namespace"] == NAMESPACE]
+    assert len(running) == len(templates) + 1 == 5
     for template in templates:
         account = {"apiVersion": "v1", "kind": "ServiceAccount"}
         name = template["spec"]["serviceAccountName"]
@@ -80,6 +81,25 @@ def test_an_upgrade_changes_the_crds_and_an_uninstall_keeps_them(admin: client.C
     assert admin.attempt("get", "deployment", "ringfence-webhook", f"--namespace={NAMESPACE}").ok
 
 
+def test_it_installs_with_proxies_and_without_them_again(admin: client.Client) -> None:
+    # Made by hand for the test of its pods.
+    admin.run("delete", "serviceaccount", "ringfence-proxyd", f"--namespace={NAMESPACE}", "--ignore-not-found")
+    _helm_install(admin, install.CHART, "--set=proxy.enabled=true")
+    names = ("deployment/ringfence-proxyd", "service/ringfence-proxyd", "poddisruptionbudget/ringfence-proxyd")
+    assert all(admin.attempt("get", name, f"--namespace={NAMESPACE}").ok for name in names)
+    assert admin.attempt("get", "daemonset/ringfence-node", "--namespace=ringfence-node").ok
+    account = admin.acting_as(f"system:serviceaccount:{NAMESPACE}:ringfence-proxyd")
+    assert _may(account, "create", "tokenreviews.authentication.k8s.io", "--all-namespaces")
+    assert _may(account, "watch", "secrets/ringfence-ca", f"--namespace={NAMESPACE}")
+    assert not _may(account, "watch", "secrets", f"--namespace={NAMESPACE}")
+    assert not _may(account, "patch", "securitypolicies.ringfence.dev", "--all-namespaces")
+    node = admin.acting_as("system:serviceaccount:ringfence-node:ringfence-node")
+    assert _may(node, "watch", "pods", "--all-namespaces")
+    assert not _may(node, "get", "secrets", "--all-namespaces")
+    _helm_install(admin, install.CHART, "--set=proxy.enabled=false")
+    assert not admin.attempt("get", "deployment/ringfence-proxyd", f"--namespace={NAMESPACE}").ok
+
+
 def _fields(admin: client.Client) -> set[str]:
     version = admin.get("crd", CRD)["spec"]["versions"][0]
     return set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
@@ -104,6 +124,9 @@ def _fields(admin: client.Client) -> set[str]:
         ("webhook", "patch", "securitypolicies.ringfence.dev/status", False),
         ("webhook", "get", "secrets", False),
         ("webhook", "create", "networkpolicies.networking.k8s.io", False),
+        # Without proxies there is nobody with their rights.
+        ("proxyd", "watch", "pods", False),
+        ("proxyd", "create", "tokenreviews.authentication.k8s.io", False),
     ],
 )
 def test_a_process_may_do_its_work_and_no_more(

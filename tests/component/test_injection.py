@@ -8,7 +8,11 @@ import pytest
 from ringfence.inject import check, pods, sidecar
 from ringfence.inject.injection import Injection
 from ringfence.model import proxy
+from ringfence.model.demands import ControlId
 from ringfence.model.proxy_settings import ProxySettings
+from ringfence.model.resources import PodSecurityLevel
+from ringfence.translate import admission_policy
+from ringfence.translate.backstop.asked import Images, Level, Placed, Requirement
 
 from tests.component import webhook_rig
 from tests.component.webhook_rig import CONTROLLER, Rig, container, default_deny, identity, until
@@ -194,6 +198,7 @@ def test_a_debug_container_waits_and_says_its_user(rig: Rig) -> None:
     }
     assert rig.api.merge(f"{path}/status", status).ok
     assert debug() == ""
+    assert debug(allowPrivilegeEscalation=None, capabilities=None) == ""
     own = debug(runAsUser=check.user(reply.body["spec"]["initContainers"][0]))
     assert "the user of the proxy" in own
     assert "runAsUser is not set" in debug(runAsUser=None)
@@ -259,3 +264,27 @@ def test_without_webhooks_nobody_gets_past_the_proxy(alone: Rig, obj: dict[str, 
     reply = alone.api.create(obj, dry_run=True)
     assert message in reply.message
     assert "'ringfence-pods'" in reply.message
+
+
+def test_what_policies_ask_of_images_the_backstop_asks_of_the_author_alone(alone: Rig) -> None:
+    levels = (Level(PodSecurityLevel.RESTRICTED, -1, False),)
+    images = (Images(ControlId.IMAGE_REGISTRIES, ("registry.example/program",), False),)
+    placed = [Placed(Requirement(levels, images, enrolment=True), "shop")]
+    for obj in admission_policy.objects(alone.installation, proxy=HOW, placed=placed):
+        reply = alone.api.apply(obj)
+        assert reply.ok, reply.message
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    whole = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+
+    def strict(image: str) -> dict[str, Any]:
+        return injected(
+            securityContext=whole, containers=[{"name": "main", "image": image, "securityContext": context}]
+        )
+
+    evil = strict("evil.example/program")
+    until(lambda: "image-registries" in alone.api.create(evil, dry_run=True).message, 15)
+    reply = alone.api.create(strict(IMAGE), dry_run=True)
+    assert reply.ok, reply.message
+    other = strict(IMAGE)
+    other["spec"]["initContainers"][0]["image"] = "evil.example/envoy"
+    assert not alone.api.create(other, dry_run=True).ok

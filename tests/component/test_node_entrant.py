@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -189,22 +188,6 @@ def test_many_at_once(place: Place) -> None:
     for number, each in enumerate(places):
         assert f"skuid {PROXY + number}" in table(each)
         each.close()
-
-
-def test_the_rules_stand_whole_while_others_load_theirs(place: Place) -> None:
-    async def scenario() -> None:
-        async with entrant() as where:
-            await hold(where, place)
-            right = table(place)
-        loading = threading.Thread(target=lambda: [place.redirect() for _ in range(30)])
-        loading.start()
-        reads = 0
-        while loading.is_alive():
-            assert table(place) == right
-            reads += 1
-        assert reads > 5
-
-    asyncio.run(scenario())
 
 
 def test_a_child_that_was_killed_is_replaced(place: Place) -> None:

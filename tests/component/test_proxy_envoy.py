@@ -141,6 +141,87 @@ def test_logs_name_the_rule_and_callers_are_not_told(net: Net, svids: Identities
     assert any("CERTIFICATE_VERIFY_FAILED" in line.get("failure", "") for line in found)
 
 
+SELF = {"shop": (making.service("db", ServicePort("http", 80, 8080), ServicePort("sql", 5432, 5432)),)}
+
+
+def calling_itself(net: Net, svids: Identities, *written: SecurityPolicy) -> tuple[list[str], list[dict[str, Any]]]:
+    """What a pod gets from its own Service, in HTTP and from a program that speaks first; and the log."""
+    known = making.mesh(policies.world(*written, pods=PODS), SELF)
+    made = making.configured(known, "db", containers=PORTS)
+    wanted = [
+        {**call("", port), "target": "10.96.0.1", "http": http, "first": False}
+        for port, http in ((80, True), (5432, False))
+    ]
+    with proxy_net.running(net, made, svids.secrets("shop", "db")) as log:
+        answers = net.call(wanted, "pod")
+    return answers, lines(log)
+
+
+def test_a_pod_that_calls_its_own_service_goes_through_both_of_its_sides(net: Net, svids: Identities) -> None:
+    answers, found = calling_itself(net, svids, policy(ingress=(allow("self", caller("db")),)))
+    assert answers == ["allowed", "allowed"]
+    inbound = next(line for line in found if line["direction"] == "inbound" and line.get("method"))
+    assert inbound["peer"] == "spiffe://cluster.local/ns/shop/sa/db"
+    assert inbound["tls"] == "TLSv1.3"
+    outbound = next(line for line in found if line["direction"] == "outbound" and line.get("method"))
+    assert outbound["upstreamPeer"] == "spiffe://cluster.local/ns/shop/sa/db"
+
+
+def test_a_pod_may_not_call_itself_without_a_rule(net: Net, svids: Identities) -> None:
+    answers, _ = calling_itself(net, svids, policy(ingress=(allow("web", caller("web")),)))
+    assert answers == ["denied", "denied"]
+
+
+def test_the_proxys_own_ports_lead_nowhere_whatever_is_open(net: Net, svids: Identities) -> None:
+    """Were they passed on, the proxy would call itself for ever."""
+    made = config(policy(ingress=(allow("all", AnonymousPeer()),)))
+    web = svids.files("shop", "web")
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        own = [call(WEB, port, identity) for port in (15001, 15006, 15020) for identity in (web, ())]
+        assert net.call([*own, call(WEB, 5432)]) == ["denied"] * len(own) + ["allowed"]
+
+
+def test_strangers_are_refused_and_the_forger_of_the_offer_too(net: Net, svids: Identities, tmp_path: Path) -> None:
+    """Everybody may call, if only by identity: certificates of another CA for the same names, and TLS without one."""
+    made = config(policy(ingress=(allow("all"),)))
+    foreign = Identities(tmp_path, "cluster.local").files("shop", "web")
+    good = svids.files("shop", "web")
+    forged = (foreign[0], foreign[1], good[2])
+    with proxy_net.running(net, made, svids.secrets("shop", "db")) as log:
+        wanted = [
+            call(WEB, port, identity, http=port == 8080) for port in (8080, 5432) for identity in (good, forged, ())
+        ]
+        assert net.call(wanted) == ["allowed", "denied", "denied"] * 2
+    assert any("CERTIFICATE_VERIFY_FAILED" in line.get("failure", "") for line in lines(log))
+
+
+def test_a_connection_without_certificate_or_below_tls_1_3_ends(net: Net, svids: Identities) -> None:
+    made = config(policy(ingress=(allow("all"),)))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        roots = svids.files("shop", "web")
+        for newest, pair in (("TLSv1_3", ()), ("TLSv1_2", roots[:2])):
+            command = net.command("callers", sys.executable, "-c", _ODD_TLS, newest, roots[2], POD, WEB, *pair)
+            assert proxy_net.run(*command) == "refused\n", newest
+        command = net.command("callers", sys.executable, "-c", _ODD_TLS, "TLSv1_3", roots[2], POD, WEB, *roots[:2])
+        assert proxy_net.run(*command) == "answered\n"
+
+
+_ODD_TLS = """
+import socket, ssl, sys
+newest, roots, pod, source, *pair = sys.argv[1:]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.load_verify_locations(roots)
+context.maximum_version = ssl.TLSVersion[newest]
+if pair:
+    context.load_cert_chain(*pair)
+context.set_alpn_protocols(["ringfence"])
+try:
+    with context.wrap_socket(socket.create_connection((pod, 5432), 10, (source, 0))) as connection:
+        print("answered" if connection.recv(9) else "refused")
+except (ssl.SSLError, ConnectionError):
+    print("refused")
+"""
 _HTTP2 = """
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -15,7 +15,7 @@ from ringfence.proxyd.wire import Kind
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
-from tests.component.proxyd_rig import OWN, Fake, Plane, Tiny, grpc, running
+from tests.component.proxyd_rig import OWN, Fake, Plane, Server, Tiny, grpc, running
 
 pytestmark = pytest.mark.component
 
@@ -166,6 +166,26 @@ def test_more_streams_of_a_pod_than_it_needs_push_out_the_oldest(control_plane: 
             for each in fakes[:3]:
                 assert "newer streams" in await each.ended()
             assert len(serving.parts.fleet) == fleet.MAX_STREAMS_OF_POD
+
+    running(control_plane, test)
+
+
+def test_many_proxies_that_come_at_once_are_all_served(control_plane: ControlPlane) -> None:
+    """Handshakes side by side: what gRPC is handed in them must not be the same thing twice."""
+
+    async def test(plane: Plane) -> None:
+        await plane.enrol("crowd", "web")
+        pods = [await plane.pod("crowd", f"web-{number}", "web") for number in range(60)]
+        tokens = [await plane.token(pod) for pod in pods]
+
+        async def one(serving: Server, number: int) -> None:
+            async with serving.proxy(pods[number], tokens[number]) as fake:
+                assert set(await fake.start()) == set(Kind)
+
+        async with plane.proxyd() as serving:
+            await asyncio.gather(*(one(serving, number) for number in range(len(pods))))
+            await plane.serve_as((f"ringfence-proxyd.{OWN}.svc",))
+            await asyncio.gather(*(one(serving, number) for number in range(len(pods))))
 
     running(control_plane, test)
 

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -151,10 +154,25 @@ def test_a_policy_says_how_many_of_its_proxies_enforce_it(rig: controller_rig.Pl
             for _ in range(3):
                 await fake.next()
             await cluster.eventually(lambda: _programmed(plane, {"ready": 1, "total": 1}), "1 of 1 again")
-            configured = serving.parts.classes
-            assert len(configured) == 1
+            assert len(serving.parts.classes) == 1
+            status, listed = await _command(rig, "list", "-n", "told")
+            assert status == 0
+            assert [(each["pod"], each["configuration"], each["bundle"]) for each in listed["proxies"]] == [
+                ("web-1", "current", "current")
+            ]
+            status, shown = await _command(rig, "show", "-n", "told", "web-1")
+            assert shown == listed
+            assert shown["proxies"][0]["identity"] == "ns/told/sa/web"
+            assert (await _command(rig, "show", "-n", "told", "other"))[0] == 2
 
     run(rig, test)
+
+
+async def _command(rig: controller_rig.Plane, *words: str) -> tuple[int, Any]:
+    """Exit status and answer of `ringfence proxy`, as a person runs it."""
+    command = [sys.executable, "-m", "ringfence", "proxy", *words, "-o", "json", "--kubeconfig", str(rig.admin_config)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout or "null")
 
 
 async def _ask(plane: Plane, what: str) -> None:

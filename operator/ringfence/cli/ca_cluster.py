@@ -14,6 +14,7 @@ from ringfence.cli import live, options
 from ringfence.kube import client, errors, resources
 from ringfence.model.names import GROUP, LABEL_ENROLL, LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.pki import store
+from ringfence.reconcile import proxy_reports
 from ringfence.reconcile.trust_bundle import CLUSTER_NAME
 from ringfence.settings import Settings
 
@@ -50,6 +51,8 @@ class Seen:
     identities: tuple[Object, ...] | None = None
     bundles: Mapping[str, Object | None] | None = None
     cluster_bundles: tuple[Object, ...] | None = None
+    #: What proxyd says of its proxies.
+    reports: tuple[Object, ...] = ()
     denied: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = field(default=())
 
@@ -95,6 +98,7 @@ class Cluster:
             identities=identities,
             bundles=await tried("trust bundles of the namespaces", self.bundles()),
             cluster_bundles=await self.cluster_bundles(),
+            reports=await tried("reports of proxies", self.reports()) or (),
             denied=frozenset(denied),
             remarks=tuple(remarks),
         )
@@ -132,6 +136,12 @@ class Cluster:
         by_namespace = {each["metadata"]["namespace"]: each for each in found.get("items") or ()}
         names = sorted(each["metadata"]["name"] for each in enrolled)
         return {name: by_namespace.get(name) for name in names}
+
+    async def reports(self) -> tuple[Object, ...]:
+        """What the replicas of proxyd say of their proxies."""
+        path = resources.CONFIG_MAPS.path(self.namespace)
+        found = await self._api.request("GET", path, query={"labelSelector": proxy_reports.SELECTOR})
+        return tuple(found.get("items") or ())
 
     async def cluster_bundles(self) -> tuple[Object, ...] | None:
         """The ClusterTrustBundle, if there is such a kind."""

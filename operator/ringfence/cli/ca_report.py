@@ -15,7 +15,7 @@ from ringfence.pki.encoding import BadCertificate
 from ringfence.pki.root import root_of
 from ringfence.pki.rotation import Action, Observations, Request, Step, Timing
 from ringfence.pki.store import CaUnusable
-from ringfence.reconcile import conditions
+from ringfence.reconcile import conditions, proxy_reports
 from ringfence.reconcile.trust_bundle import CLUSTER_KIND, CLUSTER_NAME
 from ringfence.settings import CaSettings
 
@@ -74,15 +74,22 @@ def trust_domain(seen: Seen) -> str:
 def step_of(state: CaState, seen: Seen, now: float) -> Step:
     """What the controller does next or waits for, by its own rule from what can be seen from outside."""
     missing = _bundle_missing(state, seen)
+    untold = proxy_reports.unacknowledged(seen.reports, state, now, _alive)
     observed = Observations(
         request=Request(seen.request) if seen.request in set(Request) else Request.NONE,
         bundle_missing=missing,
-        carried_since=None if missing else float(state.since),
-        old_leaves=_old_leaves(state, seen, now),
+        unacknowledged=untold,
+        carried_since=None if missing or untold else float(state.since),
+        old_leaves=(*_old_leaves(state, seen, now), *proxy_reports.old_leaves(seen.reports, state, now, _alive)),
     )
     ca = seen.settings.ca if seen.settings else CaSettings()
     timing = Timing(propagation=ca.propagation, reissue_within=ca.reissue_within, longest_life=ca.max_ttl)
     return rotation.next_step(state, observed, now, timing)
+
+
+def _alive(*_: str) -> bool:
+    """Which pods are gone is not looked up here: their proxies count until their certificates end."""
+    return True
 
 
 def _bundle_missing(state: CaState, seen: Seen) -> tuple[str, ...]:

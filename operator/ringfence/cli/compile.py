@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     admission = admission_policy.objects(
         loaded.world.installation,
         default_enrolment=settings.default_enroll,
-        placed=[each for policy in policies for each in asked.of(policy, now)],
         proxy=settings.injection,
+        placed=[each for policy in policies for each in asked.of(policy, now)],
     )
     networks = (obj for policy in policies for obj in network_policy.objects(policy, loaded.world.installation))
     objects = [obj for obj in (*networks, *admission) if obj["kind"] in wanted]

@@ -5,6 +5,8 @@ is judged by being exactly what Ringfence adds. In an audited namespace nothing 
 judged there as they would come in if the namespace were enforced.
 """
 
+import msgspec
+
 from ringfence.controls import pod
 from ringfence.controls.pod import Pod, Subject
 from ringfence.inject import check, pods, typed
@@ -42,7 +44,8 @@ def arriving(
         found = [Violation(check.SIDECAR, f"{prefix}spec.initContainers", "cannot be told", "try again")]
         return subject(new, how, prefix), found
     if enrolment is Enrolment.AUDIT:
-        new = pod.of(pods.injected(raw, how, pods.users(raw.get("spec") or {})[0], fill=True))
+        filled = pod.of(pods.injected(raw, how, pods.users(raw.get("spec") or {})[0], fill=True))
+        new = msgspec.structs.replace(filled, metadata=new.metadata)
     return subject(new, how, prefix), check.problems(raw, how, prefix)
 
 

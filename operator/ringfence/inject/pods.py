@@ -14,7 +14,7 @@ from ringfence.model import proxy
 from ringfence.model.ports import Object
 
 #: The members of a pod's spec that change.
-_CHANGED: Final = ("containers", "initContainers", "volumes")
+_CHANGED: Final = ("containers", "ephemeralContainers", "initContainers", "volumes")
 
 
 def users(spec: Mapping[str, Any]) -> tuple[int, int]:
@@ -58,6 +58,16 @@ def injected(pod: Object, how: Injection, uid: int, *, fill: bool) -> Object:
         "volumes": [*volumes, *sidecar.volumes()],
     }
     return {**pod, "spec": made}
+
+
+def debugged(pod: Object, before: Object) -> Object:
+    """The pod with the floor filled in for ephemeral containers that it did not have ``before``."""
+    spec = pod.get("spec") or {}
+    known = {each.get("name") for each in _list(before.get("spec") or {}, "ephemeralContainers")}
+    made = [
+        dict(each) if each.get("name") in known else floor.filled(each) for each in _list(spec, "ephemeralContainers")
+    ]
+    return {**pod, "spec": {**spec, "ephemeralContainers": made}} if made else pod
 
 
 def operations(before: Object, after: Object) -> list[dict[str, Any]]:

@@ -56,6 +56,9 @@ LAST_UID_OF_OWN_USERS: Final = 65_533
 
 #: The only protocol that proxies offer to each other by ALPN: tells mesh TLS from a program's own.
 ALPN: Final = "ringfence"
+#: With this header a proxy tells the calling proxy that a request has not reached the program: it may be sent again,
+#: whatever its method. Programs never see it.
+UNDELIVERED: Final = "x-ringfence-undelivered"
 #: Names of the secrets that a proxy gets over SDS: its certificate with key, and the bundle of roots.
 SDS_IDENTITY: Final = "identity"
 SDS_BUNDLE: Final = "bundle"

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from ringfence.model.net import IpSet
@@ -89,15 +90,14 @@ class Spans:
 
     def networks(self) -> tuple[str, ...]:
         """The fewest networks that together hold exactly these addresses, in order."""
-        return tuple(str(network) for span in self.spans for network in _networks(span))
+        return tuple(network for span in self.spans for network in _networks(span))
 
 
-def _networks(span: Span) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+@lru_cache(maxsize=16384)
+def _networks(span: Span) -> tuple[str, ...]:
     version, first, last = span
-    if version == 4:
-        yield from ipaddress.summarize_address_range(ipaddress.IPv4Address(first), ipaddress.IPv4Address(last))
-    else:
-        yield from ipaddress.summarize_address_range(ipaddress.IPv6Address(first), ipaddress.IPv6Address(last))
+    kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    return tuple(str(each) for each in ipaddress.summarize_address_range(kind(first), kind(last)))
 
 
 NONE: Final = Spans()

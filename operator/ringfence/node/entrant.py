@@ -70,7 +70,7 @@ def _serve(message: bytes, descriptors: list[int]) -> None:
             reply, listener = _hold(descriptors[1], job["rules"], job["listing"])
             passed.append(listener)
     except (OSError, JobFailed, subprocess.SubprocessError) as error:
-        reply = {"error": str(error)}
+        reply = {"error": getattr(error, "strerror", None) or str(error)}
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [each.fileno() for each in passed]))]
     answer.sendmsg([json.dumps(reply).encode()], rights if passed else [])
 

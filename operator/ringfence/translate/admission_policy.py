@@ -61,14 +61,14 @@ def objects(
     *,
     controller: str = CONTROLLER,
     default_enrolment: Enrolment = Enrolment.NONE,
-    placed: Iterable[asked.Placed] = (),
     proxy: Injection | None = None,
+    placed: Iterable[asked.Placed] = (),
 ) -> tuple[dict[str, Any], ...]:
     """The policies and then their bindings: those that are always there, sorted by name, and those for ``placed``.
 
     ``controller`` is the ServiceAccount, in Ringfence's namespace, that writes Ringfence's objects;
-    ``default_enrolment`` what a new namespace carries when its author may not choose. ``placed`` is what is asked of
-    pods, of all namespaces; ``proxy`` how pods get their proxy (None: they get none).
+    ``default_enrolment`` what a new namespace carries when its author may not choose; ``proxy`` how pods get their
+    proxy (None: they get none). ``placed`` is what is asked of pods, of all namespaces.
     """
     user = cel.literal(controller_user(installation, controller))
     exempt = exempt_namespaces(installation)
@@ -80,5 +80,5 @@ def objects(
         secret_rights.policy(exempt, user, installation.namespace, controller),
         verdicts.policy(user, cel.literal(controller_user(installation, WEBHOOK))),
     )
-    asking, places = requirements.objects(placed)
+    asking, places = requirements.objects(placed, proxy)
     return (*policies, *asking, *(form.binding(name) for name in NAMES), *places)

@@ -1,6 +1,6 @@
 """Pods, by every way that they are written."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ _labelled: Final = msgspec.json.Decoder(_Labelled)
 
 
 def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
-    """Set the identity label of a new pod and add its proxy, and refuse what ``validate`` would refuse after that.
+    """Give a new pod its identity label and its proxy, and refuse what ``validate`` would refuse after that.
 
     The API server asks its own policies between the two, and stops at the first refusal: whoever breaks something hears
     here what, where, and how to mend it. Everything that is told of pods that come in is left to ``validate``, which
@@ -37,16 +37,27 @@ def mutate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
     if request.kind.kind != "Pod" or request.operation not in {"CREATE", "UPDATE"}:
         return ALLOWED
     new, old = request.pods()
-    if request.operation != "CREATE" or request.sub_resource:
-        judged = _judge(request, new, old, view, rules, now)
-        return ALLOWED if judged.allowed else judged
-    enrolment = namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
-    added = injecting.injected(request, new, rules.proxy, enrolment)
-    judged = _judge(request, identity.labelled(added.pod), old, view, rules, now, added.whole)
+    whole: Object | None = None
+    patch: list[dict[str, Any]] = []
+    if request.operation == "CREATE" and not request.sub_resource:
+        patch, whole, made = injecting.injected(request, new, rules.proxy, _enrolment(request, view, rules))
+        patch = [*identity.operations(new), *patch]
+        new = identity.labelled(made)
+    elif old is not None and _debugs(request) and _enrolment(request, view, rules) is Enrolment.ENFORCE:
+        patch, whole, new = injecting.debugged(request, new, old)
+    judged = _judge(request, new, old, view, rules, now, whole)
     if not judged.allowed:
         return judged
-    patch = [*identity.operations(new), *added.operations]
     return Answer(True, patch=tuple(patch)) if patch else ALLOWED
+
+
+def _debugs(request: AnyRequest) -> bool:
+    return request.sub_resource == "ephemeralcontainers"
+
+
+def _enrolment(request: AnyRequest, view: View, rules: Rules) -> Enrolment:
+    """Of the pod's namespace; NONE where pods get no proxy, and nobody needs to know."""
+    return namespace_of(request, view).enrolment if rules.proxy is not None else Enrolment.NONE
 
 
 def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answer:
@@ -62,22 +73,32 @@ def validate(request: AnyRequest, view: View, rules: Rules, now: float) -> Answe
 
 
 def _judge(
-    request: AnyRequest, new: Pod, old: Pod | None, view: View, rules: Rules, now: float, raw: Object | None = None
+    request: AnyRequest,
+    new: Pod,
+    old: Pod | None,
+    view: View,
+    rules: Rules,
+    now: float,
+    whole: Object | None = None,
 ) -> Answer:
-    """What is said of a new pod, or of the change from an old one; ``raw`` is a new one whole if not as it came."""
+    """What is said of a new pod, or of the change from an old one. ``whole``: the new one with all of its fields,
+    where it is not as the request has it."""
     if old is not None and _same(new, old):
         return ALLOWED
     namespace = namespace_of(request, view)
     policy = view.policy(namespace)
     if old is not None:
-        whole = request.whole_pods() if rules.proxy is not None else None
         context = Context(namespace, policy, now, known=_known(policy, view, namespace, now), proxy=rules.proxy)
-        return _answer(request, new, evaluate.update(new, old, context, raw=whole), namespace.name)
-    if raw is None and rules.proxy is not None:
-        raw = request.whole_pods()[0]
+        both = request.whole_pods() if rules.proxy is not None else None
+        if both is not None and whole is not None:
+            both = whole, both[1]
+        outcome = evaluate.update(new, old, context, raw=both)
+        return _answer(request, new, outcome, namespace.name)
     ready = policy.enrolment is not Enrolment.ENFORCE or _network(namespace.name, view)
     context = Context(namespace, policy, now, ready, _known(policy, view, namespace, now), rules.proxy)
-    outcome = evaluate.create(new, context, by_node=request.by_node, raw=raw)
+    if whole is None and rules.proxy is not None:
+        whole = request.whole_pods()[0]
+    outcome = evaluate.create(new, context, by_node=request.by_node, raw=whole)
     return _answer(request, new, outcome, namespace.name)
 
 

@@ -126,10 +126,15 @@ def test_an_audited_namespace_is_told_of_contrary_values_only() -> None:
         assert len(answer.get("warnings", ())) == told
 
 
+def told(obj: dict[str, Any]) -> str:
+    """What its author is told when the pod is refused before it is injected."""
+    return refused(ask(FakeCluster(shop()), encoded(obj), Purpose.MUTATE, proxy=HOW))
+
+
 def test_contrary_values_are_refused_unless_somebody_signs_for_them() -> None:
     context = {"capabilities": {"add": ["NET_ADMIN"]}}
-    obj = mutated(pod(containers=[{"name": "a", "image": f"registry.example/x@{DIGEST}", "securityContext": context}]))
-    message = refused(judged(obj))
+    obj = pod(containers=[{"name": "a", "image": f"registry.example/x@{DIGEST}", "securityContext": context}])
+    message = told(obj)
     assert "proxy-capabilities" in message
     assert "spec.containers[0].securityContext.capabilities.add" in message
     excepted = {
@@ -140,19 +145,33 @@ def test_contrary_values_are_refused_unless_somebody_signs_for_them() -> None:
         "reason": "an old image",
         "until": "2099-01-01T00:00:00Z",
     }
-    answer = judged(obj, None, floor("floor", "privileged", exceptions=[excepted]))
+    signed = floor("floor", "privileged", exceptions=[excepted])
+    after = mutated(obj, FakeCluster(shop(signed)))
+    assert "proxy-capabilities" in refused(judged(after))
+    answer = judged(after, None, signed)
     assert answer["allowed"], answer
 
 
 def test_a_pod_of_the_nodes_network_gets_no_proxy_and_is_refused() -> None:
-    obj = mutated(pod(hostNetwork=True))
+    assert "spec.hostNetwork" in told(pod(hostNetwork=True))
+    excepted = {
+        "name": "node",
+        "namespace": "shop",
+        "identities": ["payments"],
+        "controls": ["host-namespaces"],
+        "reason": "looks at the node",
+        "until": "2099-01-01T00:00:00Z",
+    }
+    signed = floor("floor", "privileged", exceptions=[excepted])
+    obj = mutated(pod(hostNetwork=True), FakeCluster(shop(signed)))
     assert "initContainers" not in obj["spec"]
+    assert judged(obj, None, signed)["allowed"]
     assert "spec.hostNetwork" in refused(judged(obj))
 
 
 def test_the_name_of_the_proxy_is_taken() -> None:
-    obj = mutated(pod(containers=[{"name": proxy.CONTAINER, "image": f"registry.example/x@{DIGEST}"}]))
-    assert "spec.containers[0].name is ringfence-proxy" in refused(judged(obj))
+    obj = pod(containers=[{"name": proxy.CONTAINER, "image": f"registry.example/x@{DIGEST}"}])
+    assert "spec.containers[0].name is ringfence-proxy" in told(obj)
 
 
 # --- pods that run ----------------------------------------------------------------------------------------------------
@@ -179,6 +198,22 @@ def test_a_debug_container_says_its_user_and_waits_for_the_proxy() -> None:
     early = running(started=False)
     message = refused(judged(debugged(early, runAsUser=1000), early, subresource="ephemeralcontainers"))
     assert "before the pod's proxy has started" in message
+
+
+def test_what_a_debug_container_leaves_unset_is_filled_in() -> None:
+    old = running()
+    new = debugged(old, runAsUser=1000)
+    new["spec"]["ephemeralContainers"][0]["securityContext"] = {"runAsUser": 1000}
+    body = encoded(new, old, subresource="ephemeralcontainers")
+    answer = ask(FakeCluster(shop()), body, Purpose.MUTATE, proxy=HOW)
+    assert answer["allowed"], answer
+    (patch,) = answer["patch"]
+    assert patch["path"] == "/spec/ephemeralContainers"
+    context = patch["value"][0]["securityContext"]
+    assert (context["allowPrivilegeEscalation"], "NET_RAW" in context["capabilities"]["drop"]) == (False, True)
+    after = jsonpatch.apply_patch(copy.deepcopy(new), answer["patch"])
+    assert judged(after, old, subresource="ephemeralcontainers")["allowed"]
+    assert not judged(new, old, subresource="ephemeralcontainers")["allowed"]
 
 
 def test_a_debug_container_does_not_mount_the_proxys_volumes() -> None:
@@ -234,6 +269,17 @@ def test_nobody_gets_into_the_proxy(way: str) -> None:
         }
         body = encoded(options, operation="CONNECT", subresource=way)
         assert ask(FakeCluster(shop()), body, proxy=HOW)["allowed"] is allowed
+
+
+def test_the_author_of_a_workload_in_an_audited_namespace_is_told_the_same() -> None:
+    cluster = FakeCluster([namespace("shop", "audit"), identity("shop", "payments")])
+    template: dict[str, Any] = {"spec": pod()["spec"]}
+    metadata = {"name": "d", "namespace": "shop"}
+    obj = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}
+    assert "warnings" not in ask(cluster, encoded(obj), Purpose.WARN, proxy=HOW)
+    template["spec"]["shareProcessNamespace"] = True
+    (told,) = ask(cluster, encoded(obj), Purpose.WARN, proxy=HOW)["warnings"]
+    assert "spec.template.spec.shareProcessNamespace" in told
 
 
 def test_the_author_of_a_workload_is_told() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ringfence.model.demands import ControlId
 from ringfence.model.image_reference import DEFAULT_REGISTRY, LEGACY_REGISTRY, MAX_NAME, OFFICIAL
+from ringfence.model.proxy import CONTAINER
 from ringfence.translate import cel
 from ringfence.translate.backstop.scope import BROUGHT, WHOLE, Scope, listed, optional
 
@@ -27,21 +28,28 @@ _REGISTRY: Final = "^(?:localhost|[^/]*[.:A-Z][^/]*)/"
 _LONGEST: Final = 1024
 
 
-def variables() -> dict[str, str]:
-    """The references that a pod has, those that a change brings, and the names (registry and repository) of both."""
+def variables(proxy_image: str = "") -> dict[str, str]:
+    """The references that a pod has, those that a change brings, and the names (registry and repository) of both.
+
+    ``proxy_image`` is that of the proxies, "" where there are none: what is asked is asked of the author's containers.
+    """
     image = f"{optional('c', 'image')}.orValue('')"
     volume = f"{optional('v', 'image', 'reference')}.orValue('')"
     mounted = f"variables.volumes.filter(v, {optional('v', 'image')}.hasValue()).map(v, {volume})"
+    everything = "variables.everything"
+    if proxy_image:
+        theirs = cel.both(f"c.name == {cel.literal(CONTAINER)}", f"{image} == {cel.literal(proxy_image)}")
+        everything = f"variables.everything.filter(c, !({theirs}))"
     kinds = ("initContainers", "containers", "ephemeralContainers")
     before = " + ".join(listed(f"dyn(oldObject).spec[?'{kind}']") for kind in kinds)
     # Names of containers are unique in a pod, so that name and image together tell what was there.
     known = f"({before}).map(c, c.name + ' ' + {image})"
     return {
-        "allTexts": f"variables.everything.map(c, {image}) + {mounted}",
+        "allTexts": f"{everything}.map(c, {image}) + {mounted}",
         "known": f"variables.fresh ? [] : {known}",
         "texts": (
             "variables.fresh ? variables.allTexts : "
-            f"variables.everything.filter(c, !((c.name + ' ' + {image}) in variables.known)).map(c, {image})"
+            f"{everything}.filter(c, !((c.name + ' ' + {image}) in variables.known)).map(c, {image})"
         ),
         "allNames": _names(WHOLE.texts),
         "names": _names(BROUGHT.texts),

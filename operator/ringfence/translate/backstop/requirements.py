@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ringfence.controls import expiry, registry
 from ringfence.controls.control import Control
+from ringfence.inject.injection import Injection
 from ringfence.model import names
 from ringfence.model.labels import LabelBox
 from ringfence.model.ports import Object
@@ -30,12 +31,15 @@ _BINDING: Final = "ValidatingAdmissionPolicyBinding"
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-def objects(placed: Iterable[Placed]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The policies and their bindings, each sorted by name."""
+def objects(
+    placed: Iterable[Placed], proxy: Injection | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The policies and their bindings, each sorted by name; ``proxy`` is how pods get their proxy, None for not."""
+    proxy_image = proxy.settings.image if proxy is not None else ""
     places: dict[Requirement, dict[LabelBox, set[str]]] = {}
     for each in placed:
         places.setdefault(each.requirement, {}).setdefault(each.pods, set()).add(each.namespace)
-    policies = [policy(requirement) for requirement in places]
+    policies = [policy(requirement, proxy_image) for requirement in places]
     bindings = [
         each
         for requirement, by_pods in places.items()
@@ -88,14 +92,14 @@ def name_of(requirement: Requirement) -> str:
 
 
 @lru_cache(maxsize=1024)
-def policy(requirement: Requirement) -> dict[str, Any]:
+def policy(requirement: Requirement, proxy_image: str = "") -> dict[str, Any]:
     """The ValidatingAdmissionPolicy for a requirement. It is kept, and not to be changed."""
     rules, silent = scope.rules()
     made = form.policy(
         name_of(requirement),
         rules,
         scope.conditions(requirement.subject),
-        _variables(requirement),
+        _variables(requirement, proxy_image),
         [_validation(requirement)],
     )
     made["spec"]["matchConstraints"]["excludeResourceRules"] = silent
@@ -120,11 +124,11 @@ def _enforced(namespaces: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _variables(requirement: Requirement) -> dict[str, str]:
+def _variables(requirement: Requirement, proxy_image: str) -> dict[str, str]:
     """Each expression is one of its own: lists of registries are long, and what CEL parses at once is limited."""
     found = scope.variables(requirement.subject)
     if requirement.images:
-        found |= images.variables()
+        found |= images.variables(proxy_image)
     asked = _forms(requirement)
     found |= {f"brings_{name}": form(BROUGHT) for forms in asked.values() for name, form in forms.items()}
     broken = [

@@ -90,11 +90,20 @@ def _members(
         pairs = [
             (pod, each.address, each.ready)
             for pod, each in real
-            if pod is not None and _has(pod, each.address) and set(service.selector) <= pod.labels.items()
+            if pod is not None and set(service.selector) <= pod.labels.items()
         ]
     for pod, address, ready in sorted(pairs, key=lambda pair: (pair[1], pair[0].name)):
         target = targets.get((pod.namespace, pod.name)) if on_network(pod) else None
-        yield Member(pod, address, target, ready)
+        if told is None or _has(pod, address) or _is_new(pod, target):
+            yield Member(pod, address, target, ready)
+
+
+def _is_new(pod: Workload, target: Target | None) -> bool:
+    """Whether a pod may have an address that has not been heard of yet: slices and pods come by different watches.
+
+    Only with a proxy, since it must show that it is who the policy names, wherever the address leads.
+    """
+    return target is not None and target.mesh and not pod.ips
 
 
 def _has(pod: Workload, address: str) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from envoy.config.core.v3 import protocol_pb2
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
@@ -12,6 +13,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
+from ringfence.model.proxy import UNDELIVERED
 from ringfence.translate.envoy import logs, messages, names
 from ringfence.translate.envoy.messages import Message
 
@@ -103,9 +105,18 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         use_remote_address=messages.true() if inbound else messages.false(),
         skip_xff_append=True,
         max_request_headers_kb=messages.number(96),
+        local_reply_config=_undelivered() if mesh and inbound else None,
         **_client_certificate(inbound=inbound, mesh=mesh),
     )
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
+
+
+def _undelivered() -> Message:
+    """Says of a request that it has not reached the program, which could not be connected (flag UF)."""
+    failed = accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=["UF"]))
+    said = base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key=UNDELIVERED, value="true"))
+    mapper = hcm_pb2.ResponseMapper(filter=failed, headers_to_add=[said])
+    return hcm_pb2.LocalReplyConfig(mappers=[mapper])
 
 
 def _client_certificate(*, inbound: bool, mesh: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ listener is replaced, so pods may come and go without ending what others have op
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from envoy.extensions.matching.common_inputs.network.v3 import network_inputs_pb2 as inputs
@@ -101,6 +102,7 @@ def _typed(name: str, config: Message) -> Message:
     return extension_pb2.TypedExtensionConfig(name=name, typed_config=messages.packed(config))
 
 
+@lru_cache(maxsize=65536)
 def _cidr(network: str) -> Message:
     parsed = ipaddress.ip_network(network)
     return cidr_pb2.CidrRange(address_prefix=str(parsed.network_address), prefix_len=messages.number(parsed.prefixlen))

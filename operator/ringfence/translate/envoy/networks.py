@@ -2,14 +2,26 @@
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from ringfence.model.net import IpSet, Network
 from ringfence.model.spans import Spans
 
 
+@lru_cache(maxsize=65536)
 def single(ip: str) -> str:
     """The network of one address."""
     return str(ipaddress.ip_network(ip))
+
+
+def is_single(network: str) -> bool:
+    """Whether a network is one address."""
+    return network.endswith("/128" if ":" in network else "/32")
+
+
+def joined(found: Iterable[str]) -> tuple[str, ...]:
+    """The fewest networks that hold the same addresses, in order."""
+    return Spans.of_networks(found).networks()
 
 
 def told_apart(sets: Iterable[IpSet]) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,8 @@ from ringfence.translate.envoy.subject import Subject, is_http
 
 #: Ports of one address that the tree spells out; where more would have to be, the chain asks.
 MAX_PORTS: Final = 512
-_RETRIES: Final = "connect-failure,refused-stream,reset-before-request"
+#: What is certain not to have reached the program.
+_RETRIES: Final = "connect-failure,refused-stream,reset-before-request,retriable-headers"
 _NETWORK_RBAC: Final = "envoy.filters.network.rbac"
 
 #: What is open at an address: ports and the chain that takes them.
@@ -259,7 +260,10 @@ class Outbound:
         by_node: dict[Node, list[str]] = defaultdict(list)
         for network, node in self._places.items():
             by_node[node].append(network)
-        places = sorted((sorted(found), node) for node, found in by_node.items())
+        # Single addresses that lead to the same are one network where they are neighbours; not among wider ones, where
+        # the smallest network decides.
+        join = networks.joined if all(networks.is_single(network) for network in self._places) else sorted
+        places = sorted((list(join(found)), node) for node, found in by_node.items())
         otherwise = matching.nothing()
         if not self.policy.closed:
             otherwise = matching.to_chain(self._told_in_audit(self._passthrough(self._digest)))
@@ -312,6 +316,7 @@ def _route(name: str) -> Message:
     retry = route_components_pb2.RetryPolicy(
         retry_on=_RETRIES,
         num_retries=wrappers_pb2.UInt32Value(value=2),
+        retriable_headers=[route_components_pb2.HeaderMatcher(name=proxy.UNDELIVERED, present_match=True)],
         retry_host_predicate=[
             messages.extension(
                 route_components_pb2.RetryPolicy.RetryHostPredicate,
@@ -324,4 +329,9 @@ def _route(name: str) -> Message:
     on = route_components_pb2.RouteAction(cluster=name, timeout=messages.seconds(0), retry_policy=retry)
     route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
     host = route_components_pb2.VirtualHost(name="service", domains=["*"], routes=[route])
-    return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
+    return route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=[host],
+        response_headers_to_remove=[proxy.UNDELIVERED],
+        validate_clusters=messages.false(),
+    )

@@ -20,8 +20,8 @@ _GROUPS: Final = ("X25519MLKEM768", "X25519", "P-256")
 def downstream(sans: Iterable[Message]) -> Message:
     """The socket of a port that takes mesh TLS from callers whose certificate has one of these URIs.
 
-    The caller's offer (ALPN) leads it here, and is not answered: where a protocol has been agreed on, Envoy does not look
-    at the bytes, and would take HTTP/2 for HTTP/1.
+    The caller's offer (ALPN) leads it here, and is not answered: where a protocol has been agreed on, Envoy does not
+    look at the bytes, and would take HTTP/2 for HTTP/1.
     """
     context = tls_pb2.DownstreamTlsContext(
         common_tls_context=_common(sans, offer=False),

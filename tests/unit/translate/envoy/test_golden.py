@@ -1,12 +1,13 @@
-"""Golden pairs: resources in, the bootstrap of one identity's proxy out; Envoy itself accepts every one."""
+"""Golden pairs: resources in, the bootstrap of one identity's proxy out.
 
-import subprocess
+That Envoy itself takes every one is shown by tests/component/test_proxy_golden.py.
+"""
+
 from pathlib import Path
 
 import pytest
 from ringfence.cli import main
 
-from e2e import envoy
 from tests.conftest import Golden
 
 DIRECTORY = Path(__file__).parents[3] / "golden" / "proxy"
@@ -25,16 +26,9 @@ def test_there_are_golden_inputs() -> None:
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: path.name.removesuffix(".in.yaml"))
-def test_compiles_to_what_the_file_says_and_envoy_takes_it(
-    golden: Golden, path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_compiles_to_what_the_file_says(golden: Golden, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = compiled(path, capsys)
     golden.check(path.with_name(path.name.replace(".in.", ".out.")), text)
-    made = tmp_path / "envoy.yaml"
-    made.write_text(text)
-    command = [str(envoy.binary()), "--mode", "validate", "--log-level", "error", "-c", str(made)]
-    judged = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert judged.returncode == 0, judged.stderr[-3000:]
 
 
 def test_an_identity_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
