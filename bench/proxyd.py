@@ -108,6 +108,7 @@ class Bench:
         self._count = count
         self._ca = serving.make_ca(time.time(), secrets.randbits(158) + 1)
         self._tokens: dict[str, str] = {}
+        self._uids: dict[str, str] = {}
         (self._port, self._http) = ports.free(2)
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -191,7 +192,7 @@ class Bench:
             response_deserializer=discovery_pb2.DeltaDiscoveryResponse.FromString,
         )
         stream = call(metadata=[("authorization", f"Bearer {self._tokens[pod]}")])
-        return channel, Fake(stream, f"{pod}.{NAMESPACE}")
+        return channel, Fake(stream, f"{NAMESPACE}/{pod}/{self._uids[pod]}")
 
     async def _secrets(self) -> None:
         leaf = serving.issue(self._ca, serving.names(rig.OWN, proxy.PROXYD_SERVICE), time.time(), 7)
@@ -211,6 +212,7 @@ class Bench:
     async def _make_pod(self, pod: dict[str, Any]) -> None:
         made = await self._api.request("POST", resources.PODS.path(NAMESPACE), body=pod)
         name, number = made["metadata"]["name"], int(made["metadata"]["name"].rpartition("-")[2])
+        self._uids[name] = made["metadata"]["uid"]
         address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
         path = resources.PODS.path(NAMESPACE, name, "status")

@@ -91,14 +91,16 @@ class Cluster:
         if other and identities is None:
             identities = await tried(f"ServiceIdentities of {other}", self.identities(other))
             remarks.append(f"only the certificates of namespace {other} are counted")
+        known = await tried("settings", self.settings())
+        proxies = known is not None and known.proxy.enabled
         return Seen(
             secret=secret,
             marker=marker,
-            settings=await tried("settings", self.settings()),
+            settings=known,
             identities=identities,
             bundles=await tried("trust bundles of the namespaces", self.bundles()),
             cluster_bundles=await self.cluster_bundles(),
-            reports=await tried("reports of proxies", self.reports()) or (),
+            reports=await tried("reports of proxies", self.reports()) or () if proxies else (),
             denied=frozenset(denied),
             remarks=tuple(remarks),
         )

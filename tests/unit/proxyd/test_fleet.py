@@ -1,0 +1,322 @@
+"""The proxies that are connected: who gets which certificate when, and who is ended."""
+
+import asyncio
+import itertools
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+from ringfence.kube.token_reviews import Token
+from ringfence.model import proxy
+from ringfence.model.ca import CaState, RotationReason
+from ringfence.model.ports import Object
+from ringfence.model.proxy import ProxyConfig
+from ringfence.model.resources import Certificate
+from ringfence.pki import slots, store
+from ringfence.proxyd import fleet as fleets
+from ringfence.proxyd import metrics
+from ringfence.proxyd.authentication import Authenticator, Refused
+from ringfence.proxyd.classes import Classes
+from ringfence.proxyd.fleet import Fleet, Member, Sources
+from ringfence.proxyd.identities import Authority, Issuer
+from ringfence.proxyd.server import Ended
+from ringfence.proxyd.wire import Kind
+
+from tests.unit.pki import test_identity_secret as secrets
+from tests.unit.pki.material import NOW, TRUST_DOMAIN
+from tests.unit.proxyd.xds import Response, answer, ask, config
+from tests.unit.reconcile import fakes
+
+OWN = "ringfence-system"
+SERIALS = itertools.count(1 << 100)
+
+
+class Translator:
+    """Classes by namespace and the label ``tier``."""
+
+    def __init__(self) -> None:
+        self.revision = "r1"
+        self.broken: set[Hashable] = set()
+        self.computed: list[Hashable] = []
+
+    def subject(self, pod: Object) -> Hashable:
+        return pod["metadata"]["namespace"], (pod["metadata"].get("labels") or {}).get("tier")
+
+    def snapshot(self) -> object:
+        return self.revision
+
+    def configure(self, subject: Hashable, mesh: object) -> ProxyConfig:
+        self.computed.append(subject)
+        if subject in self.broken:
+            raise RuntimeError("broken")
+        return config(f"{mesh} {subject}", clusters=["c"], listeners=[f"in@{mesh}{subject}"])
+
+
+class Reviewer:
+    """Every token is of the pod that it names."""
+
+    async def review(self, token: str, audience: str) -> Token | None:
+        name = token.partition(".")[0]
+        return Token("shop", "web", name, f"uid-{name}", "node-1", NOW + 3600.0)
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.cluster = fakes.FakeCluster()
+        self.clock = fakes.FakeClock()
+        self.clock.seconds = float(NOW)
+        self.enrolled = True
+        self.wishes = Certificate(ttl=3600, renew_at=0.5)
+        self.ca(secrets.IDLE)
+        lister = self.cluster.lister
+        self.authority = Authority(lister("Secret"), lister("ConfigMap"), OWN, TRUST_DOMAIN, self.clock)
+        self.authority.refresh()
+        self.hurry = False
+        self.fleet = Fleet(
+            Authenticator(Reviewer(), lister("Pod"), lambda _: self.enrolled, self.clock),
+            self.authority,
+            Issuer(self.authority, self.clock, lambda: next(SERIALS), 86400),
+            Sources(
+                pods=lister("Pod"),
+                wishes=lambda *_: self.wishes,
+                stale=lambda: 0.0,
+                hurry=lambda: self.hurry,
+                trust_domain=TRUST_DOMAIN,
+                reissue_within=1000.0,
+            ),
+            self.clock,
+        )
+        self.translator = Translator()
+        self.classes = Classes(self.translator, self.fleet.deliver, metrics.PassMeter(), self.fleet.regroup)
+        self.fleet.classes = self.classes
+
+    def ca(self, state: CaState) -> None:
+        secret = {"type": store.SECRET_TYPE, "data": store.encode(state)}
+        metadata = {"name": store.SECRET_NAME, "namespace": OWN}
+        self.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **secret})
+        metadata = {"name": store.MARKER_NAME, "namespace": OWN}
+        marker = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": store.marker(state)}
+        self.cluster.put(marker)
+
+    def rotate(self, state: CaState) -> None:
+        self.ca(state)
+        self.authority.refresh()
+        self.fleet.authority_changed()
+
+    def pod(self, name: str, **labels: str) -> None:
+        metadata = {"name": name, "namespace": "shop", "uid": f"uid-{name}", "labels": labels}
+        sidecar = {"name": proxy.CONTAINER, "restartPolicy": "Always"}
+        spec: dict[str, Any] = {"serviceAccountName": "web", "nodeName": "node-1", "initContainers": [sidecar]}
+        self.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+    async def connect(self, name: str, **labels: str) -> Member:
+        self.pod(name, **labels)
+        stream = await self.fleet.admit({"authorization": f"Bearer {name}.x.y"})
+        assert isinstance(stream, Member)
+        self.fleet.opened(stream)
+        for kind in (Kind.CLUSTERS, Kind.LISTENERS):
+            self.fleet.heard(stream, ask(kind))
+        self.fleet.heard(stream, ask(Kind.SECRETS, proxy.SDS_IDENTITY, proxy.SDS_BUNDLE))
+        return stream
+
+    def talk(self, member: Member) -> list[Response]:
+        """Take and acknowledge everything there is."""
+        found = []
+        while (data := member.talk.next()) is not None:
+            found.append(Response(data))
+            self.fleet.heard(member, answer(found[-1]))
+        return found
+
+
+def test_a_new_proxy_gets_a_certificate_at_once_and_its_configuration_when_it_is_computed() -> None:
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        (secret,) = rig.talk(member)
+        assert set(secret.versions) == {"identity", "bundle"}
+        assert member.svid is not None
+        assert member.svid.spiffe_id == f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/web"
+        assert member.certified
+        assert member.svid.not_after == NOW + 3600
+        await rig.classes._pass()
+        assert {each.kind for each in rig.talk(member)} == {Kind.CLUSTERS, Kind.LISTENERS}
+        assert member.acknowledged == "r1 ('shop', None)"
+
+    asyncio.run(main())
+
+
+def test_proxies_that_are_alike_cost_one_computation_and_share_its_bytes() -> None:
+    async def main() -> None:
+        rig = Rig()
+        members = [await rig.connect(f"web-{number}") for number in range(5)]
+        await rig.classes._pass()
+        assert rig.translator.computed == [("shop", None)]
+        assert len({id(each.talk.offer) for each in members}) == 1
+        rig.translator.revision = "r2"
+        rig.classes.changed("shop")
+        await rig.classes._pass()
+        assert {each.talk.offer.revision for each in members if each.talk.offer} == {"r2 ('shop', None)"}
+
+    asyncio.run(main())
+
+
+def test_another_label_makes_another_class() -> None:
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        await rig.classes._pass()
+        rig.pod("web-1", tier="gold")
+        rig.classes.changed("shop")
+        await rig.classes._pass()
+        assert member.subject == ("shop", "gold")
+        assert member.talk.offer is not None
+        assert member.talk.offer.revision == "r1 ('shop', 'gold')"
+        assert len(rig.classes) == 1
+
+    asyncio.run(main())
+
+
+def test_a_class_that_cannot_be_computed_keeps_what_it_has_and_stops_no_other() -> None:
+    async def main() -> None:
+        rig = Rig()
+        plain, gold = await rig.connect("web-1"), await rig.connect("web-2", tier="gold")
+        await rig.classes._pass()
+        rig.translator.revision, rig.translator.broken = "r2", {("shop", None)}
+        rig.classes.changed("")
+        await rig.classes._pass()
+        revisions = [each.talk.offer.revision for each in (plain, gold) if each.talk.offer]
+        assert revisions == ["r1 ('shop', None)", "r2 ('shop', 'gold')"]
+
+    asyncio.run(main())
+
+
+def test_certificates_are_renewed_when_they_are_due_and_not_before() -> None:
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        rig.talk(member)
+        first = member.svid
+        assert first is not None
+        assert NOW + 3600 * 0.44 < first.renewal_time < NOW + 3600 * 0.56
+        rig.clock.seconds = first.renewal_time - 1
+        await rig.fleet.renew()
+        assert member.svid is first
+        rig.clock.seconds = first.renewal_time
+        await rig.fleet.renew()
+        assert member.svid is not first
+        assert [set(each.versions) for each in rig.talk(member)] == [{"identity"}]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+def test_a_new_root_re_issues_bit_by_bit_or_at_once_after_a_compromise(hurry: bool) -> None:
+    async def main() -> None:
+        rig = Rig()
+        members = [await rig.connect(f"web-{number}") for number in range(20)]
+        for each in members:
+            rig.talk(each)
+        prepared = slots.prepare(secrets.IDLE, secrets.root(2), NOW, RotationReason.REQUESTED)
+        rig.rotate(prepared)
+        for each in members:
+            assert [set(one.versions) for one in rig.talk(each)] == [{"bundle"}]
+        rig.rotate(slots.activate(prepared, NOW + 60, NOW + 7200))
+        rig.hurry = hurry
+        rig.clock.seconds += 500
+        await rig.fleet.renew()
+        new = prepared.next.root.fingerprint if prepared.next else ""
+        moved = sum(each.svid is not None and each.svid.root == new for each in members)
+        assert moved == 20 if hurry else 3 < moved < 17
+        rig.clock.seconds += 500
+        await rig.fleet.renew()
+        assert all(each.svid is not None and each.svid.root == new for each in members)
+
+    asyncio.run(main())
+
+
+def test_with_a_ca_that_cannot_be_used_nothing_is_signed_and_what_is_there_stays() -> None:
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        rig.talk(member)
+        first = member.svid
+        del rig.cluster.objects["Secret", OWN, store.SECRET_NAME]
+        rig.authority.refresh()
+        rig.fleet.authority_changed()
+        assert "gone" in rig.authority.problem
+        rig.clock.seconds += 3000
+        await rig.fleet.renew()
+        assert member.svid is first
+        late = await rig.connect("web-2")
+        assert late.svid is None
+        # The last good bundle is still given: it trusts whom all trust.
+        assert [set(each.versions) for each in rig.talk(late)] == [{"bundle"}]
+        rig.rotate(secrets.IDLE)
+        await rig.fleet.renew()
+        assert late.svid is not None
+
+    asyncio.run(main())
+
+
+async def _why(member: Member) -> str:
+    try:
+        for _ in range(2):
+            await member.woken(0.01)
+    except (Refused, Ended) as error:
+        return str(error)
+    raise AssertionError("the stream goes on")
+
+
+def test_who_is_not_what_it_was_is_ended() -> None:
+    async def main() -> None:
+        rig = Rig()
+        member, other = await rig.connect("web-1"), await rig.connect("web-2")
+        del rig.cluster.objects["Pod", "shop", "web-1"]
+        rig.fleet.pod_changed("shop", "web-1")
+        assert "PodUnknown" in await _why(member)
+        rig.fleet.closed(member)
+        rig.fleet.closed(member)
+        assert len(rig.fleet) == 1
+        rig.enrolled = False
+        rig.fleet.namespace_changed("shop")
+        assert "NamespaceNotEnrolled" in await _why(other)
+
+    asyncio.run(main())
+
+
+def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleets, "MAX_STREAMS", 4)
+
+    async def main() -> None:
+        rig = Rig()
+        streams = [await rig.connect("web-1") for _ in range(3)]
+        assert "newer streams" in await _why(streams[0])
+        rig.fleet.closed(streams[0])
+        await rig.connect("web-2")
+        await rig.connect("web-3")
+        with pytest.raises(Refused, match="TooMany"):
+            await rig.connect("web-4")
+
+    asyncio.run(main())
+
+
+def test_the_first_change_is_computed_at_once_and_a_storm_by_the_clock() -> None:
+    async def main() -> None:
+        rig = Rig()
+        await rig.connect("web-1")
+        task = asyncio.create_task(rig.classes.run())
+        await asyncio.sleep(0.05)
+        before = len(rig.translator.computed)
+        for number in range(200):
+            rig.translator.revision = f"s{number}"
+            rig.classes.changed("shop")
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(0.2)
+        task.cancel()
+        passes = len(rig.translator.computed) - before
+        assert 3 < passes < 20
+        (member,) = rig.fleet
+        assert member.talk.offer is not None
+        assert member.talk.offer.revision.startswith("s199")
+
+    asyncio.run(main())
