@@ -37,7 +37,7 @@ In a cluster it is worked out from what the API server has now, just as proxyd d
 that the proxy has said to use.
 """
 _SHOW_EXAMPLES: Final = """
-  {prog} show shop/checkout-7d9c5-x2x4v
+  {prog} show shop/checkout-7d9c5-x2x4v               # or: -n shop checkout-7d9c5-x2x4v
   {prog} show shop/checkout -f examples/shop          # of a Deployment that is not there yet
   {prog} show shop/checkout-7d9c5-x2x4v --raw         # the configuration, as one Envoy bootstrap
   {prog} show shop/checkout-7d9c5-x2x4v -o json | jq '.inbound[] | {ports, rules}'
@@ -81,9 +81,9 @@ def _show(inner: options.Subparsers) -> None:
     parser.set_defaults(run=lazily("ringfence.cli.proxy_show"))
 
 
-def _pod(text: str) -> tuple[str, str]:
-    """NAMESPACE/POD as argparse takes it."""
-    namespace, slash, name = text.partition("/")
-    if not slash or not is_dns_label(namespace) or not is_dns_subdomain(name):
+def _pod(text: str) -> str:
+    """NAMESPACE/POD, or POD alone, as argparse takes it."""
+    namespace, slash, name = text.rpartition("/")
+    if (slash and not is_dns_label(namespace)) or not is_dns_subdomain(name):
         raise argparse.ArgumentTypeError(f"{text!r} is no NAMESPACE/POD")
-    return namespace, name
+    return text

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from ringfence.cli import ca_words, live, options
 from ringfence.cli.console import Cell, Console, Output, Style
-from ringfence.kube import errors, resources
+from ringfence.kube import client, errors, resources
 from ringfence.model import proxy
 from ringfence.model.acknowledgements import ProxyState
 from ringfence.model.spiffe import SpiffeId
+from ringfence.pki import bundle, store
 from ringfence.reconcile import proxy_reports
 from ringfence.reconcile.proxy_reports import Known
 from ringfence.settings import Settings
@@ -64,17 +65,21 @@ _STYLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read: reports as ConfigMaps, and the pods, None where they may not be read."""
+    """What was read: reports as ConfigMaps, and the pods, None where they may not be read.
+
+    ``bundle`` is the digest of the roots that all shall trust, "" where that is not known.
+    """
 
     reports: tuple[Object, ...]
     pods: tuple[Object, ...] | None
     settings: Settings
+    bundle: str = ""
     remarks: tuple[str, ...] = ()
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask the cluster and tell."""
-    seen = asyncio.run(_see(options.target(arguments), arguments.namespace))
+    seen = asyncio.run(see(options.target(arguments), arguments.namespace))
     for text in seen.remarks:
         console.note(text)
     data, status = report(seen, clock(), arguments.namespace, everything=arguments.all)
@@ -85,7 +90,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return status
 
 
-async def _see(target: options.Target, namespace: str) -> Seen:
+async def see(target: options.Target, namespace: str) -> Seen:
+    """What the cluster knows of proxies (pods of one namespace, "" for all); raises NoCluster."""
     api = await live.connect(target)
     remarks: list[str] = []
     try:
@@ -103,11 +109,21 @@ async def _see(target: options.Target, namespace: str) -> Seen:
             pods = tuple(await live.pages(api, resources.PODS, namespace=namespace))
         except errors.Forbidden as error:
             remarks.append(f"only what proxyd says is shown, pods that are gone among it: {error}")
-        return Seen(tuple(reports), pods, await live.installed(api, target, remarks), tuple(remarks))
+        installed, wanted = await live.installed(api, target, remarks), await _wanted(api, target.namespace)
+        return Seen(tuple(reports), pods, installed, wanted, tuple(remarks))
     except errors.KubeError as error:
         raise live.NoCluster(str(error)) from error
     finally:
         await api.close()
+
+
+async def _wanted(api: client.Client, namespace: str) -> str:
+    """The digest of the bundle that all shall trust; "" when it may not be read, or there is none."""
+    try:
+        marker = await api.request("GET", resources.CONFIG_MAPS.path(namespace, store.MARKER_NAME))
+    except (errors.Forbidden, errors.NotFound):
+        return ""
+    return bundle.digest(str((marker.get("data") or {}).get(store.BUNDLE_KEY, "")).encode())
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------
@@ -170,9 +186,17 @@ def _row(entry: Known, pod: Object | None, *, told: bool, seen: Seen) -> dict[st
         else None,
         "revision": each.revision,
         "newest": bool(each.revision) if sure else None,
+        "bundle": _bundle(each, seen) if sure else None,
         "refused": each.nack,
         **_image(pod, seen),
     }
+
+
+def _bundle(each: ProxyState, seen: Seen) -> str:
+    """``current``, ``old`` or ``none``: of the roots that it trusts."""
+    if not each.bundle:
+        return "none"
+    return "current" if each.bundle == seen.bundle or not seen.bundle else "old"
 
 
 def _state(entry: Known) -> State:
@@ -196,6 +220,7 @@ def _unheard(pod: Object, seen: Seen) -> dict[str, Any]:
         "certificate": None,
         "revision": "",
         "newest": None,
+        "bundle": None,
         "refused": "",
         **_image(pod, seen),
     }
@@ -258,6 +283,8 @@ def _trouble(row: Mapping[str, Any], now: float) -> str | None:
     certificate = row["certificate"]
     if certificate is None or (ca_words.seconds_of(certificate["notAfter"]) or 0.0) <= now:
         return "without a valid certificate"
+    if row["bundle"] != "current":
+        return "not trusting the present roots yet"
     return None if row["newest"] else "not using the newest configuration yet"
 
 

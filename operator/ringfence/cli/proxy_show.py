@@ -2,19 +2,17 @@
 
 import argparse
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ringfence.cli import ca_words, inputs, live, options, proxies, proxy_list, proxy_words
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.proxy_words import Enforced
 from ringfence.cli.world import Judged, Loaded
-from ringfence.kube import errors, resources
 from ringfence.model.errors import CannotTell
 from ringfence.model.proxy import CONTAINER, ProxyConfig
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment
-from ringfence.reconcile import proxy_reports
 from ringfence.translate import envoy
 
 _STYLES: Final = {
@@ -34,7 +32,8 @@ _ENROLMENTS: Final = {
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Work it out and tell."""
-    namespace, name = arguments.proxy
+    namespace, _, name = arguments.proxy.rpartition("/")
+    namespace = namespace or arguments.namespace
     loaded, _ = inputs.load(arguments, console)
     inputs.must_be_readable(loaded, {namespace})
     judged = _found(namespace, name, loaded)
@@ -51,8 +50,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"this is {config.revision}"
         )
         return 0
-    used = None if arguments.filename else asyncio.run(_used(options.target(arguments), judged, console))
-    data = report(of, judged, config, used)
+    row = None if arguments.filename else _row(arguments, judged, console)
+    data = report(of, judged, config, row)
     if console.output is not Output.TEXT:
         console.data(data)
     else:
@@ -78,23 +77,20 @@ def _found(namespace: str, name: str, loaded: Loaded) -> Judged:
     return judged
 
 
-async def _used(target: options.Target, judged: Judged, console: Console) -> str | None:
-    """The revision that the proxy has acknowledged, "" for none; None where that is not known."""
-    api = await live.connect(target)
+def _row(arguments: argparse.Namespace, judged: Judged, console: Console) -> Mapping[str, Any] | None:
+    """What `proxy list` says of the proxy; None where that may not be known."""
     try:
-        found = await live.pages(api, resources.CONFIG_MAPS, namespace=target.namespace, labels=proxy_reports.SELECTOR)
-    except errors.KubeError as error:
-        console.note(f"which revision the proxy uses is not known: {error}")
+        seen = asyncio.run(proxy_list.see(options.target(arguments), judged.namespace))
+    except live.NoCluster as error:
+        console.note(f"what the proxy itself says is not shown: {error}")
         return None
-    finally:
-        await api.close()
-    reports, _ = proxy_reports.readable(found)
-    known = proxy_reports.known(reports, proxy_list.clock()).get(judged.document.value["metadata"].get("uid", ""))
-    return known.proxy.revision if known is not None and known.connected else None
+    uid = (judged.document.value.get("metadata") or {}).get("uid")
+    listed, _ = proxy_list.report(seen, proxy_list.clock(), judged.namespace, everything=True)
+    return next((each for each in listed["proxies"] if each["uid"] == uid), None)
 
 
-def report(of: Enforced, judged: Judged, config: ProxyConfig, used: str | None) -> dict[str, Any]:
-    """The answer for programs."""
+def report(of: Enforced, judged: Judged, config: ProxyConfig, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The answer for programs; ``row`` is what `proxy list` says of the proxy."""
     subject = of.subject
     identity = SpiffeId.of_service_account(
         of.mesh.world.installation.trust_domain, subject.namespace, subject.service_account
@@ -107,7 +103,7 @@ def report(of: Enforced, judged: Judged, config: ProxyConfig, used: str | None) 
         "enrolment": str(of.policy.enrolment.value),
         "closed": of.policy.closed,
         "revision": config.revision,
-        "acknowledged": used,
+        "proxy": row,
         "policies": list(config.owners),
         "transport": str(of.transport.value),
         "inbound": [] if of.policy.enrolment is Enrolment.NONE else proxy_words.inbound(of),
@@ -124,7 +120,8 @@ def _show(data: Mapping[str, Any], of: Enforced, console: Console) -> None:
     staged = of.policy.enrolment is Enrolment.ENFORCE and not of.policy.closed
     enrolment = "enrolled, but not closed yet: nothing is blocked" if staged else _ENROLMENTS[of.policy.enrolment]
     console.print(f"  namespace {data['namespace']}, {enrolment}")
-    console.print(*_revision(data))
+    for line in _proxy(data):
+        console.print(*line)
     if of.policy.enrolment is Enrolment.NONE:
         return
     console.print("\n", Cell("Who may come in", Style.STRONG), f" (transport: {data['transport']})")
@@ -133,16 +130,23 @@ def _show(data: Mapping[str, Any], of: Enforced, console: Console) -> None:
     console.table(("TO", "PORTS", "HOW", "RULES"), list(_outbound(data, of)))
 
 
-def _revision(data: Mapping[str, Any]) -> Sequence[str | Cell]:
-    short = data["revision"][: proxy_list.DIGITS]
-    if data["acknowledged"] is None:
-        return (f"  revision {short}",)
-    if data["acknowledged"] == data["revision"]:
-        return f"  revision {short}: ", Cell("the proxy uses exactly this", Style.GOOD)
-    other = data["acknowledged"][: proxy_list.DIGITS] or "an older one in part"
-    return f"  revision {short}: ", Cell(
-        f"the proxy uses {other} (it is behind, or something changed just now)", Style.CAUTION
-    )
+def _proxy(data: Mapping[str, Any]) -> Iterator[Sequence[str | Cell]]:
+    """The revision, and what the proxy itself has said."""
+    short, row = data["revision"][: proxy_list.DIGITS], data["proxy"]
+    if row is None:
+        yield (f"  revision {short}",)
+        return
+    if row["state"] != proxy_list.State.CONNECTED:
+        yield f"  revision {short}; the proxy is ", Cell(row["state"], Style.CAUTION)
+    elif row["revision"] == data["revision"]:
+        yield f"  revision {short}: ", Cell("the proxy uses exactly this", Style.GOOD)
+    else:
+        other = row["revision"][: proxy_list.DIGITS] or "an older one, at least in part"
+        yield f"  revision {short}: ", Cell(f"the proxy uses {other}", Style.CAUTION)
+    if row["certificate"]:
+        yield (f"  certificate {row['certificate']['serial']}, valid until {row['certificate']['notAfter']}",)
+    if row["refused"]:
+        yield "  ", Cell("it refuses", Style.BAD), f" {row['refused']}"
 
 
 def _inbound(data: Mapping[str, Any], of: Enforced) -> Sequence[Sequence[str | Cell]]:

@@ -46,7 +46,7 @@ def said(*proxies: ProxyState, replica: str = "a", written: float = NOW, **more:
 def asked(
     *reports: Any, pods: list[dict[str, Any]] | None, namespace: str = "", everything: bool = False
 ) -> tuple[dict[str, Any], int]:
-    seen = Seen(reports, None if pods is None else tuple(pods), INSTALLED)
+    seen = Seen(reports, None if pods is None else tuple(pods), INSTALLED, bundle="b")
     return proxy_list.report(seen, NOW, namespace, everything=everything)
 
 
@@ -70,6 +70,7 @@ def test_a_proxy_that_is_as_it_should_be() -> None:
             "certificate": {"serial": "ab" * 12, "issuer": "f1", "notAfter": "2027-01-15T09:00:00Z"},
             "revision": "r" * 64,
             "newest": True,
+            "bundle": "current",
             "refused": "",
             "image": PRESENT,
             "imageCurrent": True,
@@ -87,10 +88,12 @@ def test_who_is_behind_refuses_or_has_no_certificate_needs_attention() -> None:
         replace(GOOD, pod="web-3", uid="uid-3", nack="listeners inbound: missing ):"),
         replace(GOOD, pod="web-4", uid="uid-4", not_after=int(NOW) - 1),
         replace(GOOD, pod="web-5", uid="uid-5", serial="", not_after=0),
+        replace(GOOD, pod="web-6", uid="uid-6", bundle="before"),
     ]
     data, status = asked(said(*proxies), pods=[pod(each.pod, each.uid) for each in proxies])
     assert status == 1
     assert data["attention"] == [
+        "1 proxy not trusting the present roots yet: shop/web-6",
         "1 proxy not using the newest configuration yet: shop/web-2",
         "1 proxy refusing a part of the configuration: shop/web-3",
         "2 proxies without a valid certificate: shop/web-4, shop/web-5",
