@@ -192,7 +192,7 @@ class Bench:
             response_deserializer=discovery_pb2.DeltaDiscoveryResponse.FromString,
         )
         stream = call(metadata=[("authorization", f"Bearer {self._tokens[pod]}")])
-        return channel, Fake(stream, f"{NAMESPACE}/{pod}/{self._uids[pod]}")
+        return channel, Fake(stream, proxy.node_id(NAMESPACE, pod, self._uids[pod]))
 
     async def _secrets(self) -> None:
         leaf = serving.issue(self._ca, serving.names(rig.OWN, proxy.PROXYD_SERVICE), time.time(), 7)

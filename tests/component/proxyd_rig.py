@@ -190,6 +190,12 @@ def running(control_plane: ControlPlane, test: Callable[[Plane], Awaitable[None]
     asyncio.run(main_())
 
 
+def named(pod: dict[str, Any]) -> str:
+    """What the proxy of a pod calls itself."""
+    metadata = pod["metadata"]
+    return proxy.node_id(metadata["namespace"], metadata["name"], metadata["uid"])
+
+
 class Tiny:
     """A compiler that knows one listener and one route; ``version`` is what a test changes."""
 
@@ -242,7 +248,7 @@ class Server:
             metadata = [("authorization", f"Bearer {token}")] if token is not None else []
             stream = call(metadata=metadata)
             if node is None and pod is not None:
-                node = f"{pod['metadata']['name']}.{pod['metadata']['namespace']}"
+                node = named(pod)
             yield Fake(stream, node or "")
             stream.cancel()
 

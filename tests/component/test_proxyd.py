@@ -19,7 +19,7 @@ from e2e.cluster import ports
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster
-from tests.component.proxyd_rig import Direct, Envoy, Plane, Server, running
+from tests.component.proxyd_rig import Direct, Envoy, Plane, Server, named, running
 
 pytestmark = pytest.mark.component
 
@@ -65,7 +65,7 @@ def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlP
         (port,) = ports.free(1)
         compiler = Direct(port)
         async with plane.proxyd(compiler) as serving:
-            envoy = Envoy.start(binary(), serving, await plane.token(pod), "web-1.real")
+            envoy = Envoy.start(binary(), serving, await plane.token(pod), named(pod))
             try:
                 await envoy.ready()
                 (member,) = serving.parts.fleet

@@ -9,7 +9,7 @@ from ringfence.proxyd.compiler import EnvoyCompiler
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster
-from tests.component.proxyd_rig import Envoy, Plane, running
+from tests.component.proxyd_rig import Envoy, Plane, named, running
 
 pytestmark = pytest.mark.component
 
@@ -33,10 +33,7 @@ def test_envoys_acknowledge_all_that_policies_make_of_them(control_plane: Contro
             await cluster.apply(plane.api, _slice("shop", name, "10.9.0.1" if name == "web" else "10.9.0.2"))
         await cluster.apply(plane.api, cluster.policy("shop", "pay", "web", 8080))
         async with plane.proxyd(EnvoyCompiler()) as serving:
-            envoys = [
-                await Envoy.alone(binary(), serving, await plane.token(pod), f"{pod['metadata']['name']}.shop")
-                for pod in (web, pay)
-            ]
+            envoys = [await Envoy.alone(binary(), serving, await plane.token(pod), named(pod)) for pod in (web, pay)]
             try:
                 for each in envoys:
                     await each.ready()
