@@ -170,7 +170,8 @@ def _outbound(data: Mapping[str, Any], of: Enforced) -> Sequence[Sequence[str | 
     rows: list[Sequence[str | Cell]] = []
     for each in data["outbound"]:
         effect = each.get("effect", "allowed")
-        rules = ", ".join(_ref(rule) for rule in each["rules"]) or "no policy closes it"
+        default = "if a rule names its address" if each.get("byAddress") else "no policy closes it"
+        rules = ", ".join(_ref(rule) for rule in each["rules"]) or default
         shown = rules if effect in {"allowed", "always open"} else f"{effect}: {rules}"
         rows.append((each["to"], each["ports"], each["transport"], shown))
     if of.policy.closed:

@@ -192,16 +192,17 @@ def _identities(of: Enforced) -> Iterator[dict[str, Any]]:
                     "to": f"{target.namespace}/{target.account}",
                     "ports": span(first, last),
                     "transport": MUTUAL if target.mesh else PLAIN,
-                    "rules": [words.rule_data(ref, direction, of.loaded) for direction, ref in rules],
+                    "byAddress": rules is None,
+                    "rules": [words.rule_data(ref, direction, of.loaded) for direction, ref in rules or ()],
                 }
 
 
-def _deciding(of: Enforced, target: Target, port: int) -> tuple[tuple[Direction, RuleRef], ...]:
-    """The rules that let a call pass, of both ends; none where a default does."""
+def _deciding(of: Enforced, target: Target, port: int) -> tuple[tuple[Direction, RuleRef], ...] | None:
+    """The rules that let a call pass, of both ends; none where a default does. None: that rests on pods' addresses."""
     try:
         verdict = decide(of.mesh.world, of.mesh.effective, of.subject.workload(), target.workload(), Protocol.TCP, port)
     except CannotTell:
-        return ()
+        return None
     halves: tuple[Half, ...] = (verdict.egress, verdict.ingress)
     return tuple((half.direction, half.rule) for half in halves if half.rule is not None)
 
