@@ -91,17 +91,17 @@ def _rules(*, ingress: bool, own_namespace: bool) -> Field:
 
 _TRANSPORT: Final = Obj(
     description=(
-        "What the pods' proxies take from callers. Where policies differ the strictest holds; without any, Strict. It has"
-        " a meaning only where pods have proxies."
+        "What the pods' proxies take from callers. Where policies differ the strictest holds; where none says anything,"
+        " Strict. It has a meaning only where pods have proxies."
     ),
     fields=(
         Field(
             name="mtls",
             node=Choice(
                 description=(
-                    "Strict: callers show their identity in mutual TLS; anything else is taken only on ports that a rule"
-                    " opens to anonymous, cidr, namespace or apiServer. Permissive: plaintext too, its callers told by"
-                    " their address, while callers move to proxies. Disabled: other proxies do not speak TLS to these"
+                    "Strict: callers show their identity in mutual TLS; anything else is taken only on ports that a"
+                    " rule opens to anonymous, cidr, namespace or apiServer. Permissive: plaintext too, its callers told"
+                    " by their address, while callers move to proxies. Disabled: other proxies do not speak TLS to these"
                     " pods either."
                 ),
                 values=tuple(each.value for each in MTLS),
