@@ -157,12 +157,12 @@ def test_a_policy_says_how_many_of_its_proxies_enforce_it(rig: controller_rig.Pl
             assert len(serving.parts.classes) == 1
             status, listed = await _command(rig, "list", "-n", "told")
             assert status == 0
-            assert [(each["pod"], each["configuration"], each["bundle"]) for each in listed["proxies"]] == [
-                ("web-1", "current", "current")
+            assert [(each["pod"], each["newest"], each["bundle"]) for each in listed["proxies"]] == [
+                ("web-1", True, "current")
             ]
+            assert listed["proxies"][0]["identity"] == "spiffe://cluster.local/ns/told/sa/web"
             status, shown = await _command(rig, "show", "-n", "told", "web-1")
-            assert shown == listed
-            assert shown["proxies"][0]["identity"] == "ns/told/sa/web"
+            assert (status, shown["proxy"]) == (0, listed["proxies"][0])
             assert (await _command(rig, "show", "-n", "told", "other"))[0] == 2
 
     run(rig, test)

@@ -17,6 +17,7 @@ from ringfence.model.errors import InvalidResource
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import API_VERSION
 from ringfence.model.resources import (
+    MTLS,
     Action,
     AdmissionSpec,
     AnonymousPeer,
@@ -40,6 +41,7 @@ from ringfence.model.resources import (
     SecurityPolicy,
     ServiceIdentity,
     SpiffePeer,
+    Transport,
     ZonePeer,
 )
 
@@ -183,6 +185,7 @@ def _applies_to(value: Mapping[str, Any] | None) -> AppliesTo:
 def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
     return PolicySpec(
         mode=Mode(spec["mode"]),
+        transport=Transport(MTLS(spec["transport"]["mtls"])) if "transport" in spec else None,
         ingress=_rules(spec.get("ingress"), "from", namespace),
         egress=_rules(spec.get("egress"), "to", namespace),
         admission=_admission(spec.get("admission", {})),

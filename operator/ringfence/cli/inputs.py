@@ -54,7 +54,7 @@ def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loade
     from ringfence.cli import live  # noqa: PLC0415
     from ringfence.kube import resources  # noqa: PLC0415
 
-    more = (resources.SERVICES,) if getattr(arguments, "proxy", None) else ()
+    more = (resources.SERVICES, resources.ENDPOINT_SLICES) if getattr(arguments, "proxy", None) else ()
     answered = asyncio.run(live.ask(options.target(arguments), more))
     for text in answered.remarks:
         console.note(text)

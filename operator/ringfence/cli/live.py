@@ -91,7 +91,7 @@ async def read(target: Target, api: client.Client, more: Iterable[Resource] = ()
         documents += (Document.answered(obj) for obj in await listed(api, resource))
     remarks: list[str] = []
     documents += await _endpoints(api, remarks)
-    return Answered(tuple(documents), await _settings(api, target, remarks), tuple(remarks))
+    return Answered(tuple(documents), await installed(api, target, remarks), tuple(remarks))
 
 
 async def ask_namespace(target: Target, namespace: str) -> Answered:
@@ -172,7 +172,7 @@ async def _endpoints(api: client.Client, remarks: list[str]) -> Iterable[Documen
     return [Document.answered({**kind, **item}) for item in page.get("items") or ()]
 
 
-async def _settings(api: client.Client, target: Target, remarks: list[str]) -> settings.Settings:
+async def installed(api: client.Client, target: Target, remarks: list[str]) -> settings.Settings:
     """The installation's settings; the defaults, with a remark, where they cannot be read."""
     environment = {"POD_NAMESPACE": target.namespace}
     path = resources.CONFIG_MAPS.path(target.namespace, CONFIG_MAP)

@@ -11,13 +11,15 @@ from ringfence.cli import inputs, workloads
 from ringfence.cli.console import Console
 from ringfence.cli.documents import Document
 from ringfence.cli.problems import BadInput, Problem
-from ringfence.cli.world import Loaded
+from ringfence.cli.world import Judged, Loaded
 from ringfence.controls import templates
 from ringfence.model.errors import CannotTell
 from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY, is_dns_label
+from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Enrolment, Workload
+from ringfence.reconcile import endpoints
 from ringfence.translate import envoy
 from ringfence.translate.envoy import static
 
@@ -55,15 +57,37 @@ def show(wanted: tuple[str, str], loaded: Loaded, default_namespace: str, consol
     if identity is None:
         raise CannotTell(f"there is no ServiceIdentity {name} in namespace {namespace}")
     inputs.must_be_readable(loaded, {namespace})
-    mesh = _mesh(loaded, default_namespace)
+    mesh = planned(loaded, default_namespace)
     account = identity.service_account
     subject = _subject(namespace, account, loaded, mesh, console)
     trust_domain = loaded.world.installation.trust_domain
-    config = envoy.configure(subject, mesh)
-    console.data(static.as_data(static.bootstrap(config, static.placeholders(trust_domain, namespace, account))))
+    console.data(bootstrap(envoy.configure(subject, mesh), trust_domain, namespace, account))
 
 
-def _mesh(loaded: Loaded, default_namespace: str) -> Mesh:
+def bootstrap(config: ProxyConfig, trust_domain: str, namespace: str, account: str) -> dict[str, Any]:
+    """A configuration as one bootstrap, with a certificate that stands for nobody."""
+    return static.as_data(static.bootstrap(config, static.placeholders(trust_domain, namespace, account)))
+
+
+def running(loaded: Loaded) -> Mesh:
+    """What a cluster has answered, as proxyd sees it: the same pods, Services and endpoints give the same bytes."""
+    services: dict[str, list[ServiceValue]] = {}
+    for each in endpoints.services(document.value for document in loaded.services):
+        services.setdefault(each.namespace, []).append(each)
+    slices: dict[str, list[Mapping[str, Any]]] = {}
+    for document in loaded.slices:
+        slices.setdefault(document.value["metadata"].get("namespace", ""), []).append(document.value)
+    behind = {
+        (namespace, service): found
+        for namespace, each in slices.items()
+        for service, found in endpoints.behind(each, namespace).items()
+    }
+    world = loaded.world
+    by_namespace = {name: tuple(sorted(found)) for name, found in services.items()}
+    return Mesh(world, inputs.effective(world), by_namespace, behind)
+
+
+def planned(loaded: Loaded, default_namespace: str) -> Mesh:
     """What the manifests say, as it will be once every pod has its proxy."""
     world = loaded.world
     injected = {
@@ -99,13 +123,25 @@ def _subject(namespace: str, account: str, loaded: Loaded, mesh: Mesh, console: 
 def _pods(namespace: str, account: str, loaded: Loaded) -> Iterable[tuple[object, Mapping[str, Any]]]:
     """The pods that workloads of the identity would make, as Pods."""
     for judged in loaded.judged:
-        value = judged.document.value
-        template = workloads.template(value, templates.TEMPLATES[templates.group_kind(value)])
-        spec = template.get("spec") or {}
-        if judged.namespace == namespace and (spec.get("serviceAccountName") or "default") == account:
-            labels = {**((template.get("metadata") or {}).get("labels") or {}), LABEL_IDENTITY: account}
-            status = value.get("status") if judged.kind == "Pod" else None
-            yield judged, {"metadata": {"namespace": namespace, "labels": labels}, "spec": spec, "status": status}
+        pod = pod_of(judged)
+        if judged.namespace == namespace and account_of(pod) == account:
+            yield judged, pod
+
+
+def pod_of(judged: Judged) -> Mapping[str, Any]:
+    """The pod that something makes, with the label that admission gives it; a pod is itself."""
+    value = judged.document.value
+    template = workloads.template(value, templates.TEMPLATES[templates.group_kind(value)])
+    spec = template.get("spec") or {}
+    account = spec.get("serviceAccountName") or "default"
+    labels = {**((template.get("metadata") or {}).get("labels") or {}), LABEL_IDENTITY: account}
+    status = value.get("status") if judged.kind == "Pod" else None
+    return {"metadata": {"namespace": judged.namespace, "labels": labels}, "spec": spec, "status": status}
+
+
+def account_of(pod: Mapping[str, Any]) -> str:
+    """The ServiceAccount that a pod runs under."""
+    return str((pod.get("spec") or {}).get("serviceAccountName") or "default")
 
 
 def _service(document: Document, default_namespace: str) -> ServiceValue | None:

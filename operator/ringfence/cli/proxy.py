@@ -1,32 +1,48 @@
-"""The command line of `ringfence proxy …`."""
+"""The commands `ringfence proxy …`: their options and help. Their code is loaded when one is run."""
 
+import argparse
 from typing import Final
 
 from ringfence.cli import options
 from ringfence.cli.commands import lazily
+from ringfence.model.names import is_dns_label, is_dns_subdomain
 
+_DESCRIPTION: Final = """
+See what the proxies of the pods are, and what they do: who is connected and up to date, what each enforces, who still
+comes to a workload in plaintext, and whom policies in mode Audit would deny.
+"""
 _LIST: Final = """
-Show every proxy as proxyd's replicas know it: its identity, its certificate, whether it uses all of its configuration
-and the present trust bundle, and what it has refused last.
+List the proxies: identity, certificate, and whether each uses the newest configuration. It is what the replicas of
+proxyd publish of their proxies; what a replica has said that is silent now is shown as such.
 
-CONFIGURATION is `current` when the proxy has said to use all that it was sent, `behind` when it has not (yet),
-`refused` when it does not take a part of it, and `away` when it is not connected: what it had last stays in force.
+STATE is `connected`; `away` (it has left, and no replica has it now); `unknown` (the replica that knew it is silent, so
+whatever it has acknowledged is not known either); `absent` (a pod with a proxy of which no replica has ever said
+anything) or `ended` (the pod is gone or finished, and the certificate may still be in use).
 """
 _LIST_EXAMPLES: Final = """
   {prog} list
   {prog} list -n shop
-  {prog} list -o json | jq '.proxies[] | select(.configuration != "current")'
+  {prog} list -A                              # also those of pods that are gone, while their certificates last
+  {prog} list -o json | jq '.proxies[] | select(.newest | not) | .pod'
 
-exit status: 0 all are current, 1 some are not, 2 the cluster cannot be asked
+exit status: 0 every proxy is connected, up to date and has a valid certificate; 1 some are not;
+2 the cluster cannot be asked
 """
 _SHOW: Final = """
-Show all that is known of the proxy of one pod. What its identity's proxies are told in full, `compile --proxy` shows.
+Show what the proxy of a pod enforces, in the words of the policies: for each port who may come in, by which rule, and
+how (mutual TLS or plaintext); and where its program may go. With -f the pods are those that the manifests would make,
+and every pod of an enrolled namespace counts as having its proxy.
+
+In a cluster it is worked out from what the API server has now, just as proxyd does it, and compared with the revision
+that the proxy has said to use.
 """
 _SHOW_EXAMPLES: Final = """
-  {prog} show -n shop web-5d8f7c6b9-abcde
-  {prog} show -n shop web-5d8f7c6b9-abcde -o json
+  {prog} show shop/checkout-7d9c5-x2x4v               # or: -n shop checkout-7d9c5-x2x4v
+  {prog} show shop/checkout -f examples/shop          # of a Deployment that is not there yet
+  {prog} show shop/checkout-7d9c5-x2x4v --raw         # the configuration, as one Envoy bootstrap
+  {prog} show shop/checkout-7d9c5-x2x4v -o json | jq '.inbound[] | {ports, rules}'
 
-exit status: 0 it is current, 1 it is not, 2 there is none, or the cluster cannot be asked
+exit status: 0 shown, 2 cannot tell (no such pod, it has no proxy, input that cannot be used)
 """
 
 
@@ -34,19 +50,40 @@ def add(subparsers: options.Subparsers) -> None:
     """Define the commands."""
     parser = subparsers.add_parser(
         "proxy",
-        help="show the proxies",
-        description="What the proxies of pods have been told, and what they have said to use.",
+        help="see the proxies of the pods and what they enforce",
+        description=_DESCRIPTION.strip(),
         formatter_class=options.Formatter,
         allow_abbrev=False,
     )
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", dest="proxy_command", required=True)
-    listing = options.command(inner, "list", "each proxy in a line", _LIST, _LIST_EXAMPLES)
-    listing.add_argument("-n", "--namespace", default="", help="only of this one")
-    listing.set_defaults(run=lazily("ringfence.cli.proxy_list"))
-    showing = options.command(inner, "show", "one proxy in full", _SHOW, _SHOW_EXAMPLES)
-    showing.add_argument("pod", metavar="POD")
-    showing.add_argument("-n", "--namespace", default="default", help="of the pod (default: default)")
-    showing.set_defaults(run=lazily("ringfence.cli.proxy_list", "show"))
-    for each in (listing, showing):
-        options.cluster(each)
-        options.output(each)
+    _list(inner)
+    _show(inner)
+
+
+def _list(inner: options.Subparsers) -> None:
+    parser = options.command(inner, "list", "show each proxy and how far it is", _LIST, _LIST_EXAMPLES)
+    parser.add_argument("-n", "--namespace", default="", help="only this one")
+    parser.add_argument("-A", "--all", action="store_true", help="also proxies of pods that are gone or finished")
+    options.cluster(parser)
+    options.output(parser)
+    parser.set_defaults(run=lazily("ringfence.cli.proxy_list"))
+
+
+def _show(inner: options.Subparsers) -> None:
+    parser = options.command(inner, "show", "show what the proxy of a pod enforces", _SHOW, _SHOW_EXAMPLES)
+    parser.add_argument("proxy", type=_pod, metavar="NAMESPACE/POD")
+    parser.add_argument(
+        "--raw", action="store_true", help="instead, its configuration as one Envoy bootstrap (YAML, or -o json)"
+    )
+    options.files(parser, "policies, identities, namespaces, workloads and Services; without it, those of the cluster")
+    options.cluster(parser)
+    options.output(parser)
+    parser.set_defaults(run=lazily("ringfence.cli.proxy_show"))
+
+
+def _pod(text: str) -> str:
+    """NAMESPACE/POD, or POD alone, as argparse takes it."""
+    namespace, slash, name = text.rpartition("/")
+    if (slash and not is_dns_label(namespace)) or not is_dns_subdomain(name):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAMESPACE/POD")
+    return text

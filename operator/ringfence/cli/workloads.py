@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from ringfence.model import proxy
 from ringfence.model.errors import FieldError
 from ringfence.model.resources import Protocol
 from ringfence.model.world import ContainerPort, Workload
@@ -36,6 +37,7 @@ class _Port(_Struct, frozen=True):
 
 
 class _Container(_Struct, frozen=True):
+    name: str | None = None
     ports: list[_Port] | None = None
 
 
@@ -167,6 +169,7 @@ def read(obj: Mapping[str, Any], meta: Meta, path: Sequence[str]) -> tuple[Workl
         host_network=bool(spec.host_network),
         kind=str(obj["kind"]),
         finished=status.phase in _FINISHED,
+        proxied=any(each.name == proxy.CONTAINER for each in spec.init_containers or ()),
     )
     return workload, not path and bool(meta.uid or status.phase)
 

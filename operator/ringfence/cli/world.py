@@ -71,8 +71,9 @@ class Loaded:
     unreadable: tuple[ResourceKey, ...] = ()
     namespaces: Mapping[str, Document] = field(default_factory=dict)
     misnamed: tuple[Problem, ...] = ()
-    #: Services, which only proxies' configuration asks for.
+    #: Services and EndpointSlices, which only proxies' configuration asks for.
     services: tuple[Document, ...] = ()
+    slices: tuple[Document, ...] = ()
 
 
 def load(
@@ -121,6 +122,7 @@ class _Builder:
         self._strangers: dict[str, list[str]] = {}
         self._api_server: set[tuple[str, int]] = set()
         self._services: list[Document] = []
+        self._slices: list[Document] = []
 
     def add(self, document: Document) -> None:
         """Take one document in."""
@@ -136,6 +138,7 @@ class _Builder:
         elif (group, kind) == NETWORK_POLICY:
             self._add_object(document, group, kind, self._add_network_policy)
         elif (group, kind) == ENDPOINT_SLICE:
+            self._slices.append(document)
             self._add_endpoints(document)
         elif (group, kind) == SERVICE:
             self._services.append(document)
@@ -293,6 +296,7 @@ class _Builder:
             namespaces=self._namespace_documents,
             misnamed=tuple(self._misnamed),
             services=tuple(self._services),
+            slices=tuple(self._slices),
         )
 
     def _assume(self, enforce_unknown: bool) -> dict[str, Enrolment]:

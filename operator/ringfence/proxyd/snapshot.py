@@ -5,21 +5,20 @@ thread beside the event loop in which the caches change, so nothing in here may 
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from ringfence.model.effective import EffectivePolicy
-from ringfence.model.mesh import EndpointValue, Mesh, ServicePort, ServiceValue
-from ringfence.model.ports import Lister, Object
-from ringfence.model.resources import Protocol
+from ringfence.model.mesh import EndpointValue, Mesh, ServiceValue
+from ringfence.model.ports import Lister
 from ringfence.model.world import World
 from ringfence.policy import resolve
+from ringfence.reconcile import endpoints
 from ringfence.reconcile.gather import Gatherer
 
 T = TypeVar("T")
 
-_SERVICE_LABEL = "kubernetes.io/service-name"
 _RESOLVING = threading.Lock()
 
 
@@ -81,12 +80,12 @@ class Snapshots:
             workloads=held["pods"],
             strangers=held["network_policies"],
         )
-        endpoints = {
+        behind = {
             (namespace, service): found
             for namespace, services in held["endpoint_slices"].items()
             for service, found in services.items()
         }
-        return Mesh(world, _effective(world), held["services"], endpoints)
+        return Mesh(world, _effective(world), held["services"], behind)
 
 
 def _effective(world: World) -> Callable[[str], EffectivePolicy]:
@@ -104,53 +103,8 @@ def _effective(world: World) -> Callable[[str], EffectivePolicy]:
 
 
 def _services(lister: Lister, namespace: str) -> tuple[ServiceValue, ...]:
-    """Those with a selector, since others lead to what is no pod of anybody, and the API server's."""
-    found = lister.list(namespace)
-    return tuple(service(each) for each in found if (each.get("spec") or {}).get("selector") or _is_api_server(each))
-
-
-def _is_api_server(obj: Object) -> bool:
-    return (obj["metadata"].get("namespace"), obj["metadata"]["name"]) == ("default", "kubernetes")
-
-
-def service(obj: Object) -> ServiceValue:
-    """A Service as a value."""
-    spec = obj.get("spec") or {}
-    addresses = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
-    return ServiceValue(
-        namespace=obj["metadata"].get("namespace", ""),
-        name=obj["metadata"]["name"],
-        cluster_ips=tuple(each for each in addresses if each and each != "None"),
-        ports=tuple(sorted((_port(each) for each in spec.get("ports") or ()), key=lambda each: (each.port, each.name))),
-        selector=tuple(sorted((spec.get("selector") or {}).items())),
-    )
-
-
-def _port(port: Mapping[str, Any]) -> ServicePort:
-    return ServicePort(
-        name=port.get("name") or "",
-        port=port["port"],
-        target=port.get("targetPort") or port["port"],
-        protocol=Protocol(port.get("protocol") or "TCP"),
-        app_protocol=port.get("appProtocol") or "",
-    )
+    return tuple(endpoints.services(lister.list(namespace)))
 
 
 def _endpoints(lister: Lister, namespace: str) -> dict[str, tuple[EndpointValue, ...]]:
-    """The pods behind each Service, as its slices say; whether that is true is for the reader to find out."""
-    found: dict[str, set[EndpointValue]] = {}
-    for each in lister.list(namespace):
-        name = (each["metadata"].get("labels") or {}).get(_SERVICE_LABEL)
-        if not name:
-            continue
-        values = found.setdefault(name, set())
-        for endpoint in each.get("endpoints") or ():
-            reference = endpoint.get("targetRef") or {}
-            if reference.get("kind") != "Pod" or reference.get("namespace") not in {None, "", namespace}:
-                continue
-            ready = (endpoint.get("conditions") or {}).get("ready")
-            values.update(
-                EndpointValue(str(reference.get("name", "")), address, ready is not False)
-                for address in endpoint.get("addresses") or ()
-            )
-    return {name: tuple(sorted(values)) for name, values in found.items()}
+    return endpoints.behind(lister.list(namespace), namespace)

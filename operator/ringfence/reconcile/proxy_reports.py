@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from ringfence.model.acknowledgements import NAME_PREFIX, PURPOSE, PolicyState, ProxyState, Report
@@ -84,17 +84,36 @@ def readable(objects: Iterable[Object]) -> tuple[tuple[Report, ...], tuple[str, 
     return tuple(reports), tuple(bad)
 
 
-def newest(reports: Iterable[Report], now: float) -> dict[str, tuple[ProxyState, bool]]:
-    """By uid of the pod, the last that is known of each proxy, and whether it is connected to a replica that lives."""
-    found: dict[str, tuple[ProxyState, bool]] = {}
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The last that is known of a proxy: by which replica, and whether that one lives."""
+
+    proxy: ProxyState
+    replica: str
+    live: bool
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected to a replica that lives."""
+        return self.live and self.proxy.connected
+
+
+def known(reports: Iterable[Report], now: float) -> dict[str, Known]:
+    """By uid of the pod, the last that is known of each proxy."""
+    found: dict[str, Known] = {}
     for report in reports:
         live = report.is_live(now)
         for each in report.proxies:
-            entry = (each, live and each.connected)
+            entry = Known(each, report.replica, live)
             held = found.get(each.uid)
             if held is None or _rank(entry) > _rank(held):
                 found[each.uid] = entry
     return found
+
+
+def newest(reports: Iterable[Report], now: float) -> dict[str, tuple[ProxyState, bool]]:
+    """The same without the replicas: the proxy, and whether it is connected to a replica that lives."""
+    return {uid: (each.proxy, each.connected) for uid, each in known(reports, now).items()}
 
 
 def policies(reports: Iterable[Report], now: float) -> dict[str, PolicyState]:
@@ -156,9 +175,8 @@ def _lives(proxy: ProxyState, now: float, alive: Alive) -> bool:
     return proxy.not_after > now and alive(proxy.namespace, proxy.pod, proxy.uid)
 
 
-def _rank(entry: tuple[ProxyState, bool]) -> tuple[bool, int, int]:
-    proxy, connected = entry
-    return connected, proxy.since, proxy.not_after
+def _rank(entry: Known) -> tuple[bool, int, int]:
+    return entry.connected, entry.proxy.since, entry.proxy.not_after
 
 
 def _pack(report: Report, proxies: Iterable[ProxyState], dropped: int) -> bytes:

@@ -157,7 +157,7 @@ _SPEC: Final = Obj(
             ),
         ),
     ),
-    rules=(at_least_one_of(("ingress", "egress", "admission", "exceptions", "grants"), "the policy"),),
+    rules=(at_least_one_of(("transport", "ingress", "egress", "admission", "exceptions", "grants"), "the policy"),),
     hints={
         **policies.SPEC_HINTS,
         "appliesTo": Complaint("a ClusterSecurityPolicy governs whole namespaces", "write namespaceSelector"),

@@ -5,7 +5,7 @@ from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
 from ringfence.api.v1alpha1 import admission, identifiers, peers
-from ringfence.model.resources import NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
+from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
 MAX_PEERS: Final = 64
@@ -89,8 +89,32 @@ def _rules(*, ingress: bool, own_namespace: bool) -> Field:
     )
 
 
+_TRANSPORT: Final = Obj(
+    description=(
+        "What the pods' proxies take from callers. Where policies differ the strictest holds; where none says anything,"
+        " Strict. It has a meaning only where pods have proxies."
+    ),
+    fields=(
+        Field(
+            name="mtls",
+            node=Choice(
+                description=(
+                    "Strict: callers show their identity in mutual TLS; anything else is taken only on ports that a"
+                    " rule opens to anonymous, cidr, namespace or apiServer. Permissive: plaintext too, its callers told"
+                    " by their address, while callers move to proxies. Disabled: other proxies do not speak TLS to these"
+                    " pods either."
+                ),
+                values=tuple(each.value for each in MTLS),
+            ),
+            required=True,
+        ),
+    ),
+    hints={"minTLSVersion": Complaint("is not available: proxies speak TLS 1.3 and nothing older", "leave it out")},
+)
+
+
 def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
-    """mode, ingress, egress and admission."""
+    """mode, transport, ingress, egress and admission."""
     return (
         Field(
             name="mode",
@@ -103,6 +127,7 @@ def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
             ),
             default=Mode.ENFORCE.value,
         ),
+        Field(name="transport", node=_TRANSPORT),
         _rules(ingress=True, own_namespace=own_namespace),
         _rules(ingress=False, own_namespace=own_namespace),
         Field(name="admission", node=_ADMISSION),
@@ -150,7 +175,6 @@ _ADMISSION: Final = Obj(
 )
 
 SPEC_HINTS: Final = {
-    "transport": Complaint("is not available yet: nothing is encrypted before the proxy exists", "leave it out"),
     "rules": Complaint("is not a field", "write ingress or egress"),
 }
 

@@ -50,7 +50,7 @@ APPLIES_TO: Final = Obj(
 _SPEC: Final = Obj(
     description="What the policy demands.",
     fields=(Field(name="appliesTo", node=APPLIES_TO), *policies.shared_fields(own_namespace=True)),
-    rules=(at_least_one_of(("ingress", "egress", "admission"), "the policy"),),
+    rules=(at_least_one_of(("transport", "ingress", "egress", "admission"), "the policy"),),
     hints={
         **policies.SPEC_HINTS,
         "podSelector": Complaint("is not a field here", "write it in appliesTo"),
@@ -91,6 +91,7 @@ spec:
     - name: bank
       to: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]
       ports: [443, {port: 9000, endPort: 9010}, {port: 123, protocol: UDP}]
+  transport: {mtls: Strict}
   admission: {podSecurity: restricted}
 """,
     columns=(policies.MODE, policies.PODS, policies.READY, policies.REASON, policies.AGE, policies.MESSAGE),
