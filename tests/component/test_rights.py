@@ -311,7 +311,8 @@ def _webhook(plane: Plane, place: Path) -> Iterator[None]:
     )
     (port,) = ports.free()
     text = "httpHost: 127.0.0.1\nhttpPort: 0\nlogFormat: text\n"
-    process = subprocess.Popen([sys.executable, "-c", WEBHOOK, text, str(port), str(config)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", WEBHOOK, text, str(port), str(config), "0.2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         yield
         assert process.poll() is None

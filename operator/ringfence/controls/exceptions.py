@@ -41,7 +41,11 @@ def for_identity(policy: EffectivePolicy, identity: str, now: float) -> tuple[Po
         for each in policy.exceptions
         if each.namespace == policy.namespace and identity in each.identities and expiry.in_force(each, now)
     ]
-    return tuple(sorted(found, key=lambda each: (len(each.controls), each.policy, each.name)))
+    return tuple(sorted(found, key=_width))
+
+
+def _width(each: PodSecurityException) -> tuple[int, str, str, tuple[str, ...], tuple[str, ...]]:
+    return len(each.controls), each.policy, each.name, each.controls, each.identities
 
 
 def freed(wrong: list[Violation], judge: Judge, candidates: Sequence[PodSecurityException]) -> Freed:
