@@ -182,6 +182,7 @@ def _all() -> list[table.Row]:
     found = [_others(steady, ceiling)]
     for kind in proxy_mesh.PORTS:
         found += _latency(steady, kind) + _cpu(steady, kind) + _ceiling(ceiling, kind)
+    found.append(_reading(steady))
     found += [
         _memory(f"idle, {count} Services in the cluster", seen, GOAL_IDLE)
         for count, seen in zip(SERVICES, idle, strict=True)
@@ -232,6 +233,17 @@ def _latency(steady: Measured, kind: str) -> list[table.Row]:
         )
         found.append(_added(f"{kind} port: added {name} at {STEADY.rate} requests a second", a, b, c))
     return found
+
+
+def _reading(steady: Measured) -> table.Row:
+    """What part of it is the price of reading HTTP, and none of security's."""
+    direct, carried, read, full = (
+        statistics.median(one.result.p50 for one in steady[turn])
+        for turn in (("a", "TCP"), ("b", "TCP"), ("b", "HTTP"), ("c", "HTTP"))
+    )
+    added = [f"{(each - direct) / (carried - direct):.1f}" for each in (read, full)]
+    what = "HTTP port: added p50 beside bare proxies that do not read HTTP"
+    return table.Row(what, f"bare {added[0]} times, with all security {added[1]} times")
 
 
 def _added(what: str, a: float, b: float, c: float) -> table.Row:
