@@ -41,7 +41,7 @@ from e2e.cluster.controlplane import ControlPlane
 
 CHANGES: Final = 20
 POLICIES: Final = 20
-RETURNS: Final = 5
+RETURNS: Final = 8
 GOAL_MEDIAN, GOAL_WORST, GOAL_RETURN = 0.1, 0.3, 1.0
 PORT: Final = 8080
 SERVER, CALLER, STRANGER = "svc-0", "svc-1", "svc-2"
@@ -239,7 +239,7 @@ def rows() -> list[table.Row]:
         ),
         table.Row(
             "policy written while proxyd was away: in force after it listens again, median",
-            f"{statistics.median(returns) * 1e3:.0f} ms",
+            f"{statistics.median(returns) * 1e3:.0f} ms, slowest of {len(returns)} {max(returns) * 1e3:.0f} ms",
             f"at most {GOAL_RETURN * 1e3:.0f} ms",
             statistics.median(returns) <= GOAL_RETURN,
         ),
