@@ -196,7 +196,7 @@ class Inbound:
         prefix_ = f"in.plain.{said['answer']}" + (f".audit_{said['audit']}" if differs else "")
         log = logs.of_connections(names.INBOUND, said)
         to = names.TO_PROGRAM if answer.allowed else names.REFUSED
-        return made.chain(name, filters.tcp(prefix_, to, self.bounds, log))
+        return made.chain(name, filters.plain(filters.tcp(prefix_, to, self.bounds, log)))
 
     def _plain_http(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
         if not any(told.allowed for _, told in self._told(governing)):
@@ -204,7 +204,7 @@ class Inbound:
         route = f"in|{prefix}|plain"
         made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=False, strict=governing.strict)))
         log = logs.of_requests(names.INBOUND)
-        return made.chain(route, filters.http("in.plain", route, self.bounds, log, inbound=True))
+        return made.chain(route, filters.plain(filters.http("in.plain", route, self.bounds, log, inbound=True)))
 
     def _plain_by_port(self, made: Made, governing: PortRules) -> Message | None:
         """One chain where the rules differ between ports: asked at the first byte, before the program is touched."""
@@ -216,7 +216,7 @@ class Inbound:
         log = logs.of_connections(names.INBOUND)
         connect = "ON_DOWNSTREAM_DATA" if governing.enforced else "IMMEDIATE"
         carry = filters.tcp("in.plain", names.TO_PROGRAM, self.bounds, log, connect=connect)
-        return made.chain("in|other|plain", *authorize, carry)
+        return made.chain("in|other|plain", *authorize, filters.plain(carry))
 
     # --- the listener -----------------------------------------------------------------------------------------------
 
