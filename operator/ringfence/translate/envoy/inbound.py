@@ -49,7 +49,7 @@ class Made:
 
     def refused(self, direction: str, bounds: Bounds) -> None:
         """Add the chain that closes what no rule lets through."""
-        log = logs.of_connections(direction, {"answer": "denied"})
+        log = logs.of_connections(direction, {"answer": "denied"}, plain=True)
         self.chain(names.REFUSED, filters.tcp(f"{direction}.refused", names.REFUSED, bounds, log))
 
     def chain(self, name: str, *made: Message, socket: Message | None = None) -> Message:
@@ -194,7 +194,10 @@ class Inbound:
             said |= {"audit": "allowed" if would.allowed else "denied", "auditRule": would.rule}
         name = "|".join(("in", prefix, "plain", *said.values(), suffix))
         prefix_ = f"in.plain.{said['answer']}" + (f".audit_{said['audit']}" if differs else "")
-        log = logs.of_connections(names.INBOUND, said)
+        # Figures name the rule that keeps somebody out, or would.
+        keeps_out = said.get("auditRule") if differs else "" if answer.allowed else answer.rule
+        prefix_ += f".policy.{keeps_out}" if keeps_out else ""
+        log = logs.of_connections(names.INBOUND, said, plain=True)
         to = names.TO_PROGRAM if answer.allowed else names.REFUSED
         return made.chain(name, filters.plain(filters.tcp(prefix_, to, self.bounds, log)))
 
@@ -213,7 +216,7 @@ class Inbound:
         ):
             return None
         authorize = rules.network_filters(governing, self._who(mesh=False, strict=governing.strict))
-        log = logs.of_connections(names.INBOUND)
+        log = logs.of_connections(names.INBOUND, plain=True)
         connect = "ON_DOWNSTREAM_DATA" if governing.enforced else "IMMEDIATE"
         carry = filters.tcp("in.plain", names.TO_PROGRAM, self.bounds, log, connect=connect)
         return made.chain("in|other|plain", *authorize, filters.plain(carry))
