@@ -123,11 +123,11 @@ class Bench:
         )
         await self._secrets()
         accounts = [f"svc-{number}" for number in range(max(1, self._count // PODS_OF_IDENTITY))]
-        await rig.all_of(lambda obj: rig.create(self._api, obj), [_account(each) for each in accounts])
-        await rig.all_of(lambda obj: rig.create(self._api, obj), [_identity(each) for each in accounts])
-        await rig.all_of(lambda obj: rig.create(self._api, obj), [_service(each) for each in accounts])
-        pods = [_pod(f"pod-{number}", accounts[number % len(accounts)]) for number in range(self._count)]
-        await rig.all_of(self._make_pod, pods)
+        await rig.all_of(lambda obj: rig.create(self._api, obj), [account(each) for each in accounts])
+        await rig.all_of(lambda obj: rig.create(self._api, obj), [identity(each) for each in accounts])
+        await rig.all_of(lambda obj: rig.create(self._api, obj), [service(each) for each in accounts])
+        pods = [pod(f"pod-{number}", accounts[number % len(accounts)]) for number in range(self._count)]
+        await rig.all_of(self._one_pod, pods)
         await self.write_policy(0)
 
     async def write_policy(self, number: int) -> None:
@@ -209,7 +209,10 @@ class Bench:
         marker = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": store.marker(state)}
         await rig.create(self._api, marker)
 
-    async def _make_pod(self, pod: dict[str, Any]) -> None:
+    async def _one_pod(self, pod: dict[str, Any]) -> None:
+        await self._make_pod(pod)
+
+    async def _make_pod(self, pod: dict[str, Any]) -> dict[str, Any]:
         made = await self._api.request("POST", resources.PODS.path(NAMESPACE), body=pod)
         name, number = made["metadata"]["name"], int(made["metadata"]["name"].rpartition("-")[2])
         self._uids[name] = made["metadata"]["uid"]
@@ -226,6 +229,8 @@ class Bench:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         path = resources.SERVICE_ACCOUNTS.path(NAMESPACE, made["spec"]["serviceAccountName"], "token")
         self._tokens[name] = (await self._api.request("POST", path, body=body))["status"]["token"]
+        found: dict[str, Any] = made
+        return found
 
 
 def rows() -> list[table.Row]:
@@ -341,21 +346,25 @@ def _resident(pid: int) -> int:
     return int(text.partition("VmRSS:")[2].split()[0]) * 1024
 
 
-def _account(name: str) -> dict[str, Any]:
+def account(name: str) -> dict[str, Any]:
+    """A ServiceAccount."""
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
 
 
-def _identity(name: str) -> dict[str, Any]:
+def identity(name: str) -> dict[str, Any]:
+    """A ServiceIdentity on the ServiceAccount of its name."""
     metadata = {"name": name, "namespace": NAMESPACE}
     return {"apiVersion": API_VERSION, "kind": "ServiceIdentity", "metadata": metadata, "spec": {}}
 
 
-def _service(name: str) -> dict[str, Any]:
+def service(name: str) -> dict[str, Any]:
+    """A Service of an identity."""
     spec = {"selector": {LABEL_IDENTITY: name}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 
-def _pod(name: str, account: str) -> dict[str, Any]:
+def pod(name: str, account: str) -> dict[str, Any]:
+    """A Pod with the proxy in it."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

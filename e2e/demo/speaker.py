@@ -21,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HTTP_PORT, GREETING_PORT = 8080, 9000
 GREETING = b"220 speaker\r\n"
+GRACE = 2.0
+"""Seconds for which a server goes on after it was told to end."""
 PATIENCE = 5.0
 """Seconds for an answer."""
 
@@ -67,7 +69,8 @@ class _Server(ThreadingHTTPServer):
 
 def serve() -> None:
     """Serves until it is told to end."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # threads are at work
+    # What is told to end hears of it before its callers do: it answers those that come meanwhile.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Timer(GRACE, os._exit, [0]).start())
     web = _Server(("::", HTTP_PORT), Handler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     with socket.create_server(("::", GREETING_PORT), family=socket.AF_INET6, dualstack_ipv6=True) as greeter:

@@ -150,6 +150,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
     proxy = settings_proxy.read(reader)
     installation = Installation(
         exempt_namespaces=tuple(sorted(exempt)),
+        proxies=proxy.enabled,
         trust_domain=reader.matching("trustDomain", "cluster.local", _TRUST_DOMAIN),
         namespace=namespace,
         pod_cidrs=tuple(reader.cidr(path, each) for path, each in reader.items("podCIDRs")),

@@ -83,6 +83,9 @@ def _arguments(how: Injection) -> list[str]:
         "immediate",
         "--log-level",
         settings.log_level,
+        # Else it warns, for every network of every change, that the protocol's files for addresses are not final.
+        "--component-log-level",
+        "misc:error",
     ]
 
 

@@ -109,6 +109,8 @@ class Installation:
     cidr_covers_pods: bool = False
     api_server: tuple[tuple[str, int], ...] = ()
     exempt_namespaces: tuple[str, ...] = ()
+    #: Whether pods of enrolled namespaces get proxies.
+    proxies: bool = False
     open_services: tuple[OpenService, ...] = (
         OpenService(
             name="dns",

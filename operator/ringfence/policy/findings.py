@@ -14,7 +14,7 @@ from ringfence.policy.closing import listing
 from ringfence.policy.notes import Notes
 from ringfence.policy.peers import ANY_IDENTITY
 from ringfence.policy.reasons import FindingReason
-from ringfence.policy.rules import Policy
+from ringfence.policy.rules import Policy, kind_of
 
 
 def identities(world: World, namespace: str, notes: Notes) -> None:
@@ -66,6 +66,20 @@ def selects_nothing(world: World, namespace: str, governed: tuple[tuple[Policy, 
                 FindingReason.SELECTS_NO_PODS,
                 f"appliesTo selects none of the {len(pods)} pods of namespace {namespace}; compare it with their "
                 f"labels (kubectl get pods -n {namespace} --show-labels)",
+            )
+
+
+def without_proxies(world: World, governed: tuple[tuple[Policy, LabelBox], ...], notes: Notes) -> None:
+    """Policies that promise mutual TLS, or waive it, where nothing is encrypted."""
+    if world.installation.proxies:
+        return
+    for policy, _ in governed:
+        if policy.spec.transport is not None:
+            notes.add(
+                (kind_of(policy).value, policy.meta.namespace, policy.meta.name),
+                FindingReason.NO_PROXIES,
+                "transport has no effect: pods get no proxies here, and nothing is encrypted; set proxy.enabled in the "
+                "chart, or leave transport out",
             )
 
 

@@ -33,6 +33,8 @@ class FindingReason(StrEnum):
     RULE_NEVER_MATCHES = "RuleNeverMatches"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
+    #: A policy says what its pods speak, and there are no proxies that would speak it.
+    NO_PROXIES = "NoProxies"
     #: Two ServiceIdentities rest on one ServiceAccount.
     DUPLICATE_SERVICE_ACCOUNT = "DuplicateServiceAccount"
     #: A ServiceAccount whose name is too long for a label cannot be an identity.

@@ -202,6 +202,7 @@ def _with_findings(policy: EffectivePolicy, world: World, governed: Governed, no
         findings.not_enrolled(policy.namespace, governed, notes)
     else:
         findings.selects_nothing(world, policy.namespace, governed, notes)
+        findings.without_proxies(world, governed, notes)
         findings.pods(world, policy, notes)
         findings.builtin_stays_open(world, policy, notes)
     return replace(policy, findings=notes.sorted())

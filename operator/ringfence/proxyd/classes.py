@@ -118,7 +118,14 @@ class Classes:
             pause = FIRST_PAUSE if time.monotonic() - last > QUIET_SECONDS else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(max(0.0, last + pause - time.monotonic()))
             self._wake.clear()
-            await self._pass()
+            try:
+                await self._pass()
+            except Exception:  # noqa: BLE001 (what tenants write is read here: a defect must not end all streams)
+                _log.exception("the configurations cannot be computed; the last good ones stay")
+                self._observer.failed()
+                self._dirty = True
+                self._first.add("")
+                asyncio.get_running_loop().call_later(QUIET_SECONDS, self._wake.set)
             last = time.monotonic()
 
     async def _pass(self) -> None:

@@ -128,7 +128,11 @@ class Fleet:
         pod = self._sources.pods.get(caller.namespace, caller.pod)
         if pod is None or self.classes is None:
             raise Refused(Why.NO_POD, f"there is no pod {caller.namespace}/{caller.pod}")
-        subject = self.classes.subject(pod)
+        try:
+            subject = self.classes.subject(pod)
+        except Exception as error:
+            _log.exception("the class of pod %s/%s cannot be told", caller.namespace, caller.pod)
+            raise Refused(Why.CANNOT_TELL, "which configuration is for this pod cannot be told") from error
         place = (caller.namespace, caller.pod)
         others = self._members.setdefault(place, [])
         for surplus in others[: len(others) + 1 - MAX_STREAMS_OF_POD]:
@@ -214,7 +218,11 @@ class Fleet:
             pod = self._sources.pods.get(namespace, name)
             if pod is None or self.classes is None or not ("" in namespaces or namespace in namespaces):
                 continue
-            subject = self.classes.subject(pod)
+            try:
+                subject = self.classes.subject(pod)
+            except Exception:  # noqa: BLE001 (a defect with one pod must not hold up the others)
+                _log.exception("the class of pod %s/%s cannot be told; it stays in its own", namespace, name)
+                continue
             for member in members:
                 if subject != member.subject:
                     self._exit(member)

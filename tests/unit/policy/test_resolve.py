@@ -187,6 +187,16 @@ def test_transport_admission_and_exceptions_are_gathered() -> None:
     assert found.exceptions == (exception,)
 
 
+def test_transport_without_proxies_is_a_promise_that_nobody_keeps() -> None:
+    wish = policy("p")
+    wish = replace(wish, spec=replace(wish.spec, transport=Transport(MTLS.STRICT)))
+    without, with_ = (replace(making.INSTALLATION, proxies=proxies) for proxies in (False, True))
+    (found,) = resolve(making.world(wish, installation=without), "shop").findings
+    assert (found.subject, found.reason) == (("SecurityPolicy", "shop", "p"), "NoProxies")
+    assert "proxy.enabled" in found.message
+    assert resolve(making.world(wish, installation=with_), "shop").findings == ()
+
+
 def test_the_controls_that_policies_ask_for_are_gathered_floors_first() -> None:
     asked = Setting(ControlId.IMAGE_REGISTRIES, ("registry.example",))
     floor_ = floor("strict", ingress=())

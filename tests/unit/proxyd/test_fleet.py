@@ -13,6 +13,7 @@ from ringfence.model.ports import Object
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import Certificate
 from ringfence.pki import slots, store
+from ringfence.proxyd import classes as classes_
 from ringfence.proxyd import fleet as fleets
 from ringfence.proxyd import metrics
 from ringfence.proxyd.authentication import Authenticator, Refused
@@ -186,6 +187,44 @@ def test_a_class_that_cannot_be_computed_keeps_what_it_has_and_stops_no_other() 
         await rig.classes._pass()
         revisions = [each.talk.offer.revision for each in (plain, gold) if each.talk.offer]
         assert revisions == ["r1 ('shop', None)", "r2 ('shop', 'gold')"]
+
+    asyncio.run(main())
+
+
+def test_a_pod_or_a_cluster_that_cannot_be_understood_ends_nobodys_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes_, "QUIET_SECONDS", 0.05)
+
+    async def main() -> None:
+        rig = Rig()
+        good, odd = await rig.connect("web-1"), await rig.connect("web-2")
+        task = asyncio.create_task(rig.classes.run())
+        await asyncio.sleep(0.1)
+        subject, snapshot = rig.translator.subject, rig.translator.snapshot
+
+        def choosy(pod: Object) -> Hashable:
+            if pod["metadata"]["name"] == "web-2":
+                raise KeyError("odd")
+            return subject(pod)
+
+        rig.translator.subject, rig.translator.revision = choosy, "r2"  # type: ignore[method-assign]
+        rig.classes.changed("")
+        await asyncio.sleep(0.1)
+        assert {each.talk.offer.revision for each in (good, odd) if each.talk.offer} == {"r2 ('shop', None)"}
+        with pytest.raises(Refused, match="CannotTell"):
+            await rig.connect("web-2")
+
+        def broken() -> object:
+            raise KeyError("odd")
+
+        rig.translator.snapshot = broken  # type: ignore[method-assign]
+        rig.classes.changed("")
+        await asyncio.sleep(0.1)
+        rig.translator.snapshot, rig.translator.revision = snapshot, "r3"  # type: ignore[method-assign]
+        await asyncio.sleep(0.3)
+        assert good.talk.offer is not None
+        assert good.talk.offer.revision == "r3 ('shop', None)"
+        assert not task.done()
+        task.cancel()
 
     asyncio.run(main())
 
