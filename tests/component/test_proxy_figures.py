@@ -95,7 +95,7 @@ def test_the_share_of_mutual_tls(told: tuple[dict[str, float], str]) -> None:
     assert found['envoy_http_in_downstream_rq_total{transport="plain"}'] == 2
     # The API's call in mutual TLS is one of them, and has ended in the handshake.
     assert found['envoy_tcp_in_downstream_cx_total{transport="mesh"}'] == 2
-    assert found["envoy_listener_0_0_0_0_15006_ssl_fail_verify_san{}"] == 1
+    assert found["envoy_listener_inbound_ssl_fail_verify_san{}"] == 1
 
 
 def test_denials_by_policy_and_rule(told: tuple[dict[str, float], str]) -> None:

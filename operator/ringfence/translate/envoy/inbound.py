@@ -226,6 +226,7 @@ class Inbound:
     def _listener(self, made: Made, tree: Message) -> Message:
         return listener_pb2.Listener(
             name=names.INBOUND,
+            stat_prefix=names.INBOUND,
             address=listening(self.subject, proxy.INBOUND_PORT),
             traffic_direction=base_pb2.INBOUND,
             listener_filters=[original_destination(), _tls_inspector()],
