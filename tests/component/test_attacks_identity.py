@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from ringfence.translate import envoy
 
 from tests.component import proxy_net
 from tests.component.proxy_net import Identities, Net
@@ -34,7 +35,7 @@ def svids(net: Net) -> Identities:
     return Identities(net.directory, "cluster.local")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def guarded(net: Net, svids: Identities) -> Iterator[Path]:
     """A proxy that lets in whoever has an identity, on an HTTP and on a TCP port."""
     with proxy_net.running(net, config(policy(ingress=(allow("all"),))), svids.secrets("shop", "db")) as log:
@@ -130,3 +131,33 @@ def test_no_session_can_be_resumed(net: Net, svids: Identities, guarded: Path, p
     command = net.command("callers", sys.executable, "-c", _TICKETS, *svids.files("shop", "web"), POD, WEB, port)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+_HELD = """
+import socket, ssl, sys, time
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+chain, key, roots, pod, source = sys.argv[1:]
+context.load_verify_locations(roots)
+context.load_cert_chain(chain, key)
+context.set_alpn_protocols(["ringfence"])
+with context.wrap_socket(socket.create_connection((pod, 5432), 10, (source, 0))) as connection:
+    connection.settimeout(30)
+    connection.sendall(b"hello")
+    first, began = connection.recv(100), time.monotonic()
+    try:
+        ended = connection.recv(100) == b""
+    except (ConnectionError, ssl.SSLError) as error:
+        ended = "timed out" not in str(error)
+    print(first.decode().strip(), ended, time.monotonic() - began < 10)
+"""
+
+
+def test_no_connection_outlives_its_certificate_for_long(
+    net: Net, svids: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open connection knows nothing of a certificate that has ended, so its age is bounded: here to 2.9 seconds."""
+    monkeypatch.setattr(envoy, "AGE_SHARE", envoy.AGE_SHARE / 1250)
+    with proxy_net.running(net, config(policy(ingress=(allow("all"),))), svids.secrets("shop", "db")):
+        command = net.command("callers", sys.executable, "-c", _HELD, *svids.files("shop", "web"), POD, WEB)
+        assert proxy_net.run(*command) == "program True True\n"
