@@ -101,8 +101,8 @@ _TRANSPORT: Final = Obj(
                 description=(
                     "Strict: callers show their identity in mutual TLS; anything else is taken only on ports that a"
                     " rule opens to anonymous, cidr, namespace or apiServer. Permissive: plaintext too, its callers"
-                    " told by their address, while callers move to proxies. Disabled: other proxies do not speak TLS to"
-                    " these pods either."
+                    " told by their address, while callers move to proxies. Disabled: other proxies do not speak TLS"
+                    " to these pods either."
                 ),
                 values=tuple(each.value for each in MTLS),
             ),
