@@ -1,5 +1,6 @@
 """proxyd with the real compiler and real Envoys: what a policy says is what they acknowledge."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ from ringfence.proxyd.compiler import EnvoyCompiler
 
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
-from tests.component import cluster
+from tests.component import cluster, people
 from tests.component.proxyd_rig import Envoy, Plane, named, running
 
 pytestmark = pytest.mark.component
@@ -51,12 +52,24 @@ def test_envoys_acknowledge_all_that_policies_make_of_them(control_plane: Contro
                     await cluster.apply(plane.api, _slice("shop", name, "10.9.0.2", pod="pay-1"))
                 await cluster.eventually(lambda: _all(fleet), "Services more")
                 assert [each.nacks for each in fleet] == [0, 0]
+                for each in fleet:
+                    await cluster.eventually(
+                        lambda pod=each.caller.pod: _shown(control_plane, pod), "people are shown what it uses"
+                    )
                 assert not any("rejected" in each.log() for each in envoys), envoys[0].log()[-3000:]
             finally:
                 for each in envoys:
                     each.stop()
 
     running(control_plane, test)
+
+
+async def _shown(control_plane: ControlPlane, pod: str) -> bool:
+    """Whether `ringfence proxy show` comes to the very bytes that the proxy says to use."""
+    status, out, err = await people.ringfence(control_plane.kubeconfig, "proxy", "show", f"shop/{pod}", "-o", "json")
+    assert status == 0, err
+    shown = json.loads(out)
+    return bool(shown["proxy"]) and shown["proxy"]["revision"] == shown["revision"] != ""
 
 
 async def _all(fleet: Any) -> bool:

@@ -44,6 +44,24 @@ _SHOW_EXAMPLES: Final = """
 
 exit status: 0 shown, 2 cannot tell (no such pod, it has no proxy, input that cannot be used)
 """
+_PEERS: Final = """
+Say by the access logs of a workload's proxies who came to it in plaintext, whom policies in mode Audit would have
+denied, and who was denied; by rule. NAME is a ServiceAccount (a ServiceIdentity of that name) or a pod; without it, all
+of the namespace.
+
+It says whether `transport: {mtls: Strict}` is safe: no connection in plaintext that Strict would refuse, over all
+proxies, for as long as their logs reach back. What a rule opens to anonymous, cidr, namespace or apiServer goes on to
+pass under Strict. Connections that are open are written into the log each minute.
+"""
+_PEERS_EXAMPLES: Final = """
+  {prog} peers shop/checkout
+  {prog} peers shop                               # all of the namespace
+  {prog} peers shop/checkout --since 24h
+  {prog} peers shop/checkout -o json | jq '.auditDenied[] | {peer, port, rule}'
+
+exit status: 0 safe for Strict, 1 not safe, 2 cannot tell (no proxies, a log that cannot be read or is too short)
+"""
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add(subparsers: options.Subparsers) -> None:
@@ -58,6 +76,7 @@ def add(subparsers: options.Subparsers) -> None:
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", dest="proxy_command", required=True)
     _list(inner)
     _show(inner)
+    _peers(inner)
 
 
 def _list(inner: options.Subparsers) -> None:
@@ -87,3 +106,41 @@ def _pod(text: str) -> str:
     if (slash and not is_dns_label(namespace)) or not is_dns_subdomain(name):
         raise argparse.ArgumentTypeError(f"{text!r} is no NAMESPACE/POD")
     return text
+
+
+def _peers(inner: options.Subparsers) -> None:
+    parser = options.command(
+        inner, "peers", "show who comes in plaintext, and whom policies deny or would deny", _PEERS, _PEERS_EXAMPLES
+    )
+    parser.add_argument("workload", type=_workload, metavar="NAMESPACE[/NAME]")
+    parser.add_argument(
+        "--since", type=_span, default=3600.0, metavar="TIME", help="how far back: 30m, 2h, 7d (default: 1h)"
+    )
+    parser.add_argument(
+        "--lines", type=_lines, default=50_000, metavar="N", help="read so many lines of each log (default: 50000)"
+    )
+    options.cluster(parser)
+    options.output(parser)
+    parser.set_defaults(run=lazily("ringfence.cli.proxy_peers"))
+
+
+def _workload(text: str) -> str:
+    """NAMESPACE or NAMESPACE/NAME as argparse takes it."""
+    namespace, slash, name = text.partition("/")
+    if not is_dns_label(namespace) or (slash and not is_dns_subdomain(name)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAMESPACE or NAMESPACE/NAME")
+    return text
+
+
+def _span(text: str) -> float:
+    """A time such as 90s, 30m, 2h or 7d, in seconds."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and unit in _UNITS and len(number) < 7 and int(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write it as 90s, 30m, 2h or 7d")
+    return float(int(number) * _UNITS[unit])
+
+
+def _lines(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1_000_000):
+        raise argparse.ArgumentTypeError("a whole number from 1 to 1000000")
+    return int(text)

@@ -134,7 +134,6 @@ def _proxy(data: Mapping[str, Any]) -> Iterator[Sequence[str | Cell]]:
     """The revision, and what the proxy itself has said."""
     short, row = data["revision"][: proxy_list.DIGITS], data["proxy"]
     if row is None:
-        yield (f"  revision {short}",)
         return
     if row["state"] != proxy_list.State.CONNECTED:
         yield f"  revision {short}; the proxy is ", Cell(row["state"], Style.CAUTION)

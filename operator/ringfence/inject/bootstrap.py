@@ -48,6 +48,15 @@ COUNTED_SUFFIXES: Final = (
     "upstream_rq_total",
 )
 
+#: Labels of the metrics, and where in Envoy's names they stand: the first group is cut out, the second is the value.
+#: ``policy`` is ``namespace/policy#rule``.
+LABELS: Final = (
+    ("answer", r"^tcp\.in\.plain(\.(allowed|denied))\."),
+    ("audit", r"^(?:tcp|http)\.(?:in|out)\.(?:.+?\.)??(audit_(allowed|denied)\.)"),
+    ("policy", r"^(?:http\.in\.(?:mesh|plain)\.rbac|tcp\.in\.plain\..+?)\.policy(\.(.+))\.[a-z_0-9]+$"),
+    ("transport", r"^(?:tcp|http)\.(?:in|out)(\.(mesh|plain))\."),
+)
+
 #: Connections that a proxy takes at most, of all listeners together.
 MAX_CONNECTIONS: Final = 20_000
 #: Shares of the memory limit at which Envoy gives memory back, takes no new requests, and takes no new connections.
@@ -78,10 +87,19 @@ def bootstrap(how: Injection) -> dict[str, Any]:
         "admin": {"address": {"pipe": {"path": proxy.ADMIN_SOCKET, "mode": 0o600}}},
         "dynamic_resources": {"ads_config": _ads(), "cds_config": ads, "lds_config": ads},
         "static_resources": {"clusters": [_proxyd(how.namespace), _admin()]},
-        "stats_config": {"use_all_default_tags": False, "stats_matcher": {"inclusion_list": {"patterns": _counted()}}},
+        "stats_config": statistics(),
         "memory_allocator_manager": {"bytes_to_release": 4 * 1024 * 1024, "memory_release_interval": "5s"},
     }
     return {**made, "overload_manager": _overload(_memory(how))}
+
+
+def statistics() -> dict[str, Any]:
+    """What is counted, and under which labels."""
+    return {
+        "use_all_default_tags": False,
+        "stats_matcher": {"inclusion_list": {"patterns": _counted()}},
+        "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in LABELS],
+    }
 
 
 def sds_files() -> dict[str, str]:

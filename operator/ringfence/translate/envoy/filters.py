@@ -27,6 +27,9 @@ _CONNECTION_WINDOW: Final = 1024 * 1024
 _STREAMS: Final = 1024
 #: Per cent by which connections end earlier at random, so that not all come again together.
 _JITTER: Final = 10.0
+#: Seconds after which a connection or request without mutual TLS that goes on is written down, and again: whoever asks
+#: whether there is still plaintext must hear of what is open now.
+_PLAIN_AGAIN: Final = 60.0
 #: Bytes that are read before the other side is connected.
 _EARLY: Final = 64 * 1024
 
@@ -66,6 +69,17 @@ def told(carry: Message, direction: str, said: Mapping[str, str]) -> Message:
     manager = hcm_pb2.HttpConnectionManager.FromString(carry.typed_config.value)
     manager.stat_prefix += suffix
     manager.access_log[0].CopyFrom(logs.of_requests(direction, said))
+    return messages.extension(listener_components_pb2.Filter, _HCM, manager)
+
+
+def plain(carry: Message) -> Message:
+    """The filter, for callers without mutual TLS: what goes on for long is written down while it does."""
+    if carry.typed_config.Is(tcp_proxy_pb2.TcpProxy.DESCRIPTOR):
+        proxy = tcp_proxy_pb2.TcpProxy.FromString(carry.typed_config.value)
+        proxy.access_log_options.access_log_flush_interval.CopyFrom(messages.seconds(_PLAIN_AGAIN))
+        return messages.extension(listener_components_pb2.Filter, _TCP, proxy)
+    manager = hcm_pb2.HttpConnectionManager.FromString(carry.typed_config.value)
+    manager.access_log_options.access_log_flush_interval.CopyFrom(messages.seconds(_PLAIN_AGAIN))
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 

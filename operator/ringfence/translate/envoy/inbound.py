@@ -49,7 +49,7 @@ class Made:
 
     def refused(self, direction: str, bounds: Bounds) -> None:
         """Add the chain that closes what no rule lets through."""
-        log = logs.of_connections(direction, {"answer": "denied"})
+        log = logs.of_connections(direction, {"answer": "denied"}, plain=True)
         self.chain(names.REFUSED, filters.tcp(f"{direction}.refused", names.REFUSED, bounds, log))
 
     def chain(self, name: str, *made: Message, socket: Message | None = None) -> Message:
@@ -194,9 +194,12 @@ class Inbound:
             said |= {"audit": "allowed" if would.allowed else "denied", "auditRule": would.rule}
         name = "|".join(("in", prefix, "plain", *said.values(), suffix))
         prefix_ = f"in.plain.{said['answer']}" + (f".audit_{said['audit']}" if differs else "")
-        log = logs.of_connections(names.INBOUND, said)
+        # Figures name the rule that keeps somebody out, or would.
+        keeps_out = said.get("auditRule") if differs else "" if answer.allowed else answer.rule
+        prefix_ += f".policy.{keeps_out}" if keeps_out else ""
+        log = logs.of_connections(names.INBOUND, said, plain=True)
         to = names.TO_PROGRAM if answer.allowed else names.REFUSED
-        return made.chain(name, filters.tcp(prefix_, to, self.bounds, log))
+        return made.chain(name, filters.plain(filters.tcp(prefix_, to, self.bounds, log)))
 
     def _plain_http(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
         if not any(told.allowed for _, told in self._told(governing)):
@@ -204,7 +207,7 @@ class Inbound:
         route = f"in|{prefix}|plain"
         made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=False, strict=governing.strict)))
         log = logs.of_requests(names.INBOUND)
-        return made.chain(route, filters.http("in.plain", route, self.bounds, log, inbound=True))
+        return made.chain(route, filters.plain(filters.http("in.plain", route, self.bounds, log, inbound=True)))
 
     def _plain_by_port(self, made: Made, governing: PortRules) -> Message | None:
         """One chain where the rules differ between ports: asked at the first byte, before the program is touched."""
@@ -213,16 +216,17 @@ class Inbound:
         ):
             return None
         authorize = rules.network_filters(governing, self._who(mesh=False, strict=governing.strict))
-        log = logs.of_connections(names.INBOUND)
+        log = logs.of_connections(names.INBOUND, plain=True)
         connect = "ON_DOWNSTREAM_DATA" if governing.enforced else "IMMEDIATE"
         carry = filters.tcp("in.plain", names.TO_PROGRAM, self.bounds, log, connect=connect)
-        return made.chain("in|other|plain", *authorize, carry)
+        return made.chain("in|other|plain", *authorize, filters.plain(carry))
 
     # --- the listener -----------------------------------------------------------------------------------------------
 
     def _listener(self, made: Made, tree: Message) -> Message:
         return listener_pb2.Listener(
             name=names.INBOUND,
+            stat_prefix=names.INBOUND,
             address=listening(self.subject, proxy.INBOUND_PORT),
             traffic_direction=base_pb2.INBOUND,
             listener_filters=[original_destination(), _tls_inspector()],

@@ -28,6 +28,7 @@ _COMMON: Final = {
     "failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
     "upstreamFailure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
 }
+_OF_TLS: Final = frozenset({"peer", "tls", "failure"})
 _HTTP: Final = {
     "method": "%REQUEST_HEADER(:METHOD)%",
     "host": "%REQUEST_HEADER(:AUTHORITY)%",
@@ -47,9 +48,13 @@ def of_requests(direction: str, said: Mapping[str, str] | None = None) -> Messag
     return _log({**_COMMON, **_HTTP, "direction": direction, **(said or {})})
 
 
-def of_connections(direction: str, said: Mapping[str, str] | None = None) -> Message:
-    """The log of a chain that carries bytes; ``said`` is what is known of all its connections (the deciding rule)."""
-    return _log({**_COMMON, **_TCP, "direction": direction, **(said or {})})
+def of_connections(direction: str, said: Mapping[str, str] | None = None, *, plain: bool = False) -> Message:
+    """The log of a chain that carries bytes; ``said`` is what is known of all its connections (the deciding rule).
+
+    ``plain``: it ends no TLS. What Envoy then calls a failure is only that the TLS inspector has found none.
+    """
+    common = {key: value for key, value in _COMMON.items() if not (plain and key in _OF_TLS)}
+    return _log({**common, **_TCP, "direction": direction, **(said or {})})
 
 
 def _log(fields: Mapping[str, str]) -> Message:

@@ -88,6 +88,7 @@ class Outbound:
             tree = self._tree()
         return listener_pb2.Listener(
             name=names.OUTBOUND,
+            stat_prefix=names.OUTBOUND,
             address=listening(self.subject, proxy.OUTBOUND_PORT),
             traffic_direction=base_pb2.OUTBOUND,
             listener_filters=[original_destination()],

@@ -57,6 +57,7 @@ def listener(subject: Subject) -> tuple[Message, list[Message]]:
     )
     made = listener_pb2.Listener(
         name=names.STATUS,
+        stat_prefix=names.STATUS,
         address=listening(subject, proxy.STATUS_PORT),
         traffic_direction=base_pb2.INBOUND,
         listener_filters=[original_destination()],
