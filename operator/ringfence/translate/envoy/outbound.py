@@ -281,6 +281,9 @@ class Outbound:
         if sum(_size(ports) for ports, _ in others) <= MAX_PORTS:
             tree = {port: to for ports, to in others for port in _each(ports)}
             return matching.to_matcher(matching.by_port(tree, most))
+        if not self.policy.closed:
+            # Nothing is refused here, so nothing asks: whether these ports are open is left to the target.
+            return groups[0][1]
         return matching.to_chain(self._asking(named, node[0][1]))
 
     def _asking(self, ports: Spans, chain: str) -> str:
