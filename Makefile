@@ -90,13 +90,15 @@ test: ## All tests: the one command, on a bare machine too
 	@$(MAKE) images-check netpol e2e
 
 .PHONY: soak
-soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Security runner, random worlds, a full rotation, sustained admission
+soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Security runner, random worlds, a full rotation, sustained admission, proxies under load
 	$(PY) -m e2e.netpol --all --cluster ringfence
 	$(PYTEST) tests/component -m soak -q
 	RINGFENCE_SUSTAINED_SECONDS=600 $(PYTEST) tests/component/test_webhook_sustained.py -q
 	RINGFENCE_BENCH_REVIEWS=1000000 $(PY) -m bench webhook
 	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
 	$(PYTEST) e2e -m soak -q
+	RINGFENCE_PAIRS=20000 $(PYTEST) tests/component/test_proxy_means_decide.py -q
+	RINGFENCE_SOAK=1 $(PYTEST) e2e/scenarios/test_proxy_under_load.py -q -s
 
 .PHONY: bench
 bench: init ## Figures against their goals, with ratios measured in the same run
