@@ -191,7 +191,9 @@ def _nothing_is_left(admin: Client) -> None:
     assert _guards(admin) == []
     assert admin.get("networkpolicies", "--all-namespaces", f"--selector={MANAGED}")["items"] == []
     for kind in ("rolebindings", "configmaps"):
-        assert admin.get(kind, "--all-namespaces", f"--selector={MANAGED}")["items"] == [], kind
+        # What proxies have acknowledged goes by Kubernetes' garbage collection.
+        gone = lambda kind=kind: not admin.get(kind, "--all-namespaces", f"--selector={MANAGED}")["items"]  # noqa: E731
+        until(gone, f"{kind} of Ringfence are gone", 30)
     bundles = admin.attempt("get", "clustertrustbundles", f"--selector={MANAGED}", "--output=name")
     if bundles.ok:  # not every API server has the kind
         assert bundles.out.split() == []

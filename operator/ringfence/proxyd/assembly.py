@@ -17,7 +17,7 @@ from ringfence.model.ca import RotationReason
 from ringfence.model.mesh import Mesh
 from ringfence.model.names import FIELD_MANAGER
 from ringfence.model.ports import Clock, Object
-from ringfence.model.proxy import ProxyConfig
+from ringfence.model.proxy import PROXYD_SERVICE, ProxyConfig
 from ringfence.model.resources import Certificate, Kind
 from ringfence.model.world import Enrolment, Installation
 from ringfence.policy import closing
@@ -90,7 +90,7 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
         clock,
         settings.pod_name,
         own.namespace,
-        write=_writer(kube),
+        write=_writer(kube, own.namespace),
         read=_reader(kube, resources.CONFIG_MAPS.path(own.namespace, NAME_PREFIX + settings.pod_name)),
         generations=translator.generations,
     )
@@ -137,8 +137,18 @@ class _Translator:
         }
 
 
-def _writer(kube: client.Client) -> Callable[[Object], Awaitable[None]]:
+def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
+    """Reports go with the Deployment of proxyd, by Kubernetes' garbage collection: nobody else sweeps them up when
+    proxies are turned off or Ringfence is uninstalled.
+    """
+    read = _reader(kube, resources.DEPLOYMENTS.path(namespace, PROXYD_SERVICE))
+
     async def write(obj: Object) -> None:
+        deployment = await read()
+        if deployment is not None:
+            owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": PROXYD_SERVICE}
+            owners = [{**owner, "uid": deployment["metadata"]["uid"]}]
+            obj = {**obj, "metadata": {**obj["metadata"], "ownerReferences": owners}}
         path = resources.CONFIG_MAPS.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
         query = {"fieldManager": f"{FIELD_MANAGER}-proxyd", "force": "true"}
         await kube.request("PATCH", path, query=query, body=obj, content_type=client.APPLY)

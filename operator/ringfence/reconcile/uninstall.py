@@ -42,6 +42,7 @@ _BESIDE = (
 _SECRETS = (
     (identity_secret.PURPOSE, ""),
     (serving.PURPOSE, serving.LEAF_SECRET),
+    (serving.PURPOSE, serving.PROXYD_SECRET),
     (serving.PURPOSE, serving.CA_SECRET),
     (ca.PURPOSE, SECRET_NAME),
 )

@@ -186,7 +186,8 @@ def test_proxyd_writes_nothing_but_what_its_proxies_have_acknowledged(enabled: l
         ("secrets", verb, name) for verb in ("list", "watch") for name in (store.SECRET_NAME, "ringfence-proxyd-tls")
     }
     assert {each for each in own if each[1] not in {"list", "watch"}} == {
-        ("configmaps", verb, "") for verb in ("get", "create", "patch")
+        *(("configmaps", verb, "") for verb in ("get", "create", "patch")),
+        ("deployments", "get", "ringfence-proxyd"),
     }
 
 
