@@ -25,20 +25,22 @@ echo "no process of the pod" >&2
 exit 1
 """
 
-#: Counts segments to and from one TCP port for some seconds. TLS records begin with their type and 3.x (RFC 8446 §5.1);
-#: a ServerHello says 1.3 in its extension supported_versions (0x002b), and 0x0304 is that version.
+#: Counts segments to and from one TCP port until its input ends, for some seconds at most. TLS records begin with their
+#: type and 3.x (RFC 8446 §5.1); a ServerHello says 1.3 in its extension supported_versions (0x002b), and 0x0304 is that
+#: version.
 _SNIFF = r"""
-import collections, json, socket, struct, sys, time
+import collections, json, select, socket, struct, sys, time
 port, end = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-wire.settimeout(0.2)
 seen = collections.Counter()
 print("ready", flush=True)
 while time.monotonic() < end:
-    try:
-        frame, where = wire.recvfrom(65535)
-    except TimeoutError:
+    ready, _, _ = select.select([wire, sys.stdin], [], [], 0.2)
+    if sys.stdin in ready:
+        break
+    if not ready:
         continue
+    frame, where = wire.recvfrom(65535)
     if where[0] == "lo" or frame[12:14] != b"\x08\x00" or frame[23] != 6:
         continue
     segment = frame[14 + (frame[14] & 15) * 4 :14 + struct.unpack(">H", frame[16:18])[0]]
@@ -68,7 +70,7 @@ class Wire:
 
 
 class Capture:
-    """A capture of one pod's port that has begun; ``result`` waits until it is over. Use it as a context manager."""
+    """A capture of one pod's port that has begun; ``result`` ends it. Use it as a context manager."""
 
     def __init__(
         self, cluster: backend.Cluster, admin: Client, space: str, pod: str, port: int, seconds: float
@@ -78,7 +80,9 @@ class Capture:
         entering = cluster.entering(nodes.index(found["spec"]["nodeName"]) + 1)
         pattern = "pod" + found["metadata"]["uid"].replace("-", "[-_]")
         command = ["sh", "-u", "-c", _ENTER, "sh", pattern, sys.executable, _SNIFF, str(port), str(seconds)]
-        self._child = subprocess.Popen([*entering, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._child = subprocess.Popen(
+            [*entering, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert self._child.stdout is not None
         self.began = self._child.stdout.readline().strip() == "ready"
 
