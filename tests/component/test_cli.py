@@ -200,17 +200,34 @@ def test_status_tells_what_is_known_of_images(control_plane: ControlPlane) -> No
     asyncio.run(_images(control_plane))
 
 
+async def _verdicts(api: client.Client, control_plane: ControlPlane) -> None:
+    """One of each kind, written as the controller: where it has run before, nobody else may."""
+    own = SETTINGS.installation.namespace
+    await cluster.apply(api, cluster.namespace(own))
+    await people.service_account(api, own, CONTROLLER)
+    rule = {"apiGroups": ["ringfence.dev"], "resources": ["imageverdicts", "imageverdicts/status"], "verbs": ["*"]}
+    await people.bind(api, own, CONTROLLER, [*people.CONTROLLER_RULES, ADMISSION_POLICIES, rule])
+    config = control_plane.directory / "verdicts.kubeconfig"
+    config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, own, CONTROLLER)))
+    writer = await client.Client.connect(config, component="test")
+    try:
+        for number, reason in enumerate(("Verified", "NotSigned", "")):
+            wanted = Wanted("img", f"registry.example/app@sha256:{number:064x}")
+            await KubeApplier(writer).apply(verdict_objects.request(wanted, time.time()))
+            if reason:
+                answer = Answer(SignatureReason(reason), "there is none" if reason != "Verified" else "")
+                kept = Kept(wanted, 0, {"0" * 32: Held(answer, time.time() + 600)}, time.time(), 0, "")
+                told = verdict_objects.answered(kept, {"0" * 32: "a rule"})
+                await KubeApplier(writer).apply(told, subresource="status")
+    finally:
+        await writer.close()
+
+
 async def _images(control_plane: ControlPlane) -> None:
     config = control_plane.kubeconfig
     async with cluster.connected(control_plane) as api:
         await cluster.apply(api, cluster.namespace("img"))
-        for number, reason in enumerate(("Verified", "NotSigned", "")):
-            wanted = Wanted("img", f"registry.example/app@sha256:{number:064x}")
-            await cluster.apply(api, verdict_objects.request(wanted, time.time()))
-            if reason:
-                answer = Answer(SignatureReason(reason), "there is none" if reason != "Verified" else "")
-                kept = Kept(wanted, 0, {"0" * 32: Held(answer, time.time() + 600)}, time.time(), 0, "")
-                await KubeApplier(api).apply(verdict_objects.answered(kept, {"0" * 32: "a rule"}), subresource="status")
+        await _verdicts(api, control_plane)
         status, out, err = await people.ringfence(config, "status", "-o", "json")
         assert status == 0, err
         (told,) = (each for each in json.loads(out)["images"] if each["namespace"] == "img")

@@ -25,6 +25,9 @@ from tests.unit.api.corpus_making import (
 )
 
 REFUSED: dict[str, Object] = {
+    "policy: transport of a kind that there is not": policy({"transport": {"mtls": "strict"}}),
+    "policy: transport says nothing": policy({"transport": {}}),
+    "policy: transport as a word": policy({"transport": "Strict"}),
     "kind: unknown version": {**policy(), "apiVersion": "ringfence.dev/v1"},
     "metadata: bad name": policy(name="Payments"),
     "metadata: name of 254": policy(name="x" * 254),
