@@ -24,6 +24,8 @@ DEBIAN_PACKAGES = {
     "conntrack": "conntrack",
     "mmdebstrap": "mmdebstrap",
     "openssl": "openssl",
+    "curl": "curl",
+    "setpriv": "util-linux",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }
 """Program (a name to be found in PATH, or a path) to the Debian package that holds it."""

@@ -77,6 +77,14 @@ def test_plaintext_from_outside_the_mesh_is_refused(
     assert _outcome(admin, space, "web", f"store.{shop}", 80) in ("closed", "silent")
     # The node itself is let through by the network (kubelets probe from there), so only the proxy is in the way.
     (store,) = admin.get("pods", f"--namespace={shop}", "--selector=app=store")["items"]
-    url = f"http://{store['status']['podIP']}:{mesh.HTTP}/"
-    done = subprocess.run(["curl", "--silent", "--max-time", "3", url], capture_output=True, text=True, check=False)
+    nodes = sorted(each["metadata"]["name"] for each in admin.get("nodes")["items"])
+    entering = cluster.entering(nodes.index(store["spec"]["nodeName"]) + 1)
+
+    def asked(port: int, path: str) -> subprocess.CompletedProcess[str]:
+        url = f"http://{store['status']['podIP']}:{port}{path}"
+        command = [*entering, "curl", "--silent", "--fail", "--max-time", "3", url]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert asked(15021, "/ready").returncode == 0, "the node reaches the pod"
+    done = asked(mesh.HTTP, "/")
     assert done.returncode != 0, f"plaintext was answered: {done.stdout}"

@@ -26,6 +26,7 @@ from ringfence.pki.local_signer import LocalSigner
 from ringfence.translate.envoy import static
 
 from e2e import envoy
+from e2e.cluster import debian
 
 PEERS = Path(__file__).with_name("proxy_peers.py")
 PROGRAM_PORT = 19999
@@ -173,6 +174,7 @@ class Net:
 @contextmanager
 def network(directory: Path) -> Iterator[Net]:
     """Two namespaces on one link, with the redirect and the program in the pod's; taken down at the end."""
+    debian.ensure(("nft", "ip"))
     net = Net(f"rf{os.getpid()}", directory)
     try:
         for side in ("pod", "callers"):
