@@ -64,6 +64,8 @@ class Authority:
 
     def refresh(self) -> None:
         """Look at the Secret again. What is broken stops the signing; the last good bundle stays."""
+        if not (self._secret.synced and self._marker.synced):
+            return  # Half of what there is would look like a CA that is gone.
         self._signer = None
         try:
             held = self._secret.get(self._namespace, store.SECRET_NAME)
