@@ -10,7 +10,8 @@ from ringfence.proxyd.compiler import EnvoyCompiler
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster, people
-from tests.component.proxyd_rig import Envoy, Plane, named, running
+from tests.component.proxyd_envoy import Envoy
+from tests.component.proxyd_rig import Plane, named, running
 
 pytestmark = pytest.mark.component
 
