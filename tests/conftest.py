@@ -64,3 +64,12 @@ def summary(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash.get(SUMMARY, []):
         terminalreporter.write_line(line)
+    ended = {how: _attacks(terminalreporter, how) for how in ("passed", "failed", "error")}
+    if any(ended.values()):
+        terminalreporter.write_line(f"attacks: {', '.join(f'{count} {how}' for how, count in ended.items())}")
+
+
+def _attacks(terminalreporter: pytest.TerminalReporter, how: str) -> int:
+    """How many of the tests of attacks ended so."""
+    found = (each.nodeid for each in terminalreporter.stats.get(how, ()) if hasattr(each, "nodeid"))
+    return sum(name.startswith("tests/component/") and "attacks" in name for name in found)
