@@ -112,6 +112,13 @@ def _installing(case: str, trust: Trust, webhook: Running) -> Callable[[client.C
 
 async def _install(api: client.Client, case: str, trust: Trust, webhook: Running) -> None:
     """Write what the controller writes, as far as the case has it, and wait until it holds."""
+    if case == _ALL:
+        # Before the webhooks, which would refuse first.
+        for obj in admission_policy.objects(Installation()):
+            await rig.create(api, obj)
+        forged = _pod()
+        forged["metadata"]["labels"][LABEL_IDENTITY] = "payments"
+        await _refused(api, forged, "ringfence-pods")
     endpoint = webhook_config.Endpoint(trust.ca.certificate, f"https://localhost:{webhook.port}")
     for obj in webhook_config.objects(Installation(), endpoint):
         if case != _ALONE or obj["kind"].startswith("Validating"):
@@ -119,13 +126,6 @@ async def _install(api: client.Client, case: str, trust: Trust, webhook: Running
     bad = _pod(case)
     bad["spec"]["hostIPC"] = True
     await _refused(api, bad, "pods.ringfence.dev")
-    if case != _ALL:
-        return
-    for obj in admission_policy.objects(Installation()):
-        await rig.create(api, obj)
-    forged = _pod()
-    forged["metadata"]["labels"][LABEL_IDENTITY] = "payments"
-    await _refused(api, forged, "ringfence-pods")
 
 
 async def _refused(api: client.Client, pod: dict[str, Any], who: str) -> None:
