@@ -66,7 +66,7 @@ tools: init ## Build the programs that tests drive; they are kept
 
 .PHONY: unit
 unit: tools ## Unit, golden and property tests
-	$(PYTEST) tests/unit tests/property -q
+	$(PYTEST) tests/unit tests/property -q -n 2
 
 .PHONY: unit-image
 unit-image: init ## The unit tests of the package on the image's Python (3.13)

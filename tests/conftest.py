@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -59,6 +60,20 @@ SUMMARY: pytest.StashKey[list[str]] = pytest.StashKey()
 def summary(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Adds a line to what is said at the end of the run: how many cases a judge was asked about."""
     return request.config.stash.setdefault(SUMMARY, []).append
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several (`-n`) leaves its lines to the one that prints."""
+    left = getattr(session.config, "workeroutput", None)
+    if left is not None:
+        left["summary"] = session.config.stash.get(SUMMARY, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes what a process left."""
+    node.config.stash.setdefault(SUMMARY, []).extend(getattr(node, "workeroutput", {}).get("summary", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
