@@ -74,7 +74,7 @@ unit-image: init ## The unit tests of the package on the image's Python (3.13)
 
 .PHONY: component
 component: tools ## Tests against a real etcd and kube-apiserver
-	$(PYTEST) tests/component -q
+	$(PYTEST) tests/component -q -n 2 --dist loadfile
 
 .PHONY: netpol
 netpol: cluster ## A fixed spread of cyclonus' cases against the NetworkPolicies in force on the node
