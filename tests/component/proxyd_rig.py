@@ -15,6 +15,7 @@ from ringfence.model.mesh import Mesh
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.ports import Object
 from ringfence.model.proxy import ProxyConfig
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.model.world import Installation
 from ringfence.pki import serving, slots, store
 from ringfence.pki.root import make_root
@@ -218,9 +219,14 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def proxy(
-        self, pod: dict[str, Any] | None, token: str | None, *, node: str | None = None
+        self,
+        pod: dict[str, Any] | None,
+        token: str | None,
+        *,
+        node: str | None = None,
+        version: tuple[int, int, int] = OLDEST_ENVOY,
     ) -> AsyncIterator["Fake"]:
-        """A stream, not yet used."""
+        """A stream, not yet used; ``node`` and ``version`` are what the proxy says of itself."""
         credentials = grpc.ssl_channel_credentials(self.plane.ca.certificate)
         options = [("grpc.ssl_target_name_override", HOST), ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials, options) as channel:
@@ -233,20 +239,20 @@ class Server:
             stream = call(metadata=metadata)
             if node is None and pod is not None:
                 node = named(pod)
-            yield Fake(stream, node or "")
+            yield Fake(stream, node or "", version)
             stream.cancel()
 
 
 class Fake:
     """A proxy that talks delta xDS."""
 
-    def __init__(self, stream: Any, node: str) -> None:
+    def __init__(self, stream: Any, node: str, version: tuple[int, int, int]) -> None:
         self.stream = stream
-        self._node = node
+        self._told: dict[str, Any] = {"node": node, "version": version}
 
     async def ask(self, kind: Kind, *names: str, known: dict[str, str] | None = None) -> None:
         """Ask for resources."""
-        await self.stream.write(xds.ask(kind, *names, known=known, node=self._node))
+        await self.stream.write(xds.ask(kind, *names, known=known, **self._told))
 
     async def next(self, within: float = 5.0, *, error: str = "", acknowledge: bool = True) -> xds.Response:
         """The next response, acknowledged or refused; raises AssertionError when the stream ends instead."""

@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import REGISTRY
 from ringfence.kube import resources
 from ringfence.model import proxy
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.proxyd import fleet, server
 from ringfence.proxyd.wire import Kind
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
-from tests.component.proxyd_rig import OWN, Fake, Plane, Server, Tiny, grpc, running
+from tests.component.proxyd_rig import OWN, Fake, Plane, Server, Tiny, grpc, named, running
 
 pytestmark = pytest.mark.component
 
@@ -60,6 +62,34 @@ def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_pla
             async with serving.proxy(victim, token) as fake:
                 assert "NodeIdDiffers" in await _refused(fake)
             assert len(serving.parts.fleet) == 0
+
+    running(control_plane, test)
+
+
+def test_an_envoy_with_known_holes_is_not_served(control_plane: ControlPlane, caplog: pytest.LogCaptureFixture) -> None:
+    """An image that is named by its digest alone says nothing of its version to admission."""
+    last = (OLDEST_ENVOY[0], OLDEST_ENVOY[1] - 1, 99)
+
+    def refusals() -> float:
+        return REGISTRY.get_sample_value("ringfence_proxyd_refused_streams_total", {"reason": "ProxyTooOld"}) or 0.0
+
+    async def test(plane: Plane) -> None:
+        await plane.enrol("holes", "web")
+        pod = await plane.pod("holes", "web-1", "web")
+        token = await plane.token(pod)
+        async with plane.proxyd() as serving:
+            for version in (last, (0, 0, 0)):
+                before = refusals()
+                async with serving.proxy(pod, token, version=version) as fake:
+                    said = await _refused(fake)
+                assert f"FAILED_PRECONDITION: ProxyTooOld: the proxy of {named(pod)} is Envoy " in said
+                assert ".".join(map(str, version)) in said
+                assert refusals() == before + 1
+                assert said.partition(": ")[2] in caplog.text
+            assert len(serving.parts.fleet) == 0
+            for version in (OLDEST_ENVOY, (OLDEST_ENVOY[0] + 1, 0, 0)):
+                async with serving.proxy(pod, token, version=version) as fake:
+                    assert set(await fake.start()) == set(Kind)
 
     running(control_plane, test)
 

@@ -47,6 +47,7 @@ class Why(StrEnum):
     NOT_INJECTED = "PodNotInjected"
     NOT_ENROLLED = "NamespaceNotEnrolled"
     OTHER_NAME = "NodeIdDiffers"
+    OLD_PROXY = "ProxyTooOld"
     FINISHED = "PodFinished"
     CANNOT_TELL = "CannotTell"
     BUSY = "TooMany"
