@@ -30,6 +30,8 @@ from e2e.cluster import debian
 
 PEERS = Path(__file__).with_name("proxy_peers.py")
 PROGRAM_PORT = 19999
+#: Addresses that the fixture ``net`` gives: the pod's, and those of two callers.
+POD, WEB, API = "10.244.0.1", "10.244.0.2", "10.244.0.3"
 #: The user of programs in the pod that call out.
 CALLER_UID = 12345
 

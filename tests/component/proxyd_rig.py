@@ -120,6 +120,12 @@ class Plane:
             made = await self.api.request("PATCH", path, body={"status": status}, content_type=client.MERGE)
         return made
 
+    async def proxied(self, namespace: str) -> tuple[dict[str, Any], str]:
+        """The pod `web-1` of `web` in a namespace of its own, and its token."""
+        await self.enrol(namespace, "web")
+        pod = await self.pod(namespace, "web-1", "web")
+        return pod, await self.token(pod)
+
     async def token(
         self,
         pod: dict[str, Any],

@@ -13,26 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ringfence.translate import envoy
 
 from tests.component import proxy_net
-from tests.component.proxy_net import Identities, Net
-from tests.component.test_proxy_envoy import API, POD, WEB, call, config
+from tests.component.proxy_net import POD, WEB, Identities, Net
+from tests.component.test_proxy_envoy import call, config
 from tests.unit.policy.making import allow, policy
 
 pytestmark = pytest.mark.component
 
 GOOD = "spiffe://cluster.local/ns/shop/sa/web"
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
-        made.give("pod", [POD])
-        made.give("callers", [WEB, API])
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
 
 
 @pytest.fixture

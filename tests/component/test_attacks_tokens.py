@@ -11,7 +11,8 @@ from ringfence.inject import sidecar
 from ringfence.model import proxy
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import CONTROLLER, IDENTITY, Reply, Rig, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import CONTROLLER, IDENTITY, Rig, pod, until
 
 pytestmark = pytest.mark.component
 
@@ -45,9 +46,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
-def ask(
-    rig: Rig, audiences: Sequence[str], *, namespace: str = "shop", bound: bool = True, **who: Any
-) -> Reply:
+def ask(rig: Rig, audiences: Sequence[str], *, namespace: str = "shop", bound: bool = True, **who: Any) -> Reply:
     """A TokenRequest for the ServiceAccount `pay`, bound to its pod."""
     spec: dict[str, Any] = {"audiences": list(audiences), "expirationSeconds": 3600}
     if bound:

@@ -34,9 +34,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("first", "web")
-        pod = await plane.pod("first", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("first")
         async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
             found = await fake.start()
             assert set(found[Kind.SECRETS].versions) == {proxy.SDS_IDENTITY, proxy.SDS_BUNDLE}

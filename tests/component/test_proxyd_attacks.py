@@ -74,9 +74,7 @@ def test_an_envoy_with_known_holes_is_not_served(control_plane: ControlPlane, ca
         return REGISTRY.get_sample_value("ringfence_proxyd_refused_streams_total", {"reason": "ProxyTooOld"}) or 0.0
 
     async def test(plane: Plane) -> None:
-        await plane.enrol("holes", "web")
-        pod = await plane.pod("holes", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("holes")
         async with plane.proxyd() as serving:
             for version in (last, (0, 0, 0)):
                 before = refusals()
@@ -96,9 +94,7 @@ def test_an_envoy_with_known_holes_is_not_served(control_plane: ControlPlane, ca
 
 def test_a_pod_in_a_namespace_that_is_not_enrolled_gets_nothing(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("leaving", "web")
-        pod = await plane.pod("leaving", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("leaving")
         async with plane.proxyd() as serving:
             async with serving.proxy(pod, token) as fake:
                 await fake.start()
@@ -113,9 +109,7 @@ def test_a_pod_in_a_namespace_that_is_not_enrolled_gets_nothing(control_plane: C
 
 def test_the_stream_of_a_deleted_pod_ends_and_its_token_is_worth_nothing(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("gone", "web")
-        pod = await plane.pod("gone", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("gone")
         async with plane.proxyd() as serving:
             async with serving.proxy(pod, token) as fake:
                 await fake.start()
@@ -136,9 +130,7 @@ def test_the_stream_of_a_deleted_pod_ends_and_its_token_is_worth_nothing(control
 
 def test_a_stream_ends_with_its_token(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("ends", "web")
-        pod = await plane.pod("ends", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("ends")
         async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             (member,) = serving.parts.fleet
@@ -152,10 +144,9 @@ def test_a_stream_ends_with_its_token(control_plane: ControlPlane) -> None:
 
 def test_a_stream_ends_after_a_while_so_that_tokens_are_looked_at_again(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("old", "web")
-        pod = await plane.pod("old", "web-1", "web")
+        pod, token = await plane.proxied("old")
         limits = server.Limits(stream=1.0)
-        async with plane.proxyd(limits=limits) as serving, serving.proxy(pod, await plane.token(pod)) as fake:
+        async with plane.proxyd(limits=limits) as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             assert "the stream is old" in await fake.ended()
 
@@ -164,9 +155,7 @@ def test_a_stream_ends_after_a_while_so_that_tokens_are_looked_at_again(control_
 
 def test_good_streams_stay_and_come_back_while_the_api_server_is_away(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("away", "web")
-        pod = await plane.pod("away", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("away")
         async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             await asyncio.to_thread(control_plane.stop_apiserver)
@@ -185,9 +174,7 @@ def test_good_streams_stay_and_come_back_while_the_api_server_is_away(control_pl
 
 def test_more_streams_of_a_pod_than_it_needs_push_out_the_oldest(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("many", "web")
-        pod = await plane.pod("many", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("many")
         async with plane.proxyd() as serving, contextlib.AsyncExitStack() as stack:
             fakes = []
             for _ in range(fleet.MAX_STREAMS_OF_POD + 3):
@@ -241,9 +228,7 @@ def test_more_streams_than_a_replica_takes_are_refused(
 
 def test_who_says_nothing_or_nonsense_is_sent_away(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("silent", "web")
-        pod = await plane.pod("silent", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("silent")
         async with plane.proxyd(limits=server.Limits(first_request=0.5)) as serving:
             async with serving.proxy(pod, token) as fake:
                 assert "no request came in time" in await fake.ended()
@@ -299,10 +284,9 @@ def test_a_proxy_that_does_not_read_is_sent_away_and_holds_nobody_up(control_pla
 
 def test_one_class_that_cannot_be_computed_stops_no_other(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("broken", "web")
-        pod = await plane.pod("broken", "web-1", "web")
+        pod, token = await plane.proxied("broken")
         compiler = Tiny()
-        async with plane.proxyd(compiler) as serving, serving.proxy(pod, await plane.token(pod)) as fake:
+        async with plane.proxyd(compiler) as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             compiler.broken = True
             serving.parts.classes.changed("")

@@ -250,8 +250,8 @@ def _compare(first: wire.Request, caller: Caller) -> None:
         said, oldest = (".".join(map(str, each)) for each in (version, OLDEST_ENVOY))
         raise Refused(
             Why.OLD_PROXY,
-            f"the proxy of {caller.node_id} is Envoy {said}, whose authorization can be passed by; {oldest} or later is "
-            "served: restart the pod with the image of the present settings",
+            f"the proxy of {caller.node_id} is Envoy {said}, whose authorization can be passed by; {oldest} or later "
+            "is served: restart the pod with the image of the present settings",
         )
 
 

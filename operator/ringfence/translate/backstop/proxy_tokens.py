@@ -26,7 +26,8 @@ def policy() -> dict[str, Any]:
     validations = [
         Validation(
             _BY_KUBELET,
-            f"tokens for the audience {proxy.AUDIENCE} are for proxies: kubelets ask for them; ask for another audience",
+            f"tokens for the audience {proxy.AUDIENCE} are for proxies, for whom kubelets ask; ask for one for whom "
+            "the program calls",
         )
     ]
     return form.policy(
