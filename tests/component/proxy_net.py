@@ -74,9 +74,9 @@ class Identities:
         self._directory = directory
         self.trust_domain = trust_domain
         self._now = time.time()
-        self._slot = root.make_root(trust_domain, self._now, serial=1 << 70)
-        self._signer = LocalSigner(self._slot)
-        self.roots = self._slot.root.certificate
+        self.slot = root.make_root(trust_domain, self._now, serial=1 << 70)
+        self._signer = LocalSigner(self.slot)
+        self.roots = self.slot.root.certificate
         self.roots_file = directory / "roots.pem"
         self.roots_file.write_bytes(self.roots)
         self._files: dict[tuple[str, str], tuple[str, str, str]] = {}
@@ -90,7 +90,7 @@ class Identities:
             ttl=3600,
             now=self._now,
             serial=int.from_bytes(os.urandom(12), "big") | 1 << 95,
-            issuer_ends=self._slot.root.not_after,
+            issuer_ends=self.slot.root.not_after,
         )
         return self._signer.sign_now(wanted, key.public_der), key.pem
 
