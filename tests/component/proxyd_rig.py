@@ -152,10 +152,11 @@ class Plane:
         limits: server.Limits = server.USUAL,
         settings: Settings = SETTINGS,
         port: int = 0,
+        address: str = "127.0.0.1",
         kubeconfig: Path | None = None,
     ) -> AsyncIterator["Server"]:
         """The process' parts in this one, serving."""
-        options = main.Options(f"127.0.0.1:{port}", kubeconfig or self.control_plane.kubeconfig, grace=0.2)
+        options = main.Options(f"{address}:{port}", kubeconfig or self.control_plane.kubeconfig, grace=0.2)
         async with main.serving(settings, options, compiler=compiler or Tiny(), limits=limits) as (parts, bound):
             yield Server(parts, bound, self)
 
@@ -242,18 +243,19 @@ class Server:
                 response_deserializer=None,
             )
             metadata = [("authorization", f"Bearer {token}")] if token is not None else []
-            stream = call(metadata=metadata)
             if node is None and pod is not None:
                 node = named(pod)
-            yield Fake(stream, node or "", version)
-            stream.cancel()
+            fake = Fake(lambda: call(metadata=metadata), node or "", version)
+            yield fake
+            fake.stream.cancel()
 
 
 class Fake:
     """A proxy that talks delta xDS."""
 
-    def __init__(self, stream: Any, node: str, version: tuple[int, int, int]) -> None:
-        self.stream = stream
+    def __init__(self, opening: Callable[[], Any], node: str, version: tuple[int, int, int]) -> None:
+        self._opening = opening
+        self.stream = opening()
         self._told: dict[str, Any] = {"node": node, "version": version}
 
     async def ask(self, kind: Kind, *names: str, known: dict[str, str] | None = None) -> None:
@@ -283,6 +285,18 @@ class Fake:
             response = await self.next()
             found[response.kind] = response
         return found
+
+    async def refused(self) -> str:
+        """With what a stream is refused that asks for something."""
+        for _ in range(20):
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self.ask(Kind.CLUSTERS)
+            said = await self.ended()
+            # What gRPC's client says when the answer comes while it still writes.
+            if "Internal error from Core" not in said:
+                return said
+            self.stream = self._opening()
+        raise AssertionError(said)
 
     async def ended(self, within: float = 10.0) -> str:
         """Code and message with which the server ended the stream; what it still said is dropped."""

@@ -17,7 +17,7 @@ from ringfence.proxyd.wire import Kind
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
-from tests.component.proxyd_rig import OWN, Fake, Plane, Server, Tiny, grpc, named, running
+from tests.component.proxyd_rig import OWN, Plane, Server, Tiny, named, running
 
 pytestmark = pytest.mark.component
 
@@ -27,13 +27,6 @@ def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane("proxyd-attacks", controllers=["namespace-controller"]) as plane:
         cluster.install_crds(plane)
         yield plane
-
-
-async def _refused(fake: Fake) -> str:
-    """With what a stream is refused that asks for everything."""
-    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        await fake.ask(Kind.CLUSTERS)
-    return await fake.ended()
 
 
 def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_plane: ControlPlane) -> None:
@@ -55,12 +48,12 @@ def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_pla
             }
             for why, given in cases.items():
                 async with serving.proxy(pod, given) as fake:
-                    said = await _refused(fake)
+                    said = await fake.refused()
                     assert why.partition(":")[0] in said, (why, said)
                     assert (given or "xxx") not in said
             # A good token, in the name of another pod.
             async with serving.proxy(victim, token) as fake:
-                assert "NodeIdDiffers" in await _refused(fake)
+                assert "NodeIdDiffers" in await fake.refused()
             assert len(serving.parts.fleet) == 0
 
     running(control_plane, test)
@@ -79,7 +72,7 @@ def test_an_envoy_with_known_holes_is_not_served(control_plane: ControlPlane, ca
             for version in (last, (0, 0, 0)):
                 before = refusals()
                 async with serving.proxy(pod, token, version=version) as fake:
-                    said = await _refused(fake)
+                    said = await fake.refused()
                 assert f"FAILED_PRECONDITION: ProxyTooOld: the proxy of {named(pod)} is Envoy " in said
                 assert ".".join(map(str, version)) in said
                 assert refusals() == before + 1
@@ -102,7 +95,7 @@ def test_a_pod_in_a_namespace_that_is_not_enrolled_gets_nothing(control_plane: C
                 await cluster.apply(plane.api, name)
                 assert "NamespaceNotEnrolled" in await fake.ended()
             async with serving.proxy(pod, token) as fake:
-                assert "NamespaceNotEnrolled" in await _refused(fake)
+                assert "NamespaceNotEnrolled" in await fake.refused()
 
     running(control_plane, test)
 
@@ -118,11 +111,11 @@ def test_the_stream_of_a_deleted_pod_ends_and_its_token_is_worth_nothing(control
                 assert "PodUnknown" in await fake.ended()
             # The answer about the token is still remembered; the pod is looked at all the same.
             async with serving.proxy(pod, token) as fake:
-                assert "PodUnknown" in await _refused(fake)
+                assert "PodUnknown" in await fake.refused()
             # Another pod of that name is another pod.
             await plane.pod("gone", "web-1", "web")
             async with serving.proxy(pod, token) as fake:
-                said = await _refused(fake)
+                said = await fake.refused()
                 assert "PodReplaced" in said or "TokenRejected" in said
 
     running(control_plane, test)
@@ -220,7 +213,7 @@ def test_more_streams_than_a_replica_takes_are_refused(
                 fake = await stack.enter_async_context(serving.proxy(pod, await plane.token(pod)))
                 await fake.start()
             async with serving.proxy(pods[3], await plane.token(pods[3])) as late:
-                assert "RESOURCE_EXHAUSTED" in await _refused(late)
+                assert "RESOURCE_EXHAUSTED" in await late.refused()
             assert len(serving.parts.fleet) == 3
 
     running(control_plane, test)
