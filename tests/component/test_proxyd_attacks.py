@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -17,7 +17,7 @@ from ringfence.proxyd.wire import Kind
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
-from tests.component.proxyd_rig import OWN, Plane, Server, Tiny, named, running
+from tests.component.proxyd_rig import OWN, SETTINGS, Plane, Server, Tiny, named, running
 
 pytestmark = pytest.mark.component
 
@@ -85,6 +85,39 @@ def test_an_envoy_with_known_holes_is_not_served(control_plane: ControlPlane, ca
     running(control_plane, test)
 
 
+def test_a_stolen_token_is_worth_nothing_elsewhere_where_the_platform_says_so(control_plane: ControlPlane) -> None:
+    """Everybody calls from 127.0.0.1 here, so that is the pod's address, or it is not."""
+
+    def foreign() -> float:
+        return REGISTRY.get_sample_value("ringfence_proxyd_foreign_sources_total") or 0.0
+
+    async def test(plane: Plane) -> None:
+        await plane.enrol("stolen", "web")
+        mine = await plane.pod("stolen", "mine", "web", address="127.0.0.1")
+        theirs = await plane.pod("stolen", "theirs", "web", address="10.9.9.9")
+        early = await plane.pod("stolen", "early", "web")
+        tokens = [await plane.token(each) for each in (mine, theirs, early)]
+        async with plane.proxyd() as serving:
+            for pod, token, counted in zip((mine, theirs, early), tokens, (0, 1, 0), strict=True):
+                before = foreign()
+                async with serving.proxy(pod, token) as fake:
+                    assert set(await fake.start()) == set(Kind)
+                assert foreign() == before + counted
+        strict = replace(SETTINGS, proxy=replace(SETTINGS.proxy, own_address_only=True))
+        async with plane.proxyd(settings=strict) as serving:
+            async with serving.proxy(mine, tokens[0]) as fake:
+                assert set(await fake.start()) == set(Kind)
+            async with serving.proxy(theirs, tokens[1]) as fake:
+                assert "PERMISSION_DENIED: AddressDiffers: 127.0.0.1 is no address" in await fake.refused()
+            # A pod whose address is not known yet is served, and looked at again as soon as it is.
+            async with serving.proxy(early, tokens[2]) as fake:
+                await fake.start()
+                await plane.pod("stolen", "early", "web", address="10.9.9.8")
+                assert "AddressDiffers" in await fake.ended()
+
+    running(control_plane, test)
+
+
 def test_a_pod_in_a_namespace_that_is_not_enrolled_gets_nothing(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
         pod, token = await plane.proxied("leaving")
@@ -128,7 +161,7 @@ def test_a_stream_ends_with_its_token(control_plane: ControlPlane) -> None:
             await fake.start()
             (member,) = serving.parts.fleet
             assert 3000 < member.caller.expires - time.time() <= 3600
-            member.caller = dataclasses.replace(member.caller, expires=time.time() + 1)
+            member.caller = replace(member.caller, expires=time.time() + 1)
             member.wake()
             assert "UNAVAILABLE: the token has ended" in await fake.ended()
 

@@ -14,7 +14,7 @@ import grpc.aio
 
 from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.proxyd import wire
-from ringfence.proxyd.authentication import Caller, Refused, Why
+from ringfence.proxyd.authentication import Caller, Refused, Why, address
 from ringfence.proxyd.conversation import Conversation, Malformed
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ _CODES: Final = {
     Why.NOT_ENROLLED: grpc.StatusCode.PERMISSION_DENIED,
     Why.NOT_INJECTED: grpc.StatusCode.PERMISSION_DENIED,
     Why.OTHER_NAME: grpc.StatusCode.PERMISSION_DENIED,
+    Why.OTHER_ADDRESS: grpc.StatusCode.PERMISSION_DENIED,
     Why.OLD_PROXY: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
@@ -79,6 +80,8 @@ class Stream:
 
     def __init__(self, caller: Caller, now: Callable[[], float] = time.monotonic) -> None:
         self.caller = caller
+        #: The address that it calls from, "" where that is none of a network.
+        self.source = ""
         self.talk = Conversation(now)
         self._wake = asyncio.Event()
         self._end: Exception | None = None
@@ -155,6 +158,7 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         try:
             stream = await self._house.admit(headers)
+            stream.source = address(context.peer())
             first = await self._first(context)
             _compare(first, stream.caller)
             self._house.opened(stream)
