@@ -24,6 +24,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from ringfence.kube import client, resources
 from ringfence.model import proxy
 from ringfence.model.names import API_VERSION, LABEL_IDENTITY
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.pki import serving, slots, store
 from ringfence.pki.root import make_root
 from ringfence.proxyd import wire
@@ -71,6 +72,8 @@ class Fake:
             names = [proxy.SDS_IDENTITY, proxy.SDS_BUNDLE] if kind is Kind.SECRETS else ["*"]
             request = discovery_pb2.DeltaDiscoveryRequest(type_url=kind.value, resource_names_subscribe=names)
             request.node.id = self.node
+            told = request.node.user_agent_build_version.version
+            told.major_number, told.minor_number, told.patch = OLDEST_ENVOY
             await self.stream.write(request)
         while True:
             response = await self.stream.read()

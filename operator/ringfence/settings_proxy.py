@@ -43,7 +43,17 @@ def read(reader: "Reader") -> ProxySettings:
     """The section ``proxy`` of the settings; what is wrong is told to ``reader``."""
     default = ProxySettings()
     document = reader.document["proxy"] if reader.has("proxy") else {}
-    keys = {"enabled", "image", "pullPolicy", "requests", "limits", "concurrency", "drain", "logLevel"}
+    keys = {
+        "enabled",
+        "image",
+        "pullPolicy",
+        "requests",
+        "limits",
+        "concurrency",
+        "drain",
+        "logLevel",
+        "ownAddressOnly",
+    }
     section = reader.section("proxy", document, keys)
     return ProxySettings(
         enabled=section.flag("enabled", default.enabled),
@@ -54,6 +64,7 @@ def read(reader: "Reader") -> ProxySettings:
         concurrency=section.whole("concurrency", default.concurrency, 1, 64),
         drain_seconds=section.duration("drain", default.drain_seconds, 1, 600),
         log_level=section.one_of("logLevel", default.log_level, LOG_LEVELS),
+        own_address_only=section.flag("ownAddressOnly", default.own_address_only),
     )
 
 

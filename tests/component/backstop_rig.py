@@ -16,7 +16,8 @@ from ringfence.policy import resolve
 from ringfence.translate import admission_policy
 from ringfence.translate.backstop import asked, requirements
 
-from tests.component.webhook_rig import IDENTITY, Reply, Rig, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import IDENTITY, Rig, until
 
 OWN = "ringfence.dev/v1alpha1"
 _BREAKS: Final = re.compile(r"'ringfence-asked-[0-9a-f]+'.* this pod breaks ([a-z, -]+);", re.DOTALL)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster.controlplane import ControlPlane
-from tests.component import cluster
+from tests.component import cluster, proxy_net
+from tests.component.proxy_net import Identities, Net
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,18 @@ def api_server() -> Iterator[ControlPlane]:
     with ControlPlane("component", controllers=["namespace-controller"]) as running:
         cluster.install_crds(running)
         yield running
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    """The network of a pod with a proxy, and of two callers: proxy_net.POD, WEB and API."""
+    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
+        made.give("pod", [proxy_net.POD])
+        made.give("callers", [proxy_net.WEB, proxy_net.API])
+        yield made
+
+
+@pytest.fixture(scope="module")
+def svids(net: Net) -> Identities:
+    """Who signs in that network."""
+    return Identities(net.directory, "cluster.local")

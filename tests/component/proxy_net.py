@@ -18,6 +18,7 @@ from typing import Any
 
 from google.protobuf import json_format
 from ringfence.model import proxy
+from ringfence.model.ca import Slot
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.spiffe import SpiffeId
@@ -30,6 +31,8 @@ from e2e.cluster import debian
 
 PEERS = Path(__file__).with_name("proxy_peers.py")
 PROGRAM_PORT = 19999
+#: Addresses that the fixture ``net`` gives: the pod's, and those of two callers.
+POD, WEB, API = "10.244.0.1", "10.244.0.2", "10.244.0.3"
 #: The user of programs in the pod that call out.
 CALLER_UID = 12345
 
@@ -68,16 +71,21 @@ def run(*command: str, text: str | None = None) -> str:
 class Identities:
     """A CA of the trust domain, and certificates of identities as files."""
 
-    def __init__(self, directory: Path, trust_domain: str) -> None:
+    def __init__(self, directory: Path, trust_domain: str, *, skew: float = 0.0, slot: Slot | None = None) -> None:
+        """``skew``: by how many seconds the signer's clock is ahead. ``slot``: that of another signer."""
         self._directory = directory
         self.trust_domain = trust_domain
-        self._now = time.time()
-        self._slot = root.make_root(trust_domain, self._now, serial=1 << 70)
-        self._signer = LocalSigner(self._slot)
-        self.roots = self._slot.root.certificate
+        self._now = time.time() + skew
+        self.slot = slot or root.make_root(trust_domain, self._now, serial=1 << 70)
+        self._signer = LocalSigner(self.slot)
+        self.roots = self.slot.root.certificate
         self.roots_file = directory / "roots.pem"
         self.roots_file.write_bytes(self.roots)
         self._files: dict[tuple[str, str], tuple[str, str, str]] = {}
+
+    def beside(self, skew: float) -> "Identities":
+        """Another replica that signs with the same root, by a clock of its own."""
+        return Identities(self._directory, self.trust_domain, skew=skew, slot=self.slot)
 
     def pair(self, namespace: str, account: str) -> tuple[bytes, bytes]:
         """Certificate and key of an identity, in PEM."""
@@ -88,7 +96,7 @@ class Identities:
             ttl=3600,
             now=self._now,
             serial=int.from_bytes(os.urandom(12), "big") | 1 << 95,
-            issuer_ends=self._slot.root.not_after,
+            issuer_ends=self.slot.root.not_after,
         )
         return self._signer.sign_now(wanted, key.public_der), key.pem
 

@@ -17,7 +17,7 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
-from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2, tls_spiffe_validator_config_pb2
 from google.protobuf import any_pb2, json_format
 from ringfence.model import proxy
 from ringfence.model.mesh import Mesh
@@ -25,6 +25,7 @@ from ringfence.model.ports import Object
 from ringfence.model.proxy import ProxyConfig, Resource
 
 from tests.component.proxyd_rig import HOST, Server
+from tests.unit.proxyd import xds
 
 #: What the JSON below names is known to protobuf once its module is there.
 _KNOWN = (router_pb2, http_connection_manager_pb2, tls_pb2)
@@ -319,3 +320,15 @@ def _tls(kind: str, more: dict[str, Any]) -> dict[str, Any]:
     }
     config = {"@type": f"{_T}.extensions.transport_sockets.tls.v3.{kind}", "common_tls_context": common, **more}
     return {"name": "tls", "typed_config": config}
+
+
+def handed(response: xds.Response) -> tuple[bytes, bytes, dict[str, bytes]]:
+    """Of secrets as they are sent: certificates and key of the identity, and roots by trust domain, all in PEM."""
+    identity, bundle = secret_pb2.Secret(), secret_pb2.Secret()
+    assert response.bodies[proxy.SDS_IDENTITY].Unpack(identity)
+    assert response.bodies[proxy.SDS_BUNDLE].Unpack(bundle)
+    validator = tls_spiffe_validator_config_pb2.SPIFFECertValidatorConfig()
+    assert bundle.validation_context.custom_validator_config.typed_config.Unpack(validator)
+    certificate = identity.tls_certificate
+    roots = {each.name: each.trust_bundle.inline_bytes for each in validator.trust_domains}
+    return certificate.certificate_chain.inline_bytes, certificate.private_key.inline_bytes, roots

@@ -15,6 +15,7 @@ from ringfence.model.mesh import Mesh
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.ports import Object
 from ringfence.model.proxy import ProxyConfig
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.model.world import Installation
 from ringfence.pki import serving, slots, store
 from ringfence.pki.root import make_root
@@ -119,6 +120,12 @@ class Plane:
             made = await self.api.request("PATCH", path, body={"status": status}, content_type=client.MERGE)
         return made
 
+    async def proxied(self, namespace: str) -> tuple[dict[str, Any], str]:
+        """The pod `web-1` of `web` in a namespace of its own, and its token."""
+        await self.enrol(namespace, "web")
+        pod = await self.pod(namespace, "web-1", "web")
+        return pod, await self.token(pod)
+
     async def token(
         self,
         pod: dict[str, Any],
@@ -145,10 +152,11 @@ class Plane:
         limits: server.Limits = server.USUAL,
         settings: Settings = SETTINGS,
         port: int = 0,
+        address: str = "127.0.0.1",
         kubeconfig: Path | None = None,
     ) -> AsyncIterator["Server"]:
         """The process' parts in this one, serving."""
-        options = main.Options(f"127.0.0.1:{port}", kubeconfig or self.control_plane.kubeconfig, grace=0.2)
+        options = main.Options(f"{address}:{port}", kubeconfig or self.control_plane.kubeconfig, grace=0.2)
         async with main.serving(settings, options, compiler=compiler or Tiny(), limits=limits) as (parts, bound):
             yield Server(parts, bound, self)
 
@@ -218,9 +226,14 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def proxy(
-        self, pod: dict[str, Any] | None, token: str | None, *, node: str | None = None
+        self,
+        pod: dict[str, Any] | None,
+        token: str | None,
+        *,
+        node: str | None = None,
+        version: tuple[int, int, int] = OLDEST_ENVOY,
     ) -> AsyncIterator["Fake"]:
-        """A stream, not yet used."""
+        """A stream, not yet used; ``node`` and ``version`` are what the proxy says of itself."""
         credentials = grpc.ssl_channel_credentials(self.plane.ca.certificate)
         options = [("grpc.ssl_target_name_override", HOST), ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials, options) as channel:
@@ -230,23 +243,24 @@ class Server:
                 response_deserializer=None,
             )
             metadata = [("authorization", f"Bearer {token}")] if token is not None else []
-            stream = call(metadata=metadata)
             if node is None and pod is not None:
                 node = named(pod)
-            yield Fake(stream, node or "")
-            stream.cancel()
+            fake = Fake(lambda: call(metadata=metadata), node or "", version)
+            yield fake
+            fake.stream.cancel()
 
 
 class Fake:
     """A proxy that talks delta xDS."""
 
-    def __init__(self, stream: Any, node: str) -> None:
-        self.stream = stream
-        self._node = node
+    def __init__(self, opening: Callable[[], Any], node: str, version: tuple[int, int, int]) -> None:
+        self._opening = opening
+        self.stream = opening()
+        self._told: dict[str, Any] = {"node": node, "version": version}
 
     async def ask(self, kind: Kind, *names: str, known: dict[str, str] | None = None) -> None:
         """Ask for resources."""
-        await self.stream.write(xds.ask(kind, *names, known=known, node=self._node))
+        await self.stream.write(xds.ask(kind, *names, known=known, **self._told))
 
     async def next(self, within: float = 5.0, *, error: str = "", acknowledge: bool = True) -> xds.Response:
         """The next response, acknowledged or refused; raises AssertionError when the stream ends instead."""
@@ -271,6 +285,18 @@ class Fake:
             response = await self.next()
             found[response.kind] = response
         return found
+
+    async def refused(self) -> str:
+        """With what a stream is refused that asks for something."""
+        for _ in range(20):
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self.ask(Kind.CLUSTERS)
+            said = await self.ended()
+            # What gRPC's client says when the answer comes while it still writes.
+            if "Internal error from Core" not in said:
+                return said
+            self.stream = self._opening()
+        raise AssertionError(said)
 
     async def ended(self, within: float = 10.0) -> str:
         """Code and message with which the server ended the stream; what it still said is dropped."""

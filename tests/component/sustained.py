@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from e2e.cluster import ports
-from tests.component.webhook_rig import Api
+from tests.component.requests_as import Api
 
 #: Connections that ask at once, and the seconds after which an answer is too late (what the configurations say).
 _WORKERS = 8

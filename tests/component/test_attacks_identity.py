@@ -1,38 +1,26 @@
 """Certificates that nobody should have, signed by our own root all the same: a real Envoy takes none of them."""
 
-import datetime
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from ringfence.pki import encoding
 from ringfence.translate import envoy
 
 from tests.component import proxy_net
-from tests.component.proxy_net import Identities, Net
-from tests.component.test_proxy_envoy import API, POD, WEB, call, config
-from tests.unit.policy.making import allow, policy
+from tests.component.proxy_net import POD, WEB, Identities, Net
+from tests.component.test_proxy_envoy import call, config
+from tests.unit.pki import material
+from tests.unit.pki.material import Forgery, uri
+from tests.unit.policy.making import allow, caller, policy
 
 pytestmark = pytest.mark.component
 
 GOOD = "spiffe://cluster.local/ns/shop/sa/web"
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
-        made.give("pod", [POD])
-        made.give("callers", [WEB, API])
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
 
 
 @pytest.fixture
@@ -42,35 +30,18 @@ def guarded(net: Net, svids: Identities) -> Iterator[Path]:
         yield log
 
 
-def files(
-    svids: Identities, directory: Path, *names: x509.GeneralName, hours: tuple[int, int] = (-1, 1)
-) -> tuple[str, str, str]:
-    """A leaf with these names, signed by the root of the mesh."""
-    slot = svids._slot
-    issuer = x509.load_pem_x509_certificate(slot.root.certificate)
-    signs = serialization.load_pem_private_key(slot.key, None)
-    assert isinstance(signs, ec.EllipticCurvePrivateKey)
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(hours=hours[0]))
-        .not_valid_after(now + datetime.timedelta(hours=hours[1]))
-    )
-    usages = [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH, x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]
-    made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    made = made.add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
-    made = made.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    if names:
-        made = made.add_extension(x509.SubjectAlternativeName(names), critical=True)
-    paths = directory / "leaf.crt", directory / "leaf.key"
-    paths[0].write_bytes(made.sign(signs, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    paths[1].write_bytes(key.private_bytes(*pem))
-    return str(paths[0]), str(paths[1]), str(svids.roots_file)
+def files(svids: Identities, directory: Path, forged: Forgery, *below: bytes) -> tuple[str, str, str]:
+    """A leaf, signed by the root of the mesh whatever is wrong with it, and what else its holder shows."""
+    chain, key = directory / "leaf.crt", directory / "leaf.key"
+    chain.write_bytes(b"".join((forged.sign(svids.slot), *below)))
+    key.write_bytes((forged.key or material.key()).pem)
+    return str(chain), str(key), str(svids.roots_file)
+
+
+def leaf(*names: x509.GeneralName, hours: tuple[int, int] = (-1, 1), **changes: object) -> Forgery:
+    """A leaf in every respect but ``changes``."""
+    now = int(time.time())
+    return Forgery(names=names or None, begin=now + hours[0] * 3600, end=now + hours[1] * 3600).but(**changes)
 
 
 def answers(net: Net, identity: tuple[str, str, str]) -> list[str]:
@@ -78,9 +49,7 @@ def answers(net: Net, identity: tuple[str, str, str]) -> list[str]:
 
 
 def test_a_leaf_of_the_right_form_passes(net: Net, svids: Identities, guarded: Path, tmp_path: Path) -> None:
-    assert answers(net, files(svids, tmp_path, x509.UniformResourceIdentifier(GOOD))) == ["allowed", "allowed"], (
-        guarded.read_text()
-    )
+    assert answers(net, files(svids, tmp_path, leaf(uri(GOOD)))) == ["allowed", "allowed"], guarded.read_text()
 
 
 @pytest.mark.parametrize(
@@ -88,24 +57,66 @@ def test_a_leaf_of_the_right_form_passes(net: Net, svids: Identities, guarded: P
     [
         (),
         (x509.DNSName("web.shop.svc"),),
-        (x509.UniformResourceIdentifier("spiffe://partner.example/ns/shop/sa/web"),),
-        (x509.UniformResourceIdentifier("spiffe://cluster.local"),),
-        (x509.UniformResourceIdentifier("spiffe://cluster.local.evil.example/ns/shop/sa/web"),),
-        (x509.UniformResourceIdentifier("https://cluster.local/ns/shop/sa/web"),),
+        (uri("spiffe://partner.example/ns/shop/sa/web"),),
+        (uri("spiffe://cluster.local"),),
+        (uri("spiffe://cluster.local.evil.example/ns/shop/sa/web"),),
+        (uri("https://cluster.local/ns/shop/sa/web"),),
     ],
     ids=["none", "dns", "foreign trust domain", "trust domain alone", "longer trust domain", "no spiffe id"],
 )
 def test_other_names_do_not(
     net: Net, svids: Identities, guarded: Path, tmp_path: Path, names: tuple[x509.GeneralName, ...]
 ) -> None:
-    assert answers(net, files(svids, tmp_path, *names)) == ["denied", "denied"]
+    assert answers(net, files(svids, tmp_path, leaf(*names))) == ["denied", "denied"]
+
+
+OTHER = "spiffe://cluster.local/ns/shop/sa/api"
+SIGNS = encoding.key_usage(sign_certificates=True)
+IS_CA = x509.BasicConstraints(ca=True, path_length=None)
+SPOILED = {
+    "two ids, none of which is let in": leaf(uri(OTHER), uri("spiffe://cluster.local/ns/bank/sa/web")),
+    "CA": leaf(uri(GOOD), basic=IS_CA),
+    "CA that signs": leaf(uri(GOOD), basic=IS_CA, usage=SIGNS),
+    "keyCertSign": leaf(uri(GOOD), usage=SIGNS),
+    "NUL after the id": leaf(uri(GOOD + "\x00.evil")),
+    "NUL inside the id": leaf(uri("spiffe://cluster.local/ns/shop/sa/web\x00/../api")),
+    "newline after the id": leaf(uri(GOOD + "\n")),
+    "slash after the id": leaf(uri(GOOD + "/")),
+    "root path": leaf(uri("spiffe://cluster.local/")),
+    "escaped": leaf(uri("spiffe://cluster.local/ns/shop/sa/%77eb")),
+    "upper case": leaf(uri(GOOD.upper())),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_what_is_never_issued_does_not_either(net: Net, svids: Identities, tmp_path: Path, what: str) -> None:
+    """Only web may come."""
+    with proxy_net.running(net, config(policy(ingress=(allow("web", caller("web")),))), svids.secrets("shop", "db")):
+        assert answers(net, files(svids, tmp_path, SPOILED[what])) == ["denied", "denied"]
+
+
+def test_of_two_ids_either_counts_so_that_none_may_be_issued(net: Net, svids: Identities, tmp_path: Path) -> None:
+    """What holds is what is handed out: one ID in each certificate (X.509-SVID §2), looked at once more when signed."""
+    with proxy_net.running(net, config(policy(ingress=(allow("web", caller("web")),))), svids.secrets("shop", "db")):
+        for names in ((uri(GOOD), uri(OTHER)), (uri(OTHER), uri(GOOD))):
+            assert answers(net, files(svids, tmp_path, leaf(*names))) == ["allowed", "allowed"]
+    for namespace in ("shop", "bank"):
+        chain, _ = svids.pair(namespace, "web")
+        assert svid_ids(chain) == [f"spiffe://cluster.local/ns/{namespace}/sa/web"]
+
+
+def svid_ids(chain: bytes) -> list[str]:
+    """All URIs of a certificate."""
+    certificate = x509.load_pem_x509_certificate(chain)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
 @pytest.mark.parametrize("hours", [(-3, -1), (1, 3)], ids=["ended", "not yet"])
 def test_outside_of_its_life_it_does_not(
     net: Net, svids: Identities, guarded: Path, tmp_path: Path, hours: tuple[int, int]
 ) -> None:
-    identity = files(svids, tmp_path, x509.UniformResourceIdentifier(GOOD), hours=hours)
+    identity = files(svids, tmp_path, leaf(uri(GOOD), hours=hours))
     assert answers(net, identity) == ["denied", "denied"]
 
 

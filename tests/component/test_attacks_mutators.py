@@ -14,7 +14,8 @@ import pytest
 from ringfence.pki import serving
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import IDENTITY, Reply, Rig, floor, identity, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import IDENTITY, Rig, floor, identity, pod, until
 
 pytestmark = pytest.mark.component
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import IDENTITY, Reply, Rig, container, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import IDENTITY, Rig, container, pod, until
 
 pytestmark = pytest.mark.component
 

@@ -9,7 +9,8 @@ from ringfence.model.world import Enrolment
 from ringfence.translate import admission_policy
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import CONTROLLER, ENROLL, IDENTITY, OWN, Reply, Rig, default_deny, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import CONTROLLER, ENROLL, IDENTITY, OWN, Rig, default_deny, pod, until
 
 pytestmark = pytest.mark.component
 

@@ -12,8 +12,9 @@ import pytest
 
 from tests.component import backstop_rig, webhook_rig
 from tests.component.backstop_rig import by_backstop, cluster_policy, policy
+from tests.component.requests_as import Reply
 from tests.component.test_attacks_admission import PODS, PRIVILEGED
-from tests.component.webhook_rig import ENROLL, IDENTITY, Reply, Rig, container, identity, pod, until
+from tests.component.webhook_rig import ENROLL, IDENTITY, Rig, container, identity, pod, until
 
 pytestmark = pytest.mark.component
 

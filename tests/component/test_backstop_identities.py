@@ -10,7 +10,8 @@ import pytest
 from ringfence.reconcile.secret_access import binding
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import CONTROLLER, ENROLL, OWN, Reply, Rig, identity, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import CONTROLLER, ENROLL, OWN, Rig, identity, until
 
 pytestmark = pytest.mark.component
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,16 @@ from ringfence.model.resources import MTLS, AnonymousPeer, CidrPeer, Mode, PortS
 from ringfence.translate.envoy import messages, static
 
 from tests.component import proxy_net
-from tests.component.proxy_net import Identities, Net
+from tests.component.proxy_net import API, POD, WEB, Identities, Net
 from tests.unit.policy import making as policies
 from tests.unit.policy.making import allow, caller, deny, policy
 from tests.unit.translate.envoy import making
 
 pytestmark = pytest.mark.component
 
-POD, WEB, API = "10.244.0.1", "10.244.0.2", "10.244.0.3"
 PODS = (policies.pod("db", ip=POD), policies.pod("web", ip=WEB), policies.pod("api", ip=API))
 HTTP = {"shop": (making.service("db", ServicePort("http", 80, 8080)),)}
 PORTS = [{"name": "c", "ports": [{"containerPort": 8080}, {"containerPort": 5432}]}]
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
-        made.give("pod", [POD])
-        made.give("callers", [WEB, API])
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
 
 
 def config(*written: SecurityPolicy, **spec: Any) -> ProxyConfig:

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,26 +19,13 @@ from ringfence.model.resources import MTLS, CidrPeer, Mode, PortSpec, SecurityPo
 from ringfence.translate.envoy import filters
 
 from tests.component import proxy_net
-from tests.component.proxy_net import Identities, Net
-from tests.component.test_proxy_envoy import API, POD, WEB, answer, call, config
+from tests.component.proxy_net import API, POD, WEB, Identities, Net
+from tests.component.test_proxy_envoy import answer, call, config
 from tests.unit.policy.making import allow, caller, deny, policy
 
 pytestmark = pytest.mark.component
 
 STATISTICS = json_format.ParseDict(bootstrap.statistics(), stats_pb2.StatsConfig())
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
-        made.give("pod", [POD])
-        made.give("callers", [WEB, API])
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
 
 
 def permissive() -> SecurityPolicy:

@@ -8,19 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from ringfence.model import proxy
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import keys, template
 from ringfence.pki.local_signer import LocalSigner
+from ringfence.pki.root import make_root
 from ringfence.proxyd.wire import Kind
+from spiffe import X509Bundle, X509Svid
+from spiffe.errors import PySpiffeError
 
 from e2e.cluster import ports
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster
-from tests.component.proxyd_envoy import Direct, Envoy
+from tests.component.proxyd_envoy import Direct, Envoy, handed
 from tests.component.proxyd_rig import Plane, Server, named, running
+from tests.unit.pki.material import openssl_verify
 
 pytestmark = pytest.mark.component
 
@@ -34,9 +39,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("first", "web")
-        pod = await plane.pod("first", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("first")
         async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
             found = await fake.start()
             assert set(found[Kind.SECRETS].versions) == {proxy.SDS_IDENTITY, proxy.SDS_BUNDLE}
@@ -60,6 +63,32 @@ async def _true(value: object) -> object:
     return value
 
 
+def test_py_spiffe_takes_what_a_proxy_is_handed(control_plane: ControlPlane) -> None:
+    """An outside judge of the SVID, its key and the bundle as they are sent; OpenSSL judges the chain."""
+
+    async def test(plane: Plane) -> None:
+        pod, token = await plane.proxied("judged")
+        async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
+            found = await fake.start()
+        chain, key, roots = handed(found[Kind.SECRETS])
+        svid = X509Svid.parse(chain, key)
+        assert str(svid.spiffe_id) == "spiffe://cluster.local/ns/judged/sa/web"
+        assert list(roots) == [svid.spiffe_id.trust_domain.name]
+        bundle = X509Bundle.parse(svid.spiffe_id.trust_domain, roots["cluster.local"])
+        pem = b"".join(each.public_bytes(Encoding.PEM) for each in bundle.x509_authorities)
+        now = int(time.time())
+        for purpose in ("sslclient", "sslserver"):
+            assert openssl_verify(chain, pem, at=now, purpose=purpose) == ""
+        other = make_root("cluster.local", time.time(), secrets.randbits(126) | 1 << 126)
+        assert openssl_verify(chain, other.root.certificate, at=now) != ""
+        assert svid.leaf.public_key() == load_pem_private_key(key, None).public_key()
+        # And this judge can say no: the root itself, which signs, is nobody's SVID.
+        with pytest.raises(PySpiffeError):
+            X509Svid.parse(plane.state.current.root.certificate, plane.state.current.key)
+
+    running(control_plane, test)
+
+
 def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
         await plane.enrol("real", "web")
@@ -72,8 +101,8 @@ def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlP
                 await envoy.ready()
                 (member,) = serving.parts.fleet
                 await cluster.eventually(lambda: _true(member.acknowledged and member.certified), "acknowledged")
-                caller = await _client(plane, serving)
-                assert await _call(port, caller) == "hello"
+                caller = await tls_of_a_caller(plane, serving)
+                assert await call(port, caller) == "hello"
 
                 # A route in force within milliseconds, on the connections that are there.
                 compiler.body = "other"
@@ -112,7 +141,7 @@ def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlP
     running(control_plane, test)
 
 
-async def _client(plane: Plane, serving: Server) -> ssl.SSLContext:
+async def tls_of_a_caller(plane: Plane, serving: Server) -> ssl.SSLContext:
     """TLS as another workload of the mesh."""
     svid = leaf(plane, "spiffe://cluster.local/ns/real/sa/caller")
     context = ssl.create_default_context(cadata=plane.state.bundle.decode())
@@ -137,7 +166,7 @@ def leaf(plane: Plane, identity: str) -> bytes:
     return LocalSigner(plane.state.current).sign_now(wish, key.public_der) + key.pem
 
 
-async def _call(port: int, context: ssl.SSLContext) -> str:
+async def call(port: int, context: ssl.SSLContext) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="x")
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     data = await reader.read()
@@ -146,7 +175,7 @@ async def _call(port: int, context: ssl.SSLContext) -> str:
 
 
 async def _says(port: int, context: ssl.SSLContext, text: str) -> bool:
-    return await _call(port, context) == text
+    return await call(port, context) == text
 
 
 async def _peer_serial(port: int, context: ssl.SSLContext) -> int:

@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 from ringfence.kube import resources
 from ringfence.model import proxy
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.proxyd import fleet, server
 from ringfence.proxyd.wire import Kind
 
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
-from tests.component.proxyd_rig import OWN, Fake, Plane, Server, Tiny, grpc, running
+from tests.component.proxyd_rig import OWN, SETTINGS, Plane, Server, Tiny, named, running
 
 pytestmark = pytest.mark.component
 
@@ -25,13 +27,6 @@ def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane("proxyd-attacks", controllers=["namespace-controller"]) as plane:
         cluster.install_crds(plane)
         yield plane
-
-
-async def _refused(fake: Fake) -> str:
-    """With what a stream is refused that asks for everything."""
-    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        await fake.ask(Kind.CLUSTERS)
-    return await fake.ended()
 
 
 def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_plane: ControlPlane) -> None:
@@ -53,22 +48,79 @@ def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_pla
             }
             for why, given in cases.items():
                 async with serving.proxy(pod, given) as fake:
-                    said = await _refused(fake)
+                    said = await fake.refused()
                     assert why.partition(":")[0] in said, (why, said)
                     assert (given or "xxx") not in said
             # A good token, in the name of another pod.
             async with serving.proxy(victim, token) as fake:
-                assert "NodeIdDiffers" in await _refused(fake)
+                assert "NodeIdDiffers" in await fake.refused()
             assert len(serving.parts.fleet) == 0
+
+    running(control_plane, test)
+
+
+def test_an_envoy_with_known_holes_is_not_served(control_plane: ControlPlane, caplog: pytest.LogCaptureFixture) -> None:
+    """An image that is named by its digest alone says nothing of its version to admission."""
+    last = (OLDEST_ENVOY[0], OLDEST_ENVOY[1] - 1, 99)
+
+    def refusals() -> float:
+        return REGISTRY.get_sample_value("ringfence_proxyd_refused_streams_total", {"reason": "ProxyTooOld"}) or 0.0
+
+    async def test(plane: Plane) -> None:
+        pod, token = await plane.proxied("holes")
+        async with plane.proxyd() as serving:
+            for version in (last, (0, 0, 0)):
+                before = refusals()
+                async with serving.proxy(pod, token, version=version) as fake:
+                    said = await fake.refused()
+                assert f"FAILED_PRECONDITION: ProxyTooOld: the proxy of {named(pod)} is Envoy " in said
+                assert ".".join(map(str, version)) in said
+                assert refusals() == before + 1
+                assert said.partition(": ")[2] in caplog.text
+            assert len(serving.parts.fleet) == 0
+            for version in (OLDEST_ENVOY, (OLDEST_ENVOY[0] + 1, 0, 0)):
+                async with serving.proxy(pod, token, version=version) as fake:
+                    assert set(await fake.start()) == set(Kind)
+
+    running(control_plane, test)
+
+
+def test_a_stolen_token_is_worth_nothing_elsewhere_where_the_platform_says_so(control_plane: ControlPlane) -> None:
+    """Everybody calls from 127.0.0.1 here, so that is the pod's address, or it is not."""
+
+    def foreign() -> float:
+        return REGISTRY.get_sample_value("ringfence_proxyd_foreign_sources_total") or 0.0
+
+    async def test(plane: Plane) -> None:
+        await plane.enrol("stolen", "web")
+        mine = await plane.pod("stolen", "mine", "web", address="127.0.0.1")
+        theirs = await plane.pod("stolen", "theirs", "web", address="10.9.9.9")
+        early = await plane.pod("stolen", "early", "web")
+        tokens = [await plane.token(each) for each in (mine, theirs, early)]
+        async with plane.proxyd() as serving:
+            for pod, token, counted in zip((mine, theirs, early), tokens, (0, 1, 0), strict=True):
+                before = foreign()
+                async with serving.proxy(pod, token) as fake:
+                    assert set(await fake.start()) == set(Kind)
+                assert foreign() == before + counted
+        strict = replace(SETTINGS, proxy=replace(SETTINGS.proxy, own_address_only=True))
+        async with plane.proxyd(settings=strict) as serving:
+            async with serving.proxy(mine, tokens[0]) as fake:
+                assert set(await fake.start()) == set(Kind)
+            async with serving.proxy(theirs, tokens[1]) as fake:
+                assert "PERMISSION_DENIED: AddressDiffers: 127.0.0.1 is no address" in await fake.refused()
+            # A pod whose address is not known yet is served, and looked at again as soon as it is.
+            async with serving.proxy(early, tokens[2]) as fake:
+                await fake.start()
+                await plane.pod("stolen", "early", "web", address="10.9.9.8")
+                assert "AddressDiffers" in await fake.ended()
 
     running(control_plane, test)
 
 
 def test_a_pod_in_a_namespace_that_is_not_enrolled_gets_nothing(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("leaving", "web")
-        pod = await plane.pod("leaving", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("leaving")
         async with plane.proxyd() as serving:
             async with serving.proxy(pod, token) as fake:
                 await fake.start()
@@ -76,16 +128,14 @@ def test_a_pod_in_a_namespace_that_is_not_enrolled_gets_nothing(control_plane: C
                 await cluster.apply(plane.api, name)
                 assert "NamespaceNotEnrolled" in await fake.ended()
             async with serving.proxy(pod, token) as fake:
-                assert "NamespaceNotEnrolled" in await _refused(fake)
+                assert "NamespaceNotEnrolled" in await fake.refused()
 
     running(control_plane, test)
 
 
 def test_the_stream_of_a_deleted_pod_ends_and_its_token_is_worth_nothing(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("gone", "web")
-        pod = await plane.pod("gone", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("gone")
         async with plane.proxyd() as serving:
             async with serving.proxy(pod, token) as fake:
                 await fake.start()
@@ -94,11 +144,11 @@ def test_the_stream_of_a_deleted_pod_ends_and_its_token_is_worth_nothing(control
                 assert "PodUnknown" in await fake.ended()
             # The answer about the token is still remembered; the pod is looked at all the same.
             async with serving.proxy(pod, token) as fake:
-                assert "PodUnknown" in await _refused(fake)
+                assert "PodUnknown" in await fake.refused()
             # Another pod of that name is another pod.
             await plane.pod("gone", "web-1", "web")
             async with serving.proxy(pod, token) as fake:
-                said = await _refused(fake)
+                said = await fake.refused()
                 assert "PodReplaced" in said or "TokenRejected" in said
 
     running(control_plane, test)
@@ -106,14 +156,12 @@ def test_the_stream_of_a_deleted_pod_ends_and_its_token_is_worth_nothing(control
 
 def test_a_stream_ends_with_its_token(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("ends", "web")
-        pod = await plane.pod("ends", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("ends")
         async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             (member,) = serving.parts.fleet
             assert 3000 < member.caller.expires - time.time() <= 3600
-            member.caller = dataclasses.replace(member.caller, expires=time.time() + 1)
+            member.caller = replace(member.caller, expires=time.time() + 1)
             member.wake()
             assert "UNAVAILABLE: the token has ended" in await fake.ended()
 
@@ -122,10 +170,9 @@ def test_a_stream_ends_with_its_token(control_plane: ControlPlane) -> None:
 
 def test_a_stream_ends_after_a_while_so_that_tokens_are_looked_at_again(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("old", "web")
-        pod = await plane.pod("old", "web-1", "web")
+        pod, token = await plane.proxied("old")
         limits = server.Limits(stream=1.0)
-        async with plane.proxyd(limits=limits) as serving, serving.proxy(pod, await plane.token(pod)) as fake:
+        async with plane.proxyd(limits=limits) as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             assert "the stream is old" in await fake.ended()
 
@@ -134,9 +181,7 @@ def test_a_stream_ends_after_a_while_so_that_tokens_are_looked_at_again(control_
 
 def test_good_streams_stay_and_come_back_while_the_api_server_is_away(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("away", "web")
-        pod = await plane.pod("away", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("away")
         async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             await asyncio.to_thread(control_plane.stop_apiserver)
@@ -155,9 +200,7 @@ def test_good_streams_stay_and_come_back_while_the_api_server_is_away(control_pl
 
 def test_more_streams_of_a_pod_than_it_needs_push_out_the_oldest(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("many", "web")
-        pod = await plane.pod("many", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("many")
         async with plane.proxyd() as serving, contextlib.AsyncExitStack() as stack:
             fakes = []
             for _ in range(fleet.MAX_STREAMS_OF_POD + 3):
@@ -203,7 +246,7 @@ def test_more_streams_than_a_replica_takes_are_refused(
                 fake = await stack.enter_async_context(serving.proxy(pod, await plane.token(pod)))
                 await fake.start()
             async with serving.proxy(pods[3], await plane.token(pods[3])) as late:
-                assert "RESOURCE_EXHAUSTED" in await _refused(late)
+                assert "RESOURCE_EXHAUSTED" in await late.refused()
             assert len(serving.parts.fleet) == 3
 
     running(control_plane, test)
@@ -211,9 +254,7 @@ def test_more_streams_than_a_replica_takes_are_refused(
 
 def test_who_says_nothing_or_nonsense_is_sent_away(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("silent", "web")
-        pod = await plane.pod("silent", "web-1", "web")
-        token = await plane.token(pod)
+        pod, token = await plane.proxied("silent")
         async with plane.proxyd(limits=server.Limits(first_request=0.5)) as serving:
             async with serving.proxy(pod, token) as fake:
                 assert "no request came in time" in await fake.ended()
@@ -269,10 +310,9 @@ def test_a_proxy_that_does_not_read_is_sent_away_and_holds_nobody_up(control_pla
 
 def test_one_class_that_cannot_be_computed_stops_no_other(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
-        await plane.enrol("broken", "web")
-        pod = await plane.pod("broken", "web-1", "web")
+        pod, token = await plane.proxied("broken")
         compiler = Tiny()
-        async with plane.proxyd(compiler) as serving, serving.proxy(pod, await plane.token(pod)) as fake:
+        async with plane.proxyd(compiler) as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             compiler.broken = True
             serving.parts.classes.changed("")

@@ -28,6 +28,7 @@ from e2e.cluster.certificates import Authority
 from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import oci, webhook_rig
+from tests.component.requests_as import Reply
 from tests.component.webhook_rig import CONTROLLER, OWN, Rig, container, pod, until
 from tests.unit.signatures import authority as a
 from tests.unit.signatures.authority import ISSUER
@@ -91,12 +92,12 @@ class World:
         path = f"/apis/ringfence.dev/v1alpha1/namespaces/{namespace}/imageverdicts/{verdict_name(image)}"
         return self.rig.api.request("GET", path).body
 
-    def admitted(self, name: str, image: str, namespace: str = "shop", **spec: Any) -> webhook_rig.Reply:
+    def admitted(self, name: str, image: str, namespace: str = "shop", **spec: Any) -> Reply:
         return self.rig.api.create(running(name, namespace, image, **spec))
 
     def becomes_admitted(self, name: str, image: str, namespace: str = "shop", **spec: Any) -> None:
         """Tried again and again, as the controller of a pod does."""
-        replies: list[webhook_rig.Reply] = []
+        replies: list[Reply] = []
 
         def tried() -> bool:
             replies.append(self.admitted(name, image, namespace, **spec))

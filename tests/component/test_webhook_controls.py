@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import Reply, Rig, container, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import Rig, container, pod, until
 
 pytestmark = pytest.mark.component
 

@@ -7,7 +7,8 @@ import pytest
 from ringfence.model.world import Enrolment
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import ENROLL, IDENTITY, Reply, Rig, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import ENROLL, IDENTITY, Rig, pod, until
 
 pytestmark = pytest.mark.component
 

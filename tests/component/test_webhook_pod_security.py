@@ -15,7 +15,8 @@ from ringfence.controls.pod import Subject, of
 from ringfence.model.resources import PodSecurityLevel
 
 from e2e.cluster import controlplane
-from tests.component.webhook_rig import Api, container, pod, until
+from tests.component.requests_as import Api
+from tests.component.webhook_rig import container, pod, until
 
 pytestmark = pytest.mark.component
 

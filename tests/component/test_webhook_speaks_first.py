@@ -8,7 +8,8 @@ import pytest
 
 from tests.component import backstop_rig, webhook_rig
 from tests.component.backstop_rig import cluster_policy
-from tests.component.webhook_rig import ENROLL, IDENTITY, Reply, Rig, container, identity, pod, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import ENROLL, IDENTITY, Rig, container, identity, pod, until
 
 pytestmark = pytest.mark.component
 

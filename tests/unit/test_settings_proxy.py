@@ -35,6 +35,7 @@ proxy:
   concurrency: 2
   drain: 1m
   logLevel: info
+  ownAddressOnly: true
 """
     assert parse(text).proxy == ProxySettings(
         enabled=True,
@@ -45,6 +46,7 @@ proxy:
         concurrency=2,
         drain_seconds=60,
         log_level="info",
+        own_address_only=True,
     )
 
 

@@ -77,6 +77,7 @@ proxy:
   concurrency: {{ .Values.proxy.concurrency }}
   drain: {{ .Values.proxy.drain | quote }}
   logLevel: {{ .Values.proxy.logLevel }}
+  ownAddressOnly: {{ .Values.proxy.ownAddressOnly }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}

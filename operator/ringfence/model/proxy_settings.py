@@ -17,6 +17,7 @@ class ProxySettings:
     ``image`` is a reference with a tag or a digest. ``concurrency`` is the number of Envoy's threads that serve, 1 to
     64; ``drain_seconds`` how long connections may go on under a configuration that is no longer in force, 1 to 600.
     ``requests`` and ``limits`` are the container's; a limit of memory is also what Envoy turns work away by.
+    ``own_address_only``: a proxy is served only when it calls from an address of its pod.
     """
 
     enabled: bool = False
@@ -27,3 +28,4 @@ class ProxySettings:
     concurrency: int = 1
     drain_seconds: int = 5
     log_level: str = "warning"
+    own_address_only: bool = False

@@ -68,7 +68,13 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
     authority = Authority(held["ca"], held["ca_marker"], own.namespace, own.trust_domain, clock)
     issuer = Issuer(authority, clock, lambda: secrets.randbits(126) | 1 << 126, settings.ca.max_ttl)
     fleet = Fleet(
-        Authenticator(TokenReviews(kube), held["mesh_pods"], lambda name: _enrolled(gatherer, name), clock),
+        Authenticator(
+            TokenReviews(kube),
+            held["mesh_pods"],
+            lambda name: _enrolled(gatherer, name),
+            clock,
+            own_address_only=settings.proxy.own_address_only,
+        ),
         authority,
         issuer,
         Sources(

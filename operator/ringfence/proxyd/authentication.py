@@ -6,12 +6,14 @@ cache has it. What the proxy says of itself decides nothing; a contradiction end
 
 import asyncio
 import hashlib
+import ipaddress
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
+from urllib.parse import unquote
 
 from ringfence.kube.token_reviews import Token
 from ringfence.model import proxy
@@ -47,6 +49,8 @@ class Why(StrEnum):
     NOT_INJECTED = "PodNotInjected"
     NOT_ENROLLED = "NamespaceNotEnrolled"
     OTHER_NAME = "NodeIdDiffers"
+    OTHER_ADDRESS = "AddressDiffers"
+    OLD_PROXY = "ProxyTooOld"
     FINISHED = "PodFinished"
     CANNOT_TELL = "CannotTell"
     BUSY = "TooMany"
@@ -89,12 +93,24 @@ class Reviewer(Protocol):
 class Authenticator:
     """Tells who calls. Lives in one event loop."""
 
-    def __init__(self, reviewer: Reviewer, pods: Lister, enrolled: Callable[[str], bool], clock: Clock) -> None:
-        """``enrolled`` tells it of a namespace's name; ``pods`` as trim.proxied_pod keeps them."""
+    def __init__(
+        self,
+        reviewer: Reviewer,
+        pods: Lister,
+        enrolled: Callable[[str], bool],
+        clock: Clock,
+        *,
+        own_address_only: bool = False,
+    ) -> None:
+        """``enrolled`` tells it of a namespace's name; ``pods`` as trim.mesh_pod keeps them.
+
+        ``own_address_only``: nobody is served at an address that is none of the pod's.
+        """
         self._reviewer = reviewer
         self._pods = pods
         self._enrolled = enrolled
         self._clock = clock
+        self._own_address_only = own_address_only
         self._believed: OrderedDict[bytes, tuple[float, Token]] = OrderedDict()
         self._room = asyncio.Semaphore(REVIEWS_AT_ONCE)
         self._waiting = 0
@@ -118,8 +134,8 @@ class Authenticator:
             expires=reviewed.expires,
         )
 
-    def check(self, reviewed: Token) -> None:
-        """Compare with the cluster as it is known here. Raises Refused."""
+    def check(self, reviewed: Token, source: str = "") -> None:
+        """Compare with the cluster as it is known here; ``source`` as ``address`` tells it. Raises Refused."""
         name = f"{reviewed.namespace}/{reviewed.pod}"
         if not self._enrolled(reviewed.namespace):
             raise Refused(Why.NOT_ENROLLED, f"the namespace {reviewed.namespace} is not enrolled")
@@ -137,6 +153,8 @@ class Authenticator:
             raise Refused(Why.NOT_INJECTED, f"the pod {name} has no proxy")
         if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
             raise Refused(Why.FINISHED, f"the pod {name} has finished")
+        if self._own_address_only and is_foreign(pod, source):
+            raise Refused(Why.OTHER_ADDRESS, f"{source} is no address of the pod {name}")
 
     async def _awaited(self, reviewed: Token) -> None:
         """A pod that was made just now may not have come here yet, though the API server knows it."""
@@ -176,6 +194,24 @@ def injected(pod: Object) -> bool:
     """Whether a pod has the proxy as a native sidecar."""
     containers = (pod.get("spec") or {}).get("initContainers") or ()
     return any(each.get("name") == proxy.CONTAINER and each.get("restartPolicy") == "Always" for each in containers)
+
+
+def address(peer: str) -> str:
+    """The address in what gRPC calls a peer (``ipv4:10.0.0.1:40000``, ``ipv6:%5Bfd00::1%5D:40000``), "" for others."""
+    family, _, rest = peer.partition(":")
+    if family not in {"ipv4", "ipv6"}:
+        return ""
+    try:
+        found = ipaddress.ip_address(unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def is_foreign(pod: Object, source: str) -> bool:
+    """Whether an address is none of a pod's. Where either is not known (yet), nothing can be said."""
+    own = [each["ip"] for each in (pod.get("status") or {}).get("podIPs") or () if each.get("ip")]
+    return bool(source and own) and all(ipaddress.ip_address(each) != ipaddress.ip_address(source) for each in own)
 
 
 def _token(metadata: Mapping[str, str]) -> str:

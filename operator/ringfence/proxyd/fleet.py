@@ -15,7 +15,7 @@ from ringfence.model.resources import Certificate
 from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import renewal
 from ringfence.proxyd import metrics, wire
-from ringfence.proxyd.authentication import Authenticator, Caller, Refused, Why
+from ringfence.proxyd.authentication import Authenticator, Caller, Refused, Why, is_foreign
 from ringfence.proxyd.classes import Classes
 from ringfence.proxyd.conversation import Nack
 from ringfence.proxyd.identities import Authority, Issuer, Svid
@@ -124,7 +124,7 @@ class Fleet:
         if self._count >= MAX_STREAMS:
             raise Refused(Why.BUSY, f"{MAX_STREAMS} proxies are connected here")
         # The first request may have come long after the token was looked at.
-        self._authenticator.check(_reviewed(caller))
+        self._authenticator.check(_reviewed(caller), member.source)
         pod = self._sources.pods.get(caller.namespace, caller.pod)
         if pod is None or self.classes is None:
             raise Refused(Why.NO_POD, f"there is no pod {caller.namespace}/{caller.pod}")
@@ -133,6 +133,9 @@ class Fleet:
         except Exception as error:
             _log.exception("the class of pod %s/%s cannot be told", caller.namespace, caller.pod)
             raise Refused(Why.CANNOT_TELL, "which configuration is for this pod cannot be told") from error
+        if is_foreign(pod, member.source):
+            metrics.FOREIGN.inc()
+            _log.warning("%s calls from %s, which is no address of its pod", caller.node_id, member.source)
         place = (caller.namespace, caller.pod)
         others = self._members.setdefault(place, [])
         for surplus in others[: len(others) + 1 - MAX_STREAMS_OF_POD]:
@@ -203,7 +206,7 @@ class Fleet:
         """A pod is different or gone."""
         for member in list(self._members.get((namespace, name), ())):
             try:
-                self._authenticator.check(_reviewed(member.caller))
+                self._authenticator.check(_reviewed(member.caller), member.source)
             except Refused as error:
                 member.end(error)
 

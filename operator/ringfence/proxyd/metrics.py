@@ -8,6 +8,9 @@ _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 STREAMS: Final = Gauge("ringfence_proxyd_streams", "Proxies that are connected to this replica.")
 REFUSED: Final = Counter("ringfence_proxyd_refused_streams", "Streams that were refused, by reason.", ["reason"])
+FOREIGN: Final = Counter(
+    "ringfence_proxyd_foreign_sources", "Streams that came from another address than those of the pod of their token."
+)
 PUSHES: Final = Counter("ringfence_proxyd_pushes", "Messages sent to proxies.")
 PUSHED_BYTES: Final = Counter("ringfence_proxyd_pushed_bytes", "Bytes of these messages.")
 NACKS: Final = Counter("ringfence_proxyd_nacks", "Refusals by proxies, by type of resource.", ["type"])

@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn, Protocol
 import grpc
 import grpc.aio
 
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.proxyd import wire
-from ringfence.proxyd.authentication import Caller, Refused, Why
+from ringfence.proxyd.authentication import Caller, Refused, Why, address
 from ringfence.proxyd.conversation import Conversation, Malformed
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ _CODES: Final = {
     Why.NOT_ENROLLED: grpc.StatusCode.PERMISSION_DENIED,
     Why.NOT_INJECTED: grpc.StatusCode.PERMISSION_DENIED,
     Why.OTHER_NAME: grpc.StatusCode.PERMISSION_DENIED,
+    Why.OTHER_ADDRESS: grpc.StatusCode.PERMISSION_DENIED,
+    Why.OLD_PROXY: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 
@@ -77,6 +80,8 @@ class Stream:
 
     def __init__(self, caller: Caller, now: Callable[[], float] = time.monotonic) -> None:
         self.caller = caller
+        #: The address that it calls from, "" where that is none of a network.
+        self.source = ""
         self.talk = Conversation(now)
         self._wake = asyncio.Event()
         self._end: Exception | None = None
@@ -153,6 +158,7 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         try:
             stream = await self._house.admit(headers)
+            stream.source = address(context.peer())
             first = await self._first(context)
             _compare(first, stream.caller)
             self._house.opened(stream)
@@ -236,10 +242,21 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _compare(first: wire.Request, caller: Caller) -> None:
-    """Whatever a proxy says of itself decides nothing; when it contradicts its token, something is wrong with it."""
+    """Whatever a proxy says of itself opens nothing; when it contradicts its token, something is wrong with it."""
     if first.node.id != caller.node_id:
-        told = first.node.id[:100]
-        raise Refused(Why.OTHER_NAME, f"the proxy says that it is {told!r}, its token {caller.node_id}")
+        name = first.node.id[:100]
+        raise Refused(Why.OTHER_NAME, f"the proxy says that it is {name!r}, its token {caller.node_id}")
+    # Admission can tell an Envoy's version by its image's tag only; an image that is named by digest shows it here. One
+    # that lies is no proxy: its pod's network sends everything to what admission let in.
+    told = first.node.user_agent_build_version.version
+    version = (told.major_number, told.minor_number, told.patch)
+    if version < OLDEST_ENVOY:
+        said, oldest = (".".join(map(str, each)) for each in (version, OLDEST_ENVOY))
+        raise Refused(
+            Why.OLD_PROXY,
+            f"the proxy of {caller.node_id} is Envoy {said}, whose authorization can be passed by; {oldest} or later "
+            "is served: restart the pod with the image of the present settings",
+        )
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ PROXY: dict[str, Any] = {
     "concurrency": 1,
     "drain": "5s",
     "logLevel": "warning",
+    "ownAddressOnly": False,
 }
 
 

@@ -107,6 +107,47 @@ def test_everything_must_fit(
     assert rig.refused() is why
 
 
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("ipv4:10.9.0.2:40000", "10.9.0.2"),
+        ("ipv6:%5Bfd00::2%5D:40000", "fd00::2"),
+        ("ipv6:[fd00:0:0::2]:40000", "fd00::2"),
+        ("ipv6:%5B::ffff:10.9.0.2%5D:40000", "10.9.0.2"),
+        ("ipv6:%5Bfe80::2%25eth0%5D:40000", "fe80::2"),
+        ("unix:/run/x", ""),
+        ("ipv4:x:1", ""),
+        ("", ""),
+    ],
+)
+def test_the_address_of_a_peer(peer: str, expected: str) -> None:
+    assert authentication.address(peer) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "own", "foreign"),
+    [
+        ("10.9.0.2", ["10.9.0.2"], False),
+        ("fd00::2", ["10.9.0.2", "fd00:0:0::2"], False),
+        ("10.9.0.3", ["10.9.0.2", "fd00::2"], True),
+        ("10.9.0.3", [], False),
+        ("", ["10.9.0.2"], False),
+    ],
+)
+def test_where_a_proxy_calls_from(rig: Rig, source: str, own: list[str], foreign: bool) -> None:
+    held = rig.cluster.objects["Pod", "shop", "web-1"]
+    rig.cluster.put({**held, "status": {"podIPs": [{"ip": each} for each in own]}})
+    strict = Authenticator(rig.reviewer, rig.cluster.lister("Pod"), lambda _: True, rig.clock, own_address_only=True)
+    rig.authenticator.check(GOOD, source)
+    if not foreign:
+        strict.check(GOOD, source)
+        return
+    with pytest.raises(Refused) as caught:
+        strict.check(GOOD, source)
+    assert caught.value.why is Why.OTHER_ADDRESS
+    assert source in caught.value.message
+
+
 def test_a_finished_pod_is_not_served(rig: Rig) -> None:
     held = rig.cluster.objects["Pod", "shop", "web-1"]
     rig.cluster.put({**held, "status": {"phase": "Succeeded"}})

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 from ringfence.model.proxy import ProxyConfig, Resource
+from ringfence.model.proxy_settings import OLDEST_ENVOY
 from ringfence.proxyd.wire import Kind
 
 
@@ -39,8 +40,12 @@ def ask(
     drop: Iterable[str] = (),
     known: Mapping[str, str] | None = None,
     node: str = "",
+    version: tuple[int, int, int] = OLDEST_ENVOY,
 ) -> discovery_pb2.DeltaDiscoveryRequest:
-    """A request that asks for resources; none named is all of the type, in a first request."""
+    """A request that asks for resources; none named is all of the type, in a first request.
+
+    ``node`` and ``version`` are what the proxy says of itself.
+    """
     request = discovery_pb2.DeltaDiscoveryRequest(
         type_url=kind.value,
         resource_names_subscribe=names,
@@ -48,6 +53,8 @@ def ask(
         initial_resource_versions=known or {},
     )
     request.node.id = node
+    told = request.node.user_agent_build_version.version
+    told.major_number, told.minor_number, told.patch = version
     return request
 
 
