@@ -33,9 +33,10 @@ from ringfence.pki import keys, store, template
 from ringfence.pki.local_signer import LocalSigner
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 
-from bench import fortio, pods, proxyd, rig, table
+from bench import fortio, pods, rig, table
+from bench import proxyd_cluster as proxyd
 from bench.envoys import Envoy
-from bench.proxyd import NAMESPACE
+from bench.proxyd_cluster import NAMESPACE
 from e2e import envoy
 from e2e.cluster.controlplane import ControlPlane
 
@@ -120,7 +121,7 @@ class Plane(proxyd.Bench):
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._ports[0])
         except OSError:
             writer.close()
             return

@@ -57,6 +57,9 @@ LABELS: Final = (
     ("transport", r"^(?:tcp|http)\.(?:in|out)(\.(mesh|plain))\."),
 )
 
+#: Seconds: the first and the longest wait between two tries to reach proxyd, and how long a try may take to connect.
+BACK_OFF_SECONDS: Final = (0.2, 5.0)
+CONNECT_SECONDS: Final = 2.0
 #: Connections that a proxy takes at most, of all listeners together.
 MAX_CONNECTIONS: Final = 20_000
 #: Shares of the memory limit at which Envoy gives memory back, takes no new requests, and takes no new connections.
@@ -124,7 +127,8 @@ def _secret_file(secret: dict[str, Any]) -> str:
 def _ads() -> dict[str, Any]:
     # The default back-off took 10 s to a policy being in force again; with thousands of proxies, less than 5 s at most
     # would be a storm.
-    retry = {"retry_back_off": {"base_interval": "0.2s", "max_interval": "5s"}}
+    first, longest = BACK_OFF_SECONDS
+    retry = {"retry_back_off": {"base_interval": f"{first:g}s", "max_interval": f"{longest:g}s"}}
     return {
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
@@ -153,7 +157,7 @@ def _proxyd(namespace: str) -> dict[str, Any]:
                 "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "5s"},
             },
         },
-        "connect_timeout": "2s",
+        "connect_timeout": f"{CONNECT_SECONDS:g}s",
         "load_assignment": _assignment(
             proxy.ADS_CLUSTER, {"socket_address": {"address": host, "port_value": proxy.PROXYD_PORT}}
         ),

@@ -33,14 +33,12 @@ class Spans:
     @classmethod
     def of_addresses(cls, addresses: Iterable[str]) -> Self:
         """These addresses."""
-        parsed = (ipaddress.ip_address(each) for each in addresses)
-        return cls.of((each.version, int(each), int(each)) for each in parsed)
+        return cls.of(_of_address(each) for each in addresses)
 
     @classmethod
     def of_networks(cls, networks: Iterable[str]) -> Self:
         """The addresses of these networks."""
-        parsed = (ipaddress.ip_network(each) for each in networks)
-        return cls.of((n.version, int(n.network_address), int(n.broadcast_address)) for n in parsed)
+        return cls.of(_of_network(each) for each in networks)
 
     @classmethod
     def of_set(cls, addresses: IpSet) -> Self:
@@ -91,6 +89,18 @@ class Spans:
     def networks(self) -> tuple[str, ...]:
         """The fewest networks that together hold exactly these addresses, in order."""
         return tuple(network for span in self.spans for network in _networks(span))
+
+
+@lru_cache(maxsize=65536)
+def _of_address(address: str) -> Span:
+    parsed = ipaddress.ip_address(address)
+    return parsed.version, int(parsed), int(parsed)
+
+
+@lru_cache(maxsize=65536)
+def _of_network(network: str) -> Span:
+    parsed = ipaddress.ip_network(network)
+    return parsed.version, int(parsed.network_address), int(parsed.broadcast_address)
 
 
 @lru_cache(maxsize=16384)

@@ -40,6 +40,8 @@ _LOGGED_NACKS: Final = 10
 class Member(Stream):
     """A proxy that is served."""
 
+    __slots__ = ("acknowledged", "last_nack", "nacks", "offered_at", "retry_at", "since", "subject", "svid")
+
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)
         self.subject: Hashable = None

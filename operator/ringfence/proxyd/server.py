@@ -41,6 +41,8 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", 4),
     ("grpc.max_metadata_size", 32 << 10),
+    # A buffer of this many bytes belongs to every connection, and another is filled that far; usual are 16 KiB.
+    ("grpc.tsi.max_frame_size", 4096),
     ("grpc.max_connection_age_ms", 40 * 60 * 1000),
     ("grpc.max_connection_age_grace_ms", 60 * 1000),
 )
@@ -78,32 +80,47 @@ USUAL: Final = Limits()
 class Stream:
     """One proxy that is connected: who it is, its conversation, and what wakes its writer."""
 
+    __slots__ = ("__weakref__", "_awake", "_end", "_waiter", "caller", "source", "talk")
+
     def __init__(self, caller: Caller, now: Callable[[], float] = time.monotonic) -> None:
         self.caller = caller
         #: The address that it calls from, "" where that is none of a network.
         self.source = ""
         self.talk = Conversation(now)
-        self._wake = asyncio.Event()
+        self._awake = False
+        # Not an Event with a timeout around it: there are thousands of these, each woken at every change.
+        self._waiter: asyncio.Future[None] | None = None
         self._end: Exception | None = None
 
     def wake(self) -> None:
         """There may be something to send."""
-        self._wake.set()
+        self._awake = True
+        self._rouse()
 
     def end(self, error: Exception) -> None:
         """End the stream as soon as its writer has its turn."""
         if self._end is None:
             self._end = error
-        self._wake.set()
+        self.wake()
 
     async def woken(self, seconds: float) -> None:
         """Wait to be woken, at most so long. Raises what the stream ends with."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        self._wake.clear()
+        if not self._awake:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(seconds, self._rouse)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        self._awake = False
         if self._end is not None:
             raise self._end
+
+    def _rouse(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class House(Protocol):
@@ -155,18 +172,12 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _serve(self, requests: Any, context: Any) -> None:
         del requests
-        headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         try:
-            stream = await self._house.admit(headers)
-            stream.source = address(context.peer())
-            first = await self._first(context)
-            _compare(first, stream.caller)
-            self._house.opened(stream)
+            stream, reader = await self._welcome(context)
         except Refused as error:
             self._house.turned_away(error, context.peer())
             await context.abort(_CODES.get(error.why, grpc.StatusCode.UNAUTHENTICATED), str(error))
             return
-        reader = asyncio.create_task(self._read(stream, context, first))
         try:
             code, why = await self._write(stream, context)
         finally:
@@ -174,6 +185,18 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
             self._house.closed(stream)
         # To a proxy that does not read even this does not get through: its connection ends by age.
         await context.abort(code, why)
+
+    async def _welcome(self, context: Any) -> tuple[Stream, asyncio.Task[None]]:
+        """A stream that is served, and the task that reads it. Token and first request are kept no longer than this:
+        together they are some of the biggest that a stream brings. Raises Refused.
+        """
+        headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        stream = await self._house.admit(headers)
+        stream.source = address(context.peer())
+        first = await self._first(context)
+        _compare(first, stream.caller)
+        self._house.opened(stream)
+        return stream, asyncio.create_task(self._read(stream, context, first))
 
     async def _first(self, context: Any) -> wire.Request:
         try:

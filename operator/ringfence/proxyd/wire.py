@@ -26,6 +26,9 @@ _FIELD_2: Final = b"\x12"
 class Kind(Enum):
     """The types of resources, in the order in which changes are sent: each needs only what stands before it."""
 
+    # Enum's own hash is a call of Python code for every look-up.
+    __hash__ = object.__hash__
+
     SECRETS = _TYPES + "extensions.transport_sockets.tls.v3.Secret"
     CLUSTERS = _TYPES + "config.cluster.v3.Cluster"
     ENDPOINTS = _TYPES + "config.endpoint.v3.ClusterLoadAssignment"

@@ -4,7 +4,7 @@
 the same bytes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from ringfence.model.mesh import Mesh
@@ -14,10 +14,9 @@ from ringfence.policy import reach
 from ringfence.policy.notes import Notes
 from ringfence.policy.rules import Policy, kind_of
 from ringfence.policy.subjects import subject_of
-from ringfence.translate.envoy import clusters, messages, names, status
+from ringfence.translate.envoy import messages, names, shared
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Inbound
-from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.outbound import Outbound
 from ringfence.translate.envoy.subject import Port, Subject, subject
 
@@ -35,24 +34,22 @@ def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
     outbound = Outbound(subject, policy, mesh, bounds, subject.workload())
     let_in, routes = inbound.listener()
     let_out = outbound.listener()
-    status_listener, probed = status.listener(subject)
-    own = [
-        clusters.to_program(http=False, v6=subject.v6, age=bounds.age),
-        clusters.to_program(http=True, v6=subject.v6, age=bounds.age),
-        clusters.passthrough(),
-        clusters.refused(),
-    ]
+    status_listener, *probed = shared.of_status(subject.probes, v4=subject.v4, v6=subject.v6)
+    own = shared.own_clusters(bounds.age, v6=subject.v6)
+    listeners = (messages.resource(each.name, each) for each in (let_in, let_out))
     groups = (
-        _resources({each.name: each for each in (*own, *probed, *outbound.clusters.values())}),
-        _resources(outbound.endpoints),
-        _resources({each.name: each for each in (let_in, let_out, status_listener)}),
-        _resources({**routes, **outbound.made.routes}),
+        _sorted((*own, *probed, *outbound.clusters.values())),
+        _sorted(outbound.endpoints.values()),
+        _sorted((*listeners, status_listener)),
+        _sorted({**routes, **outbound.made.routes}.values()),
     )
     return ProxyConfig(*groups, owners=_owners(subject, mesh), revision=messages.revision(groups))
 
 
-def _resources(found: Mapping[str, Message]) -> tuple[Resource, ...]:
-    return tuple(messages.resource(name, found[name]) for name in sorted(found))
+def _sorted(found: Iterable[Resource]) -> tuple[Resource, ...]:
+    """By name; of several with one name the last."""
+    by_name = {each.name: each for each in found}
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def _life(subject: Subject, mesh: Mesh) -> int:

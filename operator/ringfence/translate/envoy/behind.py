@@ -15,6 +15,7 @@ from ringfence.model.world import Workload
 from ringfence.policy import reach
 from ringfence.policy.callers import on_network
 from ringfence.policy.reach import Target
+from ringfence.translate.envoy.clusters import Endpoint
 
 _KEY: Final = "behind"
 #: The Service that leads to the API server.
@@ -41,6 +42,23 @@ class Member:
         return next(named, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pods behind a port of a Service that are alike to every caller, ``first`` among them, and their own port.
+
+    ``endpoints`` are those of them that are ready, sorted.
+    """
+
+    first: Member
+    port: int
+    endpoints: tuple[Endpoint, ...]
+
+    @property
+    def mesh(self) -> bool:
+        """Whether they answer in mutual TLS."""
+        return self.first.target is not None and self.first.target.mesh
+
+
 @dataclass(slots=True)
 class Behind:
     """All Services with their pods; ``by_target`` and ``on_nodes`` hold the Services by who is behind them."""
@@ -49,6 +67,27 @@ class Behind:
     by_target: dict[Target, list[ServiceValue]] = field(default_factory=lambda: defaultdict(list))
     on_nodes: list[ServiceValue] = field(default_factory=list)
     api_server: ServiceValue | None = None
+    _groups: dict[tuple[ServiceValue, ServicePort, bool], tuple[Group, ...]] = field(default_factory=dict)
+
+    def groups(self, service: ServiceValue, port: ServicePort, *, by_pod: bool) -> tuple[Group, ...]:
+        """The pods that have a Service's port; ``by_pod``: each by itself, since its address counts."""
+        key = service, port, by_pod
+        if key not in self._groups:
+            alike: dict[object, list[tuple[Member, int]]] = {}
+            for member in self.members[service]:
+                number = member.port(port)
+                if number is not None:
+                    by_itself = by_pod or member.target is None
+                    alike.setdefault(object() if by_itself else (member.target, number), []).append((member, number))
+            self._groups[key] = tuple(_group(found) for found in alike.values())
+        return self._groups[key]
+
+
+def _group(found: list[tuple[Member, int]]) -> Group:
+    first, port = found[0]
+    mesh = first.target is not None and first.target.mesh
+    ready = {Endpoint(member.address, port, mesh) for member, _ in found if member.ready}
+    return Group(first, port, tuple(sorted(ready)))
 
 
 def behind(mesh: Mesh) -> Behind:

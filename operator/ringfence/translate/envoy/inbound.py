@@ -17,6 +17,7 @@ from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 
 from ringfence.model import proxy
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
+from ringfence.model.proxy import Resource
 from ringfence.model.resources import MTLS, Protocol
 from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Enrolment
@@ -45,7 +46,7 @@ class Made:
     """Chains, routes and the tree that leads to the chains."""
 
     chains: dict[str, Message] = field(default_factory=dict)
-    routes: dict[str, Message] = field(default_factory=dict)
+    routes: dict[str, Resource] = field(default_factory=dict)
 
     def refused(self, direction: str, bounds: Bounds) -> None:
         """Add the chain that closes what no rule lets through."""
@@ -72,7 +73,7 @@ class Inbound:
     trust_domain: str
     bounds: Bounds
 
-    def listener(self) -> tuple[Message, dict[str, Message]]:
+    def listener(self) -> tuple[Message, dict[str, Resource]]:
         """The listener, and its routes by name."""
         made = Made()
         made.refused(names.INBOUND, self.bounds)
@@ -277,7 +278,7 @@ def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _route(name: str, policy: dict[str, Message]) -> Message:
+def _route(name: str, policy: dict[str, Message]) -> Resource:
     """Everything to the program; the policy travels with the routes, so it is in force without a new listener."""
     on = route_components_pb2.RouteAction(cluster=names.TO_PROGRAM_HTTP, timeout=messages.seconds(0))
     route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
@@ -285,4 +286,4 @@ def _route(name: str, policy: dict[str, Message]) -> Message:
     found = route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
     for key, value in policy.items():
         found.typed_per_filter_config[key].CopyFrom(value)
-    return found
+    return messages.resource(name, found)

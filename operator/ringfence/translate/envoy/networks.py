@@ -19,7 +19,8 @@ def is_single(network: str) -> bool:
     return network.endswith("/128" if ":" in network else "/32")
 
 
-def joined(found: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=4096)
+def joined(found: tuple[str, ...]) -> tuple[str, ...]:
     """The fewest networks that hold the same addresses, in order."""
     return Spans.of_networks(found).networks()
 

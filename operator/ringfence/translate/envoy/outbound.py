@@ -6,30 +6,38 @@ the namespace is not closed.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.rbac.v3 import rbac_pb2
-from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
-from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
-from google.protobuf import wrappers_pb2
 
 from ringfence.model import proxy
 from ringfence.model.effective import AddressPeers, Direction, EffectivePolicy
 from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
+from ringfence.model.proxy import Resource
 from ringfence.model.resources import Mode, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.world import Enrolment, Workload
 from ringfence.policy import reach
 from ringfence.policy.ends import Address, End
 from ringfence.policy.reach import EVERY_PORT, PORT, Reach, Target
-from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, networks, principals, rules
-from ringfence.translate.envoy.behind import Member, behind
-from ringfence.translate.envoy.clusters import Endpoint
+from ringfence.translate.envoy import (
+    clusters,
+    filters,
+    logs,
+    matching,
+    messages,
+    names,
+    networks,
+    principals,
+    rules,
+    shared,
+)
+from ringfence.translate.envoy.behind import Group, behind
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Made, listening, original_destination
 from ringfence.translate.envoy.messages import Message
@@ -38,8 +46,6 @@ from ringfence.translate.envoy.subject import Subject, is_http
 
 #: Ports of one address that the tree spells out; where more would have to be, the chain asks.
 MAX_PORTS: Final = 512
-#: What is certain not to have reached the program.
-_RETRIES: Final = "connect-failure,refused-stream,reset-before-request,retriable-headers"
 _NETWORK_RBAC: Final = "envoy.filters.network.rbac"
 
 #: What is open at an address: ports and the chain that takes them.
@@ -56,9 +62,11 @@ class Outbound:
     bounds: Bounds
     source: Workload
     made: Made = field(default_factory=Made)
-    clusters: dict[str, Message] = field(default_factory=dict)
-    endpoints: dict[str, Message] = field(default_factory=dict)
+    clusters: dict[str, Resource] = field(default_factory=dict)
+    endpoints: dict[str, Resource] = field(default_factory=dict)
     _places: dict[str, Node] = field(default_factory=dict)
+    _opened: dict[Target, Spans] = field(default_factory=dict)
+    _denied: dict[Target, Spans] = field(default_factory=dict)
     _egress: EffectivePolicy = field(init=False)
     _by_pod: bool = field(init=False)
     _audited: bool = field(init=False)
@@ -120,13 +128,25 @@ class Outbound:
         apart = (both, self._told_in_audit(chain))
         return ((ports - both, chain), apart) if both != ports else (apart,)
 
-    def _open(self, target: Target, pod: Workload | None = None) -> Spans:
-        """The ports of a target's pods that this identity may call, by both ends."""
+    def _open(self, target: Target, pod: Workload) -> Spans:
+        """The ports of a target's pod that this identity may call, by both ends."""
+        if self._by_pod:
+            return self._opens(target, pod.ips)
+        if target not in self._opened:
+            self._opened[target] = self._opens(target, ())
+        return self._opened[target]
+
+    def _opens(self, target: Target, ips: tuple[str, ...]) -> Spans:
         let_in = reach.of(self.mesh).let_in(self.source, target)
-        if let_in.empty:
-            return let_in
-        other = target.workload(pod.ips if pod is not None else ())
-        return let_in & self._leave(other, target.ports)
+        return let_in if let_in.empty else let_in & self._leave(target.workload(ips), target.ports)
+
+    def _closed_in_audit(self, target: Target, pod: Workload) -> Spans:
+        """The ports of a target's pod that would be closed were all policies enforced."""
+        if self._by_pod:
+            return self._denied_in_audit(target.workload(pod.ips), target.ports)
+        if target not in self._denied:
+            self._denied[target] = self._denied_in_audit(target.workload(), target.ports)
+        return self._denied[target]
 
     def _addresses(self) -> None:
         """Addresses outside that egress rules name."""
@@ -143,19 +163,19 @@ class Outbound:
     def _pods(self, answers: Reach) -> None:
         """Pods by their own addresses."""
         for target in answers.candidates(self.source):
-            alike = [] if self._by_pod else [self._open(target)]
-            for pod in answers.targets[target]:
-                ports = alike[0] if alike else self._open(target, pod)
-                self._add_pod(target, pod, ports)
+            pods = answers.targets[target]
+            for alike in ((pod,) for pod in pods) if self._by_pod else (pods,):
+                self._add_pods(target, alike)
 
-    def _add_pod(self, target: Target, pod: Workload, ports: Spans) -> None:
+    def _add_pods(self, target: Target, pods: Sequence[Workload]) -> None:
+        """Pods of a target for which the same ports are open."""
+        ports = self._open(target, pods[0])
         # Closed ones stand in the tree only where a wider network might open them.
         if ports.empty and not self._by_pod:
             return
         chain = self._to_pods(target) if target.mesh and not ports.empty else self._passthrough(self._digest)
-        other = target.workload(pod.ips if self._by_pod else ())
-        node = self._node(ports, self._denied_in_audit(other, target.ports), chain)
-        self._places |= {networks.single(ip): node for ip in pod.ips}
+        node = self._node(ports, self._closed_in_audit(target, pods[0]), chain)
+        self._places.update((networks.single(ip), node) for pod in pods for ip in pod.ips)
 
     def _services(self, answers: Reach) -> None:
         """Services by their own addresses, as clusters of their pods."""
@@ -171,29 +191,31 @@ class Outbound:
     def _service_port(self, service: ServiceValue, port: ServicePort) -> list[tuple[Spans, str]]:
         if port.protocol is not Protocol.TCP:
             return []
-        members = behind(self.mesh).members[service]
-        reached = [(m, number) for m in members if (number := m.port(port)) is not None and self._reaches(m, number)]
+        groups = behind(self.mesh).groups(service, port, by_pod=self._by_pod)
+        reached = [group for group in groups if self._reaches(group)]
         if not reached:
             return []
         at = Spans(((PORT, port.port, port.port),))
         if self.mesh.effective(service.namespace).enrolment is Enrolment.NONE:
             # Whoever of them is chosen is chosen outside, so all must be open.
-            every = len(reached) == sum(1 for m in members if m.port(port) is not None)
-            chain = self._passthrough(self._digest) if every else ""
+            chain = self._passthrough(self._digest) if len(reached) == len(groups) else ""
         else:
             chain = self._to_service(service, port, reached)
-        if chain and any(self._denied_in_audit(*_end(m)).holds(PORT, number) for m, number in reached):
+        if chain and any(self._is_closed_in_audit(group) for group in reached):
             chain = self._told_in_audit(chain)
         return [(at, chain)] if chain else []
 
-    def _reaches(self, member: Member, port: int) -> bool:
-        if member.target is None and not member.address:
-            return False
-        if member.target is None:
-            ports = self._leave(Address(member.address))
-        else:
-            ports = self._open(member.target, member.pod if self._by_pod else None)
-        return ports.holds(PORT, port)
+    def _reaches(self, group: Group) -> bool:
+        pod = group.first
+        if pod.target is not None:
+            return self._open(pod.target, pod.pod).holds(PORT, group.port)
+        return bool(pod.address) and self._leave(Address(pod.address)).holds(PORT, group.port)
+
+    def _is_closed_in_audit(self, group: Group) -> bool:
+        pod = group.first
+        if pod.target is not None:
+            return self._closed_in_audit(pod.target, pod.pod).holds(PORT, group.port)
+        return self._denied_in_audit(Address(pod.address)).holds(PORT, group.port)
 
     def _api_server(self) -> None:
         """The Service of the API server, where its endpoints are open."""
@@ -229,30 +251,31 @@ class Outbound:
         name = f"out|{cluster}|{self._digest}"
         if name not in self.made.chains:
             sans = principals.exact([(target.namespace, target.account)], self.mesh.world.installation.trust_domain)
-            self.clusters[cluster] = clusters.to_pods(cluster, sans)
+            self.clusters[cluster] = messages.resource(cluster, clusters.to_pods(cluster, sans))
             log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
             self.made.chain(name, filters.tcp("out.mesh", cluster, self.bounds, log))
         return name
 
-    def _to_service(self, service: ServiceValue, port: ServicePort, reached: list[tuple[Member, int]]) -> str:
+    def _to_service(self, service: ServiceValue, port: ServicePort, reached: Sequence[Group]) -> str:
         name = f"out|{service.namespace}/{service.name}|{port.port}"
-        mesh = [m.target for m, _ in reached if m.target is not None and m.target.mesh]
-        accounts = {(target.namespace, target.account) for target in mesh}
-        sans = principals.exact(accounts, self.mesh.world.installation.trust_domain)
-        http = is_http(port)
-        plain = len(mesh) < len(reached)
-        self.clusters[name] = clusters.to_service(name, sans, plain=plain, http=http, age=self.bounds.age)
-        self.endpoints[name] = clusters.assignment(
+        targets = {group.first.target for group in reached if group.mesh}
+        accounts = {(target.namespace, target.account) for target in targets if target is not None}
+        told = shared.Service(
             name,
-            {Endpoint(m.address, n, m.target is not None and m.target.mesh) for m, n in reached if m.ready},
+            tuple(sorted(accounts)),
+            self.mesh.world.installation.trust_domain,
+            plain=not all(group.mesh for group in reached),
+            http=is_http(port),
+            age=self.bounds.age,
         )
-        if http:
-            self.made.routes[name] = _route(name)
-            log = logs.of_requests(names.OUTBOUND)
-            self.made.chain(name, filters.http("out.mesh", name, self.bounds, log, inbound=False))
-        else:
-            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
-            self.made.chain(name, filters.tcp("out.mesh", name, self.bounds, log))
+        endpoints = reached[0].endpoints
+        if len(reached) > 1:
+            endpoints = tuple(sorted({each for group in reached for each in group.endpoints}))
+        self.clusters[name] = shared.cluster(told)
+        self.endpoints[name] = shared.endpoints((name, endpoints))
+        self.made.chains[name] = shared.chain(told)
+        if told.http:
+            self.made.routes[name] = shared.route(name)
         return name
 
     # --- the tree ---------------------------------------------------------------------------------------------------
@@ -263,8 +286,8 @@ class Outbound:
             by_node[node].append(network)
         # Single addresses that lead to the same are one network where they are neighbours; not among wider ones, where
         # the smallest network decides.
-        join = networks.joined if all(networks.is_single(network) for network in self._places) else sorted
-        places = sorted((list(join(found)), node) for node, found in by_node.items())
+        join = networks.joined if all(networks.is_single(network) for network in self._places) else _sorted
+        places = sorted((join(tuple(found)), node) for node, found in by_node.items())
         otherwise = matching.nothing()
         if not self.policy.closed:
             otherwise = matching.to_chain(self._told_in_audit(self._passthrough(self._digest)))
@@ -300,11 +323,8 @@ class Outbound:
         return name
 
 
-def _end(member: Member) -> tuple[End, tuple[tuple[str, int], ...]]:
-    """The other end of a call to a member, and the names of its ports."""
-    if member.target is None:
-        return Address(member.address), ()
-    return member.target.workload(member.pod.ips), member.target.ports
+def _sorted(found: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(found))
 
 
 def _size(ports: Spans) -> int:
@@ -313,29 +333,3 @@ def _size(ports: Spans) -> int:
 
 def _each(ports: Spans) -> Iterable[int]:
     return (port for _, first, last in ports.spans for port in range(first, last + 1))
-
-
-def _route(name: str) -> Message:
-    """Everything to the cluster of that name, tried again where nothing has reached the other end."""
-    retry = route_components_pb2.RetryPolicy(
-        retry_on=_RETRIES,
-        num_retries=wrappers_pb2.UInt32Value(value=2),
-        retriable_headers=[route_components_pb2.HeaderMatcher(name=proxy.UNDELIVERED, present_match=True)],
-        retry_host_predicate=[
-            messages.extension(
-                route_components_pb2.RetryPolicy.RetryHostPredicate,
-                "envoy.retry_host_predicates.previous_hosts",
-                previous_hosts_pb2.PreviousHostsPredicate(),
-            )
-        ],
-        host_selection_retry_max_attempts=3,
-    )
-    on = route_components_pb2.RouteAction(cluster=name, timeout=messages.seconds(0), retry_policy=retry)
-    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
-    host = route_components_pb2.VirtualHost(name="service", domains=["*"], routes=[route])
-    return route_pb2.RouteConfiguration(
-        name=name,
-        virtual_hosts=[host],
-        response_headers_to_remove=[proxy.UNDELIVERED],
-        validate_clusters=messages.false(),
-    )

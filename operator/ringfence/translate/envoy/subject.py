@@ -52,20 +52,52 @@ class Subject:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All of the cluster that the classes of a namespace's pods rest on.
+
+    ``asked`` are the labels that policies ask for, ``pod_cidrs`` as Installation has them.
+    """
+
+    services: tuple[ServiceValue, ...]
+    asked: frozenset[str]
+    enrolled: bool
+    pod_cidrs: tuple[str, ...]
+
+
+def surroundings(namespace: str, mesh: Mesh) -> Surroundings:
+    """Those of a namespace in this snapshot."""
+    known: dict[str, Surroundings] = mesh.kept.setdefault("surroundings", {})
+    if namespace not in known:
+        policy = mesh.effective(namespace)
+        known[namespace] = Surroundings(
+            tuple(mesh.services.get(namespace, ())),
+            reach.asked_labels(policy),
+            policy.enrolment is not Enrolment.NONE,
+            mesh.world.installation.pod_cidrs,
+        )
+    return known[namespace]
+
+
 def subject(pod: Object, mesh: Mesh) -> Subject:
     """The class of a Pod, whole as the API server has it (after injection)."""
+    return of_pod(pod, surroundings(pod["metadata"].get("namespace", ""), mesh))
+
+
+def of_pod(pod: Object, around: Surroundings) -> Subject:
+    """The same, from what it rests on."""
     metadata, spec = pod["metadata"], pod.get("spec") or {}
     namespace = metadata.get("namespace", "")
     account = spec.get("serviceAccountName") or "default"
     labels: Mapping[str, str] = metadata.get("labels") or {}
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     asked = tuple(sorted(set(_probes(containers))))
-    v4, v6 = _families(pod, mesh)
+    v4, v6 = _families(pod, around.pod_cidrs)
     return Subject(
         namespace=namespace,
         service_account=account,
-        labels=_asked(labels, mesh, namespace, account),
-        ports=_ports(containers, asked, mesh.services.get(namespace, ()), labels),
+        labels=_asked(labels, around, account),
+        ports=_ports(containers, asked, around.services, labels),
         probes=asked,
         v4=v4,
         v6=v6,
@@ -87,14 +119,9 @@ def _told(port: ServicePort) -> bool | None:
     return False if word in {"tcp", "tls", "https"} else None
 
 
-def _asked(labels: Mapping[str, str], mesh: Mesh, namespace: str, account: str) -> tuple[tuple[str, str], ...]:
-    policy = mesh.effective(namespace)
-    known: dict[str, frozenset[str]] = mesh.kept.setdefault("asked", {})
-    if namespace not in known:
-        known[namespace] = reach.asked_labels(policy)
-    keys = known[namespace]
-    kept = {key: value for key, value in labels.items() if key in keys}
-    if policy.enrolment is not Enrolment.NONE:
+def _asked(labels: Mapping[str, str], around: Surroundings, account: str) -> tuple[tuple[str, str], ...]:
+    kept = {key: value for key, value in labels.items() if key in around.asked}
+    if around.enrolled:
         # The identity is that of the ServiceAccount, with which the proxy has proved itself; never what a label says.
         kept[LABEL_IDENTITY] = account
     return tuple(sorted(kept.items()))
@@ -151,10 +178,10 @@ def _probes(containers: Iterable[Mapping[str, Any]]) -> Iterator[Probe]:
                 yield found
 
 
-def _families(pod: Object, mesh: Mesh) -> tuple[bool, bool]:
+def _families(pod: Object, pod_cidrs: tuple[str, ...]) -> tuple[bool, bool]:
     """Which addresses the pod has; before it has any, those that the cluster gives to pods."""
     status = pod.get("status") or {}
     found = [each["ip"] for each in status.get("podIPs") or () if each.get("ip")]
-    told = found or list(mesh.world.installation.pod_cidrs)
+    told = found or list(pod_cidrs)
     v6 = any(":" in each for each in told)
     return not told or any(":" not in each for each in told), v6

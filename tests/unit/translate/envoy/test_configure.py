@@ -9,8 +9,10 @@ import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from ringfence.model.effective import RuleRef
+from ringfence.model.labels import LabelBox, one_of
 from ringfence.model.mesh import EndpointValue, Mesh, ServicePort
-from ringfence.model.resources import AnonymousPeer, CidrPeer, IdentityPeer, NamespacePeer, PortSpec
+from ringfence.model.proxy import ProxyConfig
+from ringfence.model.resources import AnonymousPeer, AppliesTo, CidrPeer, IdentityPeer, NamespacePeer, PortSpec
 from ringfence.model.spans import Spans
 from ringfence.policy.callers import Callers, Identities
 from ringfence.translate.envoy import messages, principals, rules, tls
@@ -256,3 +258,37 @@ def test_a_thousand_services_cost_no_more_than_in_proportion() -> None:
     assert taken[1][0] < 10 * taken[0][0] + 0.5
     # One class more costs the same whether the cluster has 250 services or 1,000.
     assert taken[1][1] < 3 * taken[0][1] + 0.05
+
+
+def test_what_classes_have_in_common_is_made_once_and_outlasts_the_snapshot() -> None:
+    """Two identities that call one Service get the very same resources for it, now and from the next snapshot."""
+    rule = allow("both", caller("api"), caller("web"), ports=(PortSpec(5432),))
+
+    def called_by(account: str) -> ProxyConfig:
+        known = policies.world(policy("db", ingress=(rule,)), pods=(API, WEB, DB))
+        return configured(mesh(known, {"shop": (service("db", SQL),)}), account)
+
+    one, other = called_by("api"), called_by("web")
+    for first, second in ((one.clusters, other.clusters), (one.endpoints, other.endpoints)):
+        named = [next(each for each in found if each.name == "out|shop/db|5432") for found in (first, second)]
+        assert named[0] is named[1]
+
+
+def test_of_pods_that_are_alike_every_one_is_an_endpoint_and_of_others_none() -> None:
+    """Pods behind a Service are judged together only where the policy cannot tell them apart."""
+    tiers = {11: "outer", 12: "outer", 13: "inner"}
+    web = tuple(
+        replace(policies.pod("web", ip=f"10.244.0.{number}", tier=tier), name=f"web-{number}")
+        for number, tier in tiers.items()
+    )
+    inner = policy(
+        "inner",
+        applies_to=AppliesTo(pod_selector=LabelBox.of({"tier": one_of("inner")})),
+        ingress=(deny("api", caller("api"), ports=(PortSpec(5432),)),),
+    )
+    outer = policy("outer", applies_to=None, ingress=(allow("api", caller("api"), ports=(PortSpec(5432),)),))
+    known = policies.world(outer, inner, pods=(API, *web))
+    config = configured(mesh(known, {"shop": (service("web", SQL),)}))
+    found = messages.unpacked(config.endpoints[0], endpoint_pb2.ClusterLoadAssignment)
+    addresses = [e.endpoint.address.socket_address.address for place in found.endpoints for e in place.lb_endpoints]
+    assert addresses == ["10.244.0.11", "10.244.0.12"]
