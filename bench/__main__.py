@@ -5,7 +5,7 @@ import sys
 
 from bench import table
 
-NAMES = ("compile", "webhook", "controller", "certificates", "identities", "storm", "proxy", "proxyd")
+NAMES = ("compile", "webhook", "controller", "certificates", "identities", "storm", "proxy", "proxyd", "podstart")
 
 
 def main(arguments: list[str]) -> int:

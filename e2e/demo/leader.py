@@ -3,22 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from e2e.cluster import backend, command
+from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
-from e2e.demo import install
+from e2e.demo import crash, install
 from e2e.demo.client import Client, Object, until
 
 TAKEN_OVER_WITHIN = 15.0
-
-# The runtime names the control group of a container by its ID, with every driver.
-_KILL = """
-for process in /proc/[0-9]*; do
-  if grep -q "$1" "$process/cgroup" 2>/dev/null; then
-    date +%s.%N
-    kill -KILL "${process#/proc/}"
-  fi
-done
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +24,10 @@ def kill(cluster: backend.Cluster, admin: Client) -> Killed:
     until(lambda: bool(holder(_lease(admin))), "a controller leads")
     process = holder(_lease(admin))
     pod = admin.get("pod", pod_of(process), f"--namespace={install.NAMESPACE}")
-    nodes = sorted(each["metadata"]["name"] for each in admin.get("nodes")["items"])
-    container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    entering = cluster.entering(nodes.index(pod["spec"]["nodeName"]) + 1)
-    ended = command.run(*entering, "sh", "-eu", "-c", _KILL, "sh", container).split()
+    ended = crash.kill(cluster, admin, pod)
     if not ended:
         raise ClusterError(f"no process of {process} was found on its node")
-    return Killed(process, float(ended[-1]))
+    return Killed(process, ended[-1])
 
 
 def wait_for_another(admin: Client, killed: Killed) -> float:

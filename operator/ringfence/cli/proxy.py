@@ -57,6 +57,7 @@ _PEERS_EXAMPLES: Final = """
   {prog} peers shop/checkout
   {prog} peers shop                               # all of the namespace
   {prog} peers shop/checkout --since 24h
+  {prog} peers shop/checkout --for 10m            # where logs do not reach back that far
   {prog} peers shop/checkout -o json | jq '.auditDenied[] | {peer, port, rule}'
 
 exit status: 0 safe for Strict, 1 not safe, 2 cannot tell (no proxies, a log that cannot be read or is too short)
@@ -113,8 +114,17 @@ def _peers(inner: options.Subparsers) -> None:
         inner, "peers", "show who comes in plaintext, and whom policies deny or would deny", _PEERS, _PEERS_EXAMPLES
     )
     parser.add_argument("workload", type=_workload, metavar="NAMESPACE[/NAME]")
-    parser.add_argument(
+    span = parser.add_mutually_exclusive_group()
+    span.add_argument(
         "--since", type=_span, default=3600.0, metavar="TIME", help="how far back: 30m, 2h, 7d (default: 1h)"
+    )
+    span.add_argument(
+        "--for",
+        type=_span,
+        default=0.0,
+        metavar="TIME",
+        dest="listen",
+        help="instead listen from now on for so long: where much goes through, logs reach back a minute or less",
     )
     parser.add_argument(
         "--lines", type=_lines, default=50_000, metavar="N", help="read so many lines of each log (default: 50000)"

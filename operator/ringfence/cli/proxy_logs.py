@@ -43,15 +43,22 @@ def read(text: str, most: int, started: float | None = None) -> Log:
     since: float | None = None
     count = 0
     for line in text.splitlines():
-        stamp, _, rest = line.partition(" ")
-        moment = ca_words.seconds_of(_micro(stamp))
+        moment, entry = stamped(line)
         if moment is None:
             continue
         count += 1
         since = moment if since is None else min(since, moment)
-        if rest.startswith("{") and isinstance(entry := _entry(rest), dict):
+        if entry is not None:
             found.append((moment, entry))
     return Log(tuple(found), started if since is None else since, count >= most)
+
+
+def stamped(line: str) -> tuple[float | None, Mapping[str, Any] | None]:
+    """The moment that leads a line, and what an access log says there; None for what is neither."""
+    stamp, _, rest = line.partition(" ")
+    moment = ca_words.seconds_of(_micro(stamp))
+    entry = _entry(rest) if moment is not None and rest.startswith("{") else None
+    return moment, entry if isinstance(entry, dict) else None
 
 
 def _entry(text: str) -> Any:

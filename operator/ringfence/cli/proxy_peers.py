@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ringfence import api as resources_api
-from ringfence.cli import ca_words, live, options, proxy_logs, proxy_words
+from ringfence.cli import ca_words, live, options, proxy_listen, proxy_logs, proxy_words
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.live import NoCluster
 from ringfence.cli.proxy_logs import Log, Tally
@@ -61,11 +61,15 @@ class Seen:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read and tell."""
     namespace, _, name = arguments.workload.partition("/")
-    seen = asyncio.run(_see(options.target(arguments), namespace, name, arguments.lines))
+    ask = Ask(namespace, name, arguments.lines, arguments.listen)
+    if ask.listen:
+        console.note(f"listening for {ca_words.span(ask.listen)}")
+    seen = asyncio.run(_see(options.target(arguments), ask))
     for text in seen.remarks:
         console.note(text)
     now = clock()
-    data, status = report(seen, arguments.workload, now, now - arguments.since)
+    # All that was heard counts, whatever the clocks of the nodes say.
+    data, status = report(seen, arguments.workload, now, 0.0 if ask.listen else now - arguments.since)
     if console.output is not Output.TEXT:
         console.data(data)
     else:
@@ -76,17 +80,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-async def _see(target: options.Target, namespace: str, name: str, lines: int) -> Seen:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked: the pods, how many lines of each log at most, and for how many seconds to listen (0: not)."""
+
+    namespace: str
+    name: str
+    lines: int
+    listen: float = 0.0
+
+
+async def _see(target: options.Target, ask: Ask) -> Seen:
     api = await live.connect(target)
     remarks: list[str] = []
+    namespace = ask.namespace
+    heard: dict[str, Log | None] = {}
     try:
         await live.one_namespace(api, namespace)
-        pods = await live.pages(api, resources.PODS, namespace=namespace)
-        own = [each for each in pods if _runs(each) and (not name or _is_of(each, name))]
-        if not own:
-            raise NoCluster(_nobody(namespace, name, pods))
-        proxied = [each for each in own if _has_proxy(each)]
-        logs = await _logs(api, namespace, proxied, lines, remarks)
+        pods, own = await _pods(api, ask)
+        if ask.listen:
+            names = [each["metadata"]["name"] for each in own if _has_proxy(each)]
+            listening = proxy_listen.Listening(api, namespace, ask.listen, ask.lines, clock)
+            heard = await listening.to(names, remarks)
+            pods, own = await _pods(api, ask)
+        # Pods that came meanwhile are not older than their logs.
+        unheard = [each for each in own if _has_proxy(each) and each["metadata"]["name"] not in heard]
+        logs = {**heard, **await _logs(api, namespace, unheard, ask.lines, remarks)}
         who = await _addresses(api, pods, remarks)
         world = await _policies(api, namespace, remarks)
     except errors.KubeError as error:
@@ -95,6 +114,15 @@ async def _see(target: options.Target, namespace: str, name: str, lines: int) ->
         await api.close()
     unproxied = sorted(each["metadata"]["name"] for each in own if not _has_proxy(each))
     return Seen(logs, tuple(unproxied), who, world, tuple(remarks))
+
+
+async def _pods(api: client.Client, ask: Ask) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """All of the namespace, and those that are asked about. Raises NoCluster when there are none."""
+    pods = await live.pages(api, resources.PODS, namespace=ask.namespace)
+    own = [each for each in pods if _runs(each) and (not ask.name or _is_of(each, ask.name))]
+    if not own:
+        raise NoCluster(_nobody(ask.namespace, ask.name, pods))
+    return pods, own
 
 
 def _runs(pod: Object) -> bool:

@@ -5,6 +5,7 @@ typed models are left aside: a cache of plain dicts takes a third of their memor
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -191,10 +192,23 @@ class Client:
         ``silence`` is the longest time in seconds without a single byte before the connection counts as dead.
         ``opened`` is called once the server has accepted.
         """
+        lines = self.lines(path, {**query, "watch": "true"}, silence=silence, opened=opened)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                try:
+                    parsed = _watch_line.decode(line)
+                except msgspec.DecodeError as error:
+                    raise errors.Unreachable(f"WATCH {path}: {_describe(error)}") from error
+                yield parsed.type, parsed.object
+
+    async def lines(
+        self, path: str, query: Mapping[str, str], *, silence: float | None, opened: Callable[[], None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer as they come, until the server ends it; ``silence`` and ``opened`` as for a watch."""
         what = f"WATCH {path}"
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
         try:
-            answer = await self._send("GET", path, {**query, "watch": "true"}, None, JSON, limits)
+            answer = await self._send("GET", path, query, None, JSON, limits)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.Unreachable(f"{what}: {_describe(error)}") from error
         try:
@@ -203,9 +217,8 @@ class Client:
                 raise errors.of_status(what, answer.status, _status_body(data), answer.headers.get("Retry-After"))
             opened()
             async for line in _lines(answer.content):
-                parsed = _watch_line.decode(line)
-                yield parsed.type, parsed.object
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+                yield line
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.Unreachable(f"{what}: {_describe(error)}") from error
         finally:
             answer.close()

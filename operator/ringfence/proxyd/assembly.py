@@ -223,6 +223,8 @@ def _subscribe(parts: Parts, snapshots: Snapshots) -> None:
         versions.pop((part, namespace, name), None)
         if version is not None:
             versions[part, namespace, name] = version
+        if part == "identities":
+            fleet.identities_changed(namespace)
         tell(part, namespace)
 
     versions: dict[tuple[str, str, str], object] = {}

@@ -31,6 +31,8 @@ MAX_STREAMS_OF_POD: Final = 2
 _AT_ONCE: Final = 20
 #: Seconds after which signing is tried again when it failed.
 _RETRY_SECONDS: Final = 5.0
+#: Seconds between two certificates of a proxy whose ServiceIdentity somebody changes again and again.
+_ANEW_SECONDS: Final = 5.0
 #: Seconds without news from the API server after which streams may grow older than usual.
 _AWAY_SECONDS: Final = 30.0
 #: Refusals of one stream that are logged in a minute.
@@ -46,6 +48,12 @@ class Member(Stream):
         super().__init__(caller)
         self.subject: Hashable = None
         self.svid: Svid | None = None
+        #: What was asked for when it was made: life in seconds, and the share of it after which it is renewed.
+        self.wished: tuple[int, float] | None = None
+        #: Whether something else is asked for since.
+        self.outdated = False
+        #: When it was made (monotonic).
+        self.made_at = 0.0
         #: When signing may be tried again (monotonic).
         self.retry_at = 0.0
         self.since = time.time()
@@ -99,6 +107,8 @@ class Fleet:
         self._count = 0
         self._root = ""
         self._root_since = 0.0
+        #: Namespaces of which ServiceIdentities have changed since the last look.
+        self._asked_anew: set[str] = set()
         self.classes: Classes | None = None
         #: Called when something that others are told of has changed.
         self.changed: Callable[[], None] = lambda: None
@@ -217,6 +227,10 @@ class Fleet:
         for place in [each for each in self._members if each[0] == name]:
             self.pod_changed(*place)
 
+    def identities_changed(self, namespace: str) -> None:
+        """ServiceIdentities of a namespace are different: certificates that they ask for otherwise are made anew."""
+        self._asked_anew.add(namespace)
+
     def regroup(self, namespaces: frozenset[str]) -> None:
         """The cluster is another: pods of these namespaces ("" for all) may belong to other classes."""
         for (namespace, name), members in list(self._members.items()):
@@ -252,9 +266,12 @@ class Fleet:
             await self.renew()
 
     async def renew(self) -> None:
-        """Give a new certificate to everybody whose is due."""
+        """Give a new certificate to everybody whose is due, or would be another one now."""
         made = 0
+        namespaces, self._asked_anew = self._asked_anew, set()
         for member in list(self):
+            if member.caller.namespace in namespaces:
+                member.outdated = member.svid is not None and _wished(self._wishes(member)) != member.wished
             if self._due(member):
                 self._certify(member)
                 made += 1
@@ -264,9 +281,12 @@ class Fleet:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _due(self, member: Member) -> bool:
-        if time.monotonic() < member.retry_at:
+        elapsed = time.monotonic()
+        if elapsed < member.retry_at:
             return False
         now, svid = self._clock.now(), member.svid
+        if member.outdated and elapsed >= member.made_at + _ANEW_SECONDS:
+            return True
         if svid is None or renewal.should_renew(now, svid.renewal_time):
             return True
         if svid.root == self._authority.root or not self._authority.root:
@@ -280,17 +300,22 @@ class Fleet:
             member.talk.give_secret(self._authority.bundle)
         try:
             identity = SpiffeId.of_service_account(self._sources.trust_domain, caller.namespace, caller.service_account)
-            svid = self._issuer.issue(identity, self._sources.wishes(caller.namespace, caller.service_account))
+            wishes = self._wishes(member)
+            svid = self._issuer.issue(identity, wishes)
         except (RingfenceError, ValueError) as error:
             metrics.SVIDS_FAILED.inc()
             member.retry_at = time.monotonic() + _RETRY_SECONDS
             _log.warning("no certificate for %s: %s", caller.node_id, error)
             return
         metrics.SVIDS.inc()
-        member.svid = svid
+        member.svid, member.wished, member.outdated = svid, _wished(wishes), False
+        member.made_at = time.monotonic()
         member.talk.give_secret(svid.item)
         member.wake()
         self.changed()
+
+    def _wishes(self, member: Member) -> Certificate:
+        return self._sources.wishes(member.caller.namespace, member.caller.service_account)
 
     def _enter(self, member: Member, subject: Hashable) -> None:
         if self.classes is None:
@@ -333,6 +358,11 @@ def _member(stream: Stream) -> Member:
     if not isinstance(stream, Member):
         raise TypeError("a stream of another house")
     return stream
+
+
+def _wished(wishes: Certificate) -> tuple[int, float]:
+    """All of it that shapes a proxy's certificate: the rest is about Secrets."""
+    return wishes.ttl, wishes.renew_at
 
 
 def _reviewed(caller: Caller) -> Token:

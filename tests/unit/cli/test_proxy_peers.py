@@ -157,6 +157,7 @@ def told(monkeypatch: pytest.MonkeyPatch, using: Api, workload: str, output: Out
     arguments = argparse.Namespace(
         workload=workload,
         since=3600.0,
+        listen=0.0,
         lines=500,
         kubeconfig=None,
         context=None,
@@ -235,7 +236,15 @@ def test_an_empty_log_tells_since_the_proxy_started(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "words", [["shop/"], ["Shop"], ["shop", "--since", "0m"], ["shop", "--since", "1y"], ["shop", "--lines", "0"]]
+    "words",
+    [
+        ["shop/"],
+        ["Shop"],
+        ["shop", "--since", "0m"],
+        ["shop", "--since", "1y"],
+        ["shop", "--lines", "0"],
+        ["shop", "--for", "5m", "--since", "5m"],
+    ],
 )
 def test_a_question_that_cannot_be_asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["proxy", "peers", *words], {}) == 2

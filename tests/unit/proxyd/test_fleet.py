@@ -248,6 +248,80 @@ def test_certificates_are_renewed_when_they_are_due_and_not_before() -> None:
     asyncio.run(main())
 
 
+def test_a_changed_identity_is_certified_anew_and_what_is_about_secrets_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleets, "_ANEW_SECONDS", 0.0)
+
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        rig.talk(member)
+        first = member.svid
+        for wishes, again in (
+            (Certificate(ttl=3600, renew_at=0.5, secret_name="web"), False),
+            (Certificate(ttl=600, renew_at=0.5), True),
+            (Certificate(ttl=600, renew_at=0.25), True),
+        ):
+            rig.wishes = wishes
+            await rig.fleet.renew()
+            assert member.svid is first, "nobody has said that the identity is different"
+            rig.fleet.identities_changed("other")
+            await rig.fleet.renew()
+            assert member.svid is first, "another namespace's"
+            rig.fleet.identities_changed("shop")
+            await rig.fleet.renew()
+            assert (member.svid is not first) is again
+            assert [set(each.versions) for each in rig.talk(member)] == ([{"identity"}] if again else [])
+            first = member.svid
+        assert first is not None
+        assert first.not_after == NOW + 600
+
+    asyncio.run(main())
+
+
+def test_who_changes_an_identity_all_the_time_gets_the_last_wish_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleets, "_ANEW_SECONDS", 0.3)
+
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        first = member.svid
+        for ttl in (1200, 900, 600):
+            rig.wishes = Certificate(ttl=ttl, renew_at=0.5)
+            rig.fleet.identities_changed("shop")
+            await rig.fleet.renew()
+            assert member.svid is first
+        await asyncio.sleep(0.35)
+        await rig.fleet.renew()
+        assert member.svid is not None
+        assert member.svid.not_after == NOW + 600
+
+    asyncio.run(main())
+
+
+def test_a_wish_is_not_forgotten_while_nothing_can_be_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleets, "_ANEW_SECONDS", 0.0)
+    monkeypatch.setattr(fleets, "_RETRY_SECONDS", 0.0)
+
+    async def main() -> None:
+        rig = Rig()
+        member = await rig.connect("web-1")
+        rig.wishes = Certificate(ttl=600, renew_at=0.5)
+        rig.fleet.identities_changed("shop")
+        held, rig.authority._signer = rig.authority._signer, None
+        await rig.fleet.renew()
+        assert member.svid is not None
+        assert member.svid.not_after == NOW + 3600
+        rig.authority._signer = held
+        await rig.fleet.renew()
+        assert member.svid.not_after == NOW + 600
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("hurry", [False, True])
 def test_a_new_root_re_issues_bit_by_bit_or_at_once_after_a_compromise(hurry: bool) -> None:
     async def main() -> None:
