@@ -45,8 +45,9 @@ class Endpoints:
     etcd_port: int
     etcd_peer_port: int
     service_cidr: str
+    """Of Services; two with a comma between them where there are both families."""
     service_address: str
-    """The first address of service_cidr: the `kubernetes` Service."""
+    """The first address of the first: the `kubernetes` Service."""
 
 
 def create_trust(directory: Path, endpoints: Endpoints) -> Trust:

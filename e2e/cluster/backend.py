@@ -58,9 +58,11 @@ def docker_answers() -> bool:
     return shutil.which("docker") is not None and attempt("docker", "info").returncode == 0
 
 
-def start(name: str, nodes: int | None = None) -> Cluster:
-    """Starts the cluster, or completes it; without `nodes`, as large as it is, or two. Raises ClusterError."""
-    return kind.start(name, nodes) if docker_answers() else local.start(name, nodes)
+def start(name: str, nodes: int | None = None, *, dual: bool = False) -> Cluster:
+    """Starts the cluster, or completes it; without `nodes`, as large as it is, or two. `dual` gives a new one IPv6
+    beside IPv4. Raises ClusterError.
+    """
+    return kind.start(name, nodes, dual=dual) if docker_answers() else local.start(name, nodes, dual=dual)
 
 
 def stop(name: str) -> bool:

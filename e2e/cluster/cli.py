@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     up = add("up", _up, "Start the cluster, or complete it when it runs.")
     up.add_argument("--nodes", type=int, help=f"how many nodes (default: {DEFAULT_NODES}, or what runs)")
+    up.add_argument("--dual", action="store_true", help="IPv6 beside IPv4 (a cluster that runs without is an error)")
     add("down", _down, "Take the cluster down; nothing is left but caches.")
     add("status", _status, "Say what runs; ends with 1 unless all of it does.")
     add("env", _env, 'Print what a shell needs: eval "$(python -m e2e.cluster env)"')
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(options: argparse.Namespace) -> int:
     with step(f"cluster {options.name}"):
-        cluster = backend.start(options.name, options.nodes)
+        cluster = backend.start(options.name, options.nodes, dual=options.dual)
     say(f'Ready. Use it with:  eval "$(python -m e2e.cluster env --name {options.name})"')
     say(f"              image names begin with {cluster.registry}/")
     return 0

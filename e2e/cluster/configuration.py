@@ -40,14 +40,15 @@ def registry_hosts(layout: Layout) -> str:
 
 def cni(node: Node) -> str:
     """A cable of its own for each pod, so that all its traffic passes the node's own nftables."""
+    everywhere = ("0.0.0.0/0", "::/0")[: len(node.pod_cidrs)]
     plugins = [
         {
             "type": "ptp",
             "mtu": 1500,
             "ipam": {
                 "type": "host-local",
-                "ranges": [[{"subnet": node.pod_cidr}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
+                "ranges": [[{"subnet": each}] for each in node.pod_cidrs],
+                "routes": [{"dst": each} for each in everywhere],
             },
         },
         {"type": "portmap", "capabilities": {"portMappings": True}},
@@ -97,7 +98,7 @@ def kube_proxy(layout: Layout, node: Node) -> dict[str, Any]:
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
-        "clusterCIDR": layout.pod_cidr,
+        "clusterCIDR": ",".join(layout.pod_cidrs),
         "hostnameOverride": node.name,
         "clientConnection": {"kubeconfig": f"{node.directory}/etc/kube-proxy.kubeconfig"},
         "conntrack": {

@@ -24,6 +24,11 @@ TOOLS = (tools.CONTROL, tools.NODE, tools.CONTENT, tools.HELM, tools.KIND)
 _PORT = 5001
 _POD_CIDR = "10.244.0.0/16"
 _SERVICE_CIDR = "10.96.0.0/16"
+_DUAL = {
+    "ipFamily": "dual",
+    "podSubnet": f"{_POD_CIDR},fd00:10:244::/56",
+    "serviceSubnet": f"{_SERVICE_CIDR},fd00:10:96::/112",
+}
 _CERTS = "/etc/containerd/certs.d"
 _KUBELET = {
     "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -68,11 +73,11 @@ class KindCluster:
             "RINGFENCE_OUTSIDE": network_gateway(run("docker", "network", "inspect", "kind")),
         }
 
-    def create(self, nodes: int) -> None:
+    def create(self, nodes: int, *, dual: bool) -> None:
         """Creates it, unless kind has it, and waits until its nodes take pods."""
         if self.name not in names(self.programs):
             file = self.directory / "kind.yaml"
-            file.write_text(yaml.safe_dump(configuration(nodes)))
+            file.write_text(yaml.safe_dump(configuration(nodes, dual=dual)))
             with step(f"kind create cluster ({nodes} nodes)"):
                 arguments = (f"--config={file}", f"--kubeconfig={self.kubeconfig}", "--wait=120s")
                 run(self.programs / "kind", "create", "cluster", f"--name={self.name}", *arguments)
@@ -138,14 +143,14 @@ class KindCluster:
                 run("docker", "exec", "--interactive", node, "sh", "-ec", script, stdin=hosts)
 
 
-def configuration(nodes: int) -> dict[str, object]:
+def configuration(nodes: int, *, dual: bool = False) -> dict[str, object]:
     """kind's own configuration: the same features of the API server as on the local node."""
     flags = dict(each.removeprefix("--").split("=", 1) for each in versions.API_FEATURES)
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "featureGates": dict(versions.NODE_FEATURES),
-        "networking": {"podSubnet": _POD_CIDR, "serviceSubnet": _SERVICE_CIDR},
+        "networking": _DUAL if dual else {"podSubnet": _POD_CIDR, "serviceSubnet": _SERVICE_CIDR},
         "runtimeConfig": dict([flags["runtime-config"].split("=", 1)]),
         "kubeadmConfigPatches": [yaml.safe_dump(_KUBELET)],
         "nodes": [
@@ -170,12 +175,12 @@ def names(programs: Path) -> list[str]:
     return run(programs / "kind", "get", "clusters").split()
 
 
-def start(name: str, nodes: int | None) -> KindCluster:
+def start(name: str, nodes: int | None, *, dual: bool = False) -> KindCluster:
     """Creates the cluster, or completes it; what a failed start has begun is removed."""
     cluster = KindCluster(name, tools.ensure(*TOOLS))
     cluster.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        cluster.create(nodes or DEFAULT_NODES)
+        cluster.create(nodes or DEFAULT_NODES, dual=dual)
     except BaseException:
         say("  the start failed; removing what was started")
         cluster.delete()

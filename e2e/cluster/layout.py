@@ -30,17 +30,36 @@ class Node:
     cgroup: str
     """Where its pods are, below every cgroup hierarchy."""
     directory: Path
+    address6: str = ""
+    """In clusters of both families; so are the next two."""
+    gateway6: str = ""
+    pod_cidr6: str = ""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """One of each family that the cluster has, IPv4 first."""
+        return tuple(each for each in (self.address, self.address6) if each)
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """One of each family that the cluster has, IPv4 first."""
+        return tuple(each for each in (self.pod_cidr, self.pod_cidr6) if each)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One cluster: 10.89.N.0/24 joins its nodes, 10.(128+N).0.0/16 is its pods', 10.(160+N).0.0/16 its Services'."""
+    """One cluster: 10.89.N.0/24 joins its nodes, 10.(128+N).0.0/16 is its pods', 10.(160+N).0.0/16 its Services'.
+
+    One of both families has fd89:0:N::/64, fd89:1:N::/48 and fd89:2:N::/112 beside them (RFC 4193).
+    """
 
     name: str
     index: int
     """From 0 to 15."""
     node_count: int
     directory: Path
+    dual: bool = False
+    """Whether pods, nodes and Services may have IPv6 addresses, too."""
 
     @property
     def bridge(self) -> str:
@@ -53,6 +72,11 @@ class Layout:
         return f"10.89.{self.index}.1"
 
     @property
+    def host_address6(self) -> str:
+        """The same in IPv6; empty where there is none."""
+        return f"fd89:0:{self.index}::1" if self.dual else ""
+
+    @property
     def outside_address(self) -> str:
         """An address that belongs to no pod, node or Service (TEST-NET-2): what tests call the outside world."""
         return f"198.51.100.{self.index + 1}"
@@ -63,9 +87,19 @@ class Layout:
         return f"10.{128 + self.index}.0.0/16"
 
     @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """The same for each family."""
+        return (self.pod_cidr, f"fd89:1:{self.index}::/48") if self.dual else (self.pod_cidr,)
+
+    @property
     def service_cidr(self) -> str:
         """All cluster IPs."""
         return f"10.{160 + self.index}.0.0/16"
+
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        """The same for each family."""
+        return (self.service_cidr, f"fd89:2:{self.index}::/112") if self.dual else (self.service_cidr,)
 
     @property
     def dns_address(self) -> str:
@@ -100,7 +134,7 @@ class Layout:
             port=6443,
             etcd_port=2379,
             etcd_peer_port=2380,
-            service_cidr=self.service_cidr,
+            service_cidr=",".join(self.service_cidrs),
             service_address=f"10.{160 + self.index}.0.1",
         )
 
@@ -120,6 +154,9 @@ class Layout:
             veth=f"rfv{self.index}n{number}",
             cgroup=f"rf-{name}",
             directory=self.directory / "nodes" / str(number),
+            address6=f"fd89:0:{self.index}::{10 + number}" if self.dual else "",
+            gateway6=self.host_address6,
+            pod_cidr6=f"fd89:1:{self.index}:{number}::/64" if self.dual else "",
         )
 
 

@@ -190,12 +190,16 @@ class LocalCluster:
         kubelet = Daemon("kubelet", (), runner.node.directory)
         kubelet.wait(runner.kubelet_answers, within=60)
         kubelet.wait(lambda: client.succeeds("get", "node", name), within=60)
-        client.merge(f"node/{name}", {"spec": {"podCIDR": runner.node.pod_cidr, "podCIDRs": [runner.node.pod_cidr]}})
+        ranges = {"podCIDR": runner.node.pod_cidr, "podCIDRs": list(runner.node.pod_cidrs)}
+        client.merge(f"node/{name}", {"spec": ranges})
         client.run("wait", f"node/{name}", "--for=condition=Ready", "--timeout=60s")
 
 
-def start(name: str, nodes: int | None) -> LocalCluster:
-    """Starts the cluster of this name, or completes it when it runs; what a failed start has begun is removed."""
+def start(name: str, nodes: int | None, *, dual: bool = False) -> LocalCluster:
+    """Starts the cluster of this name, or completes it when it runs; what a failed start has begun is removed.
+
+    `dual` gives a new one IPv6 beside IPv4; one that runs without is an error.
+    """
     if os.geteuid() != 0:
         raise ClusterError(
             "a node needs root (namespaces, mounts, cgroups); run this as root, or start a Docker engine"
@@ -203,8 +207,8 @@ def start(name: str, nodes: int | None) -> LocalCluster:
     debian.ensure()
     programs = tools.ensure(*TOOLS)
     with _locked():
-        running = _running(name, nodes, programs)
-        cluster = running or _new(name, nodes or DEFAULT_NODES, programs)
+        running = _running(name, nodes, programs, dual=dual)
+        cluster = running or _new(name, nodes or DEFAULT_NODES, programs, dual=dual)
         try:
             cluster.up()
         except BaseException:
@@ -230,7 +234,7 @@ def find(name: str) -> LocalCluster | None:
     return LocalCluster(remembered.layout, remembered.programs) if remembered else None
 
 
-def _running(name: str, nodes: int | None, programs: Path) -> LocalCluster | None:
+def _running(name: str, nodes: int | None, programs: Path, *, dual: bool) -> LocalCluster | None:
     """The cluster, when it runs; what a stopped one has left is removed."""
     cluster = find(name)
     if cluster is None:
@@ -244,12 +248,16 @@ def _running(name: str, nodes: int | None, programs: Path) -> LocalCluster | Non
             f"cluster {name} runs with {cluster.layout.node_count} node(s), not {nodes}; "
             f"take it down first: python -m e2e.cluster down --name {name}"
         )
+    if dual and not cluster.layout.dual:
+        raise ClusterError(
+            f"cluster {name} runs without IPv6; take it down first: python -m e2e.cluster down --name {name}"
+        )
     Remembered(cluster.layout, programs).save()
     return LocalCluster(cluster.layout, programs)
 
 
-def _new(name: str, nodes: int, programs: Path) -> LocalCluster:
-    layout = state.plan(paths.cluster(name), nodes, _in_use)
+def _new(name: str, nodes: int, programs: Path, *, dual: bool) -> LocalCluster:
+    layout = state.plan(paths.cluster(name), nodes, _in_use, dual=dual)
     Remembered(layout, programs).save()
     return LocalCluster(layout, programs)
 

@@ -20,10 +20,14 @@ def create_bridge(layout: Layout) -> None:
         run("ip", "link", "add", bridge, "type", "bridge")
     run("ip", "address", "replace", f"{layout.host_address}/24", "dev", bridge)
     run("ip", "address", "replace", f"{layout.outside_address}/32", "dev", bridge)
+    if layout.dual:
+        run("ip", "address", "replace", f"{layout.host_address6}/64", "dev", bridge, "nodad")
     run("ip", "link", "set", bridge, "up")
     for node in layout.nodes:
-        run("ip", "route", "replace", node.pod_cidr, "via", node.address)
-    run("ip", "route", "replace", layout.service_cidr, "via", layout.nodes[0].address)
+        for cidr, address in zip(node.pod_cidrs, node.addresses, strict=True):
+            run("ip", "route", "replace", cidr, "via", address)
+    for cidr, address in zip(layout.service_cidrs, layout.nodes[0].addresses, strict=True):
+        run("ip", "route", "replace", cidr, "via", address)
 
 
 def create_namespace(layout: Layout, node: Node) -> None:
@@ -39,12 +43,17 @@ def create_namespace(layout: Layout, node: Node) -> None:
     inside = ("ip", "-netns", node.name)
     run(*inside, "link", "set", "lo", "up")
     run(*inside, "address", "replace", f"{node.address}/24", "dev", "eth0")
+    if layout.dual:
+        run(*inside, "address", "replace", f"{node.address6}/64", "dev", "eth0", "nodad")
     run(*inside, "link", "set", "eth0", "up")
-    run(*inside, "route", "replace", "default", "via", layout.host_address)
+    run(*inside, "route", "replace", "default", "via", node.gateway)
+    if layout.dual:
+        run(*inside, "-6", "route", "replace", "default", "via", node.gateway6)
     for other in layout.nodes:
         if other != node:
-            run(*inside, "route", "replace", other.pod_cidr, "via", other.address)
-    _forward(node)
+            for cidr, address in zip(other.pod_cidrs, other.addresses, strict=True):
+                run(*inside, "route", "replace", cidr, "via", address)
+    _forward(layout, node)
 
 
 def delete(layout: Layout) -> None:
@@ -66,8 +75,9 @@ def bridge_in_use(index: int) -> bool:
     return _exists(f"rfbr{index}")
 
 
-def _forward(node: Node) -> None:
-    settings = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
+def _forward(layout: Layout, node: Node) -> None:
+    settings = ["net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"]
+    settings += ["net/ipv6/conf/all/forwarding"] if layout.dual else []
     script = "; ".join(f"echo 1 > /proc/sys/{setting}" for setting in settings)
     run("nsenter", f"--net=/run/netns/{node.name}", "--", "sh", "-ec", script)
 

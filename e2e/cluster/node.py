@@ -59,7 +59,7 @@ class NodeRunner:
             f"--config={self._files}/kubelet.yaml",
             f"--kubeconfig={self._files}/kubelet.kubeconfig",
             f"--hostname-override={self.node.name}",
-            f"--node-ip={self.node.address}",
+            f"--node-ip={','.join(self.node.addresses)}",
         ).start()
         proxy = str(self.programs / "kube-proxy")
         self._daemon("kube-proxy", proxy, f"--config={self._files}/kube-proxy.yaml").start()

@@ -22,7 +22,13 @@ class Remembered:
     def save(self) -> None:
         """Writes it into the cluster's directory, which is made when it is not there."""
         self.layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        values = {"index": self.layout.index, "nodes": self.layout.node_count, "programs": str(self.programs)}
+        layout = self.layout
+        values = {
+            "index": layout.index,
+            "nodes": layout.node_count,
+            "dual": layout.dual,
+            "programs": str(self.programs),
+        }
         (self.layout.directory / _FILE).write_text(json.dumps(values))
 
 
@@ -32,14 +38,14 @@ def load(directory: Path) -> Remembered | None:
         value = json.loads((directory / _FILE).read_text())
     except OSError:
         return None
-    layout = Layout(directory.name, value["index"], value["nodes"], directory)
+    layout = Layout(directory.name, value["index"], value["nodes"], directory, dual=value.get("dual", False))
     return Remembered(layout, Path(value["programs"]))
 
 
-def plan(directory: Path, nodes: int, in_use: Callable[[int], bool]) -> Layout:
+def plan(directory: Path, nodes: int, in_use: Callable[[int], bool], *, dual: bool = False) -> Layout:
     """A layout for a new cluster, with the lowest number that no other has. Raises ClusterError.
 
-    `in_use` tells of a number whether something else on the machine has its names.
+    `in_use` tells of a number whether something else on the machine has its names; `dual` asks for both families.
     """
     if not 1 <= nodes <= MAX_NODES:
         raise ClusterError(f"--nodes {nodes}: use 1 to {MAX_NODES}")
@@ -48,7 +54,7 @@ def plan(directory: Path, nodes: int, in_use: Callable[[int], bool]) -> Layout:
     index = next(free, None)
     if index is None:
         raise ClusterError(f"all {MAX_CLUSTERS} cluster numbers of this machine are in use")
-    return Layout(directory.name, index, nodes, directory)
+    return Layout(directory.name, index, nodes, directory, dual=dual)
 
 
 def _indexes(directories: Iterable[Path]) -> Iterable[int]:

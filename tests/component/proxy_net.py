@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
 from ringfence.model import proxy
 from ringfence.model.ca import Slot
@@ -24,7 +26,7 @@ from ringfence.model.proxy import ProxyConfig
 from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import keys, root, template
 from ringfence.pki.local_signer import LocalSigner
-from ringfence.translate.envoy import static
+from ringfence.translate.envoy import messages, static
 
 from e2e import envoy
 from e2e.cluster import debian
@@ -44,10 +46,12 @@ table inet ringfence {{
   }}
   chain program {{
     type nat hook output priority -100; policy accept;
+    ip daddr 127.0.0.0/8 return
+    ip6 daddr ::1 return
     ip saddr {proxy.INBOUND_SOURCE_V4} meta l4proto tcp redirect to :{PROGRAM_PORT}
     ip6 saddr {proxy.INBOUND_SOURCE_V6} meta l4proto tcp redirect to :{PROGRAM_PORT}
     meta skuid {CALLER_UID} oifname != "lo" meta l4proto tcp redirect to :{proxy.OUTBOUND_PORT}
-    ip daddr != 127.0.0.0/8 oifname "lo" meta skuid 0 meta l4proto tcp redirect to :{proxy.INBOUND_PORT}
+    oifname "lo" meta skuid 0 meta l4proto tcp redirect to :{proxy.INBOUND_PORT}
   }}
 }}
 """
@@ -173,7 +177,7 @@ class Net:
         path.write_text(json.dumps(identities))
         run(*self.command("callers", "nft", "-f", "-"), text=_EVERYBODY)
         try:
-            with _listening(self.command("callers", sys.executable, str(PEERS), "pods", str(PROGRAM_PORT), str(path))):
+            with listening(self.command("callers", sys.executable, str(PEERS), "pods", str(PROGRAM_PORT), str(path))):
                 yield
         finally:
             run(*self.command("callers", "nft", "delete", "table", "ip", "pods"))
@@ -207,7 +211,7 @@ def network(directory: Path) -> Iterator[Net]:
                 run(*net.command(side, "ip", "link", "set", link, "up"))
         run(*net.command("pod", "ip", "addr", "add", f"{proxy.INBOUND_SOURCE_V6}/128", "dev", "lo", "nodad"))
         run(*net.command("pod", "nft", "-f", "-"), text=_REDIRECT)
-        with _listening(net.command("pod", sys.executable, str(PEERS), "program", str(PROGRAM_PORT))):
+        with listening(net.command("pod", sys.executable, str(PEERS), "program", str(PROGRAM_PORT))):
             yield net
     finally:
         for side in ("pod", "callers"):
@@ -215,7 +219,7 @@ def network(directory: Path) -> Iterator[Net]:
 
 
 @contextmanager
-def _listening(command: list[str]) -> Iterator[None]:
+def listening(command: list[str]) -> Iterator[None]:
     """A program of proxy_peers.py that listens."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -244,6 +248,24 @@ def running(net: Net, config: ProxyConfig, secrets: Iterable[Any], **rest: Any) 
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+def write_listeners(path: Path, config: ProxyConfig, secrets: Iterable[Any]) -> None:
+    """Put the listeners of a configuration where Envoy looks for them, at once."""
+    found = static.bootstrap(config, secrets).static_resources.listeners
+    response = discovery_pb2.DiscoveryResponse(
+        version_info=config.revision, resources=[messages.packed(each) for each in found]
+    )
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json_format.MessageToJson(response, preserving_proto_field_name=True))
+    fresh.rename(path)
+
+
+def listeners_from(path: Path) -> Any:
+    """The dynamic resources of an Envoy whose listeners come from a file."""
+    resources = bootstrap_pb2.Bootstrap.DynamicResources()
+    resources.lds_config.path_config_source.path = str(path)
+    return resources
 
 
 def _wait(process: "subprocess.Popen[bytes]", admin: Path, log: Path) -> None:

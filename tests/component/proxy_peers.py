@@ -30,6 +30,12 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         data = b""
     if data.startswith(b"GET "):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n" + GREETING)
+    elif data.startswith(b"POST "):
+        # All that came, trailers among it, as a chunked body with a trailer.
+        while not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") < 2:
+            data += await reader.read(4096)
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-end\r\nConnection: close\r\n\r\n"
+        writer.write(head + f"{len(data):x}\r\n".encode() + data + b"\r\n0\r\nx-end: answered\r\n\r\n")
     else:
         writer.write(GREETING)
     try:

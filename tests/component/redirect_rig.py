@@ -10,8 +10,10 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from ringfence.node import rules
@@ -43,8 +45,8 @@ def family_of(address: str) -> socket.AddressFamily:
 class Place:
     """A network namespace to open sockets in."""
 
-    def __init__(self) -> None:
-        self.namespace = Namespace.new()
+    def __init__(self, namespace: Namespace | None = None) -> None:
+        self.namespace = namespace or Namespace.new()
         self.run("ip", "link", "set", "lo", "up")
 
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
@@ -62,9 +64,9 @@ class Place:
     def load(self, text: str) -> None:
         self.run("nft", "-f", "-", stdin=text)
 
-    def redirect(self, *, strict: bool = True) -> None:
+    def redirect(self, *, strict: bool = True, user: int = PROXY) -> None:
         """As the proxy's pod would have it, loaded by hand."""
-        self.load(rules.ruleset(PROXY, strict=strict))
+        self.load(rules.ruleset(user, strict=strict))
 
     @contextlib.contextmanager
     def opened(
@@ -181,8 +183,8 @@ def _meant(accepted: socket.socket) -> tuple[str, int]:
 class Wire:
     """The pod and a peer, one hop apart."""
 
-    def __init__(self) -> None:
-        self.pod, self.peer = Place(), Place()
+    def __init__(self, pod: Namespace | None = None) -> None:
+        self.pod, self.peer = Place(pod), Place()
         self.peer.run(
             "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.pod.namespace.path
         )
@@ -198,6 +200,23 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self.pod.close()
         self.peer.close()
+
+
+@contextlib.contextmanager
+def users_of_its_own(first: int) -> Iterator[Namespace]:
+    """A network as a pod with ``hostUsers: false`` has it: of a user namespace whose ids begin at ``first`` outside."""
+    with subprocess.Popen(["unshare", "--user", "--net", "sleep", "60"]) as holder:
+        try:
+            own = os.readlink("/proc/self/ns/net")
+            ends = time.monotonic() + SECONDS
+            while os.readlink(f"/proc/{holder.pid}/ns/net") == own:
+                assert time.monotonic() < ends, "no namespace was made"
+                time.sleep(0.01)
+            for kind in ("uid_map", "gid_map"):
+                Path(f"/proc/{holder.pid}/{kind}").write_text(f"0 {first} 65536")
+            yield Namespace.at(f"/proc/{holder.pid}/ns/net")
+        finally:
+            holder.kill()
 
 
 class Flood:

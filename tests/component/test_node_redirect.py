@@ -20,6 +20,7 @@ from tests.component.redirect_rig import (
     Flood,
     Wire,
     own_rules,
+    users_of_its_own,
 )
 
 pytestmark = pytest.mark.component
@@ -44,6 +45,22 @@ def untouched() -> Iterator[None]:
 def wire() -> Iterator[Wire]:
     with Wire() as made:
         yield made
+
+
+@BOTH
+def test_a_pod_with_users_of_its_own_is_known_by_its_own_ids(pod: str, peer: str) -> None:
+    """``hostUsers: false``: the proxy's id is what the pod says; outside it is another, which is nobody's in there."""
+    outside, inside = 3_000_000, proxy.FIRST_UID_OF_OWN_USERS + 5
+    with users_of_its_own(outside) as network, Wire(network) as wire:
+        wire.pod.redirect(user=inside)
+        with wire.pod.listening(OUT, IN) as doors, wire.peer.listening(8080) as strangers:
+            with wire.pod.connect(peer, 8080, user=outside + inside) as client:
+                assert strangers.arrived(client).port == 8080
+            for other in (inside, outside + inside + 1, outside):
+                with wire.pod.connect(peer, 8080, user=other) as client:
+                    assert doors.arrived(client).port == OUT
+            with wire.peer.connect(pod, 8080) as client:
+                assert doors.arrived(client).port == IN
 
 
 @BOTH

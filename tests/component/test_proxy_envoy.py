@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from envoy.config.bootstrap.v3 import bootstrap_pb2
-from envoy.service.discovery.v3 import discovery_pb2
-from google.protobuf import json_format
 from ringfence.model.mesh import ServicePort
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import MTLS, AnonymousPeer, CidrPeer, Mode, PortSpec, SecurityPolicy, Transport
-from ringfence.translate.envoy import messages, static
 
 from tests.component import proxy_net
 from tests.component.proxy_net import API, POD, WEB, Identities, Net
@@ -84,8 +80,8 @@ def test_the_status_listener_answers_for_the_program(net: Net, svids: Identities
         assert "envoy_server_live" in body
         assert answer(net, 15021, f"GET {paths[0]}")[0] == 200
         assert answer(net, 15021, f"GET /ringfence/probe/http/{here}/other")[0] == 404
-        # No program is there: the redirect of this test would answer for any port but where the proxy asks locally.
         assert answer(net, 15021, f"GET {paths[2]}")[0] == 200
+        assert answer(net, 15021, f"GET {paths[3]}")[0] == 503  # no program is there
         assert answer(net, 15021, f"GET {paths[4]}")[0] == 503  # it speaks, but not gRPC
         for refused in (
             "POST /ready",
@@ -230,6 +226,32 @@ def test_http2_is_told_by_its_bytes_since_the_mesh_offers_one_protocol(net: Net,
         assert proxy_net.run(*command) == "TLSv1.3 None 4\n"
 
 
+_TRAILERS = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+chain, key, roots, pod, source = sys.argv[1:]
+context.load_verify_locations(roots)
+context.load_cert_chain(chain, key)
+context.set_alpn_protocols(["ringfence"])
+head = b"POST / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\nTrailer: x-sum\\r\\nTE: trailers\\r\\n\\r\\n"
+with context.wrap_socket(socket.create_connection((pod, 8080), 10, (source, 0))) as connection:
+    connection.sendall(head + b"5\\r\\nhello\\r\\n0\\r\\nx-sum: asked\\r\\n\\r\\n")
+    stream = connection.makefile("rb")
+    data = b""
+    while b"x-end" not in data.rpartition(b"\\r\\n0\\r\\n")[2] and (more := stream.read1()):
+        data += more
+print("x-sum: asked" in data.decode(), data.decode().rpartition("\\r\\n0\\r\\n")[2].strip())
+"""
+
+
+def test_trailers_of_http1_reach_the_program_and_its_caller(net: Net, svids: Identities) -> None:
+    made = config(policy(ingress=(allow("web", caller("web")),)))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        command = net.command("callers", sys.executable, "-c", _TRAILERS, *svids.files("shop", "web"), POD, WEB)
+        assert proxy_net.run(*command) == "True x-end: answered\n"
+
+
 def test_what_audit_would_deny_is_in_the_log_and_passes(net: Net, svids: Identities) -> None:
     enforced = policy("p", ingress=(allow("all", AnonymousPeer()),))
     audit = policy("q", mode=Mode.AUDIT, ingress=(deny("web", caller("web")), deny("nobody", AnonymousPeer())))
@@ -253,32 +275,20 @@ def test_a_tightened_port_ends_its_connections_and_no_others(net: Net, svids: Id
     lds = net.directory / "lds.json"
     with dynamic(net, before, svids, lds), held(net, (5432, 5433)) as connections:
         assert [state(each) for each in connections] == ["open", "open"]
-        write(lds, after, svids)
+        proxy_net.write_listeners(lds, after, svids.secrets("shop", "db"))
         deadline = time.monotonic() + 20
         while state(connections[0]) == "open" and time.monotonic() < deadline:
             time.sleep(0.2)
         assert [state(each) for each in connections] == ["ended", "open"]
 
 
-def write(path: Path, made: ProxyConfig, svids: Identities) -> None:
-    """Put the listeners where Envoy looks for them, at once."""
-    found = static.bootstrap(made, svids.secrets("shop", "db")).static_resources.listeners
-    response = discovery_pb2.DiscoveryResponse(
-        version_info=made.revision, resources=[messages.packed(each) for each in found]
-    )
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json_format.MessageToJson(response, preserving_proto_field_name=True))
-    fresh.rename(path)
-
-
 def dynamic(net: Net, made: ProxyConfig, svids: Identities, lds: Path) -> Any:
     """Envoy whose listeners come from a file."""
-    write(lds, made, svids)
-    resources = bootstrap_pb2.Bootstrap.DynamicResources()
-    resources.lds_config.path_config_source.path = str(lds)
+    secrets = svids.secrets("shop", "db")
+    proxy_net.write_listeners(lds, made, secrets)
     node = {"id": "test", "cluster": "test"}
     return proxy_net.running(
-        net, replace(made, listeners=()), svids.secrets("shop", "db"), dynamic_resources=resources, node=node
+        net, replace(made, listeners=()), secrets, dynamic_resources=proxy_net.listeners_from(lds), node=node
     )
 
 

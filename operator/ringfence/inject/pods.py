@@ -19,9 +19,7 @@ _CHANGED: Final = ("containers", "ephemeralContainers", "initContainers", "volum
 
 def users(spec: Mapping[str, Any]) -> tuple[int, int]:
     """The first and last user id that a pod's proxy may have; the ids of a pod with users of its own end early."""
-    if spec.get("hostUsers") is False:
-        return proxy.FIRST_UID_OF_OWN_USERS, proxy.LAST_UID_OF_OWN_USERS
-    return proxy.FIRST_UID, proxy.LAST_UID
+    return proxy.users(own=spec.get("hostUsers") is False)
 
 
 def has_place(spec: Mapping[str, Any]) -> bool:

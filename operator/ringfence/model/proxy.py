@@ -54,6 +54,12 @@ LAST_UID: Final = 2_147_000_000
 FIRST_UID_OF_OWN_USERS: Final = 40_000
 LAST_UID_OF_OWN_USERS: Final = 65_533
 
+
+def users(*, own: bool) -> tuple[int, int]:
+    """The first and last user id that a proxy may have; ``own`` says that the pod has users of its own."""
+    return (FIRST_UID_OF_OWN_USERS, LAST_UID_OF_OWN_USERS) if own else (FIRST_UID, LAST_UID)
+
+
 #: The only protocol that proxies offer to each other by ALPN: tells mesh TLS from a program's own.
 ALPN: Final = "ringfence"
 #: With this header a proxy tells the calling proxy that a request has not reached the program: it may be sent again,

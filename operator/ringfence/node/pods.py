@@ -42,12 +42,13 @@ def target(pod: Object) -> Target | Refused | None:
     if spec.get("hostNetwork"):
         return Refused(namespace, name, "it is on the node's network, which a proxy of one pod must never get")
     uid = (container.get("securityContext") or {}).get("runAsUser")
-    if isinstance(uid, bool) or not isinstance(uid, int) or not proxy.FIRST_UID <= uid <= proxy.LAST_UID:
+    first, last = proxy.users(own=spec.get("hostUsers") is False)
+    if isinstance(uid, bool) or not isinstance(uid, int) or not first <= uid <= last:
         return Refused(
             namespace,
             name,
-            f"its container {proxy.CONTAINER} runs as user {uid}, and a proxy's are {proxy.FIRST_UID} to "
-            f"{proxy.LAST_UID}: leave the container to Ringfence, which adds it",
+            f"its container {proxy.CONTAINER} runs as user {uid}, and a proxy's are {first} to "
+            f"{last}: leave the container to Ringfence, which adds it",
         )
     return Target(namespace, name, metadata["uid"], uid)
 
@@ -65,7 +66,7 @@ def trim(pod: dict[str, Any]) -> dict[str, Any]:
     metadata, spec = pod.get("metadata", {}), pod.get("spec") or {}
     kept: dict[str, Any] = {
         "metadata": {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata},
-        "spec": {"hostNetwork": True} if spec.get("hostNetwork") else {},
+        "spec": {key: spec[key] for key in ("hostNetwork", "hostUsers") if key in spec},
         "status": {"phase": (pod.get("status") or {}).get("phase", "")},
     }
     container = _sidecar(spec)

@@ -70,10 +70,13 @@ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} 
 def ruleset(uid: int, *, strict: bool) -> str:
     """Input for ``nft -f -``.
 
-    ``uid`` is the proxy's user id (FIRST_UID to LAST_UID). ``strict``: protocols other than TCP, UDP and SCTP are
-    dropped, but for the errors of ICMP and neighbour discovery; otherwise they are only counted. ValueError for a user
-    id that no proxy has.
+    ``uid`` is the proxy's user id as the pod knows it (model.proxy.users): the kernel compares it with the ids of the
+    user namespace that the network belongs to. ``strict``: protocols other than TCP, UDP and SCTP are dropped, but for
+    the errors of ICMP and neighbour discovery; otherwise they are only counted. ValueError for a user id that no proxy
+    has.
     """
-    if not proxy.FIRST_UID <= uid <= proxy.LAST_UID:
-        raise ValueError(f"user id {uid} is none of a proxy's ({proxy.FIRST_UID} to {proxy.LAST_UID})")
+    ranges = [proxy.users(own=own) for own in (False, True)]
+    if not any(first <= uid <= last for first, last in ranges):
+        told = " or ".join(f"{first} to {last}" for first, last in ranges)
+        raise ValueError(f"user id {uid} is none of a proxy's ({told})")
     return _TEXT.replace("UID", str(uid)).replace("VERDICT", "drop" if strict else "accept")

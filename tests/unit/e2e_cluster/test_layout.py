@@ -8,14 +8,22 @@ from e2e.cluster.layout import MAX_CLUSTERS, MAX_NODES, Layout
 
 
 def _layouts() -> list[Layout]:
-    return [Layout(f"c{index}", index, MAX_NODES, Path("/state") / f"c{index}") for index in range(MAX_CLUSTERS)]
+    return [
+        Layout(f"c{index}", index, MAX_NODES, Path("/state") / f"c{index}", dual=True) for index in range(MAX_CLUSTERS)
+    ]
 
 
 def test_ranges_of_all_clusters_are_disjoint() -> None:
     ranges = [
         ipaddress.ip_network(cidr, strict=False)
         for layout in _layouts()
-        for cidr in (layout.pod_cidr, layout.service_cidr, f"{layout.host_address}/24", f"{layout.outside_address}/32")
+        for cidr in (
+            *layout.pod_cidrs,
+            *layout.service_cidrs,
+            f"{layout.host_address}/24",
+            f"{layout.host_address6}/64",
+            f"{layout.outside_address}/32",
+        )
     ]
     assert [pair for pair in combinations(ranges, 2) if pair[0].overlaps(pair[1])] == []
 
@@ -25,6 +33,16 @@ def test_each_node_has_its_own_part_of_the_pods_range() -> None:
     parts = [ipaddress.ip_network(node.pod_cidr) for node in layout.nodes]
     assert len(set(parts)) == MAX_NODES
     assert all(part.subnet_of(ipaddress.ip_network(layout.pod_cidr)) for part in parts)
+    parts6 = [ipaddress.ip_network(node.pod_cidr6) for node in layout.nodes]
+    assert len(set(parts6)) == MAX_NODES
+    assert all(part.subnet_of(ipaddress.ip_network(layout.pod_cidrs[1])) for part in parts6)
+
+
+def test_ipv6_is_there_only_where_it_is_asked_for() -> None:
+    one = Layout("c", 0, 1, Path("/state/c"))
+    assert [one.host_address6, one.nodes[0].address6, one.nodes[0].pod_cidr6] == ["", "", ""]
+    assert [len(one.pod_cidrs), len(one.service_cidrs), len(one.nodes[0].addresses)] == [1, 1, 1]
+    assert one.endpoints.service_cidr == one.service_cidr
 
 
 def test_services_addresses_are_in_their_range() -> None:

@@ -48,6 +48,17 @@ def test_a_user_that_is_no_proxys_is_refused_with_a_fix(user: Any) -> None:
     assert "leave the container to Ringfence" in refused.why
 
 
+def test_a_pod_with_users_of_its_own_has_a_proxy_with_an_id_of_theirs() -> None:
+    first, last = proxy.FIRST_UID_OF_OWN_USERS, proxy.LAST_UID_OF_OWN_USERS
+    for user in (first, last):
+        assert pods.target(pod(user, hostUsers=False)) == Target("shop", "web", UID, user)
+        for elsewhere in (pod(user, hostUsers=True), pod(user)):
+            assert isinstance(pods.target(elsewhere), Refused)
+    refused = pods.target(pod(proxy.FIRST_UID, hostUsers=False))
+    assert isinstance(refused, Refused)
+    assert f"a proxy's are {first} to {last}" in refused.why
+
+
 def test_a_sidecar_without_a_security_context_is_refused() -> None:
     assert isinstance(pods.target(pod(initContainers=[{"name": proxy.CONTAINER}])), Refused)
 
@@ -73,7 +84,15 @@ def test_an_unknown_namespace_is_strict_and_one_without_labels_is_not() -> None:
 
 @pytest.mark.parametrize(
     "whole",
-    [pod(), pod(None), pod(0), pod(hostNetwork=True), pod(initContainers=[]), {"metadata": {"name": "x", "uid": UID}}],
+    [
+        pod(),
+        pod(None),
+        pod(0),
+        pod(hostNetwork=True),
+        pod(proxy.FIRST_UID_OF_OWN_USERS, hostUsers=False),
+        pod(initContainers=[]),
+        {"metadata": {"name": "x", "uid": UID}},
+    ],
 )
 def test_the_cache_keeps_what_decides(whole: dict[str, Any]) -> None:
     assert pods.target(pods.trim(copy.deepcopy(whole))) == pods.target(whole)

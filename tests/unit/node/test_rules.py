@@ -17,7 +17,7 @@ def test_the_text_is_what_it_was(golden: Golden, strict: bool) -> None:
     golden.check(GOLDEN / f"{name}.nft", rules.ruleset(2_000_000_123, strict=strict))
 
 
-@pytest.mark.parametrize("uid", [0, 65532, proxy.FIRST_UID - 1, proxy.LAST_UID + 1, -1])
+@pytest.mark.parametrize("uid", [0, 39_999, 65_534, proxy.FIRST_UID - 1, proxy.LAST_UID + 1, -1])
 def test_a_user_that_is_no_proxys_is_never_exempt(uid: int) -> None:
     with pytest.raises(ValueError, match=f"user id {uid} is none of a proxy's"):
         rules.ruleset(uid, strict=True)

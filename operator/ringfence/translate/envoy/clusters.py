@@ -121,7 +121,7 @@ def _speaks_http(cluster: Message, age: float, idle: float) -> None:
             max_connection_duration=messages.seconds(age), idle_timeout=messages.seconds(idle)
         ),
         use_downstream_protocol_config=kinds.UseDownstreamHttpConfig(
-            http_protocol_options=protocol_pb2.Http1ProtocolOptions(accept_http_10=True),
+            http_protocol_options=filters.http1_options(),
             http2_protocol_options=filters.http2_options(),
         ),
     )
@@ -179,16 +179,19 @@ def to_probed(name: str, port: int, *, tls_: bool, v6: bool) -> Message:
     return cluster
 
 
-def watched(name: str, port: int, check: Message) -> Message:
-    """A port of the program that Envoy itself looks at every second."""
+def watched(name: str, port: int, check: Message, *, v4: bool, v6: bool) -> Message:
+    """A port of the program that Envoy itself looks at every second; ``v4`` and ``v6`` are the pod's addresses.
+
+    Programs of pods that have IPv6 alone may well listen there alone.
+    """
     cluster = _Cluster(
         name=name,
         type=_Cluster.STATIC,
         connect_timeout=messages.seconds(1),
-        load_assignment=assignment(name, [Endpoint("127.0.0.1", port, mesh=True)]),
+        load_assignment=assignment(name, [Endpoint("127.0.0.1" if v4 else "::1", port, mesh=True)]),
         health_checks=[check],
     )
-    cluster.upstream_bind_config.CopyFrom(own_source(v6=False))
+    cluster.upstream_bind_config.CopyFrom(own_source(v6=v6 and not v4))
     return cluster
 
 

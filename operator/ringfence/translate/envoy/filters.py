@@ -109,7 +109,7 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             max_connection_duration=messages.seconds(bounds.age)
         ),
-        http_protocol_options=protocol_pb2.Http1ProtocolOptions(accept_http_10=True),
+        http_protocol_options=http1_options(),
         http2_protocol_options=http2_options(),
         stream_idle_timeout=messages.seconds(0),
         upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
@@ -140,6 +140,11 @@ def _client_certificate(*, inbound: bool, mesh: bool) -> dict[str, Any]:
         told = kinds.SetCurrentClientCertDetails(uri=True)
         return {"forward_client_cert_details": kinds.SANITIZE_SET, "set_current_client_cert_details": told}
     return {"forward_client_cert_details": kinds.SANITIZE}
+
+
+def http1_options() -> Message:
+    """Trailers pass, as in HTTP/2 (Envoy drops those of HTTP/1.1 unless told so), and so does HTTP/1.0."""
+    return protocol_pb2.Http1ProtocolOptions(accept_http_10=True, enable_trailers=True)
 
 
 def http2_options() -> Message:

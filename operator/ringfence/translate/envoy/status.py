@@ -43,7 +43,7 @@ def listener(subject: Subject) -> tuple[Message, list[Message]]:
     """The listener, and the clusters that the probes go to."""
     parts = _Parts(routes=[_admin(READY, READY), _admin(METRICS, _STATS)])
     for probe in subject.probes:
-        _add(parts, probe, v6=subject.v6)
+        _add(parts, probe, v4=subject.v4, v6=subject.v6)
     manager = hcm_pb2.HttpConnectionManager(
         stat_prefix="status",
         route_config=_routes(parts.routes),
@@ -92,7 +92,7 @@ def _router() -> Message:
     )
 
 
-def _add(parts: _Parts, probe: Probe, *, v6: bool) -> None:
+def _add(parts: _Parts, probe: Probe, *, v4: bool, v6: bool) -> None:
     # A query does not choose the route; it goes on with the path.
     path = probe.path.partition("?")[0]
     name = f"probe|{probe.kind}|{probe.port}"
@@ -107,12 +107,13 @@ def _add(parts: _Parts, probe: Probe, *, v6: bool) -> None:
                 parts.routes.append(_route(path, action))
         case ProbeKind.TCP:
             check = clusters.health_check(tcp_health_check=health_check_pb2.HealthCheck.TcpHealthCheck())
-            parts.clusters[name] = clusters.watched(name, probe.port, check)
+            parts.clusters[name] = clusters.watched(name, probe.port, check, v4=v4, v6=v6)
             parts.checks.append(_answered(path, name))
         case ProbeKind.GRPC:
             name = f"{name}|{probe.rest}"
             asks = health_check_pb2.HealthCheck.GrpcHealthCheck(service_name=probe.rest)
-            cluster = clusters.watched(name, probe.port, clusters.health_check(grpc_health_check=asks))
+            check = clusters.health_check(grpc_health_check=asks)
+            cluster = clusters.watched(name, probe.port, check, v4=v4, v6=v6)
             parts.clusters[name] = clusters.over_http2(cluster)
             parts.checks.append(_answered(path, name))
 
