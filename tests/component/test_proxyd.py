@@ -72,8 +72,8 @@ def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlP
                 await envoy.ready()
                 (member,) = serving.parts.fleet
                 await cluster.eventually(lambda: _true(member.acknowledged and member.certified), "acknowledged")
-                caller = await _client(plane, serving)
-                assert await _call(port, caller) == "hello"
+                caller = await caller_tls(plane, serving)
+                assert await call(port, caller) == "hello"
 
                 # A route in force within milliseconds, on the connections that are there.
                 compiler.body = "other"
@@ -112,7 +112,7 @@ def test_a_real_envoy_is_served_and_follows_every_change(control_plane: ControlP
     running(control_plane, test)
 
 
-async def _client(plane: Plane, serving: Server) -> ssl.SSLContext:
+async def caller_tls(plane: Plane, serving: Server) -> ssl.SSLContext:
     """TLS as another workload of the mesh."""
     svid = leaf(plane, "spiffe://cluster.local/ns/real/sa/caller")
     context = ssl.create_default_context(cadata=plane.state.bundle.decode())
@@ -137,7 +137,7 @@ def leaf(plane: Plane, identity: str) -> bytes:
     return LocalSigner(plane.state.current).sign_now(wish, key.public_der) + key.pem
 
 
-async def _call(port: int, context: ssl.SSLContext) -> str:
+async def call(port: int, context: ssl.SSLContext) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="x")
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     data = await reader.read()
@@ -146,7 +146,7 @@ async def _call(port: int, context: ssl.SSLContext) -> str:
 
 
 async def _says(port: int, context: ssl.SSLContext, text: str) -> bool:
-    return await _call(port, context) == text
+    return await call(port, context) == text
 
 
 async def _peer_serial(port: int, context: ssl.SSLContext) -> int:
