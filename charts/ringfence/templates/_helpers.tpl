@@ -77,6 +77,9 @@ proxy:
   concurrency: {{ .Values.proxy.concurrency }}
   drain: {{ .Values.proxy.drain | quote }}
   logLevel: {{ .Values.proxy.logLevel }}
+{{- if .Values.proxy.tracing.address }}
+  tracing: {{ toJson .Values.proxy.tracing }}
+{{- end }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}

@@ -14,12 +14,13 @@ from ringfence.policy import reach
 from ringfence.policy.notes import Notes
 from ringfence.policy.rules import Policy, kind_of
 from ringfence.policy.subjects import subject_of
-from ringfence.translate.envoy import clusters, messages, names, status
+from ringfence.translate.envoy import clusters, messages, names, status, tracing
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Inbound
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.outbound import Outbound
 from ringfence.translate.envoy.subject import Port, Subject, subject
+from ringfence.translate.envoy.tracing import Spans
 
 __all__ = ["Port", "Subject", "configure", "subject"]
 
@@ -30,7 +31,9 @@ AGE_SHARE: Final = 0.25
 def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
     """All that the proxies of a class get, secrets aside."""
     policy = mesh.effective(subject.namespace)
-    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE)
+    told = mesh.world.installation.tracing
+    spans = Spans(told, subject.namespace, subject.service_account) if told is not None else None
+    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE, spans=spans)
     inbound = Inbound(subject, policy, reach.of(mesh).callers, mesh.world.installation.trust_domain, bounds)
     outbound = Outbound(subject, policy, mesh, bounds, subject.workload())
     let_in, routes = inbound.listener()
@@ -41,6 +44,7 @@ def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
         clusters.to_program(http=True, v6=subject.v6, age=bounds.age),
         clusters.passthrough(),
         clusters.refused(),
+        *((tracing.cluster(told),) if told is not None else ()),
     ]
     groups = (
         _resources({each.name: each for each in (*own, *probed, *outbound.clusters.values())}),

@@ -14,6 +14,8 @@ TO_PROGRAM: Final = "inbound"
 TO_PROGRAM_HTTP: Final = "inbound-http"
 PASSTHROUGH: Final = "passthrough"
 REFUSED: Final = "refused"
+#: The collector of spans.
+TRACING: Final = "tracing"
 #: Ends the names of chains for what Audit would deny.
 AUDIT_DENIED: Final = "audit-denied"
 #: HTTP filters; routes carry the policy for them.
