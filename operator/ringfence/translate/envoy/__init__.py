@@ -20,7 +20,7 @@ from ringfence.translate.envoy.inbound import Inbound
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.outbound import Outbound
 from ringfence.translate.envoy.subject import Port, Subject, subject
-from ringfence.translate.envoy.tracing import Spans
+from ringfence.translate.envoy.tracing import Tracer
 
 __all__ = ["Port", "Subject", "configure", "subject"]
 
@@ -32,8 +32,8 @@ def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
     """All that the proxies of a class get, secrets aside."""
     policy = mesh.effective(subject.namespace)
     told = mesh.world.installation.tracing
-    spans = Spans(told, subject.namespace, subject.service_account) if told is not None else None
-    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE, spans=spans)
+    tracer = Tracer(told, subject.namespace, subject.service_account) if told is not None else None
+    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE, tracer=tracer)
     inbound = Inbound(subject, policy, reach.of(mesh).callers, mesh.world.installation.trust_domain, bounds)
     outbound = Outbound(subject, policy, mesh, bounds, subject.workload())
     let_in, routes = inbound.listener()

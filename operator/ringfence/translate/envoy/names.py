@@ -16,7 +16,7 @@ PASSTHROUGH: Final = "passthrough"
 REFUSED: Final = "refused"
 #: The collector of spans.
 TRACING: Final = "tracing"
-#: Ends the names of chains for what Audit would deny.
+#: In the names of chains for what Audit would deny; the rule follows it.
 AUDIT_DENIED: Final = "audit-denied"
 #: HTTP filters; routes carry the policy for them.
 DENY_FILTER: Final = "ringfence.deny"

@@ -6,7 +6,7 @@ the namespace is not closed.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -112,13 +112,22 @@ class Outbound:
         would = reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports, audit=True)
         return EVERY_PORT - would
 
-    def _node(self, ports: Spans, denied_in_audit: Spans, chain: str) -> Node:
-        """Ports and the chain that takes them, those apart of which Audit says something else."""
-        both = ports & denied_in_audit
+    def _node(self, ports: Spans, chain: str, other: End, named: Iterable[tuple[str, int]] = ()) -> Node:
+        """Ports and the chain that takes them, those apart of which Audit says something else, by the rule."""
+        both = ports & self._denied_in_audit(other, named)
         if both.empty:
             return ((ports, chain),)
-        apart = (both, self._told_in_audit(chain))
-        return ((ports - both, chain), apart) if both != ports else (apart,)
+        apart = [(each, self._told_in_audit(chain, rule)) for rule, each in self._by_rule(both, other, named)]
+        return ((ports - both, chain), *apart) if both != ports else tuple(apart)
+
+    def _by_rule(self, denied: Spans, other: End, named: Iterable[tuple[str, int]] = ()) -> Iterator[tuple[str, Spans]]:
+        """Ports that Audit closes, by the rule that does; by "" where no rule opens them."""
+        for ref, ports in reach.denying(self._egress, other, self.mesh, named):
+            if not (ports & denied).empty:
+                yield names.policy_id(ref), ports & denied
+                denied -= ports
+        if not denied.empty:
+            yield "", denied
 
     def _open(self, target: Target, pod: Workload | None = None) -> Spans:
         """The ports of a target's pods that this identity may call, by both ends."""
@@ -138,7 +147,7 @@ class Outbound:
         for network, one in networks.told_apart(peer.addresses for peer in peers):
             end = Address(one)
             chain = self._passthrough(self._digest)
-            self._places[network] = self._node(self._leave(end), self._denied_in_audit(end), chain)
+            self._places[network] = self._node(self._leave(end), chain, end)
 
     def _pods(self, answers: Reach) -> None:
         """Pods by their own addresses."""
@@ -154,7 +163,7 @@ class Outbound:
             return
         chain = self._to_pods(target) if target.mesh and not ports.empty else self._passthrough(self._digest)
         other = target.workload(pod.ips if self._by_pod else ())
-        node = self._node(ports, self._denied_in_audit(other, target.ports), chain)
+        node = self._node(ports, chain, other, target.ports)
         self._places |= {networks.single(ip): node for ip in pod.ips}
 
     def _services(self, answers: Reach) -> None:
@@ -182,9 +191,15 @@ class Outbound:
             chain = self._passthrough(self._digest) if every else ""
         else:
             chain = self._to_service(service, port, reached)
-        if chain and any(self._denied_in_audit(*_end(m)).holds(PORT, number) for m, number in reached):
-            chain = self._told_in_audit(chain)
+        closed = [(m, n) for m, n in reached if self._denied_in_audit(*_end(m)).holds(PORT, n)] if chain else []
+        if closed:
+            chain = self._told_in_audit(chain, self._rule_about(*closed[0]))
         return [(at, chain)] if chain else []
+
+    def _rule_about(self, member: Member, port: int) -> str:
+        """The rule by which Audit closes a member's port."""
+        found = self._by_rule(Spans(((PORT, port, port),)), *_end(member))
+        return next(rule for rule, _ in found)
 
     def _reaches(self, member: Member, port: int) -> bool:
         if member.target is None and not member.address:
@@ -216,11 +231,11 @@ class Outbound:
             self.made.chain(name, filters.tcp("out.plain", names.PASSTHROUGH, self.bounds, log))
         return name
 
-    def _told_in_audit(self, chain: str) -> str:
-        """The same chain for what would be denied, so that the log and the figures say so."""
-        name = f"{chain}|{names.AUDIT_DENIED}"
+    def _told_in_audit(self, chain: str, rule: str = "") -> str:
+        """The same chain for what would be denied, so that the log and the figures say so, the log by which rule."""
+        name = f"{chain}|{names.AUDIT_DENIED}" + (f"|{rule}" if rule else "")
         if name not in self.made.chains:
-            said = {"answer": "allowed", "audit": "denied"}
+            said = {"answer": "allowed", "audit": "denied", **({"auditRule": rule} if rule else {})}
             self.made.chain(name, filters.told(self.made.chains[chain].filters[-1], names.OUTBOUND, said))
         return name
 

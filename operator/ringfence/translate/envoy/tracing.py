@@ -46,8 +46,8 @@ _OUTBOUND: Final = {"ringfence.peer": "%UPSTREAM_PEER_URI_SAN%"}
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """The spans of one identity's proxies: ``service`` and ``namespace`` are who they are of."""
+class Tracer:
+    """Spans of one identity's proxies: ``service`` and ``namespace`` are who they are of."""
 
     tracing: Tracing
     namespace: str
