@@ -151,6 +151,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
     installation = Installation(
         exempt_namespaces=tuple(sorted(exempt)),
         proxies=proxy.enabled,
+        tracing=proxy.tracing if proxy.enabled else None,
         trust_domain=reader.matching("trustDomain", "cluster.local", _TRUST_DOMAIN),
         namespace=namespace,
         pod_cidrs=tuple(reader.cidr(path, each) for path, each in reader.items("podCIDRs")),

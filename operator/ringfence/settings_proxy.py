@@ -1,15 +1,24 @@
 """The part of the settings file that is about proxies."""
 
+import ipaddress
 import re
 from typing import Any, Final, Protocol
 
 from ringfence.model import image_reference, resources
 from ringfence.model.proxy import PROXYD_PORT, PROXYD_SERVICE
-from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings, Quantities
+from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings, Quantities, Tracing
 from ringfence.model.world import OpenService
 
 #: As Envoy names them.
 LOG_LEVELS: Final = ("trace", "debug", "info", "warning", "error", "critical", "off")
+
+#: What the collector of spans is called among what is always open.
+TRACING_SERVICE: Final = "ringfence-tracing"
+#: Name and namespace of a Service, as its pods' callers write them.
+_SERVICE = re.compile(
+    r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.svc(?:\.[a-z0-9.-]{1,100})?"
+)
+_SAMPLING: Final = (0.0, 100.0)
 
 _ENVOY_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
@@ -24,6 +33,7 @@ class Reader(Protocol):
     def section(self, key: str, value: Any, keys: set[str]) -> "Reader": ...
     def flag(self, key: str, default: bool) -> bool: ...
     def text(self, key: str, default: str) -> str: ...
+    def number(self, path: str, value: Any, first: int = 1) -> int: ...
     def one_of(self, key: str, default: str, choices: tuple[str, ...]) -> str: ...
     def whole(self, key: str, default: int, least: int, most: int) -> int: ...
     def duration(self, key: str, default: int, least: int, most: int) -> int: ...
@@ -32,11 +42,20 @@ class Reader(Protocol):
 
 def opened(proxy: ProxySettings, namespace: str) -> tuple[OpenService, ...]:
     """What every enrolled pod may reach for its proxy's sake: the process that configures it, in Ringfence's own
-    ``namespace``."""
+    ``namespace``, and the collector of spans."""
     if not proxy.enabled:
         return ()
     labels = {"app.kubernetes.io/name": "ringfence", "app.kubernetes.io/component": "proxyd"}
-    return (OpenService(PROXYD_SERVICE, namespace, labels, ((resources.Protocol.TCP, PROXYD_PORT),)),)
+    proxyd = OpenService(PROXYD_SERVICE, namespace, labels, ((resources.Protocol.TCP, PROXYD_PORT),))
+    return (proxyd,) if proxy.tracing is None else (proxyd, _collector(proxy.tracing))
+
+
+def _collector(tracing: Tracing) -> OpenService:
+    ports = ((resources.Protocol.TCP, tracing.pod_port),)
+    service = _SERVICE.fullmatch(tracing.host)
+    if service is None:
+        return OpenService(TRACING_SERVICE, "", {}, ports, (str(ipaddress.ip_network(tracing.host)),))
+    return OpenService(TRACING_SERVICE, service[2], dict(tracing.pod_labels), ports)
 
 
 def read(reader: "Reader") -> ProxySettings:
@@ -53,6 +72,7 @@ def read(reader: "Reader") -> ProxySettings:
         "drain",
         "logLevel",
         "ownAddressOnly",
+        "tracing",
     }
     section = reader.section("proxy", document, keys)
     return ProxySettings(
@@ -65,7 +85,63 @@ def read(reader: "Reader") -> ProxySettings:
         drain_seconds=section.duration("drain", default.drain_seconds, 1, 600),
         log_level=section.one_of("logLevel", default.log_level, LOG_LEVELS),
         own_address_only=section.flag("ownAddressOnly", default.own_address_only),
+        tracing=_tracing(section),
     )
+
+
+def _tracing(proxy: "Reader") -> Tracing | None:
+    document = proxy.document["tracing"] if proxy.has("tracing") else {}
+    section = proxy.section("tracing", document, {"address", "podLabels", "podPort", "sampling"})
+    address = section.text("address", "")
+    if not address:
+        return None
+    place = _host_and_port(address)
+    if place is None:
+        fix = "as collector.observability.svc:4317, or an IP address with its port"
+        section.wrong("address", f"{address!r} is no address of a Service inside the cluster", fix)
+        return None
+    host, port = place
+    pod_port = section.document.get("podPort") or port
+    labels = section.document.get("podLabels") or {}
+    if not isinstance(labels, dict) or not all(isinstance(each, str) for pair in labels.items() for each in pair):
+        section.wrong("podLabels", f"{labels!r} are no labels", "write them as {app: collector}, values in quotes")
+        labels = {}
+    elif _SERVICE.fullmatch(host) and not labels:
+        section.wrong("podLabels", "is empty", f"the labels of the pods behind {host}, to which the way is opened")
+    elif labels and not _SERVICE.fullmatch(host):
+        section.wrong("podLabels", "means nothing for an IP address", "leave it out")
+    return Tracing(
+        host=host,
+        port=port,
+        pod_labels=tuple(sorted(labels.items())),
+        pod_port=section.number("podPort", pod_port),
+        sampling=_share(section),
+    )
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    """Of ``host:port`` or ``[IPv6]:port``; the host is a Service or an IP address. None for anything else."""
+    host, _, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        return None
+    if _SERVICE.fullmatch(host):
+        return host, int(port)
+    if (":" in bare) != (bare != host):
+        return None
+    try:
+        return str(ipaddress.ip_address(bare)), int(port)
+    except ValueError:
+        return None
+
+
+def _share(section: "Reader") -> float:
+    value = section.document.get("sampling", 1)
+    least, most = _SAMPLING
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        section.wrong("sampling", f"{value!r} is out of range", "per cent, 0 to 100, such as 1 or 0.5")
+        return least
+    return float(value)
 
 
 def _image(section: "Reader", default: str) -> str:

@@ -95,7 +95,8 @@ async def operator(
     metrics.register(collector)
     ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     inspector = verification.Inspector(connection, settings.signatures)
-    cluster = _cluster(settings, held, gatherer, means)
+    programmed = Programmed(_reports(held))
+    cluster = _cluster(settings, held, gatherer, means, programmed)
     try:
         yield Operator(
             api=connection,
@@ -108,7 +109,7 @@ async def operator(
                 means,
                 resolve=resolve.resolve,
                 translate=network_policy.objects,
-                beside=Beside(issuing, cluster.ask_about_sessions, Programmed(_reports(held))),
+                beside=Beside(issuing, cluster.ask_about_sessions, programmed),
             ),
             cluster=cluster,
             ca=ca,
@@ -257,7 +258,9 @@ def _serial() -> int:
     return secrets.randbits(126) | 1 << 126
 
 
-def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means: Means) -> ClusterReconciler:
+def _cluster(
+    settings: Settings, held: Caches, gatherer: gather.Gatherer, means: Means, programmed: Programmed
+) -> ClusterReconciler:
     default = settings.default_enroll
     certificates = ServingCertificates(
         held["serving_ca"], held["serving"], means, lambda: secrets.randbits(158) + 1, settings.installation.namespace
@@ -285,7 +288,7 @@ def _cluster(settings: Settings, held: Caches, gatherer: gather.Gatherer, means:
             held["namespaces"],
             installation.namespace,
         ),
-        proxies=_proxies(settings, held, means) if settings.proxy.enabled else None,
+        proxies=_proxies(settings, held, means, programmed) if settings.proxy.enabled else None,
     )
 
 
@@ -299,7 +302,7 @@ def _longest_life(settings: Settings) -> int:
     return settings.ca.max_ttl + (STALE_SECONDS if settings.proxy.enabled else 0)
 
 
-def _proxies(settings: Settings, held: Caches, means: Means) -> ProxyKeeper:
+def _proxies(settings: Settings, held: Caches, means: Means, programmed: Programmed) -> ProxyKeeper:
     serving = ProxydServing(
         held["serving_ca"],
         held["proxyd_serving"],
@@ -307,7 +310,7 @@ def _proxies(settings: Settings, held: Caches, means: Means) -> ProxyKeeper:
         lambda: secrets.randbits(158) + 1,
         settings.installation.namespace,
     )
-    return ProxyKeeper(serving, held["reports"], means)
+    return ProxyKeeper(serving, held["reports"], means, programmed)
 
 
 class _Ear:

@@ -28,7 +28,9 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         data = await asyncio.wait_for(reader.read(4096), SPEAKS_AFTER)
     except TimeoutError:
         data = b""
-    if data.startswith(b"GET "):
+    if data.startswith(b"GET /headers"):
+        writer.write(_shown(data))
+    elif data.startswith(b"GET "):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n" + GREETING)
     elif data.startswith(b"POST "):
         # All that came, trailers among it, as a chunked body with a trailer.
@@ -44,6 +46,12 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     except OSError:
         pass
     writer.close()
+
+
+def _shown(request: bytes) -> bytes:
+    """The answer that holds the request itself."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(request)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + request
 
 
 async def program(port: int) -> None:
@@ -79,14 +87,15 @@ async def _call(call: dict[str, Any]) -> str:
     )
     try:
         if call["http"]:
-            writer.write(b"GET / HTTP/1.1\r\nHost: program\r\nConnection: close\r\n\r\n")
+            head = f"GET {call.get('path', '/')} HTTP/1.1\r\nHost: program\r\n{call.get('headers', '')}"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode())
         elif call["first"]:
             writer.write(b"hello\n")
         data = await reader.read(4096)
     finally:
         writer.close()
     if call["http"] and call.get("told"):
-        return data.decode().rpartition("\r\n\r\n")[2] if data.startswith(b"HTTP/1.1 200") else "denied"
+        return data.decode().partition("\r\n\r\n")[2] if data.startswith(b"HTTP/1.1 200") else "denied"
     if call["http"]:
         return "allowed" if data.startswith(b"HTTP/1.1 200") else "denied" if _refused(data) else f"error: {data!r}"
     if call.get("told"):
@@ -137,6 +146,8 @@ def _serve(connection: socket.socket, identities: dict[str, list[str]]) -> None:
             told = f"mesh {names[0][1]}"
         asked = spoken.recv(4096)
         body = told.encode()
+        if asked.startswith(b"GET /headers"):
+            body = asked
         if asked.startswith(b"GET "):
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             body = head.encode() + body

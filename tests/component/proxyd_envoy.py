@@ -241,7 +241,10 @@ class Direct:
         self.port = port
         self.body = "hello"
         self.bad = False
+        #: The route becomes one that no Envoy takes: the same domain twice.
+        self.bad_route = False
         self.cluster_timeout = 1
+        self.owners: tuple[str, ...] = ()
 
     def subject(self, pod: Object, mesh: Mesh) -> Hashable:
         """All are alike."""
@@ -254,10 +257,10 @@ class Direct:
         listeners = [_listener(self.port)]
         if self.bad:
             listeners.append(listener_pb2.Listener(name="bad"))
-        parts = [[_cluster(self.cluster_timeout)], [_endpoints()], listeners, [_route(self.body)]]
+        parts = [[_cluster(self.cluster_timeout)], [_endpoints()], listeners, [_route(self.body, twice=self.bad_route)]]
         made = [tuple(_resource(each) for each in part) for part in parts]
         revision = hashlib.sha256(repr([[each.version for each in part] for part in made]).encode()).hexdigest()[:16]
-        return ProxyConfig(made[0], made[1], made[2], made[3], (), revision)
+        return ProxyConfig(made[0], made[1], made[2], made[3], self.owners, revision)
 
 
 def _resource(message: Any) -> Resource:
@@ -288,9 +291,10 @@ def _endpoints() -> Any:
     return json_format.ParseDict(document, endpoint_pb2.ClusterLoadAssignment())
 
 
-def _route(body: str) -> Any:
+def _route(body: str, *, twice: bool = False) -> Any:
     answer = {"status": 200, "body": {"inline_string": body}}
-    hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": answer}]}]
+    host = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": answer}]}
+    hosts = [host, {**host, "name": "again"}] if twice else [host]
     return json_format.ParseDict({"name": "route", "virtual_hosts": hosts}, route_pb2.RouteConfiguration())
 
 

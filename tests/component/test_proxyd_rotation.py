@@ -17,6 +17,7 @@ from ringfence.model import proxy
 from ringfence.model.ca import Phase
 from ringfence.model.proxy_settings import ProxySettings
 from ringfence.pki import store
+from ringfence.proxyd.assembly import Compiler
 from ringfence.reconcile import proxy_reports
 from ringfence.settings import CaSettings
 
@@ -75,10 +76,12 @@ def run(rig: controller_rig.Plane, test: Callable[[Plane], Awaitable[None]]) -> 
 
 
 @contextlib.asynccontextmanager
-async def together(rig: controller_rig.Plane, plane: Plane) -> AsyncIterator[tuple[Core, Server]]:
+async def together(
+    rig: controller_rig.Plane, plane: Plane, compiler: Compiler | None = None
+) -> AsyncIterator[tuple[Core, Server]]:
     """Both processes' parts, each under its own user with the chart's rights; the Secrets are the controller's."""
     proxyd = rig.config("proxyd", ["system:authenticated"], f"system:serviceaccount:{OWN}:ringfence-proxyd")
-    async with rig.controller(FAST) as heart, plane.proxyd(settings=FAST, kubeconfig=proxyd) as serving:
+    async with rig.controller(FAST) as heart, plane.proxyd(compiler, settings=FAST, kubeconfig=proxyd) as serving:
         held = await cluster.get(plane.api, resources.SECRETS, OWN, "ringfence-serving-ca")
         assert held is not None
         plane.trust(held)

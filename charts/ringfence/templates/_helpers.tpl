@@ -78,6 +78,9 @@ proxy:
   drain: {{ .Values.proxy.drain | quote }}
   logLevel: {{ .Values.proxy.logLevel }}
   ownAddressOnly: {{ .Values.proxy.ownAddressOnly }}
+{{- if .Values.proxy.tracing.address }}
+  tracing: {{ toJson .Values.proxy.tracing }}
+{{- end }}
 {{- with .Values.network.apiServer }}
 apiServer: {{ toJson . }}
 {{- end }}

@@ -12,7 +12,7 @@ Show what Ringfence makes of the cluster: which namespaces are enrolled and clos
 each policy's condition says, and the identities with their pods.
 
 NETWORK is `closed` (what no rule allows is denied), `staged` (it closes once what MESSAGE names is settled), `pending`
-(the controller has not looked yet) or `open`.
+(the controller has not looked yet) or `open`. Where pods get proxies, PODS says how many have none, or an old one.
 """
 _STATUS_EXAMPLES = """
   {prog} status
@@ -98,7 +98,7 @@ def _enroll(subparsers: options.Subparsers) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
     parser.add_argument("--force", action="store_true", help="go on although workloads would be refused")
     parser.add_argument("--no-restart", action="store_true", help="label only; pods from before stay as they are")
-    _waiting(parser, "until the network is closed (audit: until every pod has its identity)")
+    waiting(parser, "until the network is closed (audit: until every pod has its identity)")
     options.cluster(parser)
     options.verbosity(parser)
     parser.set_defaults(run=lazily("ringfence.cli.enroll"))
@@ -108,7 +108,7 @@ def _unenroll(subparsers: options.Subparsers) -> None:
     parser = options.command(subparsers, "unenroll", "take a namespace out again", _UNENROLL, _UNENROLL_EXAMPLES)
     parser.add_argument("namespace", metavar="NAMESPACE")
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
-    _waiting(parser, "until the network is open")
+    waiting(parser, "until the network is open")
     options.cluster(parser)
     options.verbosity(parser)
     parser.set_defaults(run=lazily("ringfence.cli.enroll", "undo"))
@@ -128,7 +128,8 @@ def _uninstall(subparsers: options.Subparsers) -> None:
     parser.set_defaults(run=lazily("ringfence.cli.uninstall"))
 
 
-def _waiting(parser: argparse.ArgumentParser, what: str) -> None:
+def waiting(parser: argparse.ArgumentParser, what: str) -> None:
+    """The options of a command that can wait."""
     parser.add_argument("--wait", action="store_true", help=f"wait {what}")
     parser.add_argument("--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="of --wait (default: 600)")
 

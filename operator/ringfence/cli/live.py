@@ -107,6 +107,7 @@ async def ask_namespace(target: Target, namespace: str) -> Answered:
         except errors.Forbidden as error:
             remarks.append(f"the cluster's policies are not shown: {error}")
         verdicts = await _verdicts(api, namespace, remarks)
+        known = await installed(api, target, remarks)
     except errors.NotFound as error:
         raise NoCluster("this cluster does not know Ringfence's kinds: install it first") from error
     except errors.KubeError as error:
@@ -114,7 +115,7 @@ async def ask_namespace(target: Target, namespace: str) -> Answered:
     finally:
         await api.close()
     documents = (*(Document.answered(each) for each in found), *verdicts)
-    return Answered(documents, settings.parse("", {"POD_NAMESPACE": target.namespace}), tuple(remarks))
+    return Answered(documents, known, tuple(remarks))
 
 
 async def one_namespace(api: client.Client, name: str) -> dict[str, Any]:

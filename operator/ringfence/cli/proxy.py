@@ -4,7 +4,7 @@ import argparse
 from typing import Final
 
 from ringfence.cli import options
-from ringfence.cli.commands import lazily
+from ringfence.cli.commands import lazily, waiting
 from ringfence.model.names import is_dns_label, is_dns_subdomain
 
 _DESCRIPTION: Final = """
@@ -62,6 +62,18 @@ _PEERS_EXAMPLES: Final = """
 
 exit status: 0 safe for Strict, 1 not safe, 2 cannot tell (no proxies, a log that cannot be read or is too short)
 """
+_ROLL: Final = """
+Restart, by rollout, the workloads of an enrolled namespace whose pods have no proxy, or one of another image than the
+present: after proxies were turned on, and after an upgrade. Pods that no owner could restart are listed and left alone.
+Enrolment stays as it is; you need the rights to list pods, and to patch the workloads.
+"""
+_ROLL_EXAMPLES: Final = """
+  {prog} roll shop --dry-run                      # which pods, and what would be restarted?
+  {prog} roll shop
+  {prog} roll shop --wait                         # return once every pod has the present proxy
+
+exit status: 0 done, 1 pods are left that have not the present proxy, 2 the cluster cannot be asked or says no
+"""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -78,6 +90,7 @@ def add(subparsers: options.Subparsers) -> None:
     _list(inner)
     _show(inner)
     _peers(inner)
+    _roll(inner)
 
 
 def _list(inner: options.Subparsers) -> None:
@@ -99,6 +112,17 @@ def _show(inner: options.Subparsers) -> None:
     options.cluster(parser)
     options.output(parser)
     parser.set_defaults(run=lazily("ringfence.cli.proxy_show"))
+
+
+def _roll(inner: options.Subparsers) -> None:
+    summary = "restart, by rollout, workloads whose pods have not the present proxy"
+    parser = options.command(inner, "roll", summary, _ROLL, _ROLL_EXAMPLES)
+    parser.add_argument("namespace", metavar="NAMESPACE")
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
+    waiting(parser, "until every pod has the present proxy")
+    options.cluster(parser)
+    options.verbosity(parser)
+    parser.set_defaults(run=lazily("ringfence.cli.proxy_roll"))
 
 
 def _pod(text: str) -> str:

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from ringfence.cli import live
@@ -46,7 +47,7 @@ def waiting(pods: Iterable[Object], how: Injection | None = None) -> list[Object
         workload = gather.workload(each)
         if workload.finished or workload.host_network:
             continue
-        if not workload.labelled or (how is not None and _outdated(each.get("spec") or {}, how)):
+        if not workload.labelled or (how is not None and proxy_lacks(each, how)):
             found.append(each)
     return found
 
@@ -56,11 +57,23 @@ def lack(how: Injection | None) -> str:
     return "identity" if how is None else "identity or the present proxy"
 
 
-def _outdated(spec: Mapping[str, Any], how: Injection) -> bool:
+class Lacks(StrEnum):
+    """What a pod's proxy is not; NOTHING where it is as it shall be, or where there is no place for one."""
+
+    NOTHING = ""
+    PROXY = "missing"
+    IMAGE = "old"
+
+
+def proxy_lacks(pod: Object, how: Injection) -> Lacks:
+    """Whether a pod is without a proxy, or has one of another image than the present."""
+    spec = pod.get("spec") or {}
     if not proxies.has_place(spec):
-        return False
+        return Lacks.NOTHING
     images = [each.get("image") for each in spec.get("initContainers") or () if proxies.is_sidecar(each)]
-    return images != [how.settings.image]
+    if not images:
+        return Lacks.PROXY
+    return Lacks.NOTHING if images == [how.settings.image] else Lacks.IMAGE
 
 
 async def owners(

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringfence.cli import live, options, status_images
+from ringfence.cli import live, options, rollout, status_images
 from ringfence.cli.console import Cell, Console, Output, Style
+from ringfence.cli.rollout import Lacks
+from ringfence.inject.injection import Injection
 from ringfence.kube import resources
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
 from ringfence.model.resources import Kind
@@ -47,7 +49,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.detail(text)
     cluster = Cluster(tuple(document.value for document in answered.documents))
     data = {
-        "namespaces": namespaces(cluster, arguments.namespace, everything=arguments.all),
+        "namespaces": namespaces(
+            cluster, arguments.namespace, everything=arguments.all, how=answered.settings.injection
+        ),
         "policies": policies(cluster, arguments.namespace),
         "identities": identities(cluster, arguments.namespace),
         "images": status_images.images(cluster.of(resources.IMAGE_VERDICTS.kind), time.time()),
@@ -59,8 +63,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def namespaces(cluster: Cluster, only: str | None, *, everything: bool) -> list[dict[str, Any]]:
-    """Enrolment and network of each namespace; of all, or of those that Ringfence has to do with."""
+def namespaces(
+    cluster: Cluster, only: str | None, *, everything: bool, how: Injection | None = None
+) -> list[dict[str, Any]]:
+    """Enrolment and network of each namespace; of all, or of those that Ringfence has to do with.
+
+    ``how``: how pods of enrolled ones get their proxy; None where they get none, or where that is not known.
+    """
     concerned = {each["metadata"].get("namespace") for kind in Kind for each in cluster.of(kind)}
     found = []
     for each in cluster.of("Namespace"):
@@ -77,6 +86,7 @@ def namespaces(cluster: Cluster, only: str | None, *, everything: bool) -> list[
                 "zone": labels.get(LABEL_ZONE, ""),
                 "pods": {"enrolled": len(after), "unenrolled": len(before)},
                 "unenrolled": before,
+                "proxies": _proxies(cluster.of("Pod", name), how) if how and LABEL_ENROLL in labels else None,
                 "reason": condition.get("reason", ""),
                 "message": condition.get("message", ""),
             }
@@ -104,6 +114,13 @@ def _pods(pods: Iterable[Object]) -> tuple[list[str], list[str]]:
         label = (each["metadata"].get("labels") or {}).get(LABEL_IDENTITY)
         (after if label == (spec.get("serviceAccountName") or "default") else before).append(each["metadata"]["name"])
     return before, after
+
+
+def _proxies(pods: Iterable[Object], how: Injection) -> dict[str, list[str]]:
+    """Names of the running pods without a proxy, and of those with another than the present."""
+    running = [each for each in pods if (each.get("status") or {}).get("phase") not in _FINISHED]
+    found = [(rollout.proxy_lacks(each, how), each["metadata"]["name"]) for each in running]
+    return {str(lack): [name for is_, name in found if is_ is lack] for lack in (Lacks.PROXY, Lacks.IMAGE)}
 
 
 def policies(cluster: Cluster, only: str | None) -> list[dict[str, Any]]:
@@ -163,6 +180,8 @@ def _tables(data: Mapping[str, Sequence[Mapping[str, Any]]], console: Console) -
     _section(
         ("NAMESPACE", "ENROLLED", "NETWORK", "ZONE", "PODS", "MESSAGE"), map(_namespace, data["namespaces"]), console
     )
+    if any(each["proxies"] and any(each["proxies"].values()) for each in data["namespaces"]):
+        console.print("`ringfence proxy roll NAMESPACE` gives pods the present proxy, by rollout\n")
     _section(("POLICY", "MODE", "READY", "REASON", "MESSAGE"), map(_policy, data["policies"]), console)
     _section(("IDENTITY", "SPIFFE ID", "PODS", "READY", "MESSAGE"), map(_identity, data["identities"]), console)
     _images(data["images"], console)
@@ -194,7 +213,8 @@ def _failed(each: Mapping[str, Any]) -> Sequence[str | Cell]:
 def _namespace(each: Mapping[str, Any]) -> Sequence[str | Cell]:
     network = Cell(each["network"], _NETWORKS[each["network"]])
     message = "" if each["message"] == staging.CLOSED else _short(each["message"])
-    return each["name"], each["enrolment"], network, each["zone"] or "-", _counts(each["pods"]), message
+    pods = _counts(each["pods"], each["proxies"] or {})
+    return each["name"], each["enrolment"], network, each["zone"] or "-", pods, message
 
 
 def _policy(each: Mapping[str, Any]) -> Sequence[str | Cell]:
@@ -211,9 +231,15 @@ def _section(headers: Sequence[str], rows: Iterable[Sequence[str | Cell]], conso
         console.print()
 
 
-def _counts(pods: Mapping[str, int]) -> str | Cell:
-    before, after = pods.get("unenrolled", 0), pods.get("enrolled", 0)
-    return Cell(f"{after} ({before} without identity)", Style.CAUTION) if before else str(after)
+def _counts(pods: Mapping[str, int], proxies: Mapping[str, Sequence[str]] | None = None) -> str | Cell:
+    words = {
+        "without identity": pods.get("unenrolled", 0),
+        "without proxy": len((proxies or {}).get(Lacks.PROXY, ())),
+        "with an old proxy": len((proxies or {}).get(Lacks.IMAGE, ())),
+    }
+    told = ", ".join(f"{number} {what}" for what, number in words.items() if number)
+    after = pods.get("enrolled", 0)
+    return Cell(f"{after} ({told})", Style.CAUTION) if told else str(after)
 
 
 def _shown(each: Mapping[str, Any]) -> str:

@@ -96,13 +96,12 @@ class Triggers:
         return any(caches[name].list(namespace) for name in ("policies", "identities", "network_policies"))
 
     def _programmed(self) -> None:
-        """Policies have come further at the proxies, or back: their namespaces' statuses tell it."""
+        """Policies have come further at the proxies, or back: their statuses tell it."""
         before, self._told = self._told, dict(self._operator.namespaces.programmed())
         owners = {owner for owner, each in self._told.items() if before.get(owner) != each} | before.keys() - self._told
         for owner in owners:
             namespace, slash, _ = owner.partition(" ")[2].partition("/")
-            if slash:
-                self._add(namespace)
+            self._add(namespace if slash else CLUSTER)
 
     def _ca(self, namespace: str) -> None:
         if namespace == self._operator.ca.options.namespace:

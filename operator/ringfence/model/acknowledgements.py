@@ -25,7 +25,8 @@ class ProxyState:
     ``serial`` (hex), ``root`` (fingerprint of its issuer) and ``not_after`` are of the certificate that it was given
     last, ``bundle`` the digest of the roots that it has said to trust, ``revision`` of the configuration that it has
     said to use ("" when not all of the present one). Times in seconds since the epoch. ``connected`` False: it was
-    here, and its certificate may still be in use. ``nack`` is the last refusal, led by the resource's type and name.
+    here, and its certificate may still be in use. ``nack`` is the last refusal, led by the resource's type and name,
+    at most MAX_REFUSAL characters.
     """
 
     namespace: str
@@ -43,13 +44,24 @@ class ProxyState:
     nack: str = ""
 
 
+#: Most refusals that are told of a policy, and the most characters of one.
+MAX_REFUSALS: Final = 3
+MAX_REFUSAL: Final = 300
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """How many of a replica's proxies a policy shapes, and how many of them use it, in ``generation``."""
+    """How many of a replica's proxies a policy shapes, and how many of them use it, in ``generation``.
+
+    ``refused`` of them refuse a part of their configuration, and go on with the last good one of that part;
+    ``refusals`` says which and why, each once, sorted, at most MAX_REFUSALS.
+    """
 
     generation: int
     ready: int
     total: int
+    refused: int = 0
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_NAMESPACE_NAME, LABEL_ZONE
+from ringfence.model.proxy_settings import Tracing
 from ringfence.model.resources import ClusterSecurityPolicy, Protocol, SecurityPolicy, ServiceIdentity
 
 
@@ -84,7 +85,8 @@ class Workload:
 class OpenService:
     """Pods that every enrolled pod may always reach: DNS, and Ringfence's own services.
 
-    ``ports`` are (protocol, port) of the serving pods; ``addresses`` are CIDRs beside the pods (a node-local cache).
+    ``ports`` are (protocol, port) of the serving pods; ``addresses`` are CIDRs beside the pods (a node-local cache), or
+    alone, where ``namespace`` is "".
     """
 
     name: str
@@ -111,6 +113,8 @@ class Installation:
     exempt_namespaces: tuple[str, ...] = ()
     #: Whether pods of enrolled namespaces get proxies.
     proxies: bool = False
+    #: Where their proxies send spans, None for nowhere.
+    tracing: Tracing | None = None
     open_services: tuple[OpenService, ...] = (
         OpenService(
             name="dns",

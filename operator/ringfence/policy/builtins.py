@@ -64,11 +64,13 @@ def pod_box(service: OpenService) -> LabelBox:
 
 
 def served_by(service: OpenService) -> tuple[EffectivePeer, ...]:
-    """The pods and the addresses of an open service."""
+    """The pods and the addresses of an open service; one in no namespace has addresses alone."""
     pods = PodPeers(LabelBox.of({LABEL_NAMESPACE_NAME: one_of(service.namespace)}), pod_box(service))
     addresses = IpSet()
     for cidr in service.addresses:
         addresses |= IpSet.of(cidr)
+    if not service.namespace:
+        return (AddressPeers(addresses),)
     return (pods,) if addresses.empty else (pods, AddressPeers(addresses))
 
 

@@ -121,9 +121,13 @@ def builtin_stays_open(world: World, policy: EffectivePolicy, notes: Notes) -> N
                 notes.rule(
                     deny.ref,
                     FindingReason.BUILTIN_STAYS_OPEN,
-                    f"also denies {service.name} (namespace {service.namespace}), which stays open to every pod; "
+                    f"also denies {service.name} ({_place(service)}), which stays open to every pod; "
                     "the rest of the rule holds",
                 )
+
+
+def _place(service: OpenService) -> str:
+    return f"namespace {service.namespace}" if service.namespace else ", ".join(service.addresses)
 
 
 def _names(deny: EffectiveRule, opened: EffectiveRule, service: OpenService, world: World) -> bool:
@@ -134,7 +138,7 @@ def _names(deny: EffectiveRule, opened: EffectiveRule, service: OpenService, wor
     namespace = world.namespaces.get(service.namespace) or Namespace.of(service.namespace)
     for peer in deny.peers:
         match peer:
-            case PodPeers(namespaces, peers_pods) if peer != ANY_IDENTITY:
+            case PodPeers(namespaces, peers_pods) if peer != ANY_IDENTITY and service.namespace:
                 if namespaces.matches(namespace.labels) and not (peers_pods & builtins.pod_box(service)).empty:
                     return True
             case AddressPeers(addresses):

@@ -13,6 +13,7 @@ from ringfence.model.effective import (
     Direction,
     EffectivePolicy,
     EffectiveRule,
+    RuleRef,
 )
 from ringfence.model.labels import LabelBox
 from ringfence.model.mesh import Mesh
@@ -195,6 +196,19 @@ def open_ports(
         elif _allows(rule, audit=audit):
             allowed |= ports
     return always | (allowed - denied)
+
+
+def denying(
+    policy: EffectivePolicy, other: End, mesh: Mesh, names: Iterable[tuple[str, int]] = ()
+) -> Iterator[tuple[RuleRef, Spans]]:
+    """The Deny rules about the other end, those in mode Audit too, each with the ports that no earlier one denies."""
+    named, left = tuple(names), EVERY_PORT
+    for rule in policy.rules:
+        if rule.action is Action.DENY and _names(rule, other, mesh):
+            ports = port_spans(rule.ports, named) & left
+            left -= ports
+            if not ports.empty:
+                yield rule.ref, ports
 
 
 def _names(rule: EffectiveRule, other: End, mesh: Mesh) -> bool:

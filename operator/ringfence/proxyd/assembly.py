@@ -3,7 +3,7 @@
 import functools
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from ringfence.model.names import FIELD_MANAGER
 from ringfence.model.ports import Clock, Object
 from ringfence.model.proxy import PROXYD_SERVICE, ProxyConfig
 from ringfence.model.resources import Certificate, Kind
-from ringfence.model.world import Enrolment, Installation
+from ringfence.model.world import Enrolment, Installation, World
 from ringfence.policy import closing
 from ringfence.proxyd import metrics
 from ringfence.proxyd.authentication import Authenticator
@@ -91,6 +91,12 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
     translator = _Translator(snapshots, compiler)
     classes = Classes(translator, fleet.deliver, metrics.PassMeter(), fleet.regroup)
     fleet.classes = classes
+
+    def passed(mesh: object) -> None:
+        if translator.settled(mesh, classes.failed):
+            fleet.changed()
+
+    classes.passed = passed
     reporter = Reporter(
         fleet,
         clock,
@@ -112,6 +118,8 @@ class _Translator:
         self._snapshots = snapshots
         self._compiler = compiler
         self._mesh: Mesh | None = None
+        self._compiled: Mapping[str, int] = {}
+        self._failed: frozenset[Hashable] = frozenset()
 
     def subject(self, pod: Object) -> Hashable:
         """As the port says; by the cluster of the last pass."""
@@ -128,19 +136,27 @@ class _Translator:
             raise TypeError("a mesh of somebody else")
         return self._compiler.configure(subject, mesh)
 
-    def generations(self) -> dict[str, int]:
-        """By owner, which generation of each policy is compiled."""
-        if self._mesh is None:
-            return {}
-        world = self._mesh.world
-        found = {
-            f"{Kind.SECURITY_POLICY} {each.meta.namespace}/{each.meta.name}": each.meta.generation
-            for policies in world.policies.values()
-            for each in policies
-        }
-        return found | {
-            f"{Kind.CLUSTER_SECURITY_POLICY} {each.meta.name}": each.meta.generation for each in world.cluster_policies
-        }
+    def generations(self) -> Mapping[str, int]:
+        """By owner, which generation of each policy is compiled: for every class, or it is not."""
+        return self._compiled
+
+    def settled(self, mesh: object, failed: frozenset[Hashable]) -> bool:
+        """A pass over ``mesh`` is over; whether others are to be told, since policies or failures are others now."""
+        found = _generations(mesh.world) if isinstance(mesh, Mesh) else {}
+        before = self._compiled, self._failed
+        self._compiled, self._failed = found, failed
+        return before != (found, failed)
+
+
+def _generations(world: World) -> dict[str, int]:
+    found = {
+        f"{Kind.SECURITY_POLICY} {each.meta.namespace}/{each.meta.name}": each.meta.generation
+        for policies in world.policies.values()
+        for each in policies
+    }
+    return found | {
+        f"{Kind.CLUSTER_SECURITY_POLICY} {each.meta.name}": each.meta.generation for each in world.cluster_policies
+    }
 
 
 def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:

@@ -75,6 +75,9 @@ class Classes:
         self._mesh: object | None = None
         self._dirty = False
         self._wake = asyncio.Event()
+        self._failed: set[Hashable] = set()
+        #: Called after each pass with the cluster that it was computed from.
+        self.passed: Callable[[object], None] = lambda _: None
         #: Whether a pass has ever been completed.
         self.ready = False
 
@@ -100,6 +103,12 @@ class Classes:
         self._members.pop(subject, None)
         self._offers.pop(subject, None)
         self._wanted.pop(subject, None)
+        self._failed.discard(subject)
+
+    @property
+    def failed(self) -> frozenset[Hashable]:
+        """Classes whose present configuration cannot be computed: they have the last good one."""
+        return frozenset(self._failed)
 
     def changed(self, namespace: str) -> None:
         """Something of a namespace ("" for the whole cluster) is different: its own proxies are seen to first."""
@@ -146,6 +155,7 @@ class Classes:
         # A class that came in the meantime was computed from this very snapshot, or is still wanted.
         self.ready = True
         self._observer.computed(count, time.monotonic() - started)
+        self.passed(self._mesh)
 
     async def _compute(self, subject: Hashable, mesh: object) -> None:
         try:
@@ -153,7 +163,10 @@ class Classes:
         except Exception:  # noqa: BLE001 (a defect in one class must not stop the others)
             _log.exception("a configuration cannot be computed; the last good one stays")
             self._observer.failed()
+            if subject in self._members:
+                self._failed.add(subject)
             return
+        self._failed.discard(subject)
         before = self._offers.get(subject)
         if subject not in self._members or (before is not None and before.revision == config.revision):
             return

@@ -224,7 +224,7 @@ class Conversation:
                 # A certificate may have waited for it.
                 topic.stir()
             return None
-        error = " ".join(request.error_detail.message.split())[:MAX_ERROR]
+        error = _words(kind, request.error_detail.message)
         names = tuple(sent.versions)
         if len(names) > 1:
             for name in names:
@@ -355,6 +355,13 @@ class Conversation:
                 endpoints.sent.pop(name, None)
             endpoints.stir()
         return wire.response(kind, nonce, items, removed)
+
+
+def _words(kind: Kind, message: str) -> str:
+    """A proxy's words as they may be shown: one line, printable, and never of a secret, which Envoy may quote."""
+    if kind is Kind.SECRETS:
+        return "a secret is not taken (the proxy's own words are left out, they may hold the key)"
+    return "".join(each if each.isprintable() else "?" for each in " ".join(message.split())[:MAX_ERROR])
 
 
 def _bound(names: Mapping[str, object]) -> None:

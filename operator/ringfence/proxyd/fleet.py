@@ -42,7 +42,19 @@ _LOGGED_NACKS: Final = 10
 class Member(Stream):
     """A proxy that is served."""
 
-    __slots__ = ("acknowledged", "last_nack", "nacks", "offered_at", "retry_at", "since", "subject", "svid")
+    __slots__ = (
+        "acknowledged",
+        "last_nack",
+        "made_at",
+        "nacks",
+        "offered_at",
+        "outdated",
+        "retry_at",
+        "since",
+        "subject",
+        "svid",
+        "wished",
+    )
 
     def __init__(self, caller: Caller) -> None:
         super().__init__(caller)

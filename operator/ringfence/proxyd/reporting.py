@@ -7,15 +7,24 @@ were there. So a replica that starts reads what was last said under its name.
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from ringfence.model.acknowledgements import LIVE_SECONDS, PolicyState, ProxyState, Report
+from ringfence.model.acknowledgements import (
+    LIVE_SECONDS,
+    MAX_REFUSAL,
+    MAX_REFUSALS,
+    PolicyState,
+    ProxyState,
+    Report,
+)
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Clock, Object
+from ringfence.proxyd.conversation import Nack
 from ringfence.proxyd.fleet import Fleet, Member
+from ringfence.proxyd.wire import Kind
 from ringfence.reconcile import proxy_reports
 
 _log = logging.getLogger(__name__)
@@ -25,6 +34,9 @@ LEAST_SECONDS: Final = 2.0
 MOST_SECONDS: Final = LIVE_SECONDS / 3
 #: Most proxies that have left and are remembered.
 MAX_GONE: Final = 10_000
+
+#: What is said of proxies whose class has a defect.
+NOT_COMPUTED: Final = "their configuration cannot be computed: the log of proxyd says why"
 
 #: Writes the ConfigMap; reads the one that is there, None for none. Both raise RingfenceError.
 Write = Callable[[Object], Awaitable[None]]
@@ -111,13 +123,26 @@ class Reporter:
     def _policies(self, members: Mapping[str, Member]) -> dict[str, PolicyState]:
         ready: Counter[str] = Counter()
         total: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        refusals: defaultdict[str, set[str]] = defaultdict(set)
+        failed = self._fleet.classes.failed if self._fleet.classes is not None else frozenset()
         for each in members.values():
             owners = each.talk.offer.owners if each.talk.offer is not None else ()
             total.update(owners)
-            if each.acknowledged:
+            why = _refusals(each, failed)
+            if why:
+                refused.update(owners)
+                for owner in owners:
+                    refusals[owner].update(why)
+            elif each.acknowledged:
                 ready.update(owners)
         generations = self._generations()
-        return {owner: PolicyState(generations.get(owner, 0), ready[owner], count) for owner, count in total.items()}
+        return {
+            owner: PolicyState(
+                generations.get(owner, 0), ready[owner], count, refused[owner], _few(refusals.get(owner, ()))
+            )
+            for owner, count in total.items()
+        }
 
     def _left(self, member: Member) -> None:
         state = _state(member, connected=False)
@@ -125,6 +150,21 @@ class Reporter:
             self._gone[state.uid] = state
             while len(self._gone) > MAX_GONE:
                 self._gone.pop(next(iter(self._gone)))
+
+
+def _refusals(member: Member, failed: frozenset[Hashable]) -> tuple[str, ...]:
+    """Why a proxy does not enforce what it shall; certificates, which no policy makes, aside."""
+    if member.subject in failed:
+        return (NOT_COMPUTED,)
+    return tuple(_words(each) for each in member.talk.refused if each.kind is not Kind.SECRETS)
+
+
+def _words(nack: Nack) -> str:
+    return f"{nack.kind.name.lower()} {nack.name}: {nack.error}"[:MAX_REFUSAL]
+
+
+def _few(refusals: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(refusals)[:MAX_REFUSALS])
 
 
 def _state(member: Member, *, connected: bool) -> ProxyState:
@@ -144,5 +184,5 @@ def _state(member: Member, *, connected: bool) -> ProxyState:
         not_after=svid.not_after if svid else 0,
         bundle=member.bundle,
         revision=member.acknowledged,
-        nack=f"{shown.kind.name.lower()} {shown.name}: {shown.error}"[:300] if shown else "",
+        nack=_words(shown) if shown else "",
     )

@@ -14,7 +14,7 @@ from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import Mode
 from ringfence.model.world import Installation
-from ringfence.reconcile import status
+from ringfence.reconcile import programmed, status
 from ringfence.reconcile.apply import Writer
 from ringfence.reconcile.asked import Asked
 from ringfence.reconcile.gather import Gatherer
@@ -142,14 +142,16 @@ class ClusterReconciler:
         parsed = self._gatherer.cluster_policies
         errors = {obj["metadata"]["name"]: error for obj, error in parsed.errors("")}
         asking = {each.meta.name for each in parsed.of("") if sessions.closes(each.spec.admission.controls)}
+        at_proxies = self._proxies.programmed() if self._proxies is not None else {}
         for obj in self._listers.cluster_policies.list():
             name = obj["metadata"]["name"]
             own = {namespace: each[name] for namespace, each in shares.items() if name in each}
             failure = unasked if name in asking else ""
             said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own, failure)
-            patch = status.patch(obj, *said, self._means.clock.now())
+            numbers, ready, others = programmed.joined(obj, said, at_proxies)
+            patch = status.patch(obj, numbers, ready, self._means.clock.now(), others)
             if patch is not None:
-                await write_status(self._means, obj, patch, said[1])
+                await write_status(self._means, obj, patch, ready)
 
 
 def _sooner(one: float, other: float) -> float:

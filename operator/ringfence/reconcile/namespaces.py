@@ -19,7 +19,7 @@ from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, Service
 from ringfence.model.world import Enrolment, Installation, Workload, World
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
-from ringfence.reconcile import certificate_status, gather, plan, staging, status
+from ringfence.reconcile import certificate_status, gather, plan, programmed, staging, status
 from ringfence.reconcile import certificates as certificates_
 from ringfence.reconcile.apply import Failure, PartlyApplied, Writer
 from ringfence.reconcile.certificate_status import Told
@@ -282,7 +282,10 @@ class NamespaceReconciler:
             told = certified.get(obj["metadata"]["name"], Told())
             own = status.identity(obj, value, outcome, seen.trust_domain, pods)
             said.append((obj, *certificate_status.joined(*own, told)))
-        said += [(obj, *status.security_policy(obj, mode, count, outcome), ()) for obj, mode, count in seen.policies]
+        said += [
+            (obj, *programmed.joined(obj, status.security_policy(obj, mode, count, outcome), outcome.programmed))
+            for obj, mode, count in seen.policies
+        ]
         now = self._means.clock.now()
         patched = [(obj, status.patch(obj, numbers, ready, now, others), ready) for obj, numbers, ready, others in said]
         return await _all_tried(

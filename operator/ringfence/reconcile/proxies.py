@@ -13,7 +13,9 @@ from ringfence.reconcile.proxyd_serving import ProxydServing
 class ProxyKeeper:
     """``reconcile`` never runs twice at once."""
 
-    def __init__(self, serving: ProxydServing, reports: Lister, means: Means) -> None:
+    def __init__(self, serving: ProxydServing, reports: Lister, means: Means, programmed: "Programmed") -> None:
+        #: How far policies have come at the proxies.
+        self.programmed = programmed
         self._serving = serving
         self._reports = reports
         self._means = means

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from ringfence.model.acknowledgements import NAME_PREFIX, PURPOSE, PolicyState, ProxyState, Report
+from ringfence.model.acknowledgements import MAX_REFUSALS, NAME_PREFIX, PURPOSE, PolicyState, ProxyState, Report
 from ringfence.model.ca import CaState
 from ringfence.model.names import LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGED_BY
 from ringfence.model.ports import Object
@@ -66,10 +66,10 @@ def decode(obj: Object) -> Report:
         document = json.loads(_unpack(data))
         if document["version"] != _VERSION:
             raise Unreadable(f"version {document['version']} of a report is not known")
-        policies = {owner: PolicyState(*map(int, numbers)) for owner, numbers in document["policies"].items()}
+        policies = _policies(document)
         proxies = tuple(ProxyState(**dict(zip(_FIELDS, row, strict=True))) for row in document["proxies"])
         return Report(str(document["replica"]), float(document["written"]), proxies, policies, int(document["dropped"]))
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, binascii.Error) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OSError, EOFError, binascii.Error) as error:
         raise Unreadable(f"the ConfigMap {obj['metadata']['name']} holds no report: {error}") from error
 
 
@@ -126,8 +126,13 @@ def policies(reports: Iterable[Report], now: float) -> dict[str, PolicyState]:
                 if held is None:
                     found[owner] = each
                     continue
-                generation = min(held.generation, each.generation)
-                found[owner] = PolicyState(generation, held.ready + each.ready, held.total + each.total)
+                found[owner] = PolicyState(
+                    min(held.generation, each.generation),
+                    held.ready + each.ready,
+                    held.total + each.total,
+                    held.refused + each.refused,
+                    tuple(sorted({*held.refusals, *each.refusals})[:MAX_REFUSALS]),
+                )
     return found
 
 
@@ -179,13 +184,34 @@ def _rank(entry: Known) -> tuple[bool, int, int]:
     return entry.connected, entry.proxy.since, entry.proxy.not_after
 
 
+def _policies(document: Mapping[str, Any]) -> dict[str, PolicyState]:
+    """The states of policies; ``refused`` stands apart and may be missing, so that older versions can be read too."""
+    words, refused = document.get("refusals", ()), document.get("refused", {})
+    found = {}
+    for owner, numbers in document["policies"].items():
+        generation, ready, total = map(int, numbers)
+        count, places = refused.get(owner, (0, ()))
+        told = tuple(str(words[place]) for place in places)
+        found[owner] = PolicyState(generation, ready, total, int(count), told)
+    return found
+
+
 def _pack(report: Report, proxies: Iterable[ProxyState], dropped: int) -> bytes:
+    # The same words are told of many policies.
+    words = sorted({text for each in report.policies.values() for text in each.refusals})
+    places = {text: place for place, text in enumerate(words)}
     document: Mapping[str, Any] = {
         "version": _VERSION,
         "replica": report.replica,
         "written": report.written,
         "dropped": dropped,
         "policies": {owner: [each.generation, each.ready, each.total] for owner, each in report.policies.items()},
+        "refusals": words,
+        "refused": {
+            owner: [each.refused, [places[text] for text in each.refusals]]
+            for owner, each in report.policies.items()
+            if each.refused
+        },
         "proxies": [[getattr(each, name) for name in _FIELDS] for each in proxies],
     }
     return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), compresslevel=4, mtime=0)

@@ -120,18 +120,9 @@ def security_policy(obj: Object, mode: Mode | None, pods: int, outcome: Outcome)
     name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
     count = network_policies_of(outcome.objects, f"{Kind.SECURITY_POLICY} {namespace}/{name} rule ")
     numbers: dict[str, Any] = {"networkPolicies": count, "pods": pods}
-    numbers |= _programmed(obj, outcome.programmed.get(f"{Kind.SECURITY_POLICY} {namespace}/{name}"))
     if mode is None:
         return numbers, _invalid(outcome, Kind.SECURITY_POLICY, name)
     return numbers, _judged(outcome, Kind.SECURITY_POLICY, name, _effect(mode, outcome, count))
-
-
-def _programmed(obj: Object, found: PolicyState | None) -> dict[str, Any]:
-    """How many of the policy's proxies enforce it; none of them while they have a former version of it."""
-    if found is None or not found.total:
-        return {}
-    current = found.generation >= obj["metadata"].get("generation", 0)
-    return {"programmed": {"ready": found.ready if current else 0, "total": found.total}}
 
 
 def _effect(mode: Mode, outcome: Outcome, count: int) -> Condition:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from ringfence import settings
 from ringfence.model import proxy
+from ringfence.model.proxy_settings import Tracing
 from ringfence.pki import store
 
 from tests.unit.chart import conftest as chart
@@ -146,6 +147,19 @@ def test_node_understands_its_settings(enabled: list[chart.Manifest]) -> None:
     assert container["ports"] == [{"name": "http", "containerPort": 15029, "hostPort": 15029, "protocol": "TCP"}]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["host"] == "127.0.0.1"
+
+
+def test_the_collector_of_spans_is_in_the_settings_where_one_is_named(
+    render: chart.Render, enabled: list[chart.Manifest]
+) -> None:
+    def understood(manifests: list[chart.Manifest]) -> settings.Settings:
+        text = chart.only(manifests, "ConfigMap", "ringfence-config")["data"]["config.yaml"]
+        return settings.parse(text, {"POD_NAMESPACE": OWN})
+
+    assert understood(enabled).proxy.tracing is None
+    tracing = {"address": "otel.obs.svc:4317", "podLabels": {"app": "otel"}, "sampling": 0.5}
+    found = understood(render({"proxy": {"enabled": True, "tracing": tracing}}))
+    assert found.proxy.tracing == Tracing("otel.obs.svc", 4317, (("app", "otel"),), 4317, 0.5)
 
 
 def test_proxyd_is_where_the_proxies_look_for_it(enabled: list[chart.Manifest]) -> None:

@@ -39,3 +39,8 @@ def test_where_there_are_none_only_the_identity_counts() -> None:
 
 def test_finished_pods_wait_for_nothing() -> None:
     assert waiting({**named("done", pod()), "status": {"phase": "Succeeded"}}) == []
+
+
+def test_what_a_pod_lacks_of_its_proxy() -> None:
+    found = {each["metadata"]["name"]: str(rollout.proxy_lacks(each, HOW)) for each in PODS}
+    assert found == {"good": "", "old": "old", "bare": "missing", "host": "", "unlabelled": ""}

@@ -254,6 +254,15 @@ def test_open_services_stay_open() -> None:
     assert not ask(known, WEB, server, 53, Protocol.TCP).egress.allowed
 
 
+def test_an_open_address_is_open_and_no_pod_is_by_it() -> None:
+    outside = OpenService("collector", "", {}, ((Protocol.TCP, 4317),), ("192.0.2.7/32",))
+    known = making.world(policy(egress=()), installation=Installation(open_services=(outside,)))
+    assert ask(known, WEB, Address("192.0.2.7"), 4317, Protocol.TCP).egress.reason is Reason.ALLOWED_BUILTIN
+    assert not ask(known, WEB, Address("192.0.2.8"), 4317, Protocol.TCP).egress.allowed
+    assert not ask(known, WEB, Address("192.0.2.7"), 4318, Protocol.TCP).egress.allowed
+    assert not any(ask(known, WEB, each, 4317, Protocol.TCP).egress.allowed for each in (DB, MOUSE))
+
+
 def test_an_open_service_in_a_closed_namespace_serves_everyone() -> None:
     hub = OpenService("hub", "shop", {"ringfence.dev/identity": "db"}, ((Protocol.TCP, 80),))
     installation = Installation(open_services=(hub,))

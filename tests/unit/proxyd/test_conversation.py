@@ -1,6 +1,7 @@
 """The conversation with one proxy: what is sent, in which order, and what a refusal does."""
 
 import pytest
+from ringfence.model.proxy import SDS_IDENTITY
 from ringfence.proxyd import conversation, wire
 from ringfence.proxyd.conversation import Conversation, Malformed
 from ringfence.proxyd.wire import Kind
@@ -323,3 +324,26 @@ def test_the_bytes_of_what_is_the_same_are_made_once() -> None:
     after = wire.offer(config("r2", **{**FULL, "routes": ["r@2"]}), before)
     assert after.items[Kind.CLUSTERS]["c1"] is before.items[Kind.CLUSTERS]["c1"]
     assert after.items[Kind.ROUTES]["r"].version == "2"
+
+
+def test_what_is_said_of_a_secret_is_left_out_since_it_may_be_quoted() -> None:
+    proxy = Proxy()
+    proxy.talk.give_secret(wire.item(resource(SDS_IDENTITY)))
+    proxy.talk.hear(ask(Kind.SECRETS, SDS_IDENTITY))
+    sent = proxy.next()
+    assert sent is not None
+    nack = proxy.talk.hear(answer(sent, "Proto constraint validation failed: private_key { inline_bytes: MIGH }"))
+    assert nack is not None
+    assert "MIGH" not in nack.error
+    assert [each.error for each in proxy.talk.refused] == [nack.error]
+
+
+def test_a_proxys_words_carry_nothing_that_a_terminal_would_obey() -> None:
+    proxy = Proxy()
+    proxy.talk.hear(ask(Kind.LISTENERS))
+    proxy.give(listeners=["in"])
+    bad = proxy.next()
+    assert bad is not None
+    nack = proxy.talk.hear(answer(bad, "no \x1b[2J\u202eli\x00ke"))
+    assert nack is not None
+    assert nack.error == "no ?[2J?li?ke"

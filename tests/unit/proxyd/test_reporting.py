@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from ringfence.model.acknowledgements import PolicyState, Report
 from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Object
+from ringfence.model.proxy import ProxyConfig
 from ringfence.proxyd import reporting
+from ringfence.proxyd.fleet import Member
 from ringfence.proxyd.reporting import Reporter
+from ringfence.proxyd.wire import Kind
 from ringfence.reconcile import proxy_reports
 
 from tests.unit.pki.material import NOW
 from tests.unit.proxyd.test_fleet import Rig
-from tests.unit.proxyd.xds import config
+from tests.unit.proxyd.xds import Response, answer, config
 
 
 class Store:
@@ -71,6 +74,82 @@ def test_who_is_connected_and_what_they_use() -> None:
         assert two.svid is not None
 
     asyncio.run(main())
+
+
+def test_what_proxies_refuse_is_told_of_their_policies_until_it_is_another() -> None:
+    async def main() -> None:
+        rig = Rig()
+        owner = "SecurityPolicy shop/web"
+        rig.translator.configure = lambda subject, mesh: config(  # type: ignore[method-assign]
+            "r1", clusters=["c"], listeners=["in"], owners=(owner,)
+        )
+        reporter = Store().reporter(rig, {owner: 7})
+        one, two = await rig.connect("web-1"), await rig.connect("web-2")
+        await rig.classes._pass()
+        rig.talk(two)
+        refuse(rig, one, "listener in: no such filter", Kind.LISTENERS)
+        found = reporter.report().policies[owner]
+        assert found == PolicyState(7, 1, 2, 1, ("listeners in: listener in: no such filter",))
+        # The next configuration is not the one that was refused.
+        rig.translator.configure = lambda subject, mesh: config(  # type: ignore[method-assign]
+            "r2", clusters=["c"], listeners=["in@2"], owners=(owner,)
+        )
+        rig.classes._dirty = True
+        await rig.classes._pass()
+        assert reporter.report().policies[owner] == PolicyState(7, 0, 2)
+        rig.talk(one)
+        rig.talk(two)
+        assert reporter.report().policies[owner] == PolicyState(7, 2, 2)
+
+    asyncio.run(main())
+
+
+def test_a_refused_secret_is_no_policys_matter() -> None:
+    async def main() -> None:
+        rig = Rig()
+        owner = "SecurityPolicy shop/web"
+        rig.translator.configure = lambda subject, mesh: config("r1", owners=(owner,))  # type: ignore[method-assign]
+        reporter = Store().reporter(rig, {owner: 1})
+        one = await rig.connect("web-1")
+        await rig.classes._pass()
+        refuse(rig, one, "no key", Kind.SECRETS)
+        assert reporter.report().policies[owner].refused == 0
+        assert reporter.report().proxies[0].nack.startswith("secrets ")
+
+    asyncio.run(main())
+
+
+def test_proxies_whose_configuration_cannot_be_computed_do_not_enforce_what_is_written() -> None:
+    async def main() -> None:
+        rig = Rig()
+        owner = "SecurityPolicy shop/web"
+        good = rig.translator.configure = lambda subject, mesh: config("r1", owners=(owner,))  # type: ignore[method-assign]
+        reporter = Store().reporter(rig, {owner: 2})
+        one = await rig.connect("web-1")
+        await rig.classes._pass()
+        rig.talk(one)
+        assert reporter.report().policies[owner] == PolicyState(2, 1, 1)
+
+        def defect(*_: object) -> ProxyConfig:
+            raise RuntimeError("a defect")
+
+        rig.translator.configure = defect  # type: ignore[method-assign]
+        rig.classes._dirty = True
+        await rig.classes._pass()
+        assert reporter.report().policies[owner] == PolicyState(2, 0, 1, 1, (reporting.NOT_COMPUTED,))
+        rig.translator.configure = good  # type: ignore[method-assign]
+        rig.classes._dirty = True
+        await rig.classes._pass()
+        assert reporter.report().policies[owner] == PolicyState(2, 1, 1)
+
+    asyncio.run(main())
+
+
+def refuse(rig: Rig, member: Member, error: str, kind: Kind) -> None:
+    """Take everything there is, and refuse what is of one type."""
+    while (data := member.talk.next()) is not None:
+        response = Response(data)
+        rig.fleet.heard(member, answer(response, error if response.kind is kind else ""))
 
 
 def test_who_has_left_stays_until_its_certificate_ends_or_it_comes_back() -> None:

@@ -49,6 +49,35 @@ def test_a_report_comes_back_as_it_was() -> None:
     }
 
 
+def test_refusals_come_back_too_and_the_same_words_are_written_once() -> None:
+    words = "routes inbound-8080: no such filter " + "x" * 200
+    policies = {
+        f"SecurityPolicy shop/p{number}": PolicyState(1, 1, 4, 3, ("listeners in: no", words)) for number in range(500)
+    }
+    given = report(policies={**policies, "SecurityPolicy shop/good": PolicyState(1, 4, 4)})
+    (obj,) = config_maps(given)
+    assert proxy_reports.decode(obj) == given
+    text = gzip.decompress(base64.b64decode(obj["binaryData"]["report.json.gz"])).decode()
+    assert text.count(words) == 1
+
+
+def test_a_report_of_a_former_version_says_nothing_of_refusals() -> None:
+    policies = '{"SecurityPolicy shop/web":[3,1,2]}'
+    text = f'{{"version":1,"replica":"a","written":1,"dropped":0,"policies":{policies},"proxies":[]}}'
+    data = {"report.json.gz": base64.b64encode(gzip.compress(text.encode())).decode()}
+    found = proxy_reports.decode({"metadata": {"name": "x"}, "binaryData": data})
+    assert found.policies == {"SecurityPolicy shop/web": PolicyState(3, 1, 2)}
+
+
+def test_what_all_replicas_say_of_a_policy_is_added_up() -> None:
+    owner = "SecurityPolicy shop/web"
+    one = report(policies={owner: PolicyState(3, 1, 4, 3, ("a", "b"))}, replica="a")
+    two = report(policies={owner: PolicyState(2, 2, 4, 1, ("b", "c", "d"))}, replica="b")
+    silent = report(policies={owner: PolicyState(3, 0, 9, 9, ("z",))}, replica="c", written=NOW - 2 * LIVE_SECONDS)
+    found = proxy_reports.policies((one, two, silent), NOW)
+    assert found == {owner: PolicyState(2, 3, 8, 4, ("a", "b", "c"))}
+
+
 def test_three_thousand_proxies_fit_and_what_does_not_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [
         replace(PROXY, pod=f"web-{number}", uid=f"{number:032x}", serial=f"{number * 7919:032x}", connected=number > 99)
@@ -75,6 +104,11 @@ def test_three_thousand_proxies_fit_and_what_does_not_is_counted(monkeypatch: py
         {"report.json.gz": base64.b64encode(gzip.compress(b"[]")).decode()},
         {"report.json.gz": base64.b64encode(gzip.compress(b'{"version": 2}')).decode()},
         {"report.json.gz": base64.b64encode(gzip.compress(b'{"version":1,"proxies":[["x"]],"policies":{}}')).decode()},
+        {
+            "report.json.gz": base64.b64encode(
+                gzip.compress(b'{"version":1,"proxies":[],"policies":{"a":[1,1,1]},"refused":{"a":[1,[0]]}}')
+            ).decode()
+        },
     ],
 )
 def test_what_is_no_report_is_named_and_nobody_is_taken_to_have_acknowledged(data: dict[str, str]) -> None:

@@ -1,10 +1,8 @@
 """What is said on a resource, when it is written, and when a person gets an Event."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from ringfence.model.acknowledgements import PolicyState
 from ringfence.model.effective import EffectivePolicy, Finding
 from ringfence.model.resources import Mode
 from ringfence.model.world import Enrolment
@@ -96,19 +94,3 @@ def test_people_are_told_of_what_went_wrong_and_what_was_mended(
     conditions = [{"type": "Ready", "status": held[0], "reason": held[1], "message": "m"}] if held else []
     obj = {**POLICY, "status": {"conditions": conditions}}
     assert (status.news(obj, Condition("Ready", now[0], now[1], "m")) is not None) is told
-
-
-def test_how_far_a_policy_has_come_at_the_proxies() -> None:
-    policy = {**POLICY, "metadata": {**POLICY["metadata"], "generation": 3}}
-
-    def said(**programmed: PolicyState) -> Any:
-        known = {f"SecurityPolicy shop/{name}": each for name, each in programmed.items()}
-        return status.security_policy(policy, Mode.ENFORCE, 1, replace(outcome(), programmed=known))[0].get(
-            "programmed"
-        )
-
-    assert said() is None
-    assert said(payments=PolicyState(3, 2, 4)) == {"ready": 2, "total": 4}
-    # What they enforce is a former version.
-    assert said(payments=PolicyState(2, 4, 4)) == {"ready": 0, "total": 4}
-    assert said(other=PolicyState(3, 2, 4)) is None

@@ -8,7 +8,16 @@ from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.net import PortSet
-from ringfence.model.resources import AnonymousPeer, AppliesTo, CidrPeer, Mode, PortSpec, Protocol, ZonePeer
+from ringfence.model.resources import (
+    AnonymousPeer,
+    AppliesTo,
+    CidrPeer,
+    Mode,
+    NamespacePeer,
+    PortSpec,
+    Protocol,
+    ZonePeer,
+)
 from ringfence.model.world import Installation, Namespace, OpenService, World
 from ringfence.policy.peers import ANY_POD
 from ringfence.policy.resolve import resolve
@@ -202,6 +211,18 @@ def test_open_services_with_the_name_of_a_default_do_not_hide_it() -> None:
         "ringfence-allow-service-inside-2",
         "ringfence-default-deny",
     ]
+
+
+def test_an_open_address_is_written_as_one_and_a_deny_of_it_is_remarked() -> None:
+    outside = OpenService("collector", "", {}, ((Protocol.TCP, 4317),), ("192.0.2.7/32",))
+    refusing = policy(egress=(deny("net", CidrPeer("192.0.2.0/24")), deny("pods", NamespacePeer("lab"))))
+    known = making.world(refusing, installation=Installation(open_services=(outside,)))
+    opened = compiled(known)["ringfence-allow-collector"]
+    assert opened["spec"]["egress"] == [
+        {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 4317}]}
+    ]
+    (said,) = making.findings(known, "BuiltinStaysOpen")
+    assert "collector (192.0.2.7/32)" in said.message
 
 
 def test_a_policy_in_mode_audit_writes_nothing() -> None:

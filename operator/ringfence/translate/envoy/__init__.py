@@ -19,6 +19,7 @@ from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Inbound
 from ringfence.translate.envoy.outbound import Outbound
 from ringfence.translate.envoy.subject import Port, Subject, subject
+from ringfence.translate.envoy.tracing import Tracer
 
 __all__ = ["Port", "Subject", "configure", "subject"]
 
@@ -29,13 +30,15 @@ AGE_SHARE: Final = 0.25
 def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
     """All that the proxies of a class get, secrets aside."""
     policy = mesh.effective(subject.namespace)
-    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE)
+    told = mesh.world.installation.tracing
+    tracer = Tracer(told, subject.namespace, subject.service_account) if told is not None else None
+    bounds = Bounds(age=_life(subject, mesh) * AGE_SHARE, tracer=tracer)
     inbound = Inbound(subject, policy, reach.of(mesh).callers, mesh.world.installation.trust_domain, bounds)
     outbound = Outbound(subject, policy, mesh, bounds, subject.workload())
     let_in, routes = inbound.listener()
     let_out = outbound.listener()
     status_listener, *probed = shared.of_status(subject.probes, v4=subject.v4, v6=subject.v6)
-    own = shared.own_clusters(bounds.age, v6=subject.v6)
+    own = shared.own_clusters(bounds.age, v6=subject.v6, tracing=told)
     listeners = (messages.resource(each.name, each) for each in (let_in, let_out))
     groups = (
         _sorted((*own, *probed, *outbound.clusters.values())),

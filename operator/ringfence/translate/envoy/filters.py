@@ -16,6 +16,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from ringfence.model.proxy import UNDELIVERED
 from ringfence.translate.envoy import logs, messages, names
 from ringfence.translate.envoy.messages import Message
+from ringfence.translate.envoy.tracing import Tracer
 
 _HCM: Final = "envoy.filters.network.http_connection_manager"
 _TCP: Final = "envoy.filters.network.tcp_proxy"
@@ -36,9 +37,11 @@ _EARLY: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """``age``: seconds that a connection may last, a quarter of the life of the certificate that it rests on."""
+    """``age``: seconds that a connection may last, a quarter of the life of the certificate that it rests on.
+    ``tracer``: how requests are traced, None for not at all."""
 
     age: float
+    tracer: Tracer | None = None
 
 
 def tcp(prefix: str, cluster: str, bounds: Bounds, log: Message, *, connect: str = "IMMEDIATE") -> Message:
@@ -122,6 +125,8 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         local_reply_config=_undelivered() if mesh and inbound else None,
         **_client_certificate(inbound=inbound, mesh=mesh),
     )
+    if bounds.tracer is not None:
+        bounds.tracer.apply(manager, inbound=inbound)
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 

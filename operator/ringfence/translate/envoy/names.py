@@ -14,7 +14,9 @@ TO_PROGRAM: Final = "inbound"
 TO_PROGRAM_HTTP: Final = "inbound-http"
 PASSTHROUGH: Final = "passthrough"
 REFUSED: Final = "refused"
-#: Ends the names of chains for what Audit would deny.
+#: The collector of spans.
+TRACING: Final = "tracing"
+#: In the names of chains for what Audit would deny; the rule follows it.
 AUDIT_DENIED: Final = "audit-denied"
 #: HTTP filters; routes carry the policy for them.
 DENY_FILTER: Final = "ringfence.deny"

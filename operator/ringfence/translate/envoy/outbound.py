@@ -6,7 +6,7 @@ the namespace is not closed.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,7 +37,7 @@ from ringfence.translate.envoy import (
     rules,
     shared,
 )
-from ringfence.translate.envoy.behind import Group, behind
+from ringfence.translate.envoy.behind import Group, Member, behind
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Made, listening, original_destination
 from ringfence.translate.envoy.messages import Message
@@ -50,6 +50,8 @@ _NETWORK_RBAC: Final = "envoy.filters.network.rbac"
 
 #: What is open at an address: ports and the chain that takes them.
 Node = tuple[tuple[Spans, str], ...]
+#: The other end of a call, and the names of its ports.
+Named = tuple[End, tuple[tuple[str, int], ...]]
 
 
 @dataclass(slots=True)
@@ -120,13 +122,22 @@ class Outbound:
         would = reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports, audit=True)
         return EVERY_PORT - would
 
-    def _node(self, ports: Spans, denied_in_audit: Spans, chain: str) -> Node:
-        """Ports and the chain that takes them, those apart of which Audit says something else."""
+    def _node(self, ports: Spans, denied_in_audit: Spans, chain: str, end: Named) -> Node:
+        """Ports and the chain that takes them, those apart of which Audit says something else, by the rule."""
         both = ports & denied_in_audit
         if both.empty:
             return ((ports, chain),)
-        apart = (both, self._told_in_audit(chain))
-        return ((ports - both, chain), apart) if both != ports else (apart,)
+        apart = [(each, self._told_in_audit(chain, rule)) for rule, each in self._by_rule(both, *end)]
+        return ((ports - both, chain), *apart) if both != ports else tuple(apart)
+
+    def _by_rule(self, denied: Spans, other: End, named: Iterable[tuple[str, int]] = ()) -> Iterator[tuple[str, Spans]]:
+        """Ports that Audit closes, by the rule that does; by "" where no rule opens them."""
+        for ref, ports in reach.denying(self._egress, other, self.mesh, named):
+            if not (ports & denied).empty:
+                yield names.policy_id(ref), ports & denied
+                denied -= ports
+        if not denied.empty:
+            yield "", denied
 
     def _open(self, target: Target, pod: Workload) -> Spans:
         """The ports of a target's pod that this identity may call, by both ends."""
@@ -158,7 +169,7 @@ class Outbound:
         for network, one in networks.told_apart(peer.addresses for peer in peers):
             end = Address(one)
             chain = self._passthrough(self._digest)
-            self._places[network] = self._node(self._leave(end), self._denied_in_audit(end), chain)
+            self._places[network] = self._node(self._leave(end), self._denied_in_audit(end), chain, (end, ()))
 
     def _pods(self, answers: Reach) -> None:
         """Pods by their own addresses."""
@@ -174,7 +185,8 @@ class Outbound:
         if ports.empty and not self._by_pod:
             return
         chain = self._to_pods(target) if target.mesh and not ports.empty else self._passthrough(self._digest)
-        node = self._node(ports, self._closed_in_audit(target, pods[0]), chain)
+        other = target.workload(pods[0].ips if self._by_pod else ())
+        node = self._node(ports, self._closed_in_audit(target, pods[0]), chain, (other, target.ports))
         self._places.update((networks.single(ip), node) for pod in pods for ip in pod.ips)
 
     def _services(self, answers: Reach) -> None:
@@ -201,9 +213,15 @@ class Outbound:
             chain = self._passthrough(self._digest) if len(reached) == len(groups) else ""
         else:
             chain = self._to_service(service, port, reached)
-        if chain and any(self._is_closed_in_audit(group) for group in reached):
-            chain = self._told_in_audit(chain)
+        closed = next(filter(self._is_closed_in_audit, reached), None) if chain else None
+        if closed is not None:
+            chain = self._told_in_audit(chain, self._rule_about(closed))
         return [(at, chain)] if chain else []
+
+    def _rule_about(self, group: Group) -> str:
+        """The rule by which Audit closes the port of pods."""
+        found = self._by_rule(Spans(((PORT, group.port, group.port),)), *_end(group.first))
+        return next(rule for rule, _ in found)
 
     def _reaches(self, group: Group) -> bool:
         pod = group.first
@@ -238,11 +256,11 @@ class Outbound:
             self.made.chain(name, filters.tcp("out.plain", names.PASSTHROUGH, self.bounds, log))
         return name
 
-    def _told_in_audit(self, chain: str) -> str:
-        """The same chain for what would be denied, so that the log and the figures say so."""
-        name = f"{chain}|{names.AUDIT_DENIED}"
+    def _told_in_audit(self, chain: str, rule: str = "") -> str:
+        """The same chain for what would be denied, so that the log and the figures say so, the log by which rule."""
+        name = f"{chain}|{names.AUDIT_DENIED}" + (f"|{rule}" if rule else "")
         if name not in self.made.chains:
-            said = {"answer": "allowed", "audit": "denied"}
+            said = {"answer": "allowed", "audit": "denied", **({"auditRule": rule} if rule else {})}
             self.made.chain(name, filters.told(self.made.chains[chain].filters[-1], names.OUTBOUND, said))
         return name
 
@@ -266,7 +284,7 @@ class Outbound:
             self.mesh.world.installation.trust_domain,
             plain=not all(group.mesh for group in reached),
             http=is_http(port),
-            age=self.bounds.age,
+            bounds=self.bounds,
         )
         endpoints = reached[0].endpoints
         if len(reached) > 1:
@@ -325,6 +343,12 @@ class Outbound:
 
 def _sorted(found: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
+
+
+def _end(member: Member) -> Named:
+    if member.target is None:
+        return Address(member.address), ()
+    return member.target.workload(member.pod.ips), member.target.ports
 
 
 def _size(ports: Spans) -> int:

@@ -16,6 +16,7 @@ from google.protobuf import wrappers_pb2
 from ringfence.model import proxy
 from ringfence.model.probes import Probe
 from ringfence.model.proxy import Resource
+from ringfence.model.proxy_settings import Tracing
 from ringfence.policy.callers import Account
 from ringfence.policy.kept import Kept
 from ringfence.translate.envoy import clusters, filters, logs, messages, names, principals, status
@@ -23,6 +24,7 @@ from ringfence.translate.envoy.clusters import Endpoint
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.subject import Subject
+from ringfence.translate.envoy.tracing import cluster as collector
 
 #: What is certain not to have reached the program.
 _RETRIES: Final = "connect-failure,refused-stream,reset-before-request,retriable-headers"
@@ -35,8 +37,7 @@ _ENTRY, _ENDPOINT = 1000, 150
 class Service:
     """A Service's port as a proxy calls it.
 
-    ``accounts`` (sorted) are the identities behind it that answer in mutual TLS, ``plain`` says that some do not;
-    ``age`` as Bounds has it.
+    ``accounts`` (sorted) are the identities behind it that answer in mutual TLS, ``plain`` says that some do not.
     """
 
     name: str
@@ -44,12 +45,12 @@ class Service:
     trust_domain: str
     plain: bool
     http: bool
-    age: float
+    bounds: Bounds
 
 
 def _cluster(told: Service) -> Resource:
     sans = principals.exact(told.accounts, told.trust_domain)
-    made = clusters.to_service(told.name, sans, plain=told.plain, http=told.http, age=told.age)
+    made = clusters.to_service(told.name, sans, plain=told.plain, http=told.http, age=told.bounds.age)
     return messages.resource(told.name, made)
 
 
@@ -59,13 +60,12 @@ def _endpoints(key: tuple[str, tuple[Endpoint, ...]]) -> Resource:
 
 
 def _chain(told: Service) -> Message:
-    bounds = Bounds(told.age)
     if told.http:
         log = logs.of_requests(names.OUTBOUND)
-        carry = filters.http("out.mesh", told.name, bounds, log, inbound=False)
+        carry = filters.http("out.mesh", told.name, told.bounds, log, inbound=False)
     else:
         log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
-        carry = filters.tcp("out.mesh", told.name, bounds, log)
+        carry = filters.tcp("out.mesh", told.name, told.bounds, log)
     return listener_components_pb2.FilterChain(name=told.name, filters=[carry])
 
 
@@ -97,13 +97,14 @@ def _route(name: str) -> Resource:
 
 
 @lru_cache(maxsize=1024)
-def own_clusters(age: float, *, v6: bool) -> tuple[Resource, ...]:
-    """The clusters that every proxy has."""
+def own_clusters(age: float, *, v6: bool, tracing: Tracing | None) -> tuple[Resource, ...]:
+    """The clusters that every proxy has, the collector of spans among them where there is one."""
     made = (
         clusters.to_program(http=False, v6=v6, age=age),
         clusters.to_program(http=True, v6=v6, age=age),
         clusters.passthrough(),
         clusters.refused(),
+        *((collector(tracing),) if tracing is not None else ()),
     )
     return tuple(messages.resource(each.name, each) for each in made)
 
