@@ -17,7 +17,7 @@ from ringfence.policy.ends import Address, End
 from ringfence.policy.proof import ports as ports_
 from ringfence.policy.proof.named import Named
 from ringfence.policy.proof.parties import possible
-from ringfence.policy.proof.reaching import Ends, Found, Point, Reaching
+from ringfence.policy.proof.reaching import MAX_PAIRS, Ends, Found, Point, Reaching
 
 
 class Outcome(StrEnum):
@@ -71,9 +71,12 @@ class Prover:
 
     world: World
     reaching: Reaching
+    #: Pairs that one proof may look at.
+    pairs_each: int = MAX_PAIRS
 
     def prove(self, invariant: Invariant) -> Proof:
         """The answer about one invariant; one that would take too long cannot be told."""
+        self.reaching.allow(self.pairs_each)
         try:
             named = Named(self.world, self.reaching)
             judge = _never if invariant.promise is Promise.NEVER else _always
@@ -83,8 +86,15 @@ class Prover:
             return Proof(invariant, Outcome.UNKNOWN, why=str(error))
 
     def pairs(self, invariant: Invariant) -> frozenset[tuple[Point, Point]]:
-        """Every (source, target) of which a NEVER does not hold; addresses outside as one source and one target."""
+        """Every (source, target) of which an invariant does not hold, or may not; addresses outside as one end.
+
+        Raises CannotTell when there are too many to look at.
+        """
+        self.reaching.allow(self.pairs_each)
         named = Named(self.world, self.reaching)
+        if invariant.promise is Promise.ALWAYS:
+            closed = _closed(self.reaching, named, invariant)
+            return frozenset((source, target) for source, target, _, _ in closed)
         sources, targets = named.sources(invariant), named.targets(invariant)
         found = set()
         for target in _points(self.reaching, targets):
@@ -168,17 +178,22 @@ def _address(addresses: Spans) -> Address:
 
 def _always(reaching: Reaching, named: Named, invariant: Invariant) -> Proof:
     doubt: Proof | None = None
+    for source, target, closed, certain in _closed(reaching, named, invariant):
+        steps = (_step(reaching, source, target, closed),)
+        if certain:
+            return Proof(invariant, Outcome.VIOLATED, steps)
+        doubt = doubt or Proof(invariant, Outcome.UNKNOWN, steps, UNKNOWN_ADDRESS)
+    return doubt or Proof(invariant, Outcome.PROVEN)
+
+
+def _closed(reaching: Reaching, named: Named, invariant: Invariant) -> Iterator[tuple[Point, Point, Found, bool]]:
+    """Every pair whose calls do not all pass: ports on which they do not, and whether that is certain."""
     asked = PortSet.of(invariant.ports)
     for target in _points(reaching, named.real(named.targets(invariant))):
         for source in _points(reaching, named.real(named.sources(invariant))):
             if source == target or not (isinstance(source, int) or isinstance(target, int)):
                 continue
-            for surely in (False, True):
-                closed = reaching.closed(source, target, asked, surely=surely)
-                if closed is None:
-                    continue
-                steps = (_step(reaching, source, target, closed),)
-                if not surely:
-                    return Proof(invariant, Outcome.VIOLATED, steps)
-                doubt = doubt or Proof(invariant, Outcome.UNKNOWN, steps, UNKNOWN_ADDRESS)
-    return doubt or Proof(invariant, Outcome.PROVEN)
+            certain = reaching.closed(source, target, asked, surely=False)
+            found = certain or reaching.closed(source, target, asked, surely=True)
+            if found is not None:
+                yield source, target, found, certain is not None

@@ -65,19 +65,32 @@ class Reaching:
         parties: Sequence[Party],
         *,
         known: bool = False,
-        pairs: int = MAX_PAIRS,
+        former: "Reaching | None" = None,
     ) -> None:
-        """``known``: the parties are pods as they are, with the names of their ports; else any pods that may be."""
-        self.index = Index(world, parties)
+        """``known``: the parties are pods as they are, with the names of their ports; else any pods that may be.
+
+        ``former`` are answers about a world with the same namespaces and identities: what its policies that are still
+        the same came to is taken over.
+        """
+        kept = former.halves if former is not None and former.index.parties == tuple(parties) else {}
+        self.index: Index = former.index if former is not None and kept else Index(world, parties)
         self._known = known
-        self._pairs = pairs
-        halves = {name: Halves(self.index, effective(name)) for name in {party.pod.namespace for party in parties}}
-        self.ingress = [halves[each.pod.namespace].of(Direction.INGRESS, each.pod.labels) for each in parties]
-        self.egress = [halves[each.pod.namespace].of(Direction.EGRESS, each.pod.labels) for each in parties]
+        self._pairs = MAX_PAIRS
+        #: By namespace.
+        self.halves: dict[str, Halves] = {}
+        for name in dict.fromkeys(party.pod.namespace for party in parties):
+            policy, held = effective(name), kept.get(name)
+            self.halves[name] = held if held is not None and held.policy is policy else Halves(self.index, policy)
+        self.ingress = [self.halves[each.pod.namespace].of(Direction.INGRESS, each.pod.labels) for each in parties]
+        self.egress = [self.halves[each.pod.namespace].of(Direction.EGRESS, each.pod.labels) for each in parties]
         pods = (ip for pods in world.workloads.values() for pod in pods if on_network(pod) for ip in pod.ips)
         ranges = Spans.of_networks(world.installation.pod_cidrs)
         #: Every address that is no pod's.
         self.outside: Final = ALL - ranges - Spans.of_addresses(pods)
+
+    def allow(self, pairs: int) -> None:
+        """So many pairs may be looked at from now on."""
+        self._pairs = pairs
 
     def calls(self, source: Point, target: Point, ports: PortSet = ANY_PORT) -> Iterator[Found]:
         """The ways in which a call from one to the other passes; the fewest names first."""
@@ -114,6 +127,7 @@ class Reaching:
         name no rule opens it by name, and one name is enough for a Deny. ``surely``: what is not known counts against
         the call. Of addresses outside, all must pass.
         """
+        self._ask()
         numbers = PortSet(asked.everything, asked.ranges)
         for base in (NAMELESS, *(frozenset({name}) for name in asked.names)):
             for naming, held in self._namings(target, *self._halves(source, target), {base}):
@@ -156,10 +170,13 @@ class Reaching:
 
     def passes(self, source: Point, target: Point, ports: PortSet, *, surely: bool) -> bool:
         """Whether a call passes on one of these ports at least; raises CannotTell after too many questions."""
+        self._ask()
+        return any(each.surely or not surely for each in self.calls(source, target, ports))
+
+    def _ask(self) -> None:
         self._pairs -= 1
         if self._pairs < 0:
             raise CannotTell("there are too many pairs of callers and targets to look at all of them")
-        return any(each.surely or not surely for each in self.calls(source, target, ports))
 
     def callers(self, target: Point) -> Mask:
         """The parties that may call, as far as one half of the call says so."""

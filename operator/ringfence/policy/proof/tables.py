@@ -224,7 +224,7 @@ class Halves:
 
     def __init__(self, index: Index, policy: EffectivePolicy) -> None:
         self._index = index
-        self._policy = policy
+        self.policy = policy
         self._made: dict[object, Half] = {}
 
     def of(self, direction: Direction, labels: Mapping[str, str]) -> Half:
@@ -236,7 +236,7 @@ class Halves:
         return self._made[key]
 
     def _rules(self, direction: Direction, labels: Mapping[str, str]) -> tuple[EffectiveRule, ...] | None:
-        policy = self._policy
+        policy = self.policy
         if not policy.closed:
             return None
         listed = direction is Direction.EGRESS and any(box.matches(labels) for box in policy.egress_listed)
