@@ -118,6 +118,7 @@ def test_nothing_is_proven_beside_what_was_never_understood() -> None:
 
 def test_a_namespace_that_the_cache_does_not_hold_is_read() -> None:
     new = lets_in("new", "svc", {"zone": "public"})
+    del new["spec"]["appliesTo"]
     live = [namespace("new", "enforce", **{ZONE: "pci"})]
     cluster = FakeCluster([*WORLD, promises()], live)
     response = ask(cluster, new)
