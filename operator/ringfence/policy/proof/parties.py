@@ -29,12 +29,13 @@ class Party:
     """Pods that no rule tells apart: ``pod`` is one of them, without addresses and ports.
 
     ``identity`` is the name of its ServiceIdentity, "" where it has none (yet). ``platform`` pods serve what is always
-    open (DNS): nothing goes through them.
+    open (DNS): nothing goes through them. ``known`` pods are as they are described, with the names of their ports.
     """
 
     pod: Workload
     identity: str = ""
     platform: bool = False
+    known: bool = False
 
     @property
     def shown(self) -> str:
@@ -139,7 +140,7 @@ def described(world: World) -> tuple[Party, ...]:
             pod = party.pod
             platform = any(place == name and box.matches(pod.labels) for place, box in serving)
             key = (name, pod.service_account, tuple(sorted(pod.labels.items())), pod.ports, pod.ips)
-            found.setdefault(key, Party(pod, party.identity, platform))
+            found.setdefault(key, Party(pod, party.identity, platform, party.known))
     return tuple(found.values())
 
 
@@ -150,7 +151,7 @@ def _known(world: World, namespace: Namespace) -> Iterator[Party]:
     for pod in world.workloads.get(namespace.name, ()):
         if not pod.finished and not pod.host_network:
             seen.add(pod.service_account)
-            yield Party(pod, identities.get(pod.service_account, "") if enrolled else "")
+            yield Party(pod, identities.get(pod.service_account, "") if enrolled else "", known=True)
     for account, identity in sorted(identities.items()) if enrolled else ():
         if account not in seen:
             yield Party(Workload(namespace.name, identity, account, {LABEL_IDENTITY: account}), identity)

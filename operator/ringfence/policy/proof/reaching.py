@@ -63,18 +63,13 @@ class Reaching:
         world: World,
         effective: Effective,
         parties: Sequence[Party],
-        *,
-        known: bool = False,
         former: "Reaching | None" = None,
     ) -> None:
-        """``known``: the parties are pods as they are, with the names of their ports; else any pods that may be.
-
-        ``former`` are answers about a world with the same namespaces and identities: what its policies that are still
-        the same came to is taken over.
+        """``former`` are answers about a world with the same namespaces and identities: what its policies that are
+        still the same came to is taken over.
         """
         kept = former.halves if former is not None and former.index.parties == tuple(parties) else {}
         self.index: Index = former.index if former is not None and kept else Index(world, parties)
-        self._known = known
         self._pairs = MAX_PAIRS
         #: By namespace.
         self.halves: dict[str, Halves] = {}
@@ -114,8 +109,8 @@ class Reaching:
         if not isinstance(target, int):
             # Where nobody gives names, no port has one.
             yield NAMELESS, having(NAMELESS)
-        elif self._known:
-            yield from given(self.index.parties[target].pod.ports, names.union(*asked))
+        elif (party := self.index.parties[target]).known:
+            yield from given(party.pod.ports, names.union(*asked))
         else:
             seen = dict.fromkeys(naming for base in sorted(asked, key=sorted) for naming in namings(names, base))
             yield from ((naming, having(naming)) for naming in seen)
