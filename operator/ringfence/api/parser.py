@@ -3,12 +3,12 @@
 One parser serves the webhook, the controller and the command line, so what one of them accepts all of them understand.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
-from ringfence.api.v1alpha1 import RESOURCES, signatures
+from ringfence.api.v1alpha1 import RESOURCES, invariants, signatures
 from ringfence.api.v1alpha1.admission import settings
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
@@ -28,6 +28,7 @@ from ringfence.model.resources import (
     ClusterSecurityPolicy,
     DnsGrant,
     IdentityPeer,
+    Invariant,
     Mode,
     NamespacePeer,
     Peer,
@@ -35,6 +36,7 @@ from ringfence.model.resources import (
     PodSecurityLevel,
     PolicySpec,
     PortSpec,
+    Promise,
     Protocol,
     ResourceMeta,
     Rule,
@@ -163,6 +165,7 @@ def _cluster_security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> Clu
         spec=_policy(spec, ""),
         exceptions=tuple(_exception(item, meta.name) for item in spec.get("exceptions", ())),
         grants=tuple(_grant(item) for item in spec.get("grants", ())),
+        invariants=tuple(_invariants(spec, meta.name)),
     )
 
 
@@ -256,6 +259,26 @@ def _exception(value: Mapping[str, Any], policy: str) -> PodSecurityException:
         until=moment(value["until"]).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         policy=policy,
     )
+
+
+def _invariants(spec: Mapping[str, Any], policy: str) -> Iterator[Invariant]:
+    for promise, section in ((Promise.NEVER, "neverAllow"), (Promise.ALWAYS, "alwaysAllow")):
+        for item in spec.get(section, ()):
+            yield Invariant(
+                promise=promise,
+                name=item["name"],
+                sources=_ends(item.get("from")),
+                targets=_ends(item.get("to")),
+                ports=tuple(_port(port) for port in item["ports"]) if "ports" in item else None,
+                unless=_ends(item.get("unless")) or (),
+                direct=item.get("reach", invariants.DIRECT) == invariants.DIRECT,
+                through=_ends(item.get("through")) or (),
+                policy=policy,
+            )
+
+
+def _ends(value: list[Mapping[str, Any]] | None) -> tuple[Peer, ...] | None:
+    return None if value is None else tuple(_peer(peer, "") for peer in value)
 
 
 def _grant(value: Mapping[str, Any]) -> DnsGrant:

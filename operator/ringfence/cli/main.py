@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ringfence import __version__
-from ringfence.cli import admit, ca, can_i, commands, options, policy_tests, processes, proxy
+from ringfence.cli import admit, ca, can_i, commands, graph, options, policy_tests, processes, prove, proxy
 from ringfence.cli import compile as compile_
 from ringfence.cli.console import Console, Output
 from ringfence.cli.problems import BadInput
@@ -24,8 +24,8 @@ BROKEN_PIPE: Final = 141
 
 _DESCRIPTION = """
 Ringfence closes the networks of namespaces and checks their pods, from policies that speak of identities.
-This command says what those policies mean before they are in force (compile, admit, can-i: they need no cluster), and
-looks after a cluster that runs Ringfence (status, enroll, ca, proxy).
+This command says what those policies mean before they are in force (compile, admit, can-i, prove, graph: they need no
+cluster), and looks after a cluster that runs Ringfence (status, enroll, ca, proxy).
 """
 _EPILOG = """
 examples:
@@ -49,7 +49,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ringfence {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (compile_, admit, can_i, policy_tests, commands, ca, proxy, processes):
+    for module in (compile_, admit, can_i, prove, graph, policy_tests, commands, ca, proxy, processes):
         module.add(subparsers)
     return top
 

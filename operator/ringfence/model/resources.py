@@ -225,6 +225,33 @@ class DnsGrant:
     dns_names: tuple[str, ...]
 
 
+class Promise(StrEnum):
+    """What an invariant says of the calls that it names."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What must hold whatever the policies say, proven over all of them.
+
+    ``sources`` None is whoever can call, ``targets`` None every pod of an enrolled namespace, ``ports`` None every
+    port. ``unless`` are callers that it says nothing of. NEVER alone: ``direct`` leaves out what goes through others,
+    and ``through`` are pods that calls may go through. ``policy`` is the ClusterSecurityPolicy that says it.
+    """
+
+    promise: Promise
+    name: str
+    sources: tuple[Peer, ...] | None
+    targets: tuple[Peer, ...] | None
+    ports: tuple[PortSpec, ...] | None = None
+    unless: tuple[Peer, ...] = ()
+    direct: bool = True
+    through: tuple[Peer, ...] = ()
+    policy: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
     """What SecurityPolicy and ClusterSecurityPolicy share; ``ingress``/``egress`` None when the section is absent."""
@@ -262,3 +289,4 @@ class ClusterSecurityPolicy:
     spec: PolicySpec
     exceptions: tuple[PodSecurityException, ...] = ()
     grants: tuple[DnsGrant, ...] = ()
+    invariants: tuple[Invariant, ...] = ()

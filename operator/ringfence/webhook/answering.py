@@ -8,17 +8,20 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from ringfence.model.errors import CannotTell, RingfenceError
+from ringfence.model.errors import CannotTell, InvalidResource, RingfenceError
 from ringfence.model.signatures import Wanted
 from ringfence.webhook import resources, review, wire
 from ringfence.webhook.live import Learner
 from ringfence.webhook.metrics import Metrics
+from ringfence.webhook.proving import Proving
+from ringfence.webhook.resources import Reading
 from ringfence.webhook.review import Purpose
-from ringfence.webhook.view import NoPolicy, Rules, Unknown, View
+from ringfence.webhook.view import Missing, NoPolicy, Rules, Unknown, View
 from ringfence.webhook.wire import Answer, AnyRequest, BadReview, Notice
 
 _log: Final = logging.getLogger("ringfence.webhook.admission")
@@ -49,6 +52,8 @@ class Answering:
         neither for a dry run, and neither may wait.
         """
         self._want = want
+        #: Proves the invariants over each change of a policy, if there is anything that does.
+        self.proving: Proving | None = None
         self._view = view
         self._rules = rules
         self._learner = learner
@@ -82,7 +87,8 @@ class Answering:
             try:
                 if reading is None and review.is_own(request):
                     reading = await asyncio.get_running_loop().run_in_executor(self._reader, resources.read, request)
-                return review.judge(purpose, request, view, self._rules, self._now(), reading)
+                answer = review.judge(purpose, request, view, self._rules, self._now(), reading)
+                return await self._proven(answer, reading, view, deadline)
             except Unknown as unknown:
                 self._metrics.learned.inc()
                 seconds = min(LONGEST_READ, deadline - time.monotonic() - RESERVE)
@@ -90,7 +96,7 @@ class Answering:
                     view = await self._learner.learn(view, unknown, max(seconds, 0.0))
                 except CannotTell as error:
                     return cannot_tell(error)
-            except NoPolicy as error:
+            except (NoPolicy, CannotTell) as error:
                 return cannot_tell(error)
             except (msgspec.MsgspecError, RecursionError) as error:
                 return review.malformed(f"the object cannot be read: {error}")
@@ -98,6 +104,23 @@ class Answering:
                 _log.exception("a review could not be judged (uid %s)", request.uid)
                 return FAILED
         return FAILED
+
+    async def _proven(self, answer: Answer, reading: Reading, view: View, deadline: float) -> Answer:
+        """The answer, or the refusal of what would break an invariant.
+
+        Raises Unknown where the namespace of the resource is not in the cache yet.
+        """
+        if self.proving is None or not answer.allowed or reading is None or isinstance(reading, InvalidResource):
+            return answer
+        place = reading.meta.namespace
+        namespace = view.namespace(place) if place else None
+        missing = Missing("Namespace", "", place)
+        if place and namespace is None and not view.asked(missing):
+            raise Unknown(missing)
+        proven = await self.proving.judge(reading, namespace, deadline - time.monotonic() - RESERVE)
+        if not proven.allowed:
+            return proven
+        return replace(answer, warnings=(*answer.warnings, *proven.warnings)) if proven.warnings else answer
 
     def _record(self, purpose: Purpose, request: AnyRequest, answer: Answer, seconds: float) -> None:
         result = "allowed" if answer.allowed else "denied" if answer.code in {403, 422} else "failed"

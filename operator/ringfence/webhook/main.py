@@ -29,6 +29,7 @@ from ringfence.webhook.health import HealthApp, Readiness
 from ringfence.webhook.live import Learner, Read
 from ringfence.webhook.metrics import Metrics
 from ringfence.webhook.notices import Notices
+from ringfence.webhook.proving import Proving
 from ringfence.webhook.tls import Certificate
 from ringfence.webhook.view import Missing, Rules
 from ringfence.webhook.wanting import Wants, Write
@@ -79,6 +80,7 @@ class _Parts:
     health: HealthApp
     notices: Notices
     wants: Wants
+    proving: Proving
 
 
 async def _serve(settings: Settings, options: Options) -> None:
@@ -114,6 +116,7 @@ async def _until(stop: asyncio.Event, parts: _Parts) -> None:
 async def _keep_up(parts: _Parts) -> None:
     await parts.caches.wait_synced()
     parts.view.compile_all()
+    parts.proving.warm()
     listening.settle()
     parts.readiness.compiled = True
     _log.info("caches are complete and policies compiled", extra={"revision": parts.view.revision})
@@ -152,9 +155,12 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
     sink = events.KubeEvents(kube, clock.SystemClock(), instance=settings.pod_name, controller=events.WEBHOOK)
     notices = Notices(sink, metrics)
     wants = Wants(caches["verdicts"], _asker(kube), metrics)
-    app = App(Answering(view, rules, learner, metrics, tell=notices.offer, want=wants.offer), metrics)
+    proving = Proving(gatherer)
+    answering = Answering(view, rules, learner, metrics, tell=notices.offer, want=wants.offer)
+    answering.proving = proving
+    app = App(answering, metrics)
     health = HealthApp(readiness, view, certificate, metrics)
-    return _Parts(caches, view, certificate, readiness, app, health, notices, wants)
+    return _Parts(caches, view, certificate, readiness, app, health, notices, wants, proving)
 
 
 def _subscribe(caches: Caches, view: CachedView, certificate: Certificate) -> None:

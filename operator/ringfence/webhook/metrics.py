@@ -10,7 +10,8 @@ from ringfence.model.resources import PodSecurityException
 
 #: Seconds. A decision takes tens of microseconds; above a few milliseconds something else held the process up.
 _BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0)
-_KNOWN: Final = registry.IDS | binding.IDS | proxies.IDS | {identity_secrets.CONTROL_ID}
+#: ``invariant``: see webhook.proving.
+_KNOWN: Final = registry.IDS | binding.IDS | proxies.IDS | {identity_secrets.CONTROL_ID, "invariant"}
 OTHER: Final = "other"
 
 

@@ -71,9 +71,9 @@ class FakeCluster:
             pods=NoPods(),
             network_policies=self.network_policies,
         )
-        gatherer = gather.Gatherer(listers, api.parse, lambda: made)
+        self.gatherer = gather.Gatherer(listers, api.parse, lambda: made)
         self.view = CachedView(
-            gatherer, self.namespaces, self.network_policies, self._resolve, EXEMPT, of("ImageVerdict")
+            self.gatherer, self.namespaces, self.network_policies, self._resolve, EXEMPT, of("ImageVerdict")
         )
         self.wanted: list[Wanted] = []
         self.metrics = Metrics()

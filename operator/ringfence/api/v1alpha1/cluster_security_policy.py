@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ringfence.api.schema import Complaint, Field, ListOf, Obj, Resource, Rule, Text, at_least_one_of
-from ringfence.api.v1alpha1 import identifiers, policies
+from ringfence.api.v1alpha1 import identifiers, invariants, policies
 from ringfence.api.v1alpha1.selectors import selector
 from ringfence.model.resources import Kind
 
@@ -136,6 +136,7 @@ _SPEC: Final = Obj(
             required=True,
         ),
         *policies.shared_fields(own_namespace=False),
+        *invariants.FIELDS,
         Field(
             name="exceptions",
             node=ListOf(
@@ -157,7 +158,11 @@ _SPEC: Final = Obj(
             ),
         ),
     ),
-    rules=(at_least_one_of(("transport", "ingress", "egress", "admission", "exceptions", "grants"), "the policy"),),
+    rules=(
+        at_least_one_of(
+            ("transport", "ingress", "egress", "admission", "exceptions", "grants", *invariants.NAMES), "the policy"
+        ),
+    ),
     hints={
         **policies.SPEC_HINTS,
         "appliesTo": Complaint("a ClusterSecurityPolicy governs whole namespaces", "write namespaceSelector"),
@@ -187,6 +192,15 @@ spec:
       action: Deny
       to: [{cidr: 169.254.169.254/32}]
   admission: {podSecurity: baseline}
+  neverAllow:
+    - name: customers-never-reach-the-books
+      from: [{anonymous: true}]
+      to: [{zone: data}]
+      through: [{identity: {namespace: shop, name: checkout}}]
+  alwaysAllow:
+    - name: metrics
+      from: [{identity: {namespace: monitoring, name: prometheus}}]
+      ports: [9090]
   exceptions:
     - name: log-collector
       namespace: logging

@@ -57,6 +57,8 @@ _SPEC: Final = Obj(
         "identities": Complaint("is not a field here", "write it in appliesTo"),
         "namespaceSelector": Complaint("a SecurityPolicy governs its own namespace", "use a ClusterSecurityPolicy"),
         "exceptions": Complaint("only the platform grants exceptions", "use a ClusterSecurityPolicy"),
+        "neverAllow": Complaint("invariants are the platform's", "use a ClusterSecurityPolicy"),
+        "alwaysAllow": Complaint("invariants are the platform's", "use a ClusterSecurityPolicy"),
     },
 )
 

@@ -1,0 +1,3 @@
+"""Graphs as pictures: ``plan`` says what is drawn, ``dot`` writes it for Graphviz, ``layout`` asks Graphviz where all
+goes, and ``svg`` draws it.
+"""

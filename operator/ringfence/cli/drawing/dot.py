@@ -1,0 +1,76 @@
+"""A plan in Graphviz' language: for people with all words, for the layout with room where the words will be.
+
+Room instead of words, because how wide a word is depends on the fonts of the machine, and a picture should not.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ringfence.cli.drawing.plan import LABEL_HEIGHT, NODE_HEIGHT, Arrow, Box, Frame, Plan
+from ringfence.policy.graph.model import Change
+
+_COLOURS: Final = {Change.ADDED: "#1a7f37", Change.REMOVED: "#cf222e", Change.CHANGED: "#8250df"}
+_CROSSING: Final = "#bc4c00"
+_INSIDE: Final = "#57606a"
+_INCH: Final = 72.0
+
+
+def source(plan: Plan, *, words: bool = True) -> str:
+    """The digraph. Nodes are called by their keys; ``words`` False leaves room instead of them."""
+    return "\n".join(_Writer(words).lines(plan)) + "\n"
+
+
+class _Writer:
+    def __init__(self, words: bool) -> None:
+        self._words = words
+
+    def lines(self, plan: Plan) -> Iterator[str]:
+        yield "digraph ringfence {"
+        if self._words:
+            yield f"  label={quoted(f'{plan.title}: {plan.about}')}; labelloc=t;"
+        yield "  rankdir=LR; ranksep=0.7; nodesep=0.25; splines=true; remincross=true; newrank=true;"
+        yield f'  node [shape=box, style="rounded", height={NODE_HEIGHT / _INCH:.3f}, fixedsize=true, fontname="sans"];'
+        yield '  edge [arrowsize=0.7, fontsize=10, fontname="sans"];'
+        for box in plan.top:
+            yield f"  {self._box(box)}"
+        for frame in plan.frames:
+            yield from (f"  {line}" for line in self._frame(frame))
+        for number, arrow in enumerate(plan.arrows):
+            yield f"  {self._arrow(number, arrow)}"
+        yield "}"
+
+    def _frame(self, frame: Frame) -> Iterator[str]:
+        yield f"subgraph {quoted(f'cluster {frame.key}')} {{"
+        yield f"  label={self._label(frame.text, frame.width)}; labeljust=l; margin=12; style=rounded;"
+        for box in frame.boxes:
+            yield f"  {self._box(box)}"
+        for inner in frame.frames:
+            yield from (f"  {line}" for line in self._frame(inner))
+        yield "}"
+
+    def _box(self, box: Box) -> str:
+        text = quoted(box.text) if self._words else '""'
+        colour = f", color={quoted(_COLOURS[box.change])}" if box.change else ""
+        return f"{quoted(box.key)} [label={text}, width={box.width / _INCH:.3f}{colour}];"
+
+    def _arrow(self, number: int, arrow: Arrow) -> str:
+        edge = arrow.edge
+        colour = _COLOURS.get(edge.change) or (_CROSSING if edge.crosses else _INSIDE)
+        style = "" if edge.surely and edge.change is not Change.REMOVED else ", style=dashed"
+        label = self._label(arrow.text, arrow.width)
+        words = f'id="{number}", label={label}, color={quoted(colour)}{style}'
+        return f"{quoted(arrow.source)} -> {quoted(arrow.target)} [{words}];"
+
+    def _label(self, text: str, width: float) -> str:
+        if self._words:
+            return quoted(text)
+        return (
+            f'<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="0" FIXEDSIZE="TRUE" WIDTH="{width:.0f}"'
+            f' HEIGHT="{LABEL_HEIGHT:.0f}"><TR><TD></TD></TR></TABLE>>'
+        )
+
+
+def quoted(text: str) -> str:
+    """A string of Graphviz' language that means the text itself: no escapes, no markup, no line ends."""
+    plain = "".join(" " if each < " " else each for each in text)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,109 @@
+"""`ringfence graph`: who may call whom as a picture, and what has changed."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from ringfence.cli import documents, inputs, options, world
+from ringfence.cli.console import Console
+from ringfence.cli.drawing import dot, layout, svg
+from ringfence.cli.drawing.plan import plan
+from ringfence.cli.problems import BadInput, Problem
+from ringfence.model.world import Installation, World
+from ringfence.policy.graph import collapse, compare
+from ringfence.policy.graph.model import By, Graph
+
+_DESCRIPTION = """
+Draw who may call whom: zones and namespaces as boxes with the identities inside, an arrow for every call that is
+allowed, with its ports, and a mark where it crosses the boundary of a zone. Where a whole namespace, a zone or anyone
+may call, one arrow says so. Pods are those that are described; what is always open (DNS) is left out, and so is what
+may call anything that is open.
+
+More than 60 identities are drawn as namespaces, more than 60 namespaces as zones, unless --by says otherwise.
+"""
+_EXAMPLES = """
+  {prog} graph -f examples/shop -o shop.svg
+  {prog} graph -f new -o change.svg --diff old       # what came (green), went (red) and changed
+  {prog} graph -f examples/shop -o shop.json         # for programs
+  {prog} graph -o cluster.svg --by namespace         # the cluster as it is
+
+exit status: 0 drawn, 2 it cannot be (input that cannot be used, no Graphviz)
+"""
+FORMATS: Final = ("svg", "dot", "json")
+
+
+def add(subparsers: options.Subparsers) -> None:
+    """Define the command."""
+    parser = options.command(subparsers, "graph", "draw who may call whom", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument(
+        "-o", "--out", metavar="FILE", default="-", help="ends in .svg, .dot or .json; default: SVG to standard output"
+    )
+    parser.add_argument("--diff", action="append", default=[], metavar="OLD", help="mark changes since these files")
+    choices = [str(each) for each in By]
+    parser.add_argument("--by", choices=choices, help="what a box stands for; default: what is legible")
+    parser.add_argument("--title", default="Who may call whom", help="default: %(default)s")
+    options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
+    options.cluster(parser)
+    options.verbosity(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Draw."""
+    format_ = _format(arguments.out)
+    loaded, found = inputs.load(arguments, console)
+    inputs.must_be_readable(loaded, loaded.world.namespaces)
+    by = By(arguments.by) if arguments.by else collapse.readable(loaded.world)
+    graph = _of(loaded.world, by)
+    if arguments.diff:
+        graph = compare.compared(_of(_old(arguments, found.installation), by), graph)
+    text = _written(graph, format_, arguments.title)
+    if arguments.out == "-":
+        console.document(text)
+        return 0
+    try:
+        Path(arguments.out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput([Problem(arguments.out, 0, "", "", f"cannot be written: {error.strerror or error}")]) from error
+    console.note(f"wrote {arguments.out}: {plan(graph, arguments.title).about}")
+    return 0
+
+
+def _of(world_: World, by: By) -> Graph:
+    return collapse.of(world_, inputs.effective(world_), by)
+
+
+def _old(arguments: argparse.Namespace, installation: Installation) -> World:
+    """What the policies were; raises BadInput."""
+    files = documents.read(arguments.diff, sys.stdin.buffer)
+    return world.load(files, installation, default_namespace=arguments.namespace).world
+
+
+def _format(path: str) -> str:
+    if path == "-":
+        return "svg"
+    suffix = Path(path).suffix.removeprefix(".").lower()
+    if suffix not in FORMATS:
+        wrong = f"{path} ends in no format that is known"
+        raise BadInput([Problem("", 0, "", "-o", wrong, "end it in .svg, .dot or .json")])
+    return suffix
+
+
+def _written(graph: Graph, format_: str, title: str) -> str:
+    if format_ == "json":
+        return _json(graph)
+    planned = plan(graph, title)
+    return dot.source(planned) if format_ == "dot" else svg.drawn(planned, layout.of(planned))
+
+
+def _json(graph: Graph) -> str:
+    """The graph for programs."""
+    value: dict[str, Any] = {
+        "by": str(graph.by),
+        "nodes": [asdict(node) for node in graph.nodes],
+        "edges": [asdict(edge) for edge in graph.edges],
+    }
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,90 @@
+"""Graphs of who may call whom, as values."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+#: Nodes for callers without an identity, for all identities, and for networks too many to be shown one by one.
+ANYONE: Final = "anyone"
+EVERY_IDENTITY: Final = "every identity"
+MANY_NETWORKS: Final = "many networks"
+
+
+class By(StrEnum):
+    """What a node stands for."""
+
+    IDENTITY = "identity"
+    NAMESPACE = "namespace"
+    ZONE = "zone"
+
+
+class Kind(StrEnum):
+    """What a node is."""
+
+    IDENTITY = "identity"
+    NAMESPACE = "namespace"
+    ZONE = "zone"
+    #: Pods that nothing governs: not enrolled, or not closed.
+    OPEN = "open"
+    OUTSIDE = "outside"
+    EVERYONE = "everyone"
+
+
+class Change(StrEnum):
+    """What became of something since another state of the policies."""
+
+    SAME = ""
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Node:
+    """An end of calls. ``key`` is unique; ``size`` counts the identities that it stands for."""
+
+    key: str
+    name: str
+    kind: Kind
+    namespace: str = ""
+    zone: str = ""
+    size: int = 1
+    change: Change = Change.SAME
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    """Calls that are allowed, by the keys of nodes or groups (``zone:NAME``, ``namespace:NAME``), on ``ports``.
+
+    ``crosses`` says that they leave a zone or come from outside, ``surely`` is false where they rest on something that
+    is not known. ``before`` are the ports of the other state where they have changed.
+    """
+
+    source: str
+    target: str
+    ports: tuple[str, ...]
+    crosses: bool = False
+    surely: bool = True
+    count: int = 1
+    change: Change = Change.SAME
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes by key and edges by their ends; ``by`` is what most nodes stand for."""
+
+    by: By
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+def group(kind: Kind, name: str) -> str:
+    """The key of a group: a zone or a namespace as a whole."""
+    return f"{kind}:{name}"
+
+
+def grouped(key: str) -> tuple[Kind, str] | None:
+    """The group that a key names, None for the key of a node."""
+    kind, colon, name = key.partition(":")
+    return (Kind(kind), name) if colon and kind in (Kind.ZONE, Kind.NAMESPACE) else None

@@ -1,0 +1,86 @@
+"""A counterexample in words: the calls of it, and at both ends of each the rule that decides."""
+
+from collections.abc import Iterator
+
+from ringfence.model.effective import Direction
+from ringfence.model.errors import CannotTell
+from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.resources import Invariant, Promise
+from ringfence.model.verdict import Half, Reason, Verdict
+from ringfence.model.world import Workload, World
+from ringfence.policy import decide
+from ringfence.policy.decide import Effective
+from ringfence.policy.ends import Address, End
+from ringfence.policy.proof.prove import Outcome, Proof, Step
+
+_WORDS = {
+    Reason.NOT_ENROLLED: "the namespace is not enrolled",
+    Reason.NOT_CLOSED: "the namespace is not closed",
+    Reason.ALLOWED_INSIDE: "no policy lists what it may call",
+    Reason.NO_RULE_ALLOWS: "no rule allows it",
+}
+
+
+def verdict(world: World, effective: Effective, step: Step) -> Verdict | None:
+    """What ``decide`` says of a step; None when it cannot tell."""
+    try:
+        return decide.decide(world, effective, step.source, step.target, step.protocol, step.port)
+    except CannotTell:
+        return None
+
+
+def end(shown: End) -> str:
+    """An end of a step: its identity or address, and the labels that it must have beyond that."""
+    if isinstance(shown, Address):
+        return f"ip:{shown.ip}"
+    others = sorted((key, value) for key, value in shown.labels.items() if key != LABEL_IDENTITY)
+    labels = f" with {', '.join(f'{key}={value}' for key, value in others)}" if others else ""
+    return f"{shown.namespace}/{shown.name}{labels}"
+
+
+def call(step: Step) -> str:
+    """A step in a line."""
+    names = sorted({port.name for port in step.target.ports}) if isinstance(step.target, Workload) else []
+    named = f" (named {', '.join(names)})" if names else ""
+    return f"{end(step.source)} -> {end(step.target)} {step.protocol} {step.port}{named}"
+
+
+def reasons(found: Verdict | None) -> Iterator[tuple[Direction, str]]:
+    """Why each end says what it says; nothing of an end that no policy governs."""
+    for half in (found.egress, found.ingress) if found is not None else ():
+        if half.reason is not Reason.NOT_GOVERNED:
+            yield half.direction, because(half)
+
+
+def because(half: Half) -> str:
+    """Why one end says so: the rule, or what holds without one."""
+    if half.reason in _WORDS or half.rule is None:
+        return _WORDS.get(half.reason, str(half.reason))
+    return f"{half.rule} {'allows' if half.allowed else 'denies'} it"
+
+
+def headline(proof: Proof) -> str:
+    """What became of an invariant, in a sentence without its end."""
+    what = f"{section(proof.invariant)} {proof.invariant.name} of ClusterSecurityPolicy {proof.invariant.policy}"
+    if proof.outcome is Outcome.PROVEN:
+        return f"{what} holds"
+    if proof.outcome is Outcome.VIOLATED:
+        return f"{what} does not hold"
+    return f"{what} cannot be proven: {proof.why}"
+
+
+def section(invariant: Invariant) -> str:
+    """The field that an invariant stands in."""
+    return "neverAllow" if invariant.promise is Promise.NEVER else "alwaysAllow"
+
+
+def lines(world: World, effective: Effective, proof: Proof) -> Iterator[str]:
+    """The counterexample: a line for each call, and below it one for each end that has a say."""
+    passes = proof.invariant.promise is Promise.NEVER
+    for step in proof.steps:
+        yield f"{'allowed' if passes else 'not allowed'}: {call(step)}"
+        found = verdict(world, effective, step)
+        if found is None:
+            yield f"  {proof.why or 'it cannot be told'}"
+        for direction, why in reasons(found):
+            yield f"  {direction}: {why}"
