@@ -80,7 +80,7 @@ def cube(parts: Iterable[tuple[Dimension, Any]]) -> Diagram:
     """The points whose value of each dimension named is in the set beside it."""
     found: Diagram = True
     for dimension, values in sorted(parts, key=lambda part: part[0].place, reverse=True):
-        found = _split(dimension, [(values, found)])
+        found = split(dimension, [(values, found)])
     return found
 
 
@@ -127,8 +127,8 @@ def holds(diagram: Diagram, point: Mapping[str, Any]) -> bool:
     return diagram
 
 
-def _split(dimension: Dimension, rows: Iterable[tuple[Any, Diagram]]) -> Diagram:
-    """The smallest diagram of disjoint rows."""
+def split(dimension: Dimension, rows: Iterable[tuple[Any, Diagram]]) -> Diagram:
+    """The set that holds, for the values of each row, what is beside them; the rows' values are disjoint."""
     by_rest: dict[Diagram, Any] = {}
     for values, rest in rows:
         if rest is not False and not values.empty:
@@ -166,7 +166,7 @@ def _combined(how: str, one: Diagram, other: Diagram) -> Diagram:
     if how == "or":
         covered = [values for values, _ in rows]
         found += [(_outside(values, covered), rest) for values, rest in others]
-    return _split(dimension, found)
+    return split(dimension, found)
 
 
 def _met(how: str, values: Any, rest: Diagram, others: Iterable[tuple[Any, Diagram]]) -> Iterator[tuple[Any, Diagram]]:

@@ -31,6 +31,9 @@ class Names:
     unknown: tuple[str, ...] = ()
 
 
+NO_NAMES: Final = Names()
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Ports at a target; equal sets are equal values. A member is (IANA number of the protocol, port)."""
