@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ringfence.model.effective import Direction
+from ringfence.model.resources import MTLS
+from ringfence.model.world import Workload
 from ringfence.policy.algebra.diagram import NOTHING, Diagram, Split, intersect, split, subtract
 from ringfence.policy.algebra.ports import Names
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning.kinds import Kinds
 from ringfence.policy.reasoning.side import SOURCE, TARGET, Side, Stated
+from ringfence.policy.transport import transport_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Transported:
+    """Pods (bits of kinds) whose transport is another: from ``before`` to ``after``."""
+
+    pods: Members
+    before: MTLS
+    after: MTLS
+
+    @property
+    def wider(self) -> bool:
+        """Whether callers without an identity are told apart less than before."""
+        return list(MTLS).index(self.after) < list(MTLS).index(self.before)
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """``gained`` are calls allowed by the new policies only, ``lost`` those allowed by the old ones only."""
 
-    gained: tuple[Change, ...]
-    lost: tuple[Change, ...]
+    gained: tuple[Change, ...] = ()
+    lost: tuple[Change, ...] = ()
+    transport: tuple[Transported, ...] = ()
+
+    @property
+    def wider(self) -> bool:
+        """Whether anything is allowed, or let in without mutual TLS, that was not."""
+        return bool(self.gained) or any(each.wider for each in self.transport)
 
 
 @dataclass(frozen=True)
@@ -76,18 +99,41 @@ def difference(old: Side, new: Side) -> Difference:
     leavers = _changed_sources(leaving_old, leaving_new)
     gained, lost = [], []
     for target, kind in enumerate(old.kinds.all):
-        in_old, in_new = _arriving(old, target), _arriving(new, target)
-        changed = leavers | _sources(subtract(in_old, in_new), old) | _sources(subtract(in_new, in_old), new)
+        changed = leavers | _arrivals(old, new, target)
         if not changed:
             continue
-        before = intersect(in_old, leaving_old.calls(target, changed, kind.names))
-        after = intersect(in_new, leaving_new.calls(target, changed, kind.names))
+        before = intersect(_arriving(old, target), leaving_old.calls(target, changed, kind.names))
+        after = intersect(_arriving(new, target), leaving_new.calls(target, changed, kind.names))
         only = Members(1 << target)
         gained.append((only, subtract(after, before)))
         lost.append((only, subtract(before, after)))
-    return Difference(
-        _changes(split(old.axes.target, gained), old.kinds), _changes(split(old.axes.target, lost), old.kinds)
-    )
+    became, ceased = (_changes(split(old.axes.target, rows), old.kinds) for rows in (gained, lost))
+    return Difference(became, ceased, transports(old, new))
+
+
+def transports(old: Side, new: Side) -> tuple[Transported, ...]:
+    """The pods that are there on both sides and whose transport is not the same."""
+    found: dict[tuple[MTLS, MTLS], int] = defaultdict(int)
+    for number, (was, is_) in enumerate(zip(old.ends, new.ends, strict=True)):
+        if isinstance(was, Workload) and isinstance(is_, Workload):
+            pair = (
+                transport_of(old.effective(was.namespace), was.labels),
+                transport_of(new.effective(is_.namespace), is_.labels),
+            )
+            if pair[0] is not pair[1]:
+                found[pair] |= 1 << number
+    return tuple(Transported(Members(bits), *pair) for pair, bits in sorted(found.items()))
+
+
+def _arrivals(old: Side, new: Side, target: int) -> int:
+    """Bits of the sources that a target does not let in as it did."""
+    there = (old.ends[target] is None, new.ends[target] is None)
+    alike = old.there == new.there and there[0] is there[1]
+    # Most targets have the same rules that name the same ends: no set need be made to see that.
+    if alike and old.stated(target, Direction.INGRESS) == new.stated(target, Direction.INGRESS):
+        return 0
+    before, after = _arriving(old, target), _arriving(new, target)
+    return _sources(subtract(before, after), old) | _sources(subtract(after, before), new)
 
 
 def _arriving(side: Side, target: int) -> Diagram:

@@ -104,6 +104,7 @@ class Side:
     _peers: dict[EffectivePeer, int] = field(default_factory=dict, init=False)
     _rules: dict[tuple[str, Direction], _Index] = field(default_factory=dict, init=False)
     _leaving: dict[tuple[Stated, Names], Diagram] = field(default_factory=dict, init=False)
+    _arriving: dict[int, Diagram] = field(default_factory=dict, init=False)
 
     @cached_property
     def axes(self) -> Axes:
@@ -225,8 +226,11 @@ class Side:
 
     def let_in(self, number: int) -> Diagram:
         """Source and request of every call that the rules of a target let in."""
-        stated = self.stated(number, Direction.INGRESS)
-        return EVERYTHING if stated is None else self._open(stated, self.axes.source, self.kinds.all[number].names)
+        if number not in self._arriving:
+            stated = self.stated(number, Direction.INGRESS)
+            names = self.kinds.all[number].names
+            self._arriving[number] = EVERYTHING if stated is None else self._open(stated, self.axes.source, names)
+        return self._arriving[number]
 
     def let_out(self, number: int, names: Names) -> Diagram:
         """Target and request of every call that the rules of a source let out, to targets with these names of ports."""
