@@ -68,7 +68,7 @@ def summary(told: Told) -> str:
     """The answer in a sentence."""
     if told.wider:
         return "access is wider"
-    return "access is narrower" if told.lost or told.transport else "access is the same"
+    return "access is narrower" if told.lost or told.transport or told.gone else "access is the same"
 
 
 # --- for people ------------------------------------------------------------------------------------------------------
@@ -92,6 +92,9 @@ def _text(told: Told, console: Console) -> None:
     for each in told.transport:
         sign = _SIGNS["gained" if each.wider else "lost"]
         console.print(sign, f"{some(each.pods)}: {each.before} becomes {each.after}")
+    if told.gone:
+        console.print("")
+        console.print(Cell("No longer there: ", Style.STRONG), f"namespaces {', '.join(told.gone)}")
 
 
 def some(names: tuple[str, ...]) -> str:
@@ -123,18 +126,16 @@ def _markdown(told: Told, old: str, new: str) -> Iterator[str]:
         yield ""
     for each in told.transport:
         yield f"- {_escaped(some(each.pods))}: {each.before} becomes {each.after}{' (**wider**)' if each.wider else ''}"
+    if told.gone:
+        yield ""
+        yield f"No longer there: namespaces {_escaped(', '.join(told.gone))}"
 
 
 def _row(line: Line) -> str:
-    cells = (
-        some(line.sources),
-        some(line.targets),
-        *("<br>".join(_escaped(each) for each in texts) for texts in (line.requests,)),
-        line.before.text,
-        line.now.text,
-    )
-    shown = (cell if place == 2 else _escaped(cell) for place, cell in enumerate(cells))
-    return f"| {' | '.join(shown)} |"
+    calls = "<br>".join(map(_escaped, line.requests))
+    ends = (some(line.sources), some(line.targets))
+    sources, targets, before, now = map(_escaped, (*ends, line.before.text, line.now.text))
+    return f"| {sources} | {targets} | {calls} | {before} | {now} |"
 
 
 def _escaped(text: str) -> str:
@@ -159,6 +160,7 @@ def _data(told: Told) -> dict[str, Any]:
             {"of": list(each.pods), "before": each.before, "now": each.after, "wider": each.wider}
             for each in told.transport
         ],
+        "gone": list(told.gone),
     }
 
 

@@ -8,9 +8,11 @@ from ringfence.cli.compared import Compared
 from ringfence.cli.world import Loaded
 from ringfence.model.effective import Direction
 from ringfence.model.verdict import Verdict
+from ringfence.model.world import Workload
 from ringfence.policy.algebra import diagram
 from ringfence.policy.reasoning import deciding, wording
 from ringfence.policy.reasoning.difference import Change, difference
+from ringfence.policy.reasoning.kinds import OTHER
 from ringfence.policy.reasoning.naming import Naming
 from ringfence.policy.reasoning.side import Side
 
@@ -53,6 +55,7 @@ class Told:
     gained: tuple[Line, ...]
     lost: tuple[Line, ...]
     transport: tuple[Transported, ...]
+    gone: tuple[str, ...]
 
 
 def told(both: Compared) -> Told:
@@ -64,7 +67,7 @@ def told(both: Compared) -> Told:
     transport = (
         Transported(new.names(each.pods), str(each.before), str(each.after), each.wider) for each in found.transport
     )
-    return Told(found.wider, tuple(gained), tuple(lost), tuple(transport))
+    return Told(found.wider, tuple(gained), tuple(lost), tuple(transport), found.gone)
 
 
 def _order(line: Line) -> tuple[tuple[str, ...], ...]:
@@ -107,4 +110,6 @@ def _because(side: Side, loaded: Loaded, source: int, target: int, request: Any)
     assert end is not None  # noqa: S101 (seen above)
     data = words.half_data(half, end, loaded)
     del data["audit"]
-    return Because(f"{half.direction}: {words.because(half, end, loaded)}", {"direction": str(half.direction), **data})
+    if isinstance(end, Workload) and end.namespace == OTHER:
+        data["because"] = "nothing governs pods there"
+    return Because(f"{half.direction}: {data['because']}", {"direction": str(half.direction), **data})

@@ -41,11 +41,16 @@ class Transported:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``gained`` are calls allowed by the new policies only, ``lost`` those allowed by the old ones only."""
+    """``gained`` are calls allowed by the new policies only, ``lost`` those allowed by the old ones only.
+
+    Whoever is in a namespace of the new side only could not call before. What goes with a namespace that is gone is not
+    told call by call: ``gone`` names these.
+    """
 
     gained: tuple[Change, ...] = ()
     lost: tuple[Change, ...] = ()
     transport: tuple[Transported, ...] = ()
+    gone: tuple[str, ...] = ()
 
     @property
     def wider(self) -> bool:
@@ -99,6 +104,7 @@ def difference(old: Side, new: Side) -> Difference:
     leavers = _changed_sources(leaving_old, leaving_new)
     gained, lost = [], []
     for target, kind in enumerate(old.kinds.all):
+        stays = new.there if new.ends[target] is not None else 0
         changed = leavers | _arrivals(old, new, target)
         if not changed:
             continue
@@ -106,9 +112,10 @@ def difference(old: Side, new: Side) -> Difference:
         after = intersect(_arriving(new, target), leaving_new.calls(target, changed, kind.names))
         only = Members(1 << target)
         gained.append((only, subtract(after, before)))
-        lost.append((only, subtract(before, after)))
+        lost.append((only, intersect(subtract(before, after), split(old.axes.source, [(Members(stays), True)]))))
     became, ceased = (_changes(split(old.axes.target, rows), old.kinds) for rows in (gained, lost))
-    return Difference(became, ceased, transports(old, new))
+    gone = sorted(old.world.namespaces.keys() - new.world.namespaces.keys())
+    return Difference(became, ceased, transports(old, new), tuple(gone))
 
 
 def transports(old: Side, new: Side) -> tuple[Transported, ...]:

@@ -35,21 +35,23 @@ class Naming:
 
     def names(self, members: Members) -> tuple[str, ...]:
         """The names that together mean ``members`` and nobody else that there can be."""
-        found: list[str] = []
-        left = members.bits & self.side.there
+        return tuple(self._names(members.bits & self.side.there, excepting=True))
+
+    def _names(self, bits: int, *, excepting: bool) -> Iterator[str]:
+        left = bits
         for group in self._groups:
-            if not group.bits & left:
+            missing = group.bits & ~bits
+            if not group.bits & left or (missing and not (group.whole and excepting)):
                 continue
-            missing = group.bits & ~members.bits
             if not missing:
-                found.append(group.text)
+                yield group.text
                 left &= ~group.bits
-            elif group.whole and missing.bit_count() * 4 < group.bits.bit_count():
-                excepted = tuple(self._singles(missing))
+            elif missing.bit_count() * 4 < group.bits.bit_count():
+                excepted = tuple(self._names(missing, excepting=False))
                 if len(excepted) <= _FEW:
-                    found.append(f"{group.text} but {' and '.join(excepted)}")
+                    yield f"{group.text} but {' and '.join(excepted)}"
                     left &= ~group.bits
-        return (*found, *self._singles(left))
+        yield from self._singles(left)
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
