@@ -70,11 +70,11 @@ class Written:
         if self.ports is not None:
             parts.append(z3.And(self.ports[0] <= PORT, self.ports[1] >= PORT))
         if self.methods is not None:
-            parts.append(z3.Or([METHOD == z3.StringVal(each) for each in self.methods]))
+            parts.append(z3.Or([z3.StringVal(each) == METHOD for each in self.methods]))
         if self.paths is not None:
             parts.append(z3.Or([z3.InRe(PATH, regular(each)) for each in self.paths]))
         if self.exactly is not None or self.starting is not None:
-            texts = [TEXT == z3.StringVal(each) for each in self.exactly or ()]
+            texts = [z3.StringVal(each) == TEXT for each in self.exactly or ()]
             texts += [z3.PrefixOf(z3.StringVal(each), TEXT) for each in self.starting or ()]
             absent = STATE == 0 if self.absent else z3.BoolVal(False)
             parts.append(z3.Or(z3.And(STATE == 1, z3.Or(texts)), absent))
@@ -164,13 +164,13 @@ def test_what_denies_leave_is_empty_where_z3_finds_nothing(
 def _equal(point: Any) -> Iterator[Any]:
     """The request is this one."""
     kind, port = point["port"]
-    yield PORT == (port if kind == TCP else 1)
-    yield PATH == z3.StringVal(point["path"])
-    yield METHOD == z3.StringVal(point["method"])
+    yield (port if kind == TCP else 1) == PORT
+    yield z3.StringVal(point["path"]) == PATH
+    yield z3.StringVal(point["method"]) == METHOD
     header = point[HEADER.name]
-    yield STATE == {MISSING: 0, SEVERAL: 2}.get(header, 1)
+    yield {MISSING: 0, SEVERAL: 2}.get(header, 1) == STATE
     if isinstance(header, str):
-        yield TEXT == z3.StringVal(header)
+        yield z3.StringVal(header) == TEXT
 
 
 @settings(max_examples=60)
@@ -179,5 +179,7 @@ def test_sets_are_equal_where_z3_finds_no_difference(
     judge: Judge, one: list[Written], other: list[Written], denies: list[Written]
 ) -> None:
     left, right = (diagram.subtract(_set([*some, *more]), _set(denies)) for some, more in ((one, other), (other, [])))
-    formulas = [z3.And(_formula([*some, *more]), z3.Not(_formula(denies))) for some, more in ((one, other), (other, []))]
+    formulas = [
+        z3.And(_formula([*some, *more]), z3.Not(_formula(denies))) for some, more in ((one, other), (other, []))
+    ]
     assert judge.satisfiable(z3.Xor(*formulas)) in {left != right, None}

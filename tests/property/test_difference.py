@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ringfence.model.effective import Direction
 from ringfence.model.resources import Protocol, Rule, SecurityPolicy
-from ringfence.model.world import World
-from ringfence.policy import resolve
+from ringfence.model.world import Workload, World
+from ringfence.policy import decide, ends, resolve
 from ringfence.policy.algebra import diagram, ports
-from ringfence.policy.reasoning import kinds
+from ringfence.policy.decide import Call
+from ringfence.policy.reasoning import deciding, kinds
 from ringfence.policy.reasoning.difference import Change, Difference, difference
 from ringfence.policy.reasoning.kinds import Kinds
 from ringfence.policy.reasoning.side import Side
@@ -116,3 +118,33 @@ def test_names_order_and_how_rules_are_split_are_no_difference(world: World, dic
     for old, new in ((world, other), (other, world)):
         _, changes = compared(old, new)
         assert changes == Difference((), ())
+
+
+@given(worlds(), st.integers(0, 12))
+def test_each_end_says_what_decide_says_and_by_the_same_rule(world: World, start: int) -> None:
+    found, (side,) = sides(world)
+    effective = cache(lambda name: resolve.resolve(world, name))
+    for source, target, protocol, port in questions(world)[start::13]:
+        verdict = decide.decide(world, effective, source, target, protocol, port)
+        numbers = [kinds.number_of(found, end, world) for end in (source, target)]
+        for half in (verdict.ingress, verdict.egress):
+            said = deciding.half(side, half.direction, *numbers, {"port": ports.member(protocol, port)})
+            assert said == replace(half, audit=None, audit_rule=None)
+
+
+@given(worlds(), st.integers(0, 12))
+def test_with_audit_each_end_says_what_would_hold_if_all_were_enforced(world: World, start: int) -> None:
+    found, (plain,) = sides(world)
+    side = Side(world, plain.effective, found, audit=True)
+    for source, target, protocol, port in questions(world)[start::13]:
+        numbers = [kinds.number_of(found, end, world) for end in (source, target)]
+        names = ends.port_names(target, port, protocol)
+        for direction, governed, other in ((Direction.INGRESS, target, source), (Direction.EGRESS, source, target)):
+            said = deciding.half(side, direction, *numbers, {"port": ports.member(protocol, port)})
+            if not isinstance(governed, Workload) or governed.host_network:
+                assert said.allowed
+                continue
+            policy = side.effective(governed.namespace)
+            call = Call(world, direction, governed, ends.locate(world, other), protocol, port, names)
+            expected = policy.enrolment == "none" or decide.judge(policy, call, audit=True).allowed
+            assert said.allowed == expected
