@@ -24,6 +24,7 @@ class Output(StrEnum):
     YAML = "yaml"
     SARIF = "sarif"
     JUNIT = "junit"
+    MARKDOWN = "markdown"
 
 
 #: What every command can write.

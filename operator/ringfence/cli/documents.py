@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -17,6 +17,9 @@ MAX_FILE: Final = 64 * 1024 * 1024
 #: The API server takes no larger object, and a List is its items.
 MAX_OBJECT: Final = 1024 * 1024
 STDIN: Final = "-"
+
+#: Name to show, content, and whether it was met in a directory.
+Content = tuple[str, bytes, bool]
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,20 @@ def read(names: Sequence[str], stdin: BinaryIO) -> tuple[Document, ...]:
 
     A file that is named twice is read once. Raises BadInput with every problem of every file.
     """
+    seen: set[str] = set()
+    return parsed((_contents(name, stdin, seen) for name in names), ", ".join(names))
+
+
+def parsed(contents: Iterable[Iterable[Content]], shown: str) -> tuple[Document, ...]:
+    """All documents of what was read; ``shown`` names it for a message.
+
+    Raises BadInput with every problem of every file.
+    """
     documents: list[Document] = []
     problems: list[Problem] = []
-    seen: set[str] = set()
-    for name in names:
+    for files in contents:
         try:
-            for source, data, found in _contents(name, stdin, seen):
+            for source, data, found in files:
                 try:
                     documents += _parse(source, data, found)
                 except BadInput as error:
@@ -72,11 +83,11 @@ def read(names: Sequence[str], stdin: BinaryIO) -> tuple[Document, ...]:
     if problems:
         raise BadInput(problems)
     if not documents:
-        raise BadInput([Problem(", ".join(names), 0, "", "", "no documents in there", "give a file that holds some")])
+        raise BadInput([Problem(shown, 0, "", "", "no documents in there", "give a file that holds some")])
     return tuple(documents)
 
 
-def _contents(name: str, stdin: BinaryIO, seen: set[str]) -> Iterator[tuple[str, bytes, bool]]:
+def _contents(name: str, stdin: BinaryIO, seen: set[str]) -> Iterator[Content]:
     """(name to show, content, met in a directory) of each file that ``name`` stands for."""
     if name == STDIN:
         if STDIN not in seen:

@@ -50,6 +50,16 @@ def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, setti
 
 def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:
     """The world of the cluster."""
+    found_documents, found = cluster_documents(arguments, console)
+    loaded = world.load(found_documents, found.installation, default_namespace=arguments.namespace, tolerant=True)
+    remark(loaded, console)
+    return loaded, found
+
+
+def cluster_documents(
+    arguments: argparse.Namespace, console: Console
+) -> tuple[tuple[Document, ...], settings.Settings]:
+    """What the cluster says, and the settings of its installation."""
     # The client takes half a second that files need not wait.
     from ringfence.cli import live  # noqa: PLC0415
     from ringfence.kube import resources  # noqa: PLC0415
@@ -58,10 +68,7 @@ def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loade
     answered = asyncio.run(live.ask(options.target(arguments), more))
     for text in answered.remarks:
         console.note(text)
-    found = _with_ranges(answered.settings, arguments)
-    loaded = world.load(answered.documents, found.installation, default_namespace=arguments.namespace, tolerant=True)
-    remark(loaded, console)
-    return loaded, found
+    return answered.documents, _with_ranges(answered.settings, arguments)
 
 
 def remark(loaded: Loaded, console: Console) -> None:

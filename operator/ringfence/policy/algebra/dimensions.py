@@ -1,0 +1,37 @@
+"""The dimensions of a request in the order in which sets of requests are split, ends left out: those have numbers.
+
+What no rule names leaves its dimension out, so sets of calls at layer 4 are split by ports only.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from ringfence.policy.algebra.diagram import Dimension
+from ringfence.policy.algebra.paths import EVERY_PATH
+from ringfence.policy.algebra.ports import EVERY_PORT
+from ringfence.policy.algebra.values import ANY_OR_NONE, EVERY_METHOD, MISSING
+
+PORT: Final = Dimension(10, "port", EVERY_PORT)
+HOST: Final = Dimension(20, "host", ANY_OR_NONE)
+METHOD: Final = Dimension(30, "method", EVERY_METHOD)
+PATH: Final = Dimension(40, "path", EVERY_PATH)
+#: What an HTTP connection is asked to become; the empty text for nothing else.
+UPGRADE: Final = Dimension(50, "upgrade", EVERY_METHOD)
+
+_ATTRIBUTES: Final = 60
+
+#: What a request is where nothing more is asked of it.
+_PLAIN: Final = {PORT.name: EVERY_PORT.witness(), METHOD.name: "GET", PATH.name: "/", UPGRADE.name: ""}
+
+
+@lru_cache(maxsize=4096)
+def attribute(name: str) -> Dimension:
+    """A header (``header:x-env``), a claim (``claim:sub``), a member of a list (``claim:scope has read``)."""
+    return Dimension(_ATTRIBUTES, name, ANY_OR_NONE)
+
+
+def point(witness: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A whole request of a witness, which has the dimensions that matter only."""
+    return defaultdict(lambda: MISSING, {**_PLAIN, **witness})

@@ -1,0 +1,55 @@
+"""What the rules of the worlds compared name: identities, namespaces, addresses, ports."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from ringfence.model.effective import AddressPeers, EffectiveRule, PodPeers
+from ringfence.model.labels import LabelBox, ValueSet
+from ringfence.model.names import LABEL_NAMESPACE_NAME
+from ringfence.policy.algebra import ports
+
+_ANYWHERE: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """``pods`` are what peers ask of pods, by the namespace that they name ("" for peers that name none).
+
+    ``ports`` are names of ports, sorted.
+    """
+
+    address_peers: tuple[AddressPeers, ...] = ()
+    pods: Mapping[str, tuple[LabelBox, ...]] = field(default_factory=dict)
+    ports: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rules: Iterable[EffectiveRule]) -> Self:
+        """What these rules name."""
+        listed = list(rules)
+        peers = dict.fromkeys(peer for rule in listed for peer in rule.peers)
+        pods: dict[str, dict[LabelBox, None]] = defaultdict(dict)
+        for peer in peers:
+            if isinstance(peer, PodPeers):
+                for name in _finite(peer.namespaces.get(LABEL_NAMESPACE_NAME)):
+                    pods[name][peer.pods] = None
+        addresses = (peer for peer in peers if isinstance(peer, AddressPeers))
+        return cls(
+            tuple(sorted(addresses, key=lambda peer: (peer.addresses.blocks, peer.covers_pods))),
+            {name: tuple(sorted(boxes, key=lambda box: box.key)) for name, boxes in pods.items()},
+            ports.names_in({rule.ports for rule in listed}),
+        )
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that a peer names."""
+        return tuple(sorted(self.pods.keys() - {_ANYWHERE}))
+
+    def pods_of(self, namespace: str) -> tuple[LabelBox, ...]:
+        """What peers that may mean pods of a namespace ask of them."""
+        return (*self.pods.get(namespace, ()), *self.pods.get(_ANYWHERE, ()))
+
+
+def _finite(values: ValueSet) -> Iterable[str]:
+    return (_ANYWHERE,) if values.complement or values.absent else sorted(values.values)

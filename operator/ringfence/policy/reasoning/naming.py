@@ -1,0 +1,216 @@
+"""Sets of ends in the words of people: zones and namespaces where all of one is meant, else each end by its name."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from ringfence.model.labels import LabelBox, ValueSet
+from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.spans import ALL, Spans
+from ringfence.model.world import Workload
+from ringfence.policy.algebra.values import Members
+from ringfence.policy.reasoning.kinds import OTHER, Kind
+from ringfence.policy.reasoning.side import Side
+
+#: "Every identity but shop/web": so many may be excepted.
+_FEW: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Ends that have a name together; ``whole`` says that what is missing can be named as an exception."""
+
+    text: str
+    bits: int
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Names for ends as one side knows them. Each set is named exactly: no name says more than is meant."""
+
+    side: Side
+
+    def names(self, members: Members) -> tuple[str, ...]:
+        """The names that together mean ``members`` and nobody else that there can be."""
+        return tuple(self._names(members.bits & self.side.there, excepting=True))
+
+    def _names(self, bits: int, *, excepting: bool) -> Iterator[str]:
+        left = bits
+        for group in self._groups:
+            missing = group.bits & ~bits
+            if not group.bits & left or (missing and not (group.whole and excepting)):
+                continue
+            if not missing:
+                yield group.text
+                left &= ~group.bits
+            elif missing.bit_count() * 4 < group.bits.bit_count():
+                excepted = tuple(self._names(missing, excepting=False))
+                if len(excepted) <= _FEW:
+                    yield f"{group.text} but {' and '.join(excepted)}"
+                    left &= ~group.bits
+        yield from self._singles(left)
+
+    # --- groups ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _groups(self) -> tuple[_Group, ...]:
+        """The widest first."""
+        there = self.side.there
+        pods = Members.of(n for n, end in enumerate(self.side.ends) if isinstance(end, Workload)).bits
+        wide = (
+            _Group("everyone", there, whole=True),
+            _Group("every pod", pods, whole=True),
+            _Group("every identity", self._identified, whole=True),
+            _Group("every address that is no pod's", there & ~pods),
+        )
+        return tuple(group for group in (*wide, *self._zones(), *self._namespaces()) if group.bits)
+
+    @cached_property
+    def _identified(self) -> int:
+        found = (
+            n for n, end in enumerate(self.side.ends) if isinstance(end, Workload) and LABEL_IDENTITY in end.labels
+        )
+        return Members.of(found).bits
+
+    def _zones(self) -> Iterator[_Group]:
+        by_zone: dict[str, int] = defaultdict(int)
+        for name, namespace in self.side.world.namespaces.items():
+            if namespace.zone:
+                by_zone[namespace.zone] |= self._of_namespace(name) & self._identified
+        for zone, bits in sorted(by_zone.items()):
+            yield _Group(f"zone {zone}", bits, whole=True)
+
+    def _namespaces(self) -> Iterator[_Group]:
+        for name in self.side.kinds.by_namespace:
+            everyone = self._of_namespace(name)
+            identified = everyone & self._identified
+            if name == OTHER:
+                yield _Group("namespaces that nothing names", everyone)
+            elif everyone != identified:
+                yield _Group(f"every pod of namespace {name}", everyone)
+            yield _Group(f"every identity of namespace {name}", identified)
+
+    def _of_namespace(self, name: str) -> int:
+        return Members.of(self.side.kinds.by_namespace.get(name, ())).bits & self.side.there
+
+    # --- one by one --------------------------------------------------------------------------------------------------
+
+    def _singles(self, bits: int) -> Iterator[str]:
+        """Each identity by itself, then the addresses."""
+        by_identity: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        spans = []
+        for number in Members(bits):
+            kind = self.side.kinds.all[number]
+            if kind.span is not None:
+                spans.append(kind.span)
+            else:
+                by_identity[kind.namespace, kind.account].append(number)
+        partly: list[int] = []
+        for (namespace, account), numbers in sorted(by_identity.items(), key=lambda item: _last_others(*item[0])):
+            if len(numbers) == len(self._alike[namespace, account]):
+                yield self._identity(namespace, account)
+            else:
+                partly += numbers
+        yield from self._parts(partly)
+        yield from addresses(Spans.of(spans), self.side)
+
+    def _parts(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Kinds that are not all of their identity; those of one address in a whole namespace together."""
+        left = Members.of(numbers)
+        for ips, there in self._by_address.items():
+            for namespace in self.side.kinds.by_namespace:
+                whole = Members(there & self._of_namespace(namespace))
+                if ips and not whole.empty and (whole - left).empty:
+                    where = "namespaces that nothing names" if namespace == OTHER else f"namespace {namespace}"
+                    yield f"every pod of {where} with an address like {' and '.join(ips)}"
+                    left -= whole
+        for number in left:
+            kind = self.side.kinds.all[number]
+            yield f"{self._identity(kind.namespace, kind.account)} ({self._apart(number)})"
+
+    @cached_property
+    def _by_address(self) -> dict[tuple[str, ...], int]:
+        """The kinds of pods by their addresses, where these matter."""
+        found: dict[tuple[str, ...], int] = defaultdict(int)
+        for number in Members(self.side.there):
+            pod = self.side.kinds.all[number].pod
+            if pod is not None:
+                found[pod.ips] |= 1 << number
+        return found
+
+    @cached_property
+    def _alike(self) -> dict[tuple[str, str | None], list[int]]:
+        """The kinds of each identity that there can be."""
+        found: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        for number in Members(self.side.there):
+            kind = self.side.kinds.all[number]
+            if kind.span is None:
+                found[kind.namespace, kind.account].append(number)
+        return found
+
+    def _identity(self, namespace: str, account: str | None) -> str:
+        if namespace == OTHER:
+            return "namespaces that nothing names"
+        if account == OTHER:
+            return f"any other identity of namespace {namespace}"
+        if account is None:
+            return f"pods of namespace {namespace} without identity"
+        named = dict(self.side.effective(namespace).service_accounts).get(account)
+        if named is not None:
+            return f"{namespace}/{named}"
+        return f"{namespace}/{account} (no ServiceIdentity)"
+
+    def _apart(self, number: int) -> str:
+        """What tells a kind from the others of its identity."""
+        kind = self.side.kinds.all[number]
+        others = [self.side.kinds.all[each] for each in self._alike[kind.namespace, kind.account] if each != number]
+        return ", ".join(_differences(kind, others)) or "some"
+
+
+def _last_others(namespace: str, account: str | None) -> tuple[bool, str, bool, str]:
+    return namespace == OTHER, namespace, account == OTHER, account or ""
+
+
+def addresses(spans: Spans, side: Side) -> Iterator[str]:
+    """Networks, or all but some of them where that is shorter."""
+    if spans.empty:
+        return
+    server = Spans.of_addresses(address for address, _ in side.world.installation.api_server)
+    if not server.empty and (server - spans).empty:
+        yield "the API server"
+        spans -= server
+    networks, rest = spans.networks(), (ALL - spans).networks()
+    if len(rest) < len(networks):
+        yield f"every address but {' and '.join(rest)}" if rest else "every address"
+    else:
+        yield from networks
+
+
+def _differences(kind: Kind, others: Iterable[Kind]) -> Iterator[str]:
+    listed = list(others)
+    if any(each.region != kind.region for each in listed):
+        yield told_labels(kind.region)
+    if any(each.names != kind.names for each in listed):
+        known = (f"{name} is {number}" for _, name, number in kind.names.known)
+        yield "port " + ", ".join(known) if kind.names.known else "no named ports"
+    ips = kind.pod.ips if kind.pod is not None else ()
+    if ips and any(each.pod is not None and each.pod.ips != ips for each in listed):
+        yield f"with an address like {' and '.join(ips)}"
+
+
+def told_labels(box: LabelBox) -> str:
+    """Conditions on labels as people say them."""
+    return " and ".join(_told(key, values) for key, values in box.conditions) or "any labels"
+
+
+def _told(key: str, values: ValueSet) -> str:
+    named = " or ".join(sorted(values.values))
+    if not values.complement:
+        texts = [f"{key}={named}"] if named else []
+        return " or ".join([*texts, f"no label {key}"] if values.absent else texts)
+    if not named:
+        return f"a label {key}"
+    return f"{key} other than {named}" + ("" if values.absent else " but there")

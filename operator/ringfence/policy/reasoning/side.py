@@ -1,0 +1,263 @@
+"""One world of those that are compared, with all its calls as sets: what each kind of ends lets in and may call."""
+
+import ipaddress
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from ringfence.model.effective import (
+    AddressPeers,
+    Direction,
+    EffectivePeer,
+    EffectivePolicy,
+    EffectiveRule,
+    Everyone,
+    PodPeers,
+    Unidentified,
+)
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
+from ringfence.model.net import IpSet
+from ringfence.model.resources import Action, Mode
+from ringfence.model.world import Enrolment, Workload, World
+from ringfence.policy import decide, ends
+from ringfence.policy.algebra import dimensions
+from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, split, subtract, union
+from ringfence.policy.algebra.ports import Names, Ports
+from ringfence.policy.algebra.values import Members
+from ringfence.policy.builtins import is_inside
+from ringfence.policy.ends import End
+from ringfence.policy.reasoning.addresses import spans_of
+from ringfence.policy.reasoning.kinds import Kinds
+
+TARGET: Final = "target"
+SOURCE: Final = "source"
+
+#: What the rules of a pod say of its calls: (rule, bits of the other ends that it names).
+Stated = tuple[tuple[EffectiveRule, int], ...]
+
+
+def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
+    """The requests that a rule names, whoever sends them, to a target with these names of ports."""
+    return cube([(dimensions.PORT, Ports.at(rule.ports, names))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Rules of one namespace and direction by the identity that they govern; their order is kept."""
+
+    rules: tuple[EffectiveRule, ...]
+    by_account: Mapping[str, tuple[int, ...]]
+    others: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rules: Iterable[EffectiveRule]) -> "_Index":
+        """The index of these rules."""
+        listed = tuple(rules)
+        by_account: dict[str, list[int]] = defaultdict(list)
+        others = []
+        for place, rule in enumerate(listed):
+            values = rule.subject.get(LABEL_IDENTITY)
+            if values.complement or values.absent:
+                others.append(place)
+            for account in () if values.complement or values.absent else values.values:
+                by_account[account].append(place)
+        return cls(listed, {account: tuple(places) for account, places in by_account.items()}, tuple(others))
+
+    def of_pod(self, pod: Workload) -> Iterator[EffectiveRule]:
+        """The rules that govern a pod."""
+        own = self.by_account.get(pod.labels.get(LABEL_IDENTITY, ""), ())
+        for place in sorted((*own, *self.others)):
+            if self.rules[place].subject.matches(pod.labels):
+                yield self.rules[place]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The dimensions of ends, each over all kinds."""
+
+    source: Dimension
+    target: Dimension
+
+    @classmethod
+    def of(cls, kinds: Kinds) -> "Axes":
+        """Those over ``kinds``."""
+        everyone = Members((1 << len(kinds.all)) - 1)
+        return cls(Dimension(1, SOURCE, everyone), Dimension(0, TARGET, everyone))
+
+
+@dataclass
+class Side:
+    """The policies of one world, asked about kinds of ends; what it has worked out it keeps.
+
+    With ``audit`` the answers are those that would hold if every enrolled namespace were closed and every policy
+    enforced.
+    """
+
+    world: World
+    effective: Callable[[str], EffectivePolicy]
+    kinds: Kinds
+    audit: bool = False
+    _peers: dict[EffectivePeer, int] = field(default_factory=dict, init=False)
+    _rules: dict[tuple[str, Direction], _Index] = field(default_factory=dict, init=False)
+    _leaving: dict[tuple[Stated, Names], Diagram] = field(default_factory=dict, init=False)
+    _arriving: dict[int, Diagram] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def axes(self) -> Axes:
+        return Axes.of(self.kinds)
+
+    @cached_property
+    def ends(self) -> tuple[End | None, ...]:
+        """One end of each kind as it is in this world; None where there can be none."""
+        return tuple(self._end(number) for number in range(len(self.kinds.all)))
+
+    @cached_property
+    def there(self) -> int:
+        """Bits of the kinds of which there can be an end."""
+        return _bits(number for number, end in enumerate(self.ends) if end is not None)
+
+    def _end(self, number: int) -> End | None:
+        kind = self.kinds.all[number]
+        if kind.pod is None:
+            return kind.end(enrolled=False) if kind.address else None
+        known = self.world.namespaces.get(kind.namespace)
+        if known is None and kind.namespace not in self.kinds.nowhere:
+            return None
+        return kind.end(enrolled=known is not None and known.enrolment is not Enrolment.NONE)
+
+    # --- who is named ------------------------------------------------------------------------------------------------
+
+    def named(self, peers: Iterable[EffectivePeer]) -> int:
+        """Bits of the ends that any of ``peers`` names."""
+        found = 0
+        for peer in peers:
+            if peer not in self._peers:
+                self._peers[peer] = self._named(peer)
+            found |= self._peers[peer]
+        return found & self.there
+
+    def _named(self, peer: EffectivePeer) -> int:
+        match peer:
+            case Everyone():
+                return self.there
+            case Unidentified():
+                return _bits(n for n, end in enumerate(self.ends) if end and decide.matches(peer, end, self.world))
+            case PodPeers():
+                return _bits(self._pods(peer))
+            case AddressPeers(addresses, covers_pods):
+                found = _bits(self.kinds.addresses.numbers(addresses, self.kinds.first_address))
+                return found | _bits(self._at(addresses)) if covers_pods else found
+
+    def _pods(self, peer: PodPeers) -> Iterator[int]:
+        wanted = peer.pods.get(LABEL_IDENTITY)
+        only_identity = [key for key, _ in peer.pods.conditions] == [LABEL_IDENTITY]
+        by_account = only_identity and not wanted.complement and not wanted.absent
+        for namespace in self._namespaces(peer.namespaces):
+            if by_account:
+                for account in wanted.values:
+                    yield from self._by_account.get((namespace, account), ())
+                continue
+            for number in self.kinds.by_namespace.get(namespace, ()):
+                end = self.ends[number]
+                if isinstance(end, Workload) and peer.pods.matches(end.labels):
+                    yield number
+
+    def _namespaces(self, box: LabelBox) -> Iterator[str]:
+        values = box.get(LABEL_NAMESPACE_NAME)
+        names = self.kinds.by_namespace if values.complement or values.absent else sorted(values.values)
+        for name in names:
+            if box.matches(ends.namespace_labels(self.world, name)):
+                yield name
+
+    @cached_property
+    def _by_account(self) -> Mapping[tuple[str, str], list[int]]:
+        found: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for number, end in enumerate(self.ends):
+            if isinstance(end, Workload) and LABEL_IDENTITY in end.labels:
+                found[end.namespace, end.labels[LABEL_IDENTITY]].append(number)
+        return found
+
+    @cached_property
+    def _addresses(self) -> list[tuple[int, int, int]]:
+        """(IP version, address, kind) of pods whose address matters, sorted."""
+        pods = ((number, end) for number, end in enumerate(self.ends) if isinstance(end, Workload))
+        parsed = ((number, ipaddress.ip_address(ip)) for number, end in pods for ip in end.ips)
+        return sorted((ip.version, int(ip), number) for number, ip in parsed)
+
+    def _at(self, addresses: IpSet) -> Iterator[int]:
+        for version, first, last in spans_of(addresses).spans:
+            low = bisect_left(self._addresses, (version, first, -1))
+            high = bisect_right(self._addresses, (version, last + 1, -1))
+            yield from (number for _, _, number in self._addresses[low:high])
+
+    # --- what rules say ----------------------------------------------------------------------------------------------
+
+    def stated(self, number: int, direction: Direction) -> Stated | None:
+        """The rules that govern the calls of a kind of pods in one direction; None where nothing governs them."""
+        end = self.ends[number]
+        if not isinstance(end, Workload):
+            return None
+        policy = self.effective(end.namespace)
+        closed = policy.enrolment is not Enrolment.NONE if self.audit else policy.closed
+        if not closed:
+            return None
+        listed = direction is Direction.EGRESS and self._listed(policy, end)
+        rules = (rule for rule in self._index(policy, direction).of_pod(end) if not (listed and is_inside(rule.ref)))
+        return tuple((rule, self.named(rule.peers)) for rule in rules)
+
+    def _index(self, policy: EffectivePolicy, direction: Direction) -> _Index:
+        key = (policy.namespace, direction)
+        if key not in self._rules:
+            held = [r for r in policy.rules if r.direction is direction and (self.audit or r.mode is Mode.ENFORCE)]
+            self._rules[key] = _Index.of(held)
+        return self._rules[key]
+
+    def _listed(self, policy: EffectivePolicy, pod: Workload) -> bool:
+        boxes = (*policy.egress_listed, *policy.egress_listed_audit) if self.audit else policy.egress_listed
+        return any(box.matches(pod.labels) for box in boxes)
+
+    def allows(self, rule: EffectiveRule) -> bool:
+        """Whether an Allow is in force."""
+        return rule.action is Action.ALLOW and (rule.suspended_in_audit if self.audit else rule.suspended_by) is None
+
+    def let_in(self, number: int) -> Diagram:
+        """Source and request of every call that the rules of a target let in."""
+        if number not in self._arriving:
+            stated = self.stated(number, Direction.INGRESS)
+            names = self.kinds.all[number].names
+            self._arriving[number] = EVERYTHING if stated is None else self._open(stated, self.axes.source, names)
+        return self._arriving[number]
+
+    def let_out(self, number: int, names: Names) -> Diagram:
+        """Target and request of every call that the rules of a source let out, to targets with these names of ports."""
+        return self.leaving(self.stated(number, Direction.EGRESS), names)
+
+    def leaving(self, stated: Stated | None, names: Names) -> Diagram:
+        """The same of what is stated."""
+        if stated is None:
+            return EVERYTHING
+        key = (stated, names if any(rule.ports.names for rule, _ in stated) else Names())
+        if key not in self._leaving:
+            self._leaving[key] = self._open(stated, self.axes.target, names)
+        return self._leaving[key]
+
+    def _open(self, stated: Stated, others: Dimension, names: Names) -> Diagram:
+        """Deny wins over Allow, Allow over the default; what is always open is not asked."""
+        always, allowed, denied = [], [], []
+        for rule, bits in stated:
+            found = split(others, [(Members(bits), requests_of(rule, names))])
+            if rule.builtin:
+                always.append(found)
+            elif rule.action is Action.DENY:
+                denied.append(found)
+            elif self.allows(rule):
+                allowed.append(found)
+        return union((*always, subtract(union(allowed), union(denied))))
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return Members.of(numbers).bits

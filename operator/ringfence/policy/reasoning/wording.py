@@ -1,0 +1,93 @@
+"""Sets of requests in the words of people."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ringfence.policy.algebra import diagram, dimensions
+from ringfence.policy.algebra.diagram import Cube, Diagram
+from ringfence.policy.algebra.paths import PathSet
+from ringfence.policy.algebra.ports import EVERY_PORT, Ports
+from ringfence.policy.algebra.texts import TextSet
+from ringfence.policy.algebra.values import Attribute, Methods
+
+
+def lines(requests: Diagram, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """A line for each cube of a set; ``names`` are the names of ports whose number is not known."""
+    return tuple(_line(cube, names) for cube in diagram.cubes(requests))
+
+
+def _line(cube: Cube, names: tuple[str, ...]) -> str:
+    ports: Ports = cube.get(dimensions.PORT.name, EVERY_PORT)
+    rest = " ".join(_rest(cube))
+    told = ", ".join(ports.told(names))
+    return f"{told}: {rest}" if rest else told
+
+
+def _rest(cube: Cube) -> Iterator[str]:
+    if (methods := cube.get(dimensions.METHOD.name)) is not None:
+        yield method_text(methods)
+    if (paths := cube.get(dimensions.PATH.name)) is not None:
+        yield path_text(paths)
+    if (host := cube.get(dimensions.HOST.name)) is not None:
+        yield f"with host {attribute_text(host)}"
+    if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != Methods.of(("",)):
+        yield f"with upgrade {method_text(upgrade)}"
+    known = {
+        each.name for each in (dimensions.PORT, dimensions.METHOD, dimensions.PATH, dimensions.HOST, dimensions.UPGRADE)
+    }
+    for name, values in cube.items():
+        if name not in known:
+            yield f"with {name} {attribute_text(values)}"
+
+
+def method_text(methods: Methods) -> str:
+    """``GET or POST``, ``every method but GET``."""
+    names = sorted(name or "none" for name in methods.names)
+    if methods.others:
+        return f"every method but {' and '.join(names)}" if names else "every method"
+    return " or ".join(names)
+
+
+def path_text(paths: PathSet) -> str:
+    """``/a or /b/* except /b/c``."""
+    return " or ".join(map(str, paths.clauses()))
+
+
+def attribute_text(values: Attribute) -> str:
+    """``in (a, b)``, ``missing``, ``other than a``."""
+    parts = []
+    if not values.texts.empty:
+        parts.append(_texts(values.texts))
+    if values.several:
+        parts.append("given more than once")
+    if values.absent:
+        parts.append("missing")
+    return " or ".join(parts)
+
+
+def _texts(texts: TextSet) -> str:
+    for prefix, told in (("", texts.told()), ("other than ", (~texts).told())):
+        if told is not None:
+            singles, prefixes = told
+            named = [*map(repr, singles), *(f"{each!r}…" if each else "anything" for each in prefixes)]
+            return prefix + (" or ".join(named) or "nothing")
+    return f"like {texts.witness()!r}"
+
+
+def data(requests: Diagram, names: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The same for programs: a mapping for each cube, without what may be anything."""
+    return [dict(_cube_data(cube, names)) for cube in diagram.cubes(requests)]
+
+
+def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    yield "ports", list(cube.get(dimensions.PORT.name, EVERY_PORT).told(names))
+    for name, values in cube.items():
+        match values:
+            case Methods():
+                yield f"{name}s", method_text(values)
+            case PathSet():
+                yield "paths", [str(clause) for clause in values.clauses()]
+            case Attribute():
+                yield name, attribute_text(values)
+            case _:
+                continue
