@@ -40,6 +40,10 @@ class Compiler(Protocol):
         """All of a pod that shapes its configuration."""
         ...
 
+    def footing(self, subject: Hashable, mesh: Mesh) -> object:
+        """What that rests on: as ``classes.Translator`` has it."""
+        ...
+
     def configure(self, subject: Hashable, mesh: Mesh) -> ProxyConfig:
         """What the proxies of a class shall have."""
         ...
@@ -116,11 +120,13 @@ class _Translator:
         self._mesh = self._snapshots.take()
         return self._mesh
 
+    def footing(self, subject: Hashable, mesh: object) -> object:
+        """As the port says."""
+        return self._compiler.footing(subject, _ours(mesh))
+
     def configure(self, subject: Hashable, mesh: object) -> ProxyConfig:
         """As the port says."""
-        if not isinstance(mesh, Mesh):
-            raise TypeError("a mesh of somebody else")
-        return self._compiler.configure(subject, mesh)
+        return self._compiler.configure(subject, _ours(mesh))
 
     def generations(self) -> dict[str, int]:
         """By owner, which generation of each policy is compiled."""
@@ -135,6 +141,12 @@ class _Translator:
         return found | {
             f"{Kind.CLUSTER_SECURITY_POLICY} {each.meta.name}": each.meta.generation for each in world.cluster_policies
         }
+
+
+def _ours(mesh: object) -> Mesh:
+    if not isinstance(mesh, Mesh):
+        raise TypeError("a mesh of somebody else")
+    return mesh
 
 
 def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
