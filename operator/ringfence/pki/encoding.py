@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -86,6 +87,7 @@ def fingerprint(loaded: x509.Certificate) -> str:
     return loaded.fingerprint(hashes.SHA256()).hex()
 
 
+@lru_cache(maxsize=64)
 def moment(seconds: float) -> datetime:
     """Seconds since the epoch as the whole seconds that certificates know (RFC 5280 §4.1.2.5)."""
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)

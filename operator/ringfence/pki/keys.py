@@ -12,6 +12,7 @@ from ringfence.pki.encoding import PrivateKeyType, PublicKeyType
 
 #: Most bytes of a SubjectPublicKeyInfo that is looked at: RSA-3072 needs 422. Bigger keys cost whoever checks them.
 MAX_PUBLIC_KEY_BYTES: Final = 1024
+_P256, _P384 = ec.SECP256R1(), ec.SECP384R1()
 #: The one exponent in use (FIPS 186-5 §5.1 asks for at least 65537; bigger ones only cost).
 RSA_EXPONENT: Final = 65537
 
@@ -39,11 +40,11 @@ def _rsa_3072() -> PrivateKeyType:
 
 
 def _p256() -> PrivateKeyType:
-    return ec.generate_private_key(ec.SECP256R1())
+    return ec.generate_private_key(_P256)
 
 
 def _p384() -> PrivateKeyType:
-    return ec.generate_private_key(ec.SECP384R1())
+    return ec.generate_private_key(_P384)
 
 
 _MAKERS: Final[Mapping[KeyAlgorithm, Callable[[], PrivateKeyType]]] = {

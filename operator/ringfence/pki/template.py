@@ -1,6 +1,7 @@
 """What a leaf certificate shall say. It says nothing of who signs it, nor whether the result is right."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from ringfence.model.certificates import KeyAlgorithm, LeafTemplate
@@ -75,12 +76,14 @@ def _serial(serial: int) -> Iterable[FieldError]:
         yield FieldError("serial", "is out of range", f"positive, at most {root.MAX_SERIAL_BITS} bits")
 
 
-def _identity(spiffe_id: SpiffeId) -> Iterable[FieldError]:
+@lru_cache(maxsize=4096)
+def _identity(spiffe_id: SpiffeId) -> tuple[FieldError, ...]:
+    """Kept, since many pods have one identity."""
     # The value can be built without its parser; what is signed has been through it.
     try:
         same = SpiffeId.parse(str(spiffe_id)) == spiffe_id
     except ValueError as error:
-        yield FieldError("spiffeID", str(error), "use the identity of a ServiceAccount")
-        return
+        return (FieldError("spiffeID", str(error), "use the identity of a ServiceAccount"),)
     if not same:
-        yield FieldError("spiffeID", "is not what its text says", "use the identity of a ServiceAccount")
+        return (FieldError("spiffeID", "is not what its text says", "use the identity of a ServiceAccount"),)
+    return ()

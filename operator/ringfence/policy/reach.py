@@ -101,6 +101,10 @@ class Reach:
             self._ingress[target], Direction.INGRESS, target.workload(), source, self.mesh, names=target.ports
         )
 
+    def guards(self, target: Target) -> tuple[EffectiveRule, ...] | None:
+        """The rules that say who may call a target; None where it lets everybody in."""
+        return self._ingress[target].rules if target in self._ingress else None
+
     def add(self, target: Target, pods: list[Workload]) -> None:
         """Write down whom a target may let in."""
         self.targets[target] = pods

@@ -40,6 +40,10 @@ class Compiler(Protocol):
         """All of a pod that shapes its configuration."""
         ...
 
+    def footing(self, subject: Hashable, mesh: Mesh) -> object:
+        """What that rests on: as ``classes.Translator`` has it."""
+        ...
+
     def configure(self, subject: Hashable, mesh: Mesh) -> ProxyConfig:
         """What the proxies of a class shall have."""
         ...
@@ -130,11 +134,13 @@ class _Translator:
         self._mesh = self._snapshots.take()
         return self._mesh
 
+    def footing(self, subject: Hashable, mesh: object) -> object:
+        """As the port says."""
+        return self._compiler.footing(subject, _ours(mesh))
+
     def configure(self, subject: Hashable, mesh: object) -> ProxyConfig:
         """As the port says."""
-        if not isinstance(mesh, Mesh):
-            raise TypeError("a mesh of somebody else")
-        return self._compiler.configure(subject, mesh)
+        return self._compiler.configure(subject, _ours(mesh))
 
     def generations(self) -> Mapping[str, int]:
         """By owner, which generation of each policy is compiled: for every class, or it is not."""
@@ -157,6 +163,12 @@ def _generations(world: World) -> dict[str, int]:
     return found | {
         f"{Kind.CLUSTER_SECURITY_POLICY} {each.meta.name}": each.meta.generation for each in world.cluster_policies
     }
+
+
+def _ours(mesh: object) -> Mesh:
+    if not isinstance(mesh, Mesh):
+        raise TypeError("a mesh of somebody else")
+    return mesh
 
 
 def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:

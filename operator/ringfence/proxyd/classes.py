@@ -2,13 +2,13 @@
 
 The first change is computed at once; while changes keep coming each pass waits a little longer, so that a storm costs
 passes by the clock, not by the event. What cannot be computed for one class keeps its last good configuration there and
-stops no other.
+stops no other. Of all classes only those are computed whose footing is another than the last time.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Final, Protocol
 
 from ringfence.model.ports import Object
@@ -36,6 +36,10 @@ class Translator(Protocol):
         """The cluster now, as a value that may be read from another thread."""
         ...
 
+    def footing(self, subject: Hashable, mesh: object) -> object:
+        """What the configuration of a class rests on: where it is equal, so is the configuration. None: who knows."""
+        ...
+
     def configure(self, subject: Hashable, mesh: object) -> ProxyConfig:
         """What the proxies of a class shall have."""
         ...
@@ -52,6 +56,9 @@ class Observer(Protocol):
         """A configuration could not be computed."""
         ...
 
+
+#: Classes that are compared with what they were before the first of them that has changed is computed.
+_AT_ONCE: Final = 50
 
 #: Called with a class and its new configuration.
 Deliver = Callable[[Hashable, Offer], None]
@@ -70,6 +77,7 @@ class Classes:
         self._observer = observer
         self._members: dict[Hashable, int] = {}
         self._offers: dict[Hashable, Offer] = {}
+        self._footings: dict[Hashable, object] = {}
         self._wanted: dict[Hashable, None] = {}
         self._first: set[str] = set()
         self._mesh: object | None = None
@@ -102,6 +110,7 @@ class Classes:
             return
         self._members.pop(subject, None)
         self._offers.pop(subject, None)
+        self._footings.pop(subject, None)
         self._wanted.pop(subject, None)
         self._failed.discard(subject)
 
@@ -148,16 +157,32 @@ class Classes:
         else:
             subjects = list(self._wanted)
         self._wanted.clear()
-        for subject in subjects:
-            if subject in self._members:
-                await self._compute(subject, self._mesh)
-                count += 1
+        for place in range(0, len(subjects), _AT_ONCE):
+            some = {each: self._footings.get(each) for each in subjects[place : place + _AT_ONCE]}
+            for subject, (footing, same) in (await asyncio.to_thread(self._compared, some, self._mesh)).items():
+                if same and subject in self._footings:
+                    # Equal, but of this snapshot: no older one is kept for it.
+                    self._footings[subject] = footing
+                elif not same and subject in self._members:
+                    await self._compute(subject, footing, self._mesh)
+                    count += 1
         # A class that came in the meantime was computed from this very snapshot, or is still wanted.
         self.ready = True
         self._observer.computed(count, time.monotonic() - started)
         self.passed(self._mesh)
 
-    async def _compute(self, subject: Hashable, mesh: object) -> None:
+    def _compared(self, known: Mapping[Hashable, object], mesh: object) -> dict[Hashable, tuple[object, bool]]:
+        """What each class rests on now, and whether that is what is known of it."""
+        found: dict[Hashable, tuple[object, bool]] = {}
+        for subject, before in known.items():
+            try:
+                footing = self._translator.footing(subject, mesh)
+                found[subject] = footing, footing is not None and footing == before
+            except Exception:  # noqa: BLE001 (what is wrong with a class is said when it is computed)
+                found[subject] = None, False
+        return found
+
+    async def _compute(self, subject: Hashable, footing: object, mesh: object) -> None:
         try:
             config = await asyncio.to_thread(self._translator.configure, subject, mesh)
         except Exception:  # noqa: BLE001 (a defect in one class must not stop the others)
@@ -168,7 +193,10 @@ class Classes:
             return
         self._failed.discard(subject)
         before = self._offers.get(subject)
-        if subject not in self._members or (before is not None and before.revision == config.revision):
+        if subject not in self._members:
+            return
+        self._footings[subject] = footing
+        if before is not None and before.revision == config.revision:
             return
         self._offers[subject] = offer = wire.offer(config, before)
         self._deliver(subject, offer)

@@ -38,8 +38,16 @@ class EnvoyCompiler:
         self._known[place] = (pod, around, found)
         return found
 
+    def footing(self, subject: Hashable, mesh: Mesh) -> object:
+        """As the port says."""
+        return envoy.footing(_ours(subject), mesh)
+
     def configure(self, subject: Hashable, mesh: Mesh) -> ProxyConfig:
         """As the port says."""
-        if not isinstance(subject, envoy.Subject):
-            raise TypeError("a subject of another compiler")
-        return envoy.configure(subject, mesh)
+        return envoy.configure(_ours(subject), mesh)
+
+
+def _ours(subject: Hashable) -> Subject:
+    if not isinstance(subject, Subject):
+        raise TypeError("a subject of another compiler")
+    return subject

@@ -213,6 +213,8 @@ class Conversation:
         sent = topic.unanswered.pop(request.response_nonce, None)
         if sent is None:
             return None
+        if not topic.unanswered:
+            topic.unanswered = {}  # a dictionary that was emptied stays as big as it was, for each of thousands
         if not request.HasField("error_detail"):
             for name, version in sent.versions.items():
                 if topic.wants(name):
@@ -343,8 +345,9 @@ class Conversation:
         topic.sent.update(versions)
         for name in removed:
             topic.sent.pop(name, None)
-        for name in (*versions, *removed):
-            topic.unknown.pop(name, None)
+        if topic.unknown:
+            told = {*versions, *removed}
+            topic.unknown = {name: None for name in topic.unknown if name not in told}
         topic.answered = True
         if topic.halves and items:
             topic.halves = topic.halves[1:]

@@ -42,7 +42,7 @@ OPTIONS: Final = (
     ("grpc.max_concurrent_streams", 4),
     ("grpc.max_metadata_size", 32 << 10),
     # A buffer of this many bytes belongs to every connection, and another is filled that far; usual are 16 KiB.
-    ("grpc.tsi.max_frame_size", 4096),
+    ("grpc.tsi.max_frame_size", 2048),
     ("grpc.max_connection_age_ms", 40 * 60 * 1000),
     ("grpc.max_connection_age_grace_ms", 60 * 1000),
 )

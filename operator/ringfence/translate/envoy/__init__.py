@@ -1,7 +1,7 @@
 """The configuration of the proxies: from what holds in a namespace to Envoy's own resources. Pure.
 
-``subject`` says to which class a pod's proxy belongs, ``configure`` what all of that class get. The same input gives
-the same bytes.
+``subject`` says to which class a pod's proxy belongs, ``configure`` what all of that class get, ``footing`` what that
+rests on. The same input gives the same bytes.
 """
 
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ from ringfence.policy import reach
 from ringfence.policy.notes import Notes
 from ringfence.policy.rules import Policy, kind_of
 from ringfence.policy.subjects import subject_of
-from ringfence.translate.envoy import messages, names, shared
+from ringfence.translate.envoy import footings, messages, names, shared
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Inbound
 from ringfence.translate.envoy.outbound import Outbound
 from ringfence.translate.envoy.subject import Port, Subject, subject
 from ringfence.translate.envoy.tracing import Tracer
 
-__all__ = ["Port", "Subject", "configure", "subject"]
+__all__ = ["Port", "Subject", "configure", "footing", "subject"]
 
 #: The share of a certificate's life that a connection may last: it outlives the certificate by at most that.
 AGE_SHARE: Final = 0.25
@@ -47,6 +47,11 @@ def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
         _sorted({**routes, **outbound.made.routes}.values()),
     )
     return ProxyConfig(*groups, owners=_owners(subject, mesh), revision=messages.revision(groups))
+
+
+def footing(subject: Subject, mesh: Mesh) -> object:
+    """What the configuration of a class rests on: where that is equal in two snapshots, so is the configuration."""
+    return _life(subject, mesh), _owners(subject, mesh), footings.of_class(subject, mesh)
 
 
 def _sorted(found: Iterable[Resource]) -> tuple[Resource, ...]:
