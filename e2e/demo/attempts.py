@@ -85,13 +85,13 @@ def _connection(
 ) -> Row:
     answer = ask(source.identity, target.identity, target.port)
     outcome, message = connect.connect(admin, source, target.address)
-    wanted = Outcome.OPEN if answer.allowed else Outcome.DROPPED
+    wanted = (Outcome.OPEN,) if answer.allowed else (Outcome.DROPPED, Outcome.CUT)
     return Row(
         group="connections",
         attempt=f"{source.name} → {target.name}:{target.port}",
         says=f"{ALLOWED if answer.allowed else DENIED}: {answer.why}",
         happened=outcome,
-        as_said=outcome is wanted,
+        as_said=outcome in wanted,
         detail=message if outcome in (Outcome.BROKEN, Outcome.NO_NAME) else "",
     )
 

@@ -15,8 +15,9 @@ from e2e.demo.client import Client, until
 
 CHART = paths.REPOSITORY / "charts" / "ringfence"
 NAMESPACE = "ringfence-system"
+NODE_NAMESPACE = "ringfence-node"
 RELEASE = "ringfence"
-DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook")
+DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook", "ringfence-proxyd")
 CLUSTER = os.environ.get("RINGFENCE_CLUSTER", "ringfence")
 """Which cluster the demo and the scenarios take, unless told otherwise."""
 HURRIED_CA = {"ca.propagation": "20s", "ca.reissueWithin": "15s", "ca.maxTTL": "10m"}
@@ -56,7 +57,9 @@ def push_images(name: str = CLUSTER) -> str:
 
 
 def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None = None) -> list[str]:
-    """Helm's flags: the image by its digest, which addresses are pods', and a CA that takes minutes, not a day."""
+    """Helm's flags: the image by its digest, which addresses are pods', proxies, and a CA that takes minutes, not a
+    day.
+    """
     repository, _, digest = image.partition("@")
     nodes = client(cluster).get("nodes")["items"]
     ranges = sorted({each for node in nodes for each in node["spec"].get("podCIDRs", [])})
@@ -65,6 +68,7 @@ def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None 
         "image.digest": digest,
         "network.podCIDRs": ranges,
         **HURRIED_CA,
+        **with_proxies(cluster),
         **(more or {}),
     }
     return [part for key, value in settings.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
@@ -72,6 +76,8 @@ def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None 
 
 def install(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None = None, chart: Path = CHART) -> None:
     """Installs, or upgrades what is installed. Raises ClusterError."""
+    # Uninstalled just before, it may still be going.
+    until(lambda: not _goes(client(cluster), NODE_NAMESPACE), f"namespace {NODE_NAMESPACE} is gone", 90)
     client(cluster).helm(
         "upgrade",
         "--install",
@@ -84,7 +90,7 @@ def install(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None
 
 
 def with_proxies(cluster: backend.Cluster) -> dict[str, Any]:
-    """Helm's values that turn the proxies on, with the proxy's image in the cluster's registry."""
+    """Helm's values for the proxies, with their image in the cluster's registry."""
     return {
         "proxy.enabled": True,
         "proxy.image.repository": f"{cluster.registry}/ringfence-proxy",
@@ -97,7 +103,7 @@ def wait_proxies_ready(cluster: backend.Cluster, within: float = 120) -> None:
     admin = client(cluster)
     for namespace, target in (
         (NAMESPACE, "deployment/ringfence-proxyd"),
-        ("ringfence-node", "daemonset/ringfence-node"),
+        (NODE_NAMESPACE, "daemonset/ringfence-node"),
     ):
         admin.run(
             "rollout", "status", f"--namespace={namespace}", target, f"--timeout={within:.0f}s", timeout=within + 10
@@ -110,7 +116,7 @@ def uninstall(cluster: backend.Cluster, *flags: str) -> None:
 
 
 def wait_ready(cluster: backend.Cluster, within: float = 120) -> None:
-    """Returns when both processes answer and the API server asks them. Raises ClusterError."""
+    """Returns when all processes answer and the API server asks them. Raises ClusterError."""
     admin = client(cluster)
     for each in DEPLOYMENTS:
         target = f"deployment/{each}"
@@ -118,9 +124,15 @@ def wait_ready(cluster: backend.Cluster, within: float = 120) -> None:
         done = admin.attempt("rollout", "status", f"--namespace={NAMESPACE}", target, timeout, timeout=within + 10)
         if not done.ok:
             raise ClusterError(f"{each} is not ready: {done.message}\n{_why(admin, each)}")
+    wait_proxies_ready(cluster, within)
     until(lambda: _registered(admin), "the webhook configurations are written", within)
     # Those that leave still answer on connections that the API server holds, by the settings that they started with.
     until(lambda: not _leaving(admin), "the pods of before have ended", within)
+
+
+def _goes(admin: Client, namespace: str) -> bool:
+    found = admin.attempt("get", "namespace", namespace, "--output=jsonpath={.status.phase}")
+    return found.ok and found.out == "Terminating"
 
 
 def _registered(admin: Client) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import step
-from e2e.demo import attempts, capture, install, mesh
+from e2e.demo import attempts, capture, mesh
 from e2e.demo.attempts import ALLOWED, DENIED, Row
 from e2e.demo.client import Client, Object, until
 
@@ -18,11 +18,7 @@ _CAPTURED = 60.0
 
 
 def show(cluster: backend.Cluster, admin: Client, image: str) -> list[Row]:
-    """Turns proxies on and tries what they promise. Raises ClusterError when the programs do not even start."""
-    with step(f"helm upgrade {install.RELEASE} --set proxy.enabled=true"):
-        install.install(cluster, image, install.with_proxies(cluster))
-        install.wait_ready(cluster)
-        install.wait_proxies_ready(cluster)
+    """Tries what proxies promise. Raises ClusterError when the programs do not even start."""
     with step("three programs with proxies, one without"):
         _start(admin, image)
     with step("calling through the proxies"):

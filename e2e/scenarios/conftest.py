@@ -9,6 +9,8 @@ from e2e.cluster import backend
 from e2e.demo import install, people, shop
 from e2e.demo.client import Client, until
 from e2e.scenarios.support import Sandbox
+from e2e.traffic import place
+from e2e.traffic.place import Place
 
 Sandboxes = Callable[..., Sandbox]
 
@@ -40,18 +42,19 @@ def ringfence(cluster: backend.Cluster, image: str) -> None:
     install.wait_ready(cluster)
 
 
-@pytest.fixture(scope="module")
-def proxies(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) -> Iterator[str]:
-    """Ringfence with proxies; without them again at the end. The image that the programs run on."""
+@pytest.fixture(scope="session")
+def proxies(image: str, ringfence: None) -> str:
+    """Ringfence with its proxies; the image that the programs run on."""
     del ringfence
-    try:
-        install.install(cluster, image, install.with_proxies(cluster))
-        install.wait_ready(cluster)
-        install.wait_proxies_ready(cluster)
-        yield image
-    finally:
-        install.install(cluster, image)
-        install.wait_ready(cluster)
+    return image
+
+
+@pytest.fixture(scope="session")
+def traffic(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) -> Iterator[Place]:
+    """A closed namespace with a server of all kinds of traffic, and who may and may not call it."""
+    del ringfence
+    with place.opened(cluster, admin, image) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

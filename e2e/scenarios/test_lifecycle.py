@@ -75,11 +75,11 @@ def test_uninstalling_opens_and_leaves_nothing_that_blocks(
         _nothing_is_left(admin)
         assert _fields(admin), "CRDs are kept"
         assert admin.get("serviceidentities", f"--namespace={space.name}")["items"], "and what people wrote"
-        wait_reaches(admin, client, server.address)
+        assert not reaches(admin, client, server.address), "pods that have a proxy go on with it"
         # Labels that are left behind mean nothing: pods come, labels change, namespaces go.
         assert admin.create(space.pod("later", "client")).ok
-        admin.run("rollout", "restart", "deployment/server", f"--namespace={space.name}")
-        space.wait_running("server")
+        _restart(admin, space, "client", "server")
+        wait_reaches(admin, client, server.address)
         assert space.condition() == {}
         admin.run("delete", "namespace", sandbox("gone", enroll="enforce").name, timeout=60)
     finally:
@@ -89,11 +89,16 @@ def test_uninstalling_opens_and_leaves_nothing_that_blocks(
     until(lambda: bool(space.condition()), "the namespace is taken up again", 30)
     assert space.condition()["reason"] == "Staged"
     admin.run("delete", "pod", "later", f"--namespace={space.name}")
-    for name in ("client", "server"):
-        admin.run("rollout", "restart", f"deployment/{name}", f"--namespace={space.name}")
-        space.wait_running(name)
+    _restart(admin, space, "client", "server")
     space.wait_closed()
     wait_cut(admin, client, server.address)
+
+
+def _restart(admin: Client, space: Sandbox, *names: str) -> None:
+    for name in names:
+        admin.run("rollout", "restart", f"deployment/{name}", f"--namespace={space.name}")
+    for name in names:
+        space.wait_running(name)
 
 
 def test_uninstalling_ends_even_when_the_image_is_gone(

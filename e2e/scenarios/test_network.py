@@ -145,7 +145,7 @@ def test_ringfences_own_pods_are_reached_where_they_must_be_only(admin: Client, 
         for each in pods
         if "deletionTimestamp" not in each["metadata"]
     }
-    assert reaches(admin, visitor, f"{addresses['webhook']}:9443")
+    assert reaches(admin, visitor, f"{addresses['webhook']}:9443", "tls")
     assert not reaches(admin, visitor, f"{addresses['webhook']}:8081")
     assert not reaches(admin, visitor, f"{addresses['controller']}:8081")
 

@@ -89,6 +89,11 @@ def test_unenrolling_opens(admin: Client, sandbox: Sandboxes) -> None:
     space.wait_closed()
     assert not reaches(admin, client, f"server.{space.name}:{PORT}")
     admin.run("label", "namespace", space.name, "ringfence.dev/enroll-")
-    wait_reaches(admin, client, server.address)
     until(lambda: space.network_policies() == {}, "its NetworkPolicies are gone", 20)
+    # Pods that have a proxy go on with it as it was.
+    assert not reaches(admin, client, server.address)
+    for name in ("client", "server"):
+        admin.run("rollout", "restart", f"deployment/{name}", f"--namespace={space.name}")
+        space.wait_running(name)
+    wait_reaches(admin, client, server.address)
     until(lambda: space.condition() == {}, "the condition is gone", 20)

@@ -44,6 +44,8 @@ def test_a_pod_is_a_copy_that_may_be_changed() -> None:
     [
         ("TIMEOUT command terminated with exit code 1", Outcome.DROPPED),
         ("REFUSED command terminated with exit code 1", Outcome.REFUSED),
+        ("CLOSED EOF command terminated with exit code 1", Outcome.CUT),
+        ("DENIED HTTP/1.1 403 command terminated with exit code 1", Outcome.CUT),
         ("REFUSED: read udp 10.0.0.1:1->10.0.0.2:2: connection refused", Outcome.REFUSED),
         ("DNS: lookup nope.shop on 10.0.0.10:53: no such host", Outcome.NO_NAME),
         ('pods "frontend" not found', Outcome.BROKEN),
