@@ -62,7 +62,7 @@ def rounds(seconds: float, every: float) -> Iterator[int]:
 
 def nothing(loaded: Loaded) -> None:
     """What the others are compared with."""
-    pause(5, 60)
+    pause(5, 30)
     assert loaded.pods("load")
 
 
@@ -89,7 +89,7 @@ def proxyd_away_while_pods_start(loaded: Loaded) -> None:
     """The proxies go on with what they have; new ones wait."""
     support.scale(loaded.admin, install.NAMESPACE, PROXYD, 0)
     with _starting(loaded):
-        pause(15, 180)
+        pause(15, 120)
     support.scale(loaded.admin, install.NAMESPACE, PROXYD, 2)
     _started(loaded)
 
@@ -105,7 +105,7 @@ def serving_certificate_replaced(loaded: Loaded) -> None:
     """Another one of the same CA, and then a handshake with everybody."""
     before = _secret(loaded, PROXYD_SECRET)["tls.crt"]
     loaded.admin.run("delete", "secret", PROXYD_SECRET, f"--namespace={install.NAMESPACE}")
-    until(lambda: _secret(loaded, PROXYD_SECRET).get("tls.crt", before) != before, "another certificate", 30)
+    until(lambda: _secret(loaded, PROXYD_SECRET).get("tls.crt", before) != before, "another certificate", 60)
     assert _is_signed(loaded)
     _new_streams(loaded)
 
@@ -117,19 +117,18 @@ def serving_ca_replaced(loaded: Loaded) -> None:
     deleted then.
     """
     before = _secret(loaded, CA_SECRET)["tls.crt"]
-    controller = loaded.admin.acting_as(
-        f"system:serviceaccount:{install.NAMESPACE}:ringfence-controller", "system:serviceaccounts"
-    )
-    done = support.patch(controller, install.NAMESPACE, f"secret/{CA_SECRET}", {"data": {"tls.key": ""}})
+    # A root whose key is lost is replaced, and goes on to be trusted, as one that has become old.
+    done = support.patch(loaded.admin, install.NAMESPACE, f"secret/{CA_SECRET}", {"data": {"tls.key": ""}})
     assert done.ok, done.message
-    until(lambda: _secret(loaded, CA_SECRET).get("tls.crt", before) != before, "there is another root", 30)
-    until(lambda: _roots_of_proxyd(loaded) >= 2, "both roots are in the bundles", 30)
+    until(lambda: _secret(loaded, CA_SECRET).get("tls.crt", before) != before, "there is another root", 60)
+    took = until(lambda: _is_told(loaded), "the new root is in the bundle", 90)
+    print(f"  the new root is in the bundle after {took:.1f} s")
     time.sleep(BUNDLE_SPREADS)
     if LONG:
         assert not _is_signed(loaded), "the new root signs before the pods can have it"
     else:
         loaded.admin.run("delete", "secret", PROXYD_SECRET, f"--namespace={install.NAMESPACE}")
-    until(lambda: _is_signed(loaded), "the new root signs", 400 if LONG else 30, every=1)
+    until(lambda: _is_signed(loaded), "the new root signs", 400 if LONG else 60, every=1)
     _new_streams(loaded)
 
 
@@ -161,11 +160,12 @@ def _is_signed(loaded: Loaded) -> bool:
     return bool(leaf) and bool(root) and serving.is_for(leaf["tls.crt"], root["tls.crt"], names)
 
 
-def _roots_of_proxyd(loaded: Loaded) -> int:
-    """How many roots the pods are told to know proxyd by."""
+def _is_told(loaded: Loaded) -> bool:
+    """Whether the pods are told to know proxyd by the root that there is now."""
     maps = loaded.admin.get("configmaps", f"--namespace={SPACE}")["items"]
-    texts = [text for each in maps for key, text in each.get("data", {}).items() if key == "proxyd-ca.crt"]
-    return min((text.count("BEGIN CERTIFICATE") for text in texts), default=0)
+    texts = [each["data"]["proxyd-ca.crt"] for each in maps if "proxyd-ca.crt" in each.get("data", {})]
+    root = _secret(loaded, CA_SECRET)["tls.crt"].decode().strip()
+    return bool(texts) and all(root in each for each in texts)
 
 
 def _proxies(loaded: Loaded) -> list[Object]:
@@ -176,7 +176,7 @@ def _proxies(loaded: Loaded) -> list[Object]:
     return found
 
 
-def _all_connected(loaded: Loaded, within: float = 60) -> None:
+def _all_connected(loaded: Loaded, within: float = 120) -> None:
     """Each proxy is served again, and uses what it is told."""
 
     def connected() -> bool:
@@ -239,7 +239,7 @@ def node_away_while_pods_start(loaded: Loaded) -> None:
     try:
         until(lambda: not loaded.admin.get("pods", f"--namespace={NODE}")["items"], "node is away", 60)
         with _starting(loaded):
-            pause(15, 180)
+            pause(15, 120)
     finally:
         nowhere(None)
     install.wait_proxies_ready(loaded.cluster)
@@ -259,7 +259,7 @@ def controller_and_api_server_killed(loaded: Loaded) -> None:
     until(lambda: loaded.admin.attempt("get", "--raw=/readyz").ok, "the API server is back", 90)
     install.wait_ready(loaded.cluster)
     install.wait_proxies_ready(loaded.cluster)
-    _all_connected(loaded, 120)
+    _all_connected(loaded)
 
 
 # --- identities -------------------------------------------------------------------------------------------------------
@@ -300,13 +300,13 @@ def root_rotated(loaded: Loaded) -> None:
 
 def policies_changing(loaded: Loaded) -> None:
     """Five changes a second of a policy that opens and closes something else."""
-    for number in rounds(300 if LONG else 15, 0.2):
+    for number in rounds(120 if LONG else 15, 0.2):
         loaded.admin.apply([mesh.allow(SPACE, "load", "store", 1000 + number % 500)])
 
 
 def tcp_policy_tightened(loaded: Loaded) -> None:
     """The port of held connections is opened to somebody else and closed to them again."""
-    for number in rounds(120 if LONG else 20, 10):
+    for number in rounds(60 if LONG else 20, 10):
         more = () if number % 2 else ("late",)
         loaded.admin.apply([steady.who_may(*more)])
     loaded.admin.apply([steady.who_may()])
