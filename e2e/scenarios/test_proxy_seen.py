@@ -82,7 +82,9 @@ def _spans(admin: Client) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
-def test_a_call_in_a_closed_namespace_has_a_span_at_each_end(admin: Client, traced: str, sandbox: Sandboxes) -> None:
+def test_a_call_in_a_closed_namespace_has_a_span_at_each_end(
+    cluster: backend.Cluster, admin: Client, traced: str, sandbox: Sandboxes
+) -> None:
     space = sandbox("traced", enroll="enforce").name
     admin.apply([mesh.program(space), mesh.allow(space, "store", "web", mesh.HTTP)])
     for name in ("store", "web"):
@@ -105,6 +107,13 @@ def test_a_call_in_a_closed_namespace_has_a_span_at_each_end(admin: Client, trac
     assert re.match(rf"{space}/store-", server["attributes"]["node_id"])
     # What its proxies enforce is what is written.
     admin.run("wait", "--for=condition=Programmed", "secpol/store-web", f"--namespace={space}", "--timeout=30s")
+    pod = server["attributes"]["node_id"].split("/")[1]
+
+    def same() -> bool:
+        shown = _ringfence(cluster, "proxy", "show", f"{space}/{pod}")[1]
+        return bool(shown["proxy"]) and shown["revision"] == shown["proxy"]["revision"]
+
+    until(same, "it uses what is worked out for it, the collector in it", SETTLES, every=1)
 
 
 def test_who_comes_in_plaintext_is_told_by_the_logs_of_the_node(
