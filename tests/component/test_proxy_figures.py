@@ -25,6 +25,7 @@ from tests.unit.policy.making import allow, caller, deny, policy
 
 pytestmark = pytest.mark.component
 
+DOCS = Path(__file__).parents[2] / "docs" / "proxy.md"
 STATISTICS = json_format.ParseDict(bootstrap.statistics(), stats_pb2.StatsConfig())
 
 
@@ -104,6 +105,21 @@ def test_whom_audit_would_deny(told: tuple[dict[str, float], str]) -> None:
     labels = 'answer="allowed",audit="denied",policy="shop/q#later",transport="plain"'
     assert found[f"envoy_tcp_in_policy_downstream_cx_total{{{labels}}}"] == 1
     assert found["envoy_deny_rbac_audit_deny_shadow_denied{}"] == 1
+
+
+def test_the_queries_of_the_docs_ask_for_figures_that_are_there(told: tuple[dict[str, float], str]) -> None:
+    found, _ = told
+    names = {series.partition("{")[0] for series in found}
+    text = DOCS.read_text()
+    queries = text[text.index("# the share of requests") : text.index("## From Permissive to Strict")]
+    asked = re.findall(r'__name__=~"([^"]+)"', queries)
+    asked += re.findall(r"\((envoy_\w+)\{", queries)
+    assert len(asked) == 4
+    for each in asked:
+        for one in re.split(r"\|", each):
+            assert any(re.fullmatch(one, name) for name in names), one
+    for label in set(re.findall(r'(\w+)!?="', queries)):
+        assert any(f"{label}=" in series for series in found), label
 
 
 def test_the_log_says_it_all_to_people(told: tuple[dict[str, float], str]) -> None:

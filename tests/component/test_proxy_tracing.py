@@ -27,7 +27,7 @@ pytestmark = pytest.mark.component
 DB, WEB, API, SERVICE = "10.244.0.1", "10.244.0.2", "10.244.0.3", "10.96.0.1"
 PODS = (policies.pod("db", ip=DB), policies.pod("web", ip=WEB), policies.pod("api", ip=API))
 HTTP = {"shop": (making.service("db", ServicePort("http", 80, 8080)),)}
-RECEIVER = Path(__file__).with_name("otlp_receiver.py")
+RECEIVER = Path(__file__).parents[2] / "e2e" / "demo" / "otlp_receiver.py"
 PORT = 4317
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 #: Envoy exports five spans at once, or what there is after five seconds.

@@ -1,6 +1,7 @@
 """A small OpenTelemetry collector for tests: takes spans by OTLP over gRPC, writes each as a line of JSON.
 
-otlp_receiver.py ADDRESS PORT FILE    says ``listening`` and then serves until it is ended
+otlp_receiver.py ADDRESS PORT [FILE]    says ``listening`` and then serves until it is ended; without FILE spans go to
+                                        standard output
 """
 
 import json
@@ -22,7 +23,7 @@ KINDS = {2: "server", 3: "client"}
 class Collector:
     """Writes what comes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def export(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -35,8 +36,12 @@ class Collector:
             for scope in part.instrumentation_library_spans
             for span in scope.spans
         ]
-        with self._path.open("a") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+        text = "".join(f"{line}\n" for line in lines)
+        if self._path is None:
+            print(text, end="", flush=True)
+        else:
+            with self._path.open("a") as file:
+                file.write(text)
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -56,11 +61,11 @@ def _values(attributes: Any) -> Any:
     return ((each.key, getattr(each.value, each.value.WhichOneof("value") or "string_value")) for each in attributes)
 
 
-def main(address: str, port: str, path: str) -> None:
+def main(address: str, port: str, path: str = "") -> None:
     """Serve."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
     handler = grpc.unary_unary_rpc_method_handler(
-        Collector(Path(path)).export,
+        Collector(Path(path) if path else None).export,
         request_deserializer=trace_service_pb2.ExportTraceServiceRequest.FromString,
         response_serializer=trace_service_pb2.ExportTraceServiceResponse.SerializeToString,
     )
