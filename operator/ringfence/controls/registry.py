@@ -107,10 +107,12 @@ KUBERNETES: Final = {control.id: control.kubernetes for control in CONTROLS if c
 WEAKER: Final = {control.id: control.supersedes for control in CONTROLS if control.supersedes}
 
 #: What passes every NetworkPolicy: the node's network and ports, probes that the kubelet carries anywhere, and whatever
-#: owns the node. An enforced namespace is closed only while none of its pods has it, so these hold at every level.
+#: owns the node, as its directories do, where all tokens lie. An enforced namespace is closed only while none of its
+#: pods has it, so these hold at every level.
 CLOSED: Final = frozenset(
     {
         host_namespaces.CONTROL.id,
+        host_path.CONTROL.id,
         host_ports.CONTROL.id,
         host_probes.CONTROL.id,
         host_process.CONTROL.id,

@@ -25,7 +25,8 @@ OWN = RuleRef("SecurityPolicy", "shop", "strict", "admission")
 ENROLMENT = "the enrolment of the namespace"
 
 
-HOST_PATH: dict[str, Any] = {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}
+#: What `baseline` refuses, and enrolment alone does not.
+SYSCTL: dict[str, Any] = {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}
 
 
 HOST_PORT: list[dict[str, Any]] = [{"name": "main", "ports": [{"containerPort": 1, "hostPort": 1}]}]

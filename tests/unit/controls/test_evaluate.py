@@ -12,9 +12,9 @@ from ringfence.model.world import Enrolment
 from tests.unit.controls.evaluating import (
     ENROLMENT,
     FLOOR,
-    HOST_PATH,
     MIRROR,
     OWN,
+    SYSCTL,
     context,
     create,
     labelled,
@@ -158,10 +158,10 @@ class TestLevels:
     def test_only_pods_of_the_subject_are_bound(self) -> None:
         box = LabelBox.of({"app": one_of("web")})
         where = context(requirement("baseline", OWN, box=box))
-        bound = labelled(**HOST_PATH)
+        bound = labelled(**SYSCTL)
         assert create(bound, where) == ([], [])
         bound["metadata"]["labels"]["app"] = "web"
-        assert create(bound, where) == (["host-path"], [])
+        assert create(bound, where) == (["sysctls"], [])
 
     @pytest.mark.parametrize(
         ("spec", "control"),
@@ -171,6 +171,7 @@ class TestLevels:
             ({"containers": [{"name": "a", "ports": [{"containerPort": 1, "hostPort": 1}]}]}, "host-ports"),
             ({"containers": [{"name": "a", "livenessProbe": {"httpGet": {"host": "10.0.0.1"}}}]}, "host-probes"),
             ({"containers": [{"name": "a", "securityContext": {"privileged": True}}]}, "privileged"),
+            ({"volumes": [{"name": "v", "hostPath": {"path": "/var/lib/kubelet/pods"}}]}, "host-path"),
         ],
     )
     @pytest.mark.parametrize("level", [None, "privileged"])
@@ -185,12 +186,12 @@ class TestLevels:
 
     def test_what_does_not_is_left_to_the_level(self) -> None:
         root = {"name": "a", "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN"]}}}
-        free = labelled(containers=[root], volumes=[{"name": "v", "hostPath": {"path": "/"}}])
+        free = labelled(containers=[root], **SYSCTL)
         assert create(free, context()) == ([], [])
 
     def test_a_policy_in_audit_warns(self) -> None:
         where = context(requirement("baseline", mode=Mode.AUDIT))
-        assert create(labelled(**HOST_PATH), where) == ([], ["host-path"])
+        assert create(labelled(**SYSCTL), where) == ([], ["sysctls"])
 
     def test_what_refuses_is_not_warned_of_again(self) -> None:
         where = context(requirement("baseline"), requirement("baseline", OWN, Mode.AUDIT))
@@ -201,4 +202,4 @@ class TestLevels:
         assert create(labelled(hostPID=True), where) == ([], ["host-namespaces"])
 
     def test_privileged_asks_for_nothing_more(self) -> None:
-        assert create(labelled(**HOST_PATH), context(requirement("privileged"))) == ([], [])
+        assert create(labelled(**SYSCTL), context(requirement("privileged"))) == ([], [])

@@ -14,10 +14,10 @@ from ringfence.model.world import Enrolment
 
 from tests.unit.controls.evaluating import (
     FLOOR,
-    HOST_PATH,
     HOST_PORT,
     OWN,
     PRIVILEGED,
+    SYSCTL,
     context,
     create,
     labelled,
@@ -147,8 +147,8 @@ class TestExceptions:
         assert update(old, new, where) == ([], [])
 
     def test_in_audit_it_silences_the_warning(self) -> None:
-        where = context(requirement("baseline", mode=Mode.AUDIT), exceptions=(exception(controls=("host-path",)),))
-        outcome = evaluate.create(pod.of(labelled("checkout", **HOST_PATH)), where)
+        where = context(requirement("baseline", mode=Mode.AUDIT), exceptions=(exception(controls=("sysctls",)),))
+        outcome = evaluate.create(pod.of(labelled("checkout", **SYSCTL)), where)
         assert (outcome.violations, outcome.warnings, outcome.used) == ((), (), where.policy.exceptions[0])
 
     def test_it_ends_at_its_moment(self) -> None:

@@ -9,8 +9,8 @@ from ringfence.model.resources import Mode
 from ringfence.model.world import Enrolment
 
 from tests.unit.controls.evaluating import (
-    HOST_PATH,
     OWN,
+    SYSCTL,
     context,
     labelled,
     made,
@@ -46,9 +46,9 @@ class TestUpdate:
 
     def test_a_label_that_moves_the_pod_under_a_policy_is_judged_by_it(self) -> None:
         where = context(requirement("baseline", OWN, box=LabelBox.of({"app": one_of("web")})))
-        old, new = labelled(**HOST_PATH), labelled(**HOST_PATH)
+        old, new = labelled(**SYSCTL), labelled(**SYSCTL)
         new["metadata"]["labels"]["app"] = "web"
-        assert update(old, new, where) == (["host-path"], [])
+        assert update(old, new, where) == (["sysctls"], [])
         assert update(new, old, where) == ([], [])
 
     @pytest.mark.parametrize("enrolment", [Enrolment.AUDIT, Enrolment.ENFORCE])

@@ -98,7 +98,15 @@ def test_bare_pods_that_are_wrong_in_one_way_are_one_result() -> None:
 @pytest.mark.parametrize("context", [_context(Enrolment.AUDIT), _context(mode=Mode.AUDIT)])
 def test_what_is_only_audited_is_a_warning(context: Context) -> None:
     tally = Tally()
-    tally.add(_pod("p", privileged=None, hostNetwork=False, volumes=[{"name": "v", "hostPath": {}}]), context)
+    tally.add(
+        _pod(
+            "p",
+            privileged=None,
+            hostNetwork=False,
+            securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]},
+        ),
+        context,
+    )
     report = _report(tally)
     assert (report["summary"]["fail"], report["summary"]["warn"]) == (0, 1)
     assert [(each["result"], each["scored"]) for each in report["results"]] == [("warn", False)]

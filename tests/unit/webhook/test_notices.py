@@ -70,21 +70,21 @@ def owned(name: str, *owners: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return made
 
 
-HOST_PATH: dict[str, Any] = {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}
+SYSCTL: dict[str, Any] = {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}
 
 
 def test_what_is_only_reported_is_told_on_the_owner_and_alike_for_all_its_pods() -> None:
     cluster = FakeCluster(shop(AUDITED))
-    one, other = told(cluster, *(encoded(owned(name, OWNER, **HOST_PATH)) for name in ("web-1-a", "web-1-b")))
+    one, other = told(cluster, *(encoded(owned(name, OWNER, **SYSCTL)) for name in ("web-1-a", "web-1-b")))
     assert one == other
     assert one.about == Owner("apps/v1", "ReplicaSet", "web-1", "u", True)
     assert (one.namespace, one.reason, one.warning) == ("shop", "PolicyViolated", True)
-    assert one.note.startswith("its pods break policies that only report: spec.volumes[0].hostPath")
+    assert one.note.startswith("its pods break policies that only report: spec.securityContext.sysctls")
 
 
 def test_a_pod_of_nobody_is_told_of_itself() -> None:
     other = {**OWNER, "controller": False}
-    (notice,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", other, **HOST_PATH)))
+    (notice,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", other, **SYSCTL)))
     assert (notice.about.kind, notice.about.name) == ("Pod", "alone")
     assert notice.note.startswith("it breaks policies that only report: ")
 
@@ -155,7 +155,7 @@ def test_what_is_kept_of_a_pod_is_short() -> None:
     probe = {"httpGet": {"host": long, "port": 80}}
     containers = [{"name": "main", "image": "x", "livenessProbe": probe}]
     for owner in ({**OWNER, "name": long}, {**OWNER, "uid": long}, {**OWNER, "kind": long}):
-        (found,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", owner, **HOST_PATH)))
+        (found,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", owner, **SYSCTL)))
         assert found.about.kind == "Pod"
     audited = [namespace("shop", "audit"), identity("shop", "default")]
     (found,) = told(FakeCluster(audited), encoded(owned("alone", containers=containers)))
@@ -188,5 +188,5 @@ def test_after_a_while_it_is_told_again() -> None:
 @pytest.mark.parametrize("missing", ["name", "kind", "apiVersion"])
 def test_an_owner_that_is_half_named_is_none(missing: str) -> None:
     owner = {key: value for key, value in OWNER.items() if key != missing}
-    (found,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", owner, **HOST_PATH)))
+    (found,) = told(FakeCluster(shop(AUDITED)), encoded(owned("alone", owner, **SYSCTL)))
     assert found.about.kind == "Pod"

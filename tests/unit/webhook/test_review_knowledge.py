@@ -113,7 +113,7 @@ class TestKnowledge:
         assert "ZeroDivision" not in refused(response)
 
     def test_a_change_is_seen_at_once(self, cluster: FakeCluster) -> None:
-        mounted = pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}])
+        mounted = pod(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})
         assert not ask(cluster, encoded(mounted))["allowed"]
         del cluster.cluster_policies.objects["", "floor"]
         cluster.view.changed("")
