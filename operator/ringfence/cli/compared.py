@@ -90,7 +90,7 @@ def read(arguments: argparse.Namespace, console: Console) -> Compared:
     for each in (before, after):
         inputs.must_be_readable(each, each.world.namespaces)
     _remark(before, after, console)
-    return _sides(before, after, audit=arguments.audit)
+    return sides(before, after, audit=arguments.audit)
 
 
 def _less(standing: Iterable[Document], laid: Iterable[Document], namespace: str) -> list[Document]:
@@ -127,7 +127,8 @@ def _remark(before: Loaded, after: Loaded, console: Console) -> None:
     inputs.remark(replace(after, assumed=assumed, ignored=(*before.ignored, *after.ignored)), console)
 
 
-def _sides(before: Loaded, after: Loaded, *, audit: bool) -> Compared:
+def sides(before: Loaded, after: Loaded, *, audit: bool) -> Compared:
+    """Both sides of two worlds that were read."""
     worlds: list[World] = [before.world, after.world]
     effective: list[Effective] = [inputs.effective(each) for each in worlds]
     policies = [{name: known(name) for name in each.namespaces} for each, known in zip(worlds, effective, strict=True)]

@@ -31,7 +31,7 @@ _EXAMPLES = """
 
 exit status: 0 nothing becomes allowed (the same, or narrower), 1 something becomes allowed, 2 cannot tell
 """
-_SIGNS: Final = {"gained": Cell("+ ", Style.CAUTION), "lost": Cell("- ", Style.GOOD)}
+SIGNS: Final = {"gained": Cell("+ ", Style.CAUTION), "lost": Cell("- ", Style.GOOD)}
 _TITLES: Final = {"gained": "Becomes allowed", "lost": "Becomes denied"}
 
 
@@ -81,7 +81,7 @@ def _text(told: Told, console: Console) -> None:
             console.print("")
             console.print(Cell(f"{_TITLES[name]}:", Style.STRONG))
         for line in lines:
-            console.print(_SIGNS[name], f"{some(line.sources)} -> {some(line.targets)}")
+            console.print(SIGNS[name], f"{some(line.sources)} -> {some(line.targets)}")
             for requests in line.requests:
                 console.print(f"    {requests}")
             console.print(f"    before: {line.before.text}")
@@ -90,7 +90,7 @@ def _text(told: Told, console: Console) -> None:
         console.print("")
         console.print(Cell("Transport:", Style.STRONG))
     for each in told.transport:
-        sign = _SIGNS["gained" if each.wider else "lost"]
+        sign = SIGNS["gained" if each.wider else "lost"]
         console.print(sign, f"{some(each.pods)}: {each.before} becomes {each.after}")
     if told.gone:
         console.print("")
@@ -154,8 +154,8 @@ def _data(told: Told) -> dict[str, Any]:
     return {
         "wider": told.wider,
         "summary": summary(told),
-        "gained": [_line_data(line) for line in told.gained],
-        "lost": [_line_data(line) for line in told.lost],
+        "gained": [line_data(line) for line in told.gained],
+        "lost": [line_data(line) for line in told.lost],
         "transport": [
             {"of": list(each.pods), "before": each.before, "now": each.after, "wider": each.wider}
             for each in told.transport
@@ -164,7 +164,8 @@ def _data(told: Told) -> dict[str, Any]:
     }
 
 
-def _line_data(line: Line) -> dict[str, Any]:
+def line_data(line: Line) -> dict[str, Any]:
+    """A line for programs."""
     return {
         "from": list(line.sources),
         "to": list(line.targets),

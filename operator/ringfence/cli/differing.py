@@ -11,7 +11,7 @@ from ringfence.model.verdict import Verdict
 from ringfence.model.world import Workload
 from ringfence.policy.algebra import diagram
 from ringfence.policy.reasoning import deciding, wording
-from ringfence.policy.reasoning.difference import Change, difference
+from ringfence.policy.reasoning.difference import Change, Difference, difference
 from ringfence.policy.reasoning.kinds import OTHER
 from ringfence.policy.reasoning.naming import Naming
 from ringfence.policy.reasoning.side import Side
@@ -60,7 +60,11 @@ class Told:
 
 def told(both: Compared) -> Told:
     """Compare, and find words for what is found."""
-    found = difference(both.old, both.new)
+    return worded(difference(both.old, both.new), both)
+
+
+def worded(found: Difference, both: Compared) -> Told:
+    """Words for what is found."""
     old, new = Naming(both.old), Naming(both.new)
     gained = sorted((_line(change, new, both) for change in found.gained), key=_order)
     lost = sorted((_line(change, old, both) for change in found.lost), key=_order)

@@ -9,7 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from ringfence import __version__
-from ringfence.cli import admit, ca, can_i, commands, diff, graph, options, policy_tests, processes, prove, proxy
+from ringfence.cli import (
+    admit,
+    ca,
+    can_i,
+    commands,
+    diff,
+    explain,
+    graph,
+    options,
+    policy_tests,
+    processes,
+    prove,
+    proxy,
+)
 from ringfence.cli import compile as compile_
 from ringfence.cli.console import Console, Output
 from ringfence.cli.problems import BadInput
@@ -49,7 +62,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ringfence {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (compile_, admit, can_i, diff, prove, graph, policy_tests, commands, ca, proxy, processes):
+    for module in (compile_, admit, can_i, explain, diff, prove, graph, policy_tests, commands, ca, proxy, processes):
         module.add(subparsers)
     return top
 

@@ -91,7 +91,11 @@ class Ports:
         """As people write it: ``TCP 80-90``, ``TCP http``, ``every port``, ``every UDP port``."""
         if self == EVERY_PORT:
             return ("every port",)
-        return tuple(text for span in self.spans.spans for text in _told(span, unknown))
+        found = tuple(text for span in self.spans.spans for text in _told(span, unknown))
+        rest = tuple(text for span in (EVERY_PORT.spans - self.spans).spans for text in _told(span, unknown))
+        if rest and len(rest) < len(found) and _OTHER in self.spans.spans:
+            return (f"every port but {' and '.join(rest)}",)
+        return found
 
 
 def member(protocol: Protocol, port: int) -> tuple[int, int]:

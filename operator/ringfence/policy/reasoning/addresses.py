@@ -5,7 +5,7 @@ import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Final, Self
 
 from ringfence.model.effective import AddressPeers
@@ -14,6 +14,8 @@ from ringfence.model.spans import ALL, Span, Spans
 from ringfence.policy.peers import NEVER_PODS
 
 _VERSIONS: Final = (4, 6)
+#: Networks that are worth being named.
+_FEW: Final = 3
 
 #: Members of a set of addresses, as spans; asked for again and again.
 spans_of = lru_cache(maxsize=8192)(Spans.of_set)
@@ -77,6 +79,20 @@ class Addresses:
             if signature not in seen:
                 seen.add(signature)
                 yield signature, ips
+
+    def told(self, ips: Sequence[str]) -> str:
+        """Where a pod with these addresses is, as far as ``covering`` tells pods apart."""
+        places = self.signature(ips)
+        if not places:
+            return "with any other address"
+        inside = reduce(lambda one, other: one & other, (spans_of(self.covering[place]) for place in places))
+        for place, found in enumerate(self.covering):
+            if place not in places:
+                inside -= spans_of(found)
+        networks = (inside & self.possible).networks()
+        if len(ips) > 1 or not 0 < len(networks) <= _FEW:
+            return f"with an address like {' and '.join(ips)}"
+        return f"with an address in {' or '.join(networks)}"
 
     def place_of(self, address: str) -> int:
         """The place in ``cuts`` of the span that an address is in."""

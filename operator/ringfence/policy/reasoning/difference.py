@@ -1,9 +1,7 @@
 """What a change of policies means: the calls that become allowed, and those that become denied. Nothing else counts."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from ringfence.model.effective import Direction
 from ringfence.model.resources import MTLS
@@ -11,8 +9,8 @@ from ringfence.model.world import Workload
 from ringfence.policy.algebra.diagram import NOTHING, Diagram, Split, intersect, split, subtract
 from ringfence.policy.algebra.ports import Names
 from ringfence.policy.algebra.values import Members
-from ringfence.policy.reasoning.kinds import Kinds
-from ringfence.policy.reasoning.side import SOURCE, TARGET, Side, Stated
+from ringfence.policy.reasoning.leaving import Leaving, at
+from ringfence.policy.reasoning.side import SOURCE, Side, Stated, union_of
 from ringfence.policy.transport import transport_of
 
 
@@ -58,49 +56,9 @@ class Difference:
         return bool(self.gained) or any(each.wider for each in self.transport)
 
 
-@dataclass(frozen=True)
-class _Leaving:
-    """The sources of a side in classes whose rules let out the same."""
-
-    side: Side
-
-    @cached_property
-    def stated(self) -> tuple[Stated | None, ...]:
-        """What the rules of each source say, without what does not matter: who wrote them."""
-        return tuple(self.side.stated(number, Direction.EGRESS) for number in range(len(self.side.kinds.all)))
-
-    @cached_property
-    def classes(self) -> Mapping[Stated | None, int]:
-        """Bits of the sources of each class."""
-        found: dict[Stated | None, int] = defaultdict(int)
-        for number, stated in enumerate(self.stated):
-            found[stated] |= 1 << number
-        return found
-
-    def calls(self, target: int, sources: int, names: Names) -> Diagram:
-        """Source and request of every call that ``sources`` may make to a target."""
-        rows = []
-        for stated, bits in self._of(sources):
-            rest = _at(self.side.leaving(stated, names), target)
-            rows.append((Members(bits & sources), rest))
-        return split(self.side.axes.source, rows)
-
-    def _of(self, sources: int) -> Iterator[tuple[Stated | None, int]]:
-        """The classes that some of ``sources`` are in."""
-        if sources.bit_count() < len(self.classes):
-            left = sources
-            while left:
-                stated = self.stated[(left & -left).bit_length() - 1]
-                bits = self.classes[stated]
-                yield stated, bits
-                left &= ~bits
-            return
-        yield from ((stated, bits) for stated, bits in self.classes.items() if bits & sources)
-
-
 def difference(old: Side, new: Side) -> Difference:
     """What changed from one side to the other; both are about the same kinds of ends."""
-    leaving_old, leaving_new = _Leaving(old), _Leaving(new)
+    leaving_old, leaving_new = Leaving(old), Leaving(new)
     leavers = _changed_sources(leaving_old, leaving_new)
     gained, lost = [], []
     for target, kind in enumerate(old.kinds.all):
@@ -113,7 +71,7 @@ def difference(old: Side, new: Side) -> Difference:
         only = Members(1 << target)
         gained.append((only, subtract(after, before)))
         lost.append((only, intersect(subtract(before, after), split(old.axes.source, [(Members(stays), True)]))))
-    became, ceased = (_changes(split(old.axes.target, rows), old.kinds) for rows in (gained, lost))
+    became, ceased = (_changes(split(old.axes.target, rows), old) for rows in (gained, lost))
     gone = sorted(old.world.namespaces.keys() - new.world.namespaces.keys())
     return Difference(became, ceased, transports(old, new), tuple(gone))
 
@@ -150,7 +108,7 @@ def _arriving(side: Side, target: int) -> Diagram:
     return intersect(side.let_in(target), split(side.axes.source, [(Members(side.there), True)]))
 
 
-def _changed_sources(old: _Leaving, new: _Leaving) -> int:
+def _changed_sources(old: Leaving, new: Leaving) -> int:
     """Bits of the sources that may call others than before."""
     found = 0
     same: dict[tuple[Stated | None, Stated | None], bool] = {}
@@ -171,37 +129,15 @@ def _let_out_the_same(old: Side, new: Side, before: Stated | None, after: Stated
     return before == after or old.leaving(before, unnamed) == new.leaving(after, unnamed)
 
 
-def _at(leaving: Diagram, target: int) -> Diagram:
-    """The requests of calls to one target."""
-    if not isinstance(leaving, Split) or leaving.dimension.name != TARGET:
-        return leaving
-    return next((rest for targets, rest in leaving.rows if target in targets), NOTHING)
-
-
 def _sources(calls: Diagram, side: Side) -> int:
     if not isinstance(calls, Split) or calls.dimension.name != SOURCE:
         return side.there if calls is not NOTHING else 0
     return union_of(targets.bits for targets, _ in calls.rows)
 
 
-def union_of(sets: Iterator[int]) -> int:
-    """All bits of any of ``sets``."""
-    found = 0
-    for bits in sets:
-        found |= bits
-    return found
-
-
-def _changes(calls: Diagram, kinds: Kinds) -> tuple[Change, ...]:
-    everyone = Members((1 << len(kinds.all)) - 1)
-    found = []
-    for targets, rest in _rows(calls, TARGET, everyone):
-        found += [Change(targets, sources, requests) for sources, requests in _rows(rest, SOURCE, everyone)]
-    return tuple(found)
-
-
-def _rows(calls: Diagram, name: str, full: Members) -> Iterator[tuple[Members, Diagram]]:
-    if isinstance(calls, Split) and calls.dimension.name == name:
-        yield from calls.rows
-    elif calls is not NOTHING:
-        yield full, calls
+def _changes(calls: Diagram, side: Side) -> tuple[Change, ...]:
+    return tuple(
+        Change(targets, sources, requests)
+        for targets, rest in at(calls, side.axes.target)
+        for sources, requests in at(rest, side.axes.source)
+    )

@@ -12,7 +12,7 @@ from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Workload
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning.kinds import OTHER, Kind
-from ringfence.policy.reasoning.side import Side
+from ringfence.policy.reasoning.side import Side, union_of
 
 #: "Every identity but shop/web": so many may be excepted.
 _FEW: Final = 3
@@ -121,15 +121,23 @@ class Naming:
         """Kinds that are not all of their identity; those of one address in a whole namespace together."""
         left = Members.of(numbers)
         for ips, there in self._by_address.items():
-            for namespace in self.side.kinds.by_namespace:
-                whole = Members(there & self._of_namespace(namespace))
-                if ips and not whole.empty and (whole - left).empty:
-                    where = "namespaces that nothing names" if namespace == OTHER else f"namespace {namespace}"
-                    yield f"every pod of {where} with an address like {' and '.join(ips)}"
-                    left -= whole
+            whole = {name: Members(there & self._of_namespace(name)) for name in self.side.kinds.by_namespace}
+            found = [name for name, pods in whole.items() if ips and not pods.empty and (pods - left).empty]
+            if found:
+                where = self._everywhere(found, [name for name, pods in whole.items() if not pods.empty])
+                yield f"every pod{where} {self.side.kinds.addresses.told(ips)}"
+                left -= Members(union_of(whole[name].bits for name in found))
         for number in left:
             kind = self.side.kinds.all[number]
             yield f"{self._identity(kind.namespace, kind.account)} ({self._apart(number)})"
+
+    def _everywhere(self, found: list[str], there: list[str]) -> str:
+        """The namespaces of some pods; nothing to say if they are all that there are."""
+        if found == there:
+            return ""
+        known = sorted(name for name in found if name != OTHER)
+        words = [f"namespace {name}" for name in known] + ["namespaces that nothing names"] * (OTHER in found)
+        return f" of {' and '.join(words)}"
 
     @cached_property
     def _by_address(self) -> dict[tuple[str, ...], int]:
@@ -167,7 +175,8 @@ class Naming:
         """What tells a kind from the others of its identity."""
         kind = self.side.kinds.all[number]
         others = [self.side.kinds.all[each] for each in self._alike[kind.namespace, kind.account] if each != number]
-        return ", ".join(_differences(kind, others)) or "some"
+        address = self.side.kinds.addresses.told(kind.pod.ips) if kind.pod is not None else ""
+        return ", ".join(_differences(kind, others, address)) or "some"
 
 
 def _last_others(namespace: str, account: str | None) -> tuple[bool, str, bool, str]:
@@ -189,7 +198,7 @@ def addresses(spans: Spans, side: Side) -> Iterator[str]:
         yield from networks
 
 
-def _differences(kind: Kind, others: Iterable[Kind]) -> Iterator[str]:
+def _differences(kind: Kind, others: Iterable[Kind], told_address: str) -> Iterator[str]:
     listed = list(others)
     if any(each.region != kind.region for each in listed):
         yield told_labels(kind.region)
@@ -198,7 +207,7 @@ def _differences(kind: Kind, others: Iterable[Kind]) -> Iterator[str]:
         yield "port " + ", ".join(known) if kind.names.known else "no named ports"
     ips = kind.pod.ips if kind.pod is not None else ()
     if ips and any(each.pod is not None and each.pod.ips != ips for each in listed):
-        yield f"with an address like {' and '.join(ips)}"
+        yield told_address
 
 
 def told_labels(box: LabelBox) -> str:

@@ -105,6 +105,7 @@ class Side:
     _rules: dict[tuple[str, Direction], _Index] = field(default_factory=dict, init=False)
     _leaving: dict[tuple[Stated, Names], Diagram] = field(default_factory=dict, init=False)
     _arriving: dict[int, Diagram] = field(default_factory=dict, init=False)
+    _stated: dict[tuple[int, Direction], Stated | None] = field(default_factory=dict, init=False)
 
     @cached_property
     def axes(self) -> Axes:
@@ -198,6 +199,12 @@ class Side:
 
     def stated(self, number: int, direction: Direction) -> Stated | None:
         """The rules that govern the calls of a kind of pods in one direction; None where nothing governs them."""
+        key = (number, direction)
+        if key not in self._stated:
+            self._stated[key] = self._state(number, direction)
+        return self._stated[key]
+
+    def _state(self, number: int, direction: Direction) -> Stated | None:
         end = self.ends[number]
         if not isinstance(end, Workload):
             return None
@@ -261,3 +268,11 @@ class Side:
 
 def _bits(numbers: Iterable[int]) -> int:
     return Members.of(numbers).bits
+
+
+def union_of(sets: Iterable[int]) -> int:
+    """All bits of any of ``sets``."""
+    found = 0
+    for bits in sets:
+        found |= bits
+    return found
