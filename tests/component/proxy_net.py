@@ -184,7 +184,7 @@ class Net:
 
 
 @contextmanager
-def network(directory: Path) -> Iterator[Net]:
+def network(directory: Path, program: Iterable[str] = (str(PEERS), "program")) -> Iterator[Net]:
     """Two namespaces on one link, with the redirect and the program in the pod's; taken down at the end."""
     debian.ensure(("nft", "ip"))
     net = Net(f"rf{os.getpid()}", directory)
@@ -211,7 +211,7 @@ def network(directory: Path) -> Iterator[Net]:
                 run(*net.command(side, "ip", "link", "set", link, "up"))
         run(*net.command("pod", "ip", "addr", "add", f"{proxy.INBOUND_SOURCE_V6}/128", "dev", "lo", "nodad"))
         run(*net.command("pod", "nft", "-f", "-"), text=_REDIRECT)
-        with listening(net.command("pod", sys.executable, str(PEERS), "program", str(PROGRAM_PORT))):
+        with listening(net.command("pod", sys.executable, *program, str(PROGRAM_PORT))):
             yield net
     finally:
         for side in ("pod", "callers"):

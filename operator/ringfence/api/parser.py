@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
-from ringfence.api.v1alpha1 import RESOURCES, invariants, signatures
+from ringfence.api.v1alpha1 import RESOURCES, invariants, requests, signatures
 from ringfence.api.v1alpha1.admission import settings
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
@@ -222,6 +222,7 @@ def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> 
             action=Action(rule["action"]),
             peers=tuple(_peer(peer, namespace) for peer in rule[ends]) if ends in rule else None,
             ports=tuple(_port(port) for port in rule["ports"]) if "ports" in rule else None,
+            requests=requests.requests(rule),
         )
         for rule in value
     )

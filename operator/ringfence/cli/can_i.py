@@ -4,15 +4,17 @@ import argparse
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ringfence.cli import calls, inputs, options, words
+from ringfence.cli import calls, inputs, options, proxies, spoken, words
 from ringfence.cli.calls import Member
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.question import Answer, Question, Row
 from ringfence.cli.world import Loaded
+from ringfence.model.effective import EffectiveRule
 from ringfence.model.net import FIRST_PORT, LAST_PORT
-from ringfence.model.resources import Protocol
+from ringfence.model.resources import Action, Protocol
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Workload
+from ringfence.policy import explain
 
 ALLOWED: Final = 0
 DENIED: Final = 1
@@ -24,12 +26,14 @@ Say whether FROM may call TO, and which rule of which policy says so, at both en
 A zone stands for all its identities, which must agree.
 
 With --port the answer is about that port of the target's pods; without, about every port that a rule or a container
-names.
+names. A rule may let only some requests pass: the answer then says which, or with --method, --path and --header whether
+one of them may. Ports speak HTTP where a Service says so.
 """
 _EXAMPLES = """
   {prog} can-i -f examples/shop shop/frontend shop/checkout --port 8080
   {prog} can-i -f examples/shop shop/checkout shop-data/payments         # every port, in a table
   {prog} can-i shop/checkout shop-data/payments --port http              # the cluster, a port by its name
+  {prog} can-i -f examples/shop shop/checkout shop-data/payments --port 8443 --method POST --path /charges
   {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
   {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
   {prog} can-i -n shop frontend apiserver --port 6443 -o json
@@ -59,10 +63,11 @@ def add(subparsers: options.Subparsers) -> None:
     parser.add_argument(
         "--plaintext", action="store_true", help="the call is made without mutual TLS, past the source's proxy"
     )
-    options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
+    spoken.add(parser)
+    options.files(parser, "policies, identities, namespaces, workloads and Services; without it, those of the cluster")
     options.cluster(parser)
     options.output(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, services=True)
 
 
 def _port(text: str) -> int | str:
@@ -82,6 +87,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     ends = (arguments.source, arguments.target)
     for text in ends:
         calls.check(text)
+    request = spoken.request(arguments)
     loaded, _ = inputs.load(arguments, console)
     source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
     members = [each.end for asked in (source, target) for each in asked.members]
@@ -90,7 +96,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if asked.remark:
             console.note(asked.remark)
     effective = inputs.effective(loaded.world)
-    question = Question(loaded.world, effective, source, target, plaintext=arguments.plaintext)
+    services = proxies.services(loaded, arguments.namespace)
+    question = Question(loaded.world, effective, source, target, arguments.plaintext, request, services)
     teller = _Teller(question, loaded, console)
     protocol = Protocol(arguments.protocol) if arguments.protocol else None
     if arguments.port is not None:
@@ -158,6 +165,9 @@ class _Teller:
             )
             for text in self._question.hints(half, answer, row):
                 self._console.print(f"    {text}")
+        for rule in self._question.conditional(answer, row):
+            verb = "denies" if rule.action is Action.DENY else "allows"
+            self._console.print(f"    {rule.ref} {verb} {_requests(rule)}")
 
     def _members(self, row: Row) -> None:
         """A line for all pairs that get the same answer for the same reason."""
@@ -204,10 +214,10 @@ class _Teller:
             "port": row.port,
             "endPort": row.last,
             "allowed": row.allowed,
-            "answers": [self._answer_data(answer) for answer in row.answers],
+            "answers": [self._answer_data(answer, row) for answer in row.answers],
         }
 
-    def _answer_data(self, answer: Answer) -> dict[str, Any]:
+    def _answer_data(self, answer: Answer, row: Row) -> dict[str, Any]:
         data: dict[str, Any] = {
             "from": answer.source.shown,
             "to": answer.target.shown,
@@ -216,7 +226,19 @@ class _Teller:
         }
         for half, member in _sides(answer):
             data[str(half.direction)] = words.half_data(half, self._question.located(member), self._loaded)
+        data["requests"] = [
+            {
+                "action": str(rule.action),
+                "requests": _requests(rule),
+                "rule": words.rule_data(rule.ref, rule.direction, self._loaded),
+            }
+            for rule in self._question.conditional(answer, row)
+        ]
         return data
+
+
+def _requests(rule: EffectiveRule) -> str:
+    return explain.requests_in_words(rule.requests) if rule.requests is not None else "every request"
 
 
 def _calls(answers: list[Answer]) -> str:

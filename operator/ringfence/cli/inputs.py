@@ -42,10 +42,24 @@ def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, setti
     """The world of the command line, with remarks on what it rests on."""
     if arguments.filename:
         found = configured(arguments)
-        loaded = world.load(given(arguments), found.installation, default_namespace=arguments.namespace)
+        documents_ = given(arguments)
+        loaded = world.load(documents_, found.installation, default_namespace=arguments.namespace)
+        if arguments.config is None and any_requests(loaded):
+            # What nobody has configured is not to make rules about requests say nothing.
+            found = replace(found, installation=replace(found.installation, proxies=True))
+            loaded = world.load(documents_, found.installation, default_namespace=arguments.namespace)
+            console.note("rules are about requests: taken as an installation with proxies, since --config names none")
         remark(loaded, console)
         return loaded, found
     return from_cluster(arguments, console)
+
+
+def any_requests(loaded: Loaded) -> bool:
+    """Whether some rule is about requests, which proxies judge."""
+    world_ = loaded.world
+    specs = [policy.spec for policies in world_.policies.values() for policy in policies]
+    specs += [policy.spec for policy in world_.cluster_policies]
+    return any(rule.requests is not None for spec in specs for rule in spec.ingress or ())
 
 
 def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:
@@ -64,7 +78,9 @@ def cluster_documents(
     from ringfence.cli import live  # noqa: PLC0415
     from ringfence.kube import resources  # noqa: PLC0415
 
-    more = (resources.SERVICES, resources.ENDPOINT_SLICES) if getattr(arguments, "proxy", None) else ()
+    more: tuple[resources.Resource, ...] = (resources.SERVICES,) if getattr(arguments, "services", False) else ()
+    if getattr(arguments, "proxy", None):
+        more = (resources.SERVICES, resources.ENDPOINT_SLICES)
     answered = asyncio.run(live.ask(options.target(arguments), more))
     for text in answered.remarks:
         console.note(text)

@@ -94,11 +94,16 @@ def planned(loaded: Loaded, default_namespace: str) -> Mesh:
         name: tuple(_injected(pod, world.namespaces[name].enrolment) for pod in pods)
         for name, pods in world.workloads.items()
     }
-    world = replace(world, workloads=injected)
-    services: dict[str, list[ServiceValue]] = {}
+    world = replace(world, workloads=injected, installation=replace(world.installation, proxies=True))
+    return Mesh(world, inputs.effective(world), services(loaded, default_namespace))
+
+
+def services(loaded: Loaded, default_namespace: str) -> dict[str, tuple[ServiceValue, ...]]:
+    """The Services that were read, by namespace; raises BadInput for one that cannot be."""
+    by_namespace: dict[str, list[ServiceValue]] = {}
     for found in sorted(filter(None, (_service(each, default_namespace) for each in loaded.services))):
-        services.setdefault(found.namespace, []).append(found)
-    return Mesh(world, inputs.effective(world), {name: tuple(found) for name, found in services.items()})
+        by_namespace.setdefault(found.namespace, []).append(found)
+    return {name: tuple(found) for name, found in by_namespace.items()}
 
 
 def _injected(pod: Workload, enrolment: Enrolment) -> Workload:

@@ -1,16 +1,19 @@
 """Asks `decide` about every pair of those that two ends stand for, on one port or on all that matter."""
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from ringfence.cli import port_table
+from ringfence.cli import port_table, spoken
 from ringfence.cli.calls import Asked, Member
 from ringfence.cli.port_table import Ports
-from ringfence.model.effective import Direction
+from ringfence.model.effective import Direction, EffectiveRule
 from ringfence.model.errors import CannotTell
+from ringfence.model.mesh import ServiceValue
 from ringfence.model.net import PortSet
-from ringfence.model.resources import Protocol
+from ringfence.model.requests import Asked as Sent
+from ringfence.model.requests import Request
+from ringfence.model.resources import PortSpec, Protocol
 from ringfence.model.verdict import Half, Verdict
 from ringfence.model.world import ContainerPort, Workload, World
 from ringfence.policy import decide, ends, explain
@@ -53,13 +56,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May ``source`` call ``target``?"""
+    """May ``source`` call ``target``, with ``request`` if one is given? ``services`` say which ports speak HTTP."""
 
     world: World
     effective: Effective
     source: Asked
     target: Asked
     plaintext: bool = False
+    request: Request | None = None
+    services: Mapping[str, tuple[ServiceValue, ...]] = field(default_factory=dict)
 
     def ask(self, protocol: Protocol, port: int | str) -> Row:
         """About one port, by number or by name."""
@@ -90,7 +95,18 @@ class Question:
         if row.port is None or row.protocol is None:
             return ()
         source, target = answer.source.end, answer.target.end
-        return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port)
+        asked = self._asked(answer.target, row.protocol, row.port)
+        return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port, asked)
+
+    def conditional(self, answer: Answer, row: Row) -> tuple[EffectiveRule, ...]:
+        """The rules that let only some requests pass where none was named and the call is allowed, Denies first."""
+        if self.request is not None or not answer.allowed or row.port is None or row.protocol is None:
+            return ()
+        source, target = answer.source.end, answer.target.end
+        return explain.conditional(self.world, self.effective, source, target, row.protocol, row.port)
+
+    def _asked(self, target: Member, protocol: Protocol, port: int | str) -> Sent:
+        return spoken.asked(self.located(target), protocol, port, self.request, self.services)
 
     def _part(self, part: Ports) -> Row:
         row = self._row(str(part), part.protocol, part.first, part.last)
@@ -103,23 +119,31 @@ class Question:
     def _answer(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
         try:
             ends_ = (source.end, target.end)
-            verdict = decide.decide(self.world, self.effective, *ends_, protocol, port, plaintext=self.plaintext)
+            asked = self._asked(target, protocol, port)
+            verdict = decide.decide(
+                self.world, self.effective, *ends_, protocol, port, plaintext=self.plaintext, request=asked
+            )
         except CannotTell as error:
             return Answer(source, target, None, str(error))
         return Answer(source, target, verdict)
 
     def _named(self) -> list[PortSet]:
         """The ports of every rule that may have a say at either end; what is always open is left out."""
-        return [*self._ports(self.source, Direction.EGRESS), *self._ports(self.target, Direction.INGRESS)]
+        found = [*self._rules(self.source, Direction.EGRESS), *self._rules(self.target, Direction.INGRESS)]
+        ports = [rule.ports for rule in found]
+        if any(rule.requests is not None for rule in found):
+            http = {n for each in self.target.members for n in spoken.http_ports(self.located(each), self.services)}
+            ports += [PortSet.of([PortSpec(number)]) for number in sorted(http)]
+        return ports
 
-    def _ports(self, asked: Asked, direction: Direction) -> Iterator[PortSet]:
+    def _rules(self, asked: Asked, direction: Direction) -> Iterator[EffectiveRule]:
         for member in asked.members:
             end = self.located(member)
             if not isinstance(end, Workload) or end.host_network:
                 continue
             for rule in self.effective(end.namespace).rules:
                 if rule.direction is direction and not rule.builtin and rule.subject.matches(end.labels):
-                    yield rule.ports
+                    yield rule
 
     def _containers(self) -> list[ContainerPort]:
         located = (self.located(member) for member in self.target.members)

@@ -36,6 +36,9 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.NEEDS_MUTUAL_TLS: "{rule} would allow it in mutual TLS; without, the caller has no identity",
     Reason.ALLOWED_BY_RULE: "{rule}",
     Reason.DENIED_BY_RULE: "{rule}",
+    Reason.ALLOWED_FOR_REQUESTS: "{rule} allows some requests",
+    Reason.REQUEST_REFUSED: "a proxy refuses such a request whatever the rules say (path, method or upgrade)",
+    Reason.REQUEST_UNCLEAR: "programs may read such a path or header in another way than the rules that look at it",
 }
 
 

@@ -320,9 +320,15 @@ class _Builder:
         """The workloads with the labels that admission would give them; pods that run already keep theirs."""
         found: dict[str, list[Workload]] = {}
         for workload, exists in self._workloads:
-            labelled = workload if exists else ends.admitted(world, workload)
-            found.setdefault(workload.namespace, []).append(labelled)
+            found.setdefault(workload.namespace, []).append(workload if exists else _admitted(world, workload))
         return {name: tuple(sorted(each, key=lambda w: (w.name, w.kind))) for name, each in sorted(found.items())}
+
+
+def _admitted(world: World, workload: Workload) -> Workload:
+    found = ends.admitted(world, workload)
+    if not world.installation.proxies or world.namespaces[workload.namespace].enrolment is Enrolment.NONE:
+        return found
+    return replace(found, proxied=not found.host_network)
 
 
 class _Status(msgspec.Struct, frozen=True):

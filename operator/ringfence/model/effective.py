@@ -10,6 +10,7 @@ from enum import StrEnum
 from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import IpSet, PortSet
+from ringfence.model.requests import Requests
 from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
 from ringfence.model.signatures import SignatureRule
 from ringfence.model.world import Enrolment
@@ -76,6 +77,7 @@ class EffectiveRule:
     ``denied_by`` are the enforced Denies that overlap this Allow, sorted. ``suspended_by`` names the one that
     overlaps it in a way that no NetworkPolicy can express: such an Allow is in force nowhere. ``suspended_in_audit``
     names the Deny that would do so if the policies in mode Audit were enforced. ``builtin`` rules cannot be denied.
+    ``requests`` are those that the rule is about, None for whatever is sent; a proxy judges them (policy.held).
     """
 
     ref: RuleRef
@@ -89,12 +91,22 @@ class EffectiveRule:
     suspended_by: RuleRef | None = None
     suspended_in_audit: RuleRef | None = None
     builtin: bool = False
+    requests: Requests | None = None
     _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
 
     def __hash__(self) -> int:
         # Kept: rules are the keys by which compiled results are found again.
         if not self._hash:
-            key = (self.ref, self.direction, self.action, self.mode, self.subject, self.peers, self.ports)
+            key = (
+                self.ref,
+                self.direction,
+                self.action,
+                self.mode,
+                self.subject,
+                self.peers,
+                self.ports,
+                self.requests,
+            )
             object.__setattr__(self, "_hash", hash(key) or 1)
         return self._hash
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
+from ringfence.model.requests import Requests
 from ringfence.model.signatures import SignatureRule
 
 
@@ -157,12 +158,16 @@ Peer = IdentityPeer | ZonePeer | NamespacePeer | SpiffePeer | CidrPeer | ApiServ
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; ``peers`` None means any authenticated identity, ``ports`` None every port. Neither is ever empty."""
+    """One rule; ``peers`` None means any authenticated identity, ``ports`` None every port. Neither is ever empty.
+
+    ``requests`` (of ingress rules whose ports are TCP) narrows it to these; None means whatever is sent.
+    """
 
     name: str
     action: Action
     peers: tuple[Peer, ...] | None
     ports: tuple[PortSpec, ...] | None
+    requests: Requests | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,16 @@ class Reason(StrEnum):
     NOT_ENROLLED = "NotEnrolled"
     NOT_CLOSED = "NotClosed"
     ALLOWED_BY_RULE = "AllowedByRule"
+    #: A rule allows some requests; whether this one, nobody has asked.
+    ALLOWED_FOR_REQUESTS = "AllowedForRequests"
     ALLOWED_BUILTIN = "AllowedBuiltin"
     ALLOWED_INSIDE = "AllowedInside"
     DENIED_BY_RULE = "DeniedByRule"
     NO_RULE_ALLOWS = "NoRuleAllows"
+    #: The proxy answers such a request itself, whatever the rules say.
+    REQUEST_REFUSED = "RequestRefused"
+    #: Programs may read the request in another way than the rules that look at it.
+    REQUEST_UNCLEAR = "RequestUnclear"
     RULE_SUSPENDED = "RuleSuspended"
     #: A rule would allow it, but the call shows no identity and the transport is Strict.
     NEEDS_MUTUAL_TLS = "NeedsMutualTLS"

@@ -21,10 +21,11 @@ from ringfence.model.effective import (
 from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.net import IpSet
+from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy import ends
+from ringfence.policy import ends, requests
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.ends import Address, End
 from ringfence.policy.peers import ENROLLED, names_identities
@@ -46,6 +47,8 @@ class Call:
     names: frozenset[str]
     #: The caller shows no identity to a target that demands one.
     unproven: bool = False
+    #: What is sent, of calls that come in.
+    request: Asked = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Outcome:
     rule: RuleRef | None = None
 
 
-def decide(
+def decide(  # noqa: PLR0913 (a call is all of that)
     world: World,
     effective: Effective,
     source: End,
@@ -66,12 +69,14 @@ def decide(
     port: int | str,
     *,
     plaintext: bool = False,
+    request: Asked = None,
 ) -> Verdict:
     """Judge a call from ``source`` to ``port`` (a number or a name of the target's) of ``target``.
 
     ``effective`` gives the policy of a namespace. With ``plaintext`` the call is made without mutual TLS: where the
     transport is Strict its caller has no identity, whatever pod it is. Without, an end that has an identity shows it,
-    and the answer is that of the network too. Raises CannotTell when the answer rests on something unknown, such as
+    and the answer is that of the network too. ``request`` is what is sent: without it a call is allowed when some
+    request is. Raises CannotTell when the answer rests on something unknown, such as
     the address of a pod that does not run yet.
     """
     source, target = ends.locate(world, source), ends.locate(world, target)
@@ -83,7 +88,8 @@ def decide(
             return Half(direction, allowed=True, reason=Reason.NOT_GOVERNED)
         policy = effective(governed.namespace)
         demands = direction is Direction.INGRESS and transport_of(policy, governed.labels) is MTLS.STRICT
-        call = Call(world, direction, governed, other, protocol, number, names, plaintext and demands)
+        sent = request if direction is Direction.INGRESS else None
+        call = Call(world, direction, governed, other, protocol, number, names, plaintext and demands, sent)
         return _half(policy, call)
 
     return Verdict(egress=half(Direction.EGRESS, source, target), ingress=half(Direction.INGRESS, target, source))
@@ -92,6 +98,8 @@ def decide(
 def _half(policy: EffectivePolicy, call: Call) -> Half:
     if policy.enrolment is Enrolment.NONE:
         return Half(call.direction, allowed=True, reason=Reason.NOT_ENROLLED)
+    if isinstance(call.request, Request) and requests.refused(call.request):
+        return Half(call.direction, allowed=False, reason=Reason.REQUEST_REFUSED)
     if not policy.closed:
         would = judge(policy, call, audit=True)
         audit = None if would.allowed else False
@@ -125,24 +133,33 @@ def judge(policy: EffectivePolicy, call: Call, *, audit: bool = False) -> Outcom
 
 def _judge(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Outcome:
     """Deny wins over Allow, Allow over the default. What cannot be known counts for the call if ``hopeful``."""
-    matching = list(_matching(policy, call, audit=audit, hopeful=hopeful))
-    for rule in matching:
+    governing = list(_governing(policy, call, audit=audit, hopeful=hopeful))
+    for rule in governing:
         if rule.builtin:
             return Outcome(allowed=True, reason=Reason.ALLOWED_BUILTIN, rule=rule.ref)
+    if _unclear(governing, call, audit=audit):
+        return Outcome(allowed=False, reason=Reason.REQUEST_UNCLEAR)
+    # What is allowed whatever is sent comes first.
+    matching = sorted((r for r in governing if _asked(r, call)), key=lambda rule: rule.requests is not None)
     for rule in matching:
         if rule.action is Action.DENY:
             return Outcome(allowed=False, reason=Reason.DENIED_BY_RULE, rule=rule.ref)
+    return _allowed(matching, call, audit=audit) or _default(policy, call, audit=audit, hopeful=hopeful)
+
+
+def _allowed(matching: list[EffectiveRule], call: Call, *, audit: bool) -> Outcome | None:
+    """By which of the Allows that match a call is allowed, or which is held back; None without any."""
     suspended = None
     for rule in matching:
-        if (rule.suspended_in_audit if audit else rule.suspended_by) is not None:
+        if _is_suspended(rule, audit=audit):
             suspended = suspended or rule.ref
         elif is_inside(rule.ref):
             return Outcome(allowed=True, reason=Reason.ALLOWED_INSIDE)
+        elif rule.requests is not None and call.request is None:
+            return Outcome(allowed=True, reason=Reason.ALLOWED_FOR_REQUESTS, rule=rule.ref)
         else:
             return Outcome(allowed=True, reason=Reason.ALLOWED_BY_RULE, rule=rule.ref)
-    if suspended is not None:
-        return Outcome(allowed=False, reason=Reason.RULE_SUSPENDED, rule=suspended)
-    return _default(policy, call, audit=audit, hopeful=hopeful)
+    return None if suspended is None else Outcome(allowed=False, reason=Reason.RULE_SUSPENDED, rule=suspended)
 
 
 def _default(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Outcome:
@@ -154,7 +171,35 @@ def _default(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool)
     return Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS)
 
 
-def _matching(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Iterator[EffectiveRule]:
+def _is_suspended(rule: EffectiveRule, *, audit: bool) -> bool:
+    return (rule.suspended_in_audit if audit else rule.suspended_by) is not None
+
+
+def _unclear(governing: list[EffectiveRule], call: Call, *, audit: bool) -> bool:
+    if not isinstance(call.request, Request):
+        return False
+    in_force = (rule.requests for rule in governing if not _is_suspended(rule, audit=audit))
+    return requests.unclear(call.request, (each for each in in_force if each is not None))
+
+
+def _asked(rule: EffectiveRule, call: Call) -> bool:
+    """Whether a rule is about what is sent.
+
+    Of a port that carries bytes nobody can say; there an Allow of some requests allows none and a Deny denies all.
+    """
+    match rule.requests, call.request:
+        case None, _:
+            return True
+        case _, None:
+            return rule.action is Action.ALLOW
+        case _, Opaque():
+            return rule.action is Action.DENY
+        case wanted, Request() as request:
+            return requests.matches(wanted, request, rule.action)
+    raise AssertionError(call.request)
+
+
+def _governing(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Iterator[EffectiveRule]:
     listed = call.direction is Direction.EGRESS and _listed(policy, call, audit=audit)
     for rule in policy.rules:
         if rule.direction is not call.direction or (rule.mode is Mode.AUDIT and not audit):

@@ -181,7 +181,7 @@ def open_ports(
     """The TCP ports at the target that one end's rules open to the other end.
 
     The same answer as ``decide`` for every port. What rests on an address that is not known counts for the call: the
-    other end decides.
+    other end decides. A port that some requests may use is open.
     """
     listed = policy.egress_listed + (policy.egress_listed_audit if audit else ())
     is_listed = direction is Direction.EGRESS and any(box.matches(governed.labels) for box in listed)
@@ -196,7 +196,7 @@ def open_ports(
         if rule.builtin:
             always |= ports
         elif rule.action is Action.DENY:
-            denied |= ports
+            denied |= ports if rule.requests is None else Spans()
         elif _allows(rule, audit=audit):
             allowed |= ports
     return always | (allowed - denied)

@@ -31,6 +31,8 @@ class FindingReason(StrEnum):
     WOULD_BE_SUSPENDED = "WouldBeSuspended"
     #: Everything that an Allow names is denied, or nothing of what it names exists.
     RULE_NEVER_MATCHES = "RuleNeverMatches"
+    #: A rule is about requests, and no proxy judges them: an Allow allows nothing, a Deny denies everything.
+    REQUESTS_NOT_JUDGED = "RequestsNotJudged"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.

@@ -14,7 +14,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
 from ringfence.model.world import Enrolment, Namespace, World
-from ringfence.policy import builtins, closing, findings, overlaps, rules
+from ringfence.policy import builtins, closing, findings, held, overlaps, rules
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key, rule_key
 from ringfence.policy.reasons import FindingReason
@@ -34,12 +34,14 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     governed = _governed(world, known, notes)
     listed, listed_in_audit = (_listed(governed, mode) for mode in (Mode.ENFORCE, Mode.AUDIT))
     blocks = _blocks(world, namespace, governed, listed, notes)
+    holding = held.Holding.of(world, namespace)
+    judged = overlaps.suspend(list(held.denying_all(blocks, holding)), world.installation.pod_cidrs, notes)
     policy = EffectivePolicy(
         namespace=namespace,
         enrolment=enrolment,
         closed=closed,
         service_accounts=_service_accounts(world, namespace),
-        rules=tuple(overlaps.suspend(blocks, world.installation.pod_cidrs, notes)),
+        rules=tuple(held.suspended(judged, holding)),
         egress_listed=listed,
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
@@ -48,6 +50,8 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         signatures=_signatures(governed),
         exceptions=_exceptions(governed, namespace),
     )
+    if enrolment is not Enrolment.NONE:
+        held.note(blocks, holding, notes)
     return _with_findings(policy, world, governed, notes)
 
 

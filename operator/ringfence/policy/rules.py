@@ -9,6 +9,7 @@ from ringfence.model import resources
 from ringfence.model.effective import Direction, EffectivePeer, EffectiveRule, Finding, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import PortSet
+from ringfence.model.requests import Requests
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, PolicySpec, SecurityPolicy
 from ringfence.policy import sight
 from ringfence.policy.kept import Kept
@@ -49,7 +50,7 @@ def lists_egress(policy: Policy) -> bool:
 class Block:
     """The rules of one policy (sorted) for the pods that it governs, and what a person must know of them.
 
-    ``denies`` are those of the rules that deny.
+    ``denies`` are those of the rules that deny whatever is sent: what takes calls away from Allows.
     """
 
     rules: tuple[EffectiveRule, ...]
@@ -60,7 +61,11 @@ class Block:
     def of(cls, rules: Iterable[EffectiveRule], findings: tuple[Finding, ...] = ()) -> "Block":
         """The block of these rules."""
         ordered = tuple(sorted(rules, key=rule_key))
-        return cls(ordered, tuple(rule for rule in ordered if rule.action is Action.DENY), findings)
+        return cls(ordered, tuple(filter(_denies_all, ordered)), findings)
+
+
+def _denies_all(rule: EffectiveRule) -> bool:
+    return rule.action is Action.DENY and rule.requests is None
 
 
 def block(policy: Policy, subject: LabelBox, lookups: Lookups) -> Block:
@@ -89,7 +94,7 @@ def _block(key: _Key) -> Block:
             ends, complete = peers.resolve(rule, ref, direction)
             if not ends and not complete and rule.action is Action.ALLOW:
                 notes.rule(ref, FindingReason.RULE_NEVER_MATCHES, "allows nothing: all that it names is missing")
-            found.append(_rule(ref, direction, rule.action, spec.mode, subject, ends, rule.ports))
+            found.append(_rule(ref, direction, rule.action, spec.mode, subject, ends, rule.ports, rule.requests))
     return Block.of(found, notes.sorted())
 
 
@@ -97,7 +102,7 @@ _BLOCKS: Final = Kept(_block, weigh=lambda key, _: sight.weight(key[3]), most=si
 
 
 @lru_cache(maxsize=32768)
-def _rule(
+def _rule(  # noqa: PLR0913, PLR0917 (each is part of the key)
     ref: RuleRef,
     direction: Direction,
     action: Action,
@@ -105,6 +110,7 @@ def _rule(
     subject: LabelBox,
     peers: tuple[EffectivePeer, ...],
     ports: tuple[resources.PortSpec, ...] | None,
+    requests: Requests | None,
 ) -> EffectiveRule:
     return EffectiveRule(
         ref=ref,
@@ -114,4 +120,5 @@ def _rule(
         subject=subject,
         peers=tuple(sorted(set(peers), key=peer_key)) if len(peers) > 1 else peers,
         ports=PortSet.of(ports),
+        requests=requests,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ringfence.model import resources
+from ringfence.model.requests import Requests
 from ringfence.model.resources import PolicySpec, ServiceIdentity
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment, World
@@ -126,7 +127,14 @@ def _names(spec: PolicySpec) -> _Names:
 def weight(spec: PolicySpec) -> int:
     """How long a policy is: its rules, their peers and their ports."""
     rules = (*(spec.ingress or ()), *(spec.egress or ()))
-    return 1 + sum(1 + len(rule.peers or ()) + len(rule.ports or ()) for rule in rules)
+    return 1 + sum(1 + len(rule.peers or ()) + len(rule.ports or ()) + _spoken(rule.requests) for rule in rules)
+
+
+def _spoken(requests: Requests | None) -> int:
+    if requests is None:
+        return 0
+    http = sum(1 + len(each.methods) + len(each.paths) + len(each.hosts) for each in requests.http)
+    return http + sum(1 + len(each.values) for each in requests.when)
 
 
 _NAMES: Final = Kept(_names, weigh=lambda spec, _: weight(spec), most=MAX_KEPT)

@@ -88,7 +88,8 @@ def objects(policy: EffectivePolicy, installation: Installation) -> tuple[Manife
         if rule.mode is Mode.AUDIT:
             continue
         if rule.action is Action.DENY:
-            denies[rule.direction][rule.ref] = rule
+            if rule.requests is None:
+                denies[rule.direction][rule.ref] = rule
         elif rule.suspended_by is None:
             groups[_base_name(rule), rule.direction].append(rule)
     found = [_default_deny(policy.namespace)]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
-from ringfence.api.v1alpha1 import admission, identifiers, peers
+from ringfence.api.v1alpha1 import admission, identifiers, peers, requests
 from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -13,18 +13,19 @@ MAX_PORTS: Final = 64
 
 _LATER: Final = "is not available yet: what a rule cannot check, it must not promise"
 _RULE_HINTS: Final = {
-    "http": Complaint(_LATER, "leave it out: this version decides by peers and ports"),
-    "jwt": Complaint(_LATER, "leave it out: this version decides by peers and ports"),
-    "when": Complaint(_LATER, "leave it out: this version decides by peers and ports"),
+    "jwt": Complaint(_LATER, "leave it out: this version decides by peers, ports and requests"),
     "port": Complaint("is not a field", "write ports, a list"),
     "protocol": Complaint("is not a field", "write ports: [{port: …, protocol: …}]"),
 }
+_AT_THE_TARGET: Final = Complaint("is for ingress rules: the target's proxy judges requests", "write it at the target")
+_EGRESS_HINTS: Final = {"http": _AT_THE_TARGET, "when": _AT_THE_TARGET}
 
 
 def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
     ends, other = ("from", "to") if ingress else ("to", "from")
     who = "callers" if ingress else "targets"
     hints = {**_RULE_HINTS, other: Complaint(f"is not for {'ingress' if ingress else 'egress'} rules", f"write {ends}")}
+    hints |= {} if ingress else _EGRESS_HINTS
     return Obj(
         description=f"A rule for calls {'to' if ingress else 'from'} the pods that the policy governs.",
         fields=(
@@ -65,7 +66,9 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
                     max_items=MAX_PORTS,
                 ),
             ),
+            *(requests.FIELDS if ingress else ()),
         ),
+        rules=tuple(requests.needs_ports(field.name) for field in requests.FIELDS) if ingress else (),
         hints=hints,
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
-from envoy.config.core.v3 import base_pb2, protocol_pb2
+from envoy.config.core.v3 import base_pb2, protocol_pb2, substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
@@ -101,7 +101,8 @@ def _wait(proxy: Message) -> None:
 def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool, mesh: bool = False) -> Message:
     """The filter that speaks HTTP/1.1 and HTTP/2, with the routes of that name; ``mesh``: callers show identities.
 
-    Paths are not normalized as long as no rule looks at them: programs get the bytes that were sent.
+    Paths are normalized on their way in, whether or not a rule looks at them (ADR 0182): were that switched on with the
+    first rule that does, it would not hold on connections that are open.
     """
     manager = hcm_pb2.HttpConnectionManager(
         codec_type=hcm_pb2.HttpConnectionManager.AUTO,
@@ -122,7 +123,8 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         use_remote_address=messages.true() if inbound else messages.false(),
         skip_xff_append=True,
         max_request_headers_kb=messages.number(96),
-        local_reply_config=_undelivered() if mesh and inbound else None,
+        normalize_path=messages.true() if inbound else None,
+        local_reply_config=_replies(mesh=mesh) if inbound else None,
         **_client_certificate(inbound=inbound, mesh=mesh),
     )
     if bounds.tracer is not None:
@@ -130,12 +132,26 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 
+def _replies(*, mesh: bool) -> Message:
+    """What callers are told by the proxy itself."""
+    return hcm_pb2.LocalReplyConfig(mappers=[_denied(), *([_undelivered()] if mesh else [])])
+
+
+def _denied() -> Message:
+    """Says of a denial only by which word the log can be searched for it."""
+    code = base_pb2.RuntimeUInt32(default_value=403, runtime_key="ringfence.denied")
+    compared = accesslog_pb2.ComparisonFilter(op=accesslog_pb2.ComparisonFilter.EQ, value=code)
+    denied = accesslog_pb2.AccessLogFilter(status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=compared))
+    text = base_pb2.DataSource(inline_string=f"denied, decision {logs.DECISION}\n")
+    body = substitution_format_string_pb2.SubstitutionFormatString(text_format_source=text)
+    return hcm_pb2.ResponseMapper(filter=denied, body_format_override=body)
+
+
 def _undelivered() -> Message:
     """Says of a request that it has not reached the program, which could not be connected (flag UF)."""
     failed = accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=["UF"]))
     said = base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key=UNDELIVERED, value="true"))
-    mapper = hcm_pb2.ResponseMapper(filter=failed, headers_to_add=[said])
-    return hcm_pb2.LocalReplyConfig(mappers=[mapper])
+    return hcm_pb2.ResponseMapper(filter=failed, headers_to_add=[said])
 
 
 def _client_certificate(*, inbound: bool, mesh: bool) -> dict[str, Any]:

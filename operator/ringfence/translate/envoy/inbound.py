@@ -110,8 +110,10 @@ class Inbound:
 
     def _port(self, made: Made, name: str, governing: PortRules, *, http: bool) -> Message:
         """What leads to the chains of one port, or of some that are governed alike."""
-        mesh = self._mesh_http(made, name, governing) if http else self._mesh(made, name, governing)
-        carried = self._plain(made, name, governing)
+        # Beside HTTP in the clear or in mutual TLS, a program's own TLS is bytes.
+        bytes_ = governing.opaque()
+        mesh = self._mesh_http(made, name, governing) if http else self._mesh(made, name, bytes_)
+        carried = self._plain(made, name, bytes_)
         plain = self._plain_http(made, name, governing) if http else carried
         return matching.to_matcher(matching.by_transport(mesh, carried, plain))
 
@@ -126,7 +128,7 @@ class Inbound:
             self.policy.closed,
             strict,
             None if alike else tuple(span for _, span in found),
-        )
+        ).opaque()
         mesh = self._mesh(made, "other", governing)
         plain = self._plain(made, "other", governing) if alike else self._plain_by_port(made, governing)
         return matching.to_matcher(matching.by_transport(mesh, plain, plain))
@@ -203,7 +205,7 @@ class Inbound:
         return made.chain(name, filters.plain(filters.tcp(prefix_, to, self.bounds, log)))
 
     def _plain_http(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
-        if not any(told.allowed for _, told in self._told(governing)):
+        if not any(told.allowed for _, told in self._told(governing.for_some())):
             return None
         route = f"in|{prefix}|plain"
         made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=False, strict=governing.strict)))

@@ -10,7 +10,7 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import substitution_format_string_pb2
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2
 
-from ringfence.translate.envoy import messages
+from ringfence.translate.envoy import messages, names
 from ringfence.translate.envoy.messages import Message
 
 _COMMON: Final = {
@@ -29,6 +29,8 @@ _COMMON: Final = {
     "upstreamFailure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
 }
 _OF_TLS: Final = frozenset({"peer", "tls", "failure"})
+#: Names a decision to its caller and in the log: when the request came (nanoseconds), and on which connection.
+DECISION: Final = "%START_TIME(%s%9f)%-%CONNECTION_ID%"
 _HTTP: Final = {
     "method": "%REQUEST_HEADER(:METHOD)%",
     "host": "%REQUEST_HEADER(:AUTHORITY)%",
@@ -45,7 +47,8 @@ _TCP: Final = {
 
 def of_requests(direction: str, said: Mapping[str, str] | None = None) -> Message:
     """The log of a chain that speaks HTTP; ``said`` is what is known of all its requests."""
-    return _log({**_COMMON, **_HTTP, "direction": direction, **(said or {})})
+    decision = {"decision": DECISION} if direction == names.INBOUND else {}
+    return _log({**_COMMON, **_HTTP, **decision, "direction": direction, **(said or {})})
 
 
 def of_connections(direction: str, said: Mapping[str, str] | None = None, *, plain: bool = False) -> Message:

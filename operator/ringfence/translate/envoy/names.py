@@ -27,6 +27,11 @@ _CLUSTER: Final = ":cluster"
 _BUILTIN: Final = ":builtin"
 
 
+def unclear_ref(number: int) -> RuleRef:
+    """What refuses requests about which rules cannot be asked."""
+    return RuleRef(BUILTIN, "", "unclear", str(number))
+
+
 def policy_id(ref: RuleRef) -> str:
     """``namespace/policy#rule``; ``:cluster`` and ``:builtin`` stand for the namespace of what has none."""
     place = {Kind.CLUSTER_SECURITY_POLICY.value: _CLUSTER, BUILTIN: _BUILTIN}.get(ref.kind, ref.namespace)

@@ -5,7 +5,7 @@ as they would be if the policies in mode Audit were enforced, which only count a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from envoy.config.listener.v3 import listener_components_pb2
@@ -14,13 +14,13 @@ from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
 from envoy.type.v3 import range_pb2
 
-from ringfence.model.effective import EffectiveRule
+from ringfence.model.effective import EffectivePeer, EffectiveRule
 from ringfence.model.resources import Action, Mode
 from ringfence.model.spans import ALL, Spans
 from ringfence.policy.callers import Callers, Identities
 from ringfence.policy.order import peer_key
 from ringfence.policy.peers import ANY_IDENTITY
-from ringfence.translate.envoy import messages, names, principals
+from ringfence.translate.envoy import messages, names, principals, requests
 from ringfence.translate.envoy.messages import Message
 
 _NETWORK: Final = "envoy.filters.network.rbac"
@@ -46,6 +46,18 @@ class PortRules:
     def audited(self) -> bool:
         """Whether the rules would say something else with the policies in mode Audit, or were they enforced at all."""
         return not self.enforced or any(rule.mode is Mode.AUDIT for rule in self.rules)
+
+    def opaque(self) -> "PortRules":
+        """The rules where bytes are carried in which nobody sees a request: no Allow of some, every Deny of some."""
+        kept = [n for n, rule in enumerate(self.rules) if rule.requests is None or rule.action is Action.DENY]
+        rules = tuple(replace(self.rules[n], requests=None) if self.rules[n].requests else self.rules[n] for n in kept)
+        spans = None if self.spans is None else tuple(self.spans[n] for n in kept)
+        return replace(self, rules=rules, spans=spans)
+
+    def for_some(self) -> "PortRules":
+        """The rules that say whether any request at all may pass (of a port with one chain)."""
+        denies_some = (rule.action is Action.DENY and rule.requests is not None for rule in self.rules)
+        return replace(self, rules=tuple(r for r, some in zip(self.rules, denies_some, strict=True) if not some))
 
     def digest(self) -> str:
         """Changes with the rules, not with the pods that they name, nor with what they say of other ports."""
@@ -91,22 +103,42 @@ class Who:
     mesh: bool
     strict: bool = True
 
-    def principals(self, rule: EffectiveRule) -> list[Message]:
-        """Principals that together are whom the rule names."""
+    def principals(self, peers: tuple[EffectivePeer, ...]) -> list[Message]:
+        """Principals that together are these peers."""
         if self.mesh:
-            return principals.of_identities(self.callers.identities(rule.peers), self.trust_domain)
-        spans = self.callers.addresses(rule.peers, strict=self.strict)
+            return principals.of_identities(self.callers.identities(peers), self.trust_domain)
+        spans = self.callers.addresses(peers, strict=self.strict)
         return [rbac_pb2.Principal(any=True)] if spans == ALL else principals.of_addresses(spans)
 
 
 def _rbac(half: _Half, rules: PortRules, who: Who, action: Action) -> Message:
     made = rbac_pb2.RBAC(action=rbac_pb2.RBAC.DENY if action is Action.DENY else rbac_pb2.RBAC.ALLOW)
     for place, rule in half.found:
-        whom = who.principals(rule)
-        where = permissions(rules.spans[place]) if rules.spans is not None else [rbac_pb2.Permission(any=True)]
+        whom = who.principals(rule.peers)
+        where = [rbac_pb2.Permission(any=True)] if rules.spans is None else permissions(rules.spans[place])
+        if rule.requests is not None:
+            where = [requests.permission(rule.requests, action)]
         if whom and where:
             made.policies[names.policy_id(rule.ref)].CopyFrom(rbac_pb2.Policy(permissions=where, principals=whom))
     return made
+
+
+def _unclear(found: Message, rules: PortRules, who: Who, *, audit: bool) -> None:
+    """Refuse what rules that look at requests cannot be asked about, of the callers that they name."""
+    if any(rule.builtin for rule in rules.rules):
+        return
+    counted = [*_denies(rules, audit=audit).found, *_allows(rules, audit=audit).found]
+    alike: dict[tuple[bytes, ...], list[EffectiveRule]] = {}
+    for _, rule in counted:
+        asked = requests.unclear(rule.requests) if rule.requests is not None else []
+        if asked:
+            alike.setdefault(tuple(part.SerializeToString() for part in asked), []).append(rule)
+    for number, parts in enumerate(sorted(alike), start=1):
+        whom = who.principals(tuple(dict.fromkeys(peer for rule in alike[parts] for peer in rule.peers)))
+        where = [rbac_pb2.Permission.FromString(part) for part in parts]
+        if whom:
+            ref = names.unclear_ref(number)
+            found.policies[names.policy_id(ref)].CopyFrom(rbac_pb2.Policy(permissions=where, principals=whom))
 
 
 def permissions(ports: Spans) -> list[Message]:
@@ -124,10 +156,17 @@ def _settings(rules: PortRules, who: Who, action: Action) -> dict[str, Any]:
     """The fields ``rules`` and ``shadow_rules`` of a filter."""
     halves = _denies if action is Action.DENY else _allows
     found: dict[str, Any] = {}
+
+    def made(*, audit: bool) -> Message:
+        rbac = _rbac(halves(rules, audit=audit), rules, who, action)
+        if action is Action.DENY:
+            _unclear(rbac, rules, who, audit=audit)
+        return rbac
+
     if rules.enforced:
-        found["rules"] = _rbac(halves(rules, audit=False), rules, who, action)
+        found["rules"] = made(audit=False)
     if rules.audited:
-        found["shadow_rules"] = _rbac(halves(rules, audit=True), rules, who, action)
+        found["shadow_rules"] = made(audit=True)
         found["shadow_rules_stat_prefix"] = AUDIT_DENY_PREFIX if action is Action.DENY else AUDIT_ALLOW_PREFIX
     return found
 

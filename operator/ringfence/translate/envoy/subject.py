@@ -139,6 +139,26 @@ def _ports(
         for port in container.get("ports") or ():
             if port.get("protocol", "TCP") == "TCP" and not _is_proxy(container):
                 names.setdefault(port["containerPort"], set()).update(filter(None, [port.get("name")]))
+    told = _told_of(services, labels, names)
+    numbers = (names.keys() | told.keys()) - proxy.RESERVED_PORTS
+    return tuple(
+        Port(each, tuple(sorted(names.get(each, ()))), _agreed(told.get(each, set()))) for each in sorted(numbers)
+    )
+
+
+def speaks_http(pod: Workload, number: int, services: Iterable[ServiceValue]) -> bool:
+    """Whether the proxy of a pod takes what comes to one of its ports for HTTP; ``services`` are of its namespace."""
+    names: dict[int, set[str]] = {}
+    for port in pod.ports:
+        if port.protocol is Protocol.TCP:
+            names.setdefault(port.port, set()).update(filter(None, [port.name]))
+    return _agreed(_told_of(services, pod.labels, names).get(number, set())) and number not in proxy.RESERVED_PORTS
+
+
+def _told_of(
+    services: Iterable[ServiceValue], labels: Mapping[str, str], names: Mapping[int, set[str]]
+) -> dict[int, set[bool | None]]:
+    """What the Services that select a pod say of its ports."""
     told: dict[int, set[bool | None]] = {}
     for service in services:
         if service.selector and set(service.selector) <= labels.items():
@@ -146,10 +166,7 @@ def _ports(
                 if each.protocol is Protocol.TCP:
                     for target in _targets(each.target, names):
                         told.setdefault(target, set()).add(_told(each))
-    numbers = (names.keys() | told.keys()) - proxy.RESERVED_PORTS
-    return tuple(
-        Port(each, tuple(sorted(names.get(each, ()))), _agreed(told.get(each, set()))) for each in sorted(numbers)
-    )
+    return told
 
 
 def _agreed(told: set[bool | None]) -> bool:

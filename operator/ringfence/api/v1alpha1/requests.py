@@ -1,0 +1,267 @@
+"""What a rule says of requests: ``http`` and ``when``."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from ringfence.api.schema import (
+    Choice,
+    Complaint,
+    Field,
+    Flag,
+    ListOf,
+    Obj,
+    Rule,
+    Text,
+    at_least_one_of,
+    exactly_one_of,
+)
+from ringfence.api.v1alpha1 import identifiers
+from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Requests
+
+_CHAR: Final = "[A-Za-z0-9._~!$&'()+,=:@-]"
+_NOT_DOT: Final = "[A-Za-z0-9_~!$&'()+,=:@-]"
+_SEGMENT: Final = rf"({_NOT_DOT}|\.{_NOT_DOT}|\.\.{_CHAR}){_CHAR}*"
+
+_PATH: Final = Text(
+    description=(
+        "A path: exact, such as /charges; with {*} for any one segment, such as /orders/{*}/items; or with /* at the"
+        " end for everything below, such as /charges/* (which is not /charges itself). It is compared with the path"
+        " without its query, as RFC 3986 normalizes it: dot segments taken out, letters, digits and - . _ ~ decoded."
+        " Upper and lower case differ. In a Deny a slash at the end makes no difference."
+    ),
+    pattern=rf"^(/({_SEGMENT}|\{{\*\}}))*(/|/\*)?$",
+    what="a path such as /charges, /charges/* or /orders/{*}/items, without %, ;, * elsewhere and dot segments",
+    max_length=256,
+)
+
+
+def _connect(method: str) -> Complaint | None:
+    return Complaint("is never passed on to programs", "leave it out") if method == "CONNECT" else None
+
+
+_METHOD: Final = Text(
+    description="A method, in upper case.",
+    pattern="^[A-Z]([A-Z-]*[A-Z])?$",
+    what="a method such as GET or POST",
+    max_length=32,
+    rules=(Rule(test=_connect, cel="self != 'CONNECT'", message="CONNECT is never passed on to programs"),),
+)
+
+_GRPC: Final = Obj(
+    description="Calls of a gRPC service.",
+    fields=(
+        Field(
+            name="service",
+            node=Text(
+                description="The full name of the service, such as shop.v1.Payments.",
+                pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+                what="the full name of a gRPC service, such as shop.v1.Payments",
+                max_length=200,
+            ),
+            required=True,
+        ),
+        Field(
+            name="methods",
+            node=ListOf(
+                description="Its methods. If left out, all of them.",
+                items=Text(
+                    description="The name of a method, such as Charge.",
+                    pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+                    what="the name of a gRPC method, such as Charge",
+                    max_length=100,
+                ),
+                max_items=32,
+                unique=True,
+            ),
+        ),
+    ),
+)
+
+_PARTS: Final = ("methods", "paths", "hosts", "upgrades", "grpc")
+
+
+def _grpc_alone(value: Mapping[str, Any]) -> Complaint | None:
+    if "grpc" not in value or not {"methods", "paths", "upgrades"} & value.keys():
+        return None
+    return Complaint("says the method and the path already", "write what is not gRPC as another entry", at="grpc")
+
+
+_HTTP: Final = Obj(
+    description="Requests: those that have one of each of these that are given.",
+    fields=(
+        Field(
+            name="methods",
+            node=ListOf(description="The methods. If left out, any.", items=_METHOD, max_items=16, unique=True),
+        ),
+        Field(
+            name="paths",
+            node=ListOf(description="The paths. If left out, any.", items=_PATH, max_items=32, unique=True),
+        ),
+        Field(
+            name="hosts",
+            node=ListOf(
+                description="The hosts that the request is sent to (Host, :authority), whatever the port. If left out,"
+                " any.",
+                items=replace(identifiers.DNS_NAME, description="A host, in lower case."),
+                max_items=16,
+                unique=True,
+            ),
+        ),
+        Field(
+            name="upgrades",
+            node=ListOf(
+                description=(
+                    "The protocols to which the request may change. If left out, an Allow matches no request that"
+                    " would change its protocol, and a Deny does not ask."
+                ),
+                items=Choice(description="A protocol.", values=UPGRADES),
+                max_items=len(UPGRADES),
+                unique=True,
+            ),
+        ),
+        Field(
+            name="grpc",
+            node=ListOf(description="Calls of gRPC, instead of methods and paths.", items=_GRPC, max_items=16),
+        ),
+    ),
+    rules=(
+        at_least_one_of(_PARTS, "an entry of http"),
+        Rule(
+            test=_grpc_alone,
+            cel="!has(self.grpc) || !(has(self.methods) || has(self.paths) || has(self.upgrades))",
+            message="grpc says the method and the path already: write what is not gRPC as another entry",
+        ),
+    ),
+    hints={
+        "path": Complaint("is not a field", "write paths, a list"),
+        "method": Complaint("is not a field", "write methods, a list"),
+        "host": Complaint("is not a field", "write hosts, a list"),
+        "headers": Complaint("is not a field here", "write when: [{attribute: request.headers[NAME], in: […]}]"),
+    },
+)
+
+_NAME: Final = "request.headers["
+#: What proxies say themselves, or take out; and what is said elsewhere.
+_OWN: Final = frozenset(
+    {"connection", "content-length", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_OWN_PREFIXES: Final = ("x-forwarded-", "x-envoy-", "proxy-")
+
+
+def _own_header(attribute: str) -> Complaint | None:
+    name = _header(attribute)
+    if name not in _OWN and not name.startswith(_OWN_PREFIXES):
+        return None
+    return Complaint(f"names {name}, which callers or proxies on the way write as they like", "name another header")
+
+
+_ATTRIBUTE: Final = Text(
+    description="What is looked at: request.headers[NAME], the name in lower case.",
+    pattern=r"^request\.headers\[[a-z0-9]+(-[a-z0-9]+){0,3}\]$",
+    what="request.headers[NAME] with a name of lower-case letters, digits and at most three '-'",
+    max_length=96,
+    rules=(Rule(test=_own_header),),
+)
+
+_VALUES: Final = Text(
+    description="A value; upper and lower case differ.",
+    pattern=r"^[!-+\--~]([ -+\--~]*[!-+\--~])?$",
+    what="a value of printable ASCII characters without a comma, and without a space at its ends",
+    max_length=256,
+)
+
+
+def _values(description: str) -> ListOf:
+    return ListOf(description=description, items=_VALUES, max_items=32, unique=True)
+
+
+_UNKNOWN: Final = "An Allow does not match where the header is missing, comes twice or has a comma; a Deny does."
+
+_WHEN: Final = Obj(
+    description="A condition: an attribute, and exactly one of in, notIn, prefix, exists and absent.",
+    fields=(
+        Field(name="attribute", node=_ATTRIBUTE, required=True),
+        Field(name="in", node=_values(f"It has one of these values. {_UNKNOWN}")),
+        Field(name="notIn", node=_values(f"It has another value than these. {_UNKNOWN}")),
+        Field(name="prefix", node=_values(f"It begins with one of these. {_UNKNOWN}")),
+        Field(name="exists", node=Flag(description="It is there, whatever its value.")),
+        Field(name="absent", node=Flag(description="It is not there.")),
+    ),
+    rules=(exactly_one_of(tuple(each.value for each in Asks), "a condition"),),
+    hints={
+        "values": Complaint("is not a field", "write in or notIn"),
+        "notExists": Complaint("is not a field", "write absent: true"),
+    },
+)
+
+FIELDS: Final = (
+    Field(
+        name="http",
+        node=ListOf(
+            description=(
+                "The requests that the rule matches: any of these. It needs ports, which must speak HTTP as their"
+                " Service says (appProtocol, or the port's name): on others the rule allows nothing, and denies all."
+            ),
+            items=_HTTP,
+            max_items=16,
+        ),
+    ),
+    Field(
+        name="when",
+        node=ListOf(
+            description="Conditions on the request, all of which must hold; as http they need ports that speak HTTP.",
+            items=_WHEN,
+            max_items=8,
+        ),
+    ),
+)
+
+
+def needs_ports(name: str) -> Rule:
+    """The field has a meaning beside TCP ports only."""
+
+    def test(value: Mapping[str, Any]) -> Complaint | None:
+        if name not in value:
+            return None
+        if "ports" not in value:
+            return Complaint("needs ports beside it", "give the ports that speak HTTP", at=name)
+        others = [
+            n for n, p in enumerate(value["ports"]) if isinstance(p, Mapping) and p.get("protocol", "TCP") != "TCP"
+        ]
+        if not others:
+            return None
+        at = f"ports[{others[0]}]"
+        return Complaint(f"is no TCP port, on which {name} could look at requests", "write a rule of its own", at=at)
+
+    return Rule(test=test)
+
+
+def requests(rule: Mapping[str, Any]) -> Requests | None:
+    """What a rule says of requests; None for nothing."""
+    http = tuple(sorted({match for entry in rule.get("http", ()) for match in _matches(entry)}))
+    when = tuple(sorted({_condition(each) for each in rule.get("when", ())}))
+    return Requests(http, when) if http or when else None
+
+
+def _matches(entry: Mapping[str, Any]) -> Iterable[HttpMatch]:
+    hosts = _sorted(entry, "hosts")
+    if "grpc" not in entry:
+        yield HttpMatch(_sorted(entry, "methods"), _sorted(entry, "paths"), hosts, _sorted(entry, "upgrades"))
+        return
+    paths = {f"/{each['service']}/{method}" for each in entry["grpc"] for method in each.get("methods", ("*",))}
+    yield HttpMatch(("POST",), tuple(sorted(paths)), hosts, grpc=True)
+
+
+def _sorted(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(sorted(entry.get(name, ())))
+
+
+def _header(attribute: str) -> str:
+    return attribute.removeprefix(_NAME).removesuffix("]")
+
+
+def _condition(value: Mapping[str, Any]) -> HeaderCondition:
+    (test,) = (each for each in Asks if each.value in value)
+    found = value[test.value]
+    return HeaderCondition(_header(value["attribute"]), test, () if found is True else tuple(sorted(found)))

@@ -1,0 +1,86 @@
+"""What a question says of a request, and whether the port that it is about speaks HTTP."""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ringfence.cli.problems import Usage
+from ringfence.model.mesh import ServiceValue
+from ringfence.model.requests import Asked, Opaque, Request
+from ringfence.model.resources import Protocol
+from ringfence.model.world import Workload
+from ringfence.policy import ends
+from ringfence.policy.ends import End
+from ringfence.translate.envoy.subject import speaks_http
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options that describe a request."""
+    group = parser.add_argument_group("which request (each of these asks about one request; needs --port)")
+    group.add_argument("--method", type=_method, help="default: GET")
+    group.add_argument("--path", help="as it is sent, with its query; default: /")
+    group.add_argument(
+        "--header",
+        action="append",
+        type=_header,
+        metavar="NAME=VALUE",
+        help="may be repeated; host says where the request is sent to, upgrade that it would change its protocol",
+    )
+
+
+def _method(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no method: write one like POST")
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not _TOKEN.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"{text!r} is no header: write it as x-env=prod")
+    return name.lower(), value.strip()
+
+
+def request(arguments: argparse.Namespace) -> Request | None:
+    """The request of the command line, None when it describes none; raises Usage when it names no port."""
+    headers: Sequence[tuple[str, str]] = arguments.header or ()
+    if arguments.method is None and arguments.path is None and not headers:
+        return None
+    if arguments.port is None:
+        raise Usage("a request goes to one port: add --port")
+    if (arguments.protocol or Protocol.TCP) != Protocol.TCP:
+        raise Usage("requests are sent over TCP: leave --protocol out")
+    named: dict[str, tuple[str, ...]] = {}
+    for name, value in headers:
+        named[name] = (*named.get(name, ()), value)
+    host, upgrade = named.pop("host", ("",))[-1], named.pop("upgrade", ("",))[-1]
+    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade)
+
+
+def asked(
+    target: End,
+    protocol: Protocol,
+    port: int | str,
+    sent: Request | None,
+    services: Mapping[str, tuple[ServiceValue, ...]],
+) -> Asked:
+    """What the target's proxy sees of it: the request, or bytes where no Service says that the port speaks HTTP."""
+    if not isinstance(target, Workload):
+        return sent
+    if protocol is not Protocol.TCP:
+        return Opaque()
+    number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
+    return sent if speaks_http(target, number, services.get(target.namespace, ())) else Opaque()
+
+
+def http_ports(target: End, services: Mapping[str, tuple[ServiceValue, ...]]) -> tuple[int, ...]:
+    """The ports of the target that speak HTTP."""
+    if not isinstance(target, Workload):
+        return ()
+    known = services.get(target.namespace, ())
+    numbers = {port.port for port in target.ports if port.protocol is Protocol.TCP}
+    numbers |= {port.target for service in known for port in service.ports if isinstance(port.target, int)}
+    return tuple(sorted(number for number in numbers if speaks_http(target, number, known)))

@@ -1,0 +1,84 @@
+"""Requests, and what a rule can say of them: layer 7 as values.
+
+A rule names requests by ``http`` (any of several matches) and ``when`` (every one of some conditions). What that means
+of a request is in policy.requests.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+#: The upgrades of HTTP/1.1 and HTTP/2 (RFC 8441) that proxies pass on.
+UPGRADES: Final = ("websocket",)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HttpMatch:
+    """Requests with one of these methods, paths and hosts; an empty tuple says nothing of its part.
+
+    ``paths`` are exact (``/a``), with ``{*}`` for one segment, or with ``/*`` at the end for everything below.
+    ``upgrades`` are those that the request may ask for; empty: it asks for none. ``grpc``: it is a call of gRPC.
+    """
+
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    upgrades: tuple[str, ...] = ()
+    grpc: bool = False
+
+
+class Asks(StrEnum):
+    """What a condition asks of a header's value."""
+
+    IN = "in"
+    NOT_IN = "notIn"
+    PREFIX = "prefix"
+    EXISTS = "exists"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HeaderCondition:
+    """A condition on the header of this name (lower case); ``values`` are empty for EXISTS and ABSENT only."""
+
+    header: str
+    test: Asks
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Requests:
+    """The requests that a rule names: any of ``http`` (empty: whatever it is) and all of ``when``. Never both empty."""
+
+    http: tuple[HttpMatch, ...] = ()
+    when: tuple[HeaderCondition, ...] = ()
+
+    @property
+    def paths(self) -> bool:
+        """Whether the path of a request matters."""
+        return any(match.paths for match in self.http)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as its caller sends it.
+
+    ``path`` with its query, before anything is normalized; ``headers`` by name in lower case, the values of one that
+    is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none.
+    """
+
+    method: str = "GET"
+    path: str = "/"
+    host: str = ""
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    upgrade: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """What is asked of a port that does not speak HTTP: bytes, in which nobody sees a request."""
+
+
+#: What a question about a call is about: one request, bytes, or (None) whatever could be sent.
+Asked = Request | Opaque | None

@@ -1,0 +1,124 @@
+"""Which requests a rule names, said directly.
+
+What is missing, or can be read in two ways, counts against the request: an Allow does not match it, a Deny does
+(ADR 0181). So the same words mean a little less in an Allow than in a Deny.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.resources import Action
+from ringfence.policy import paths
+
+ANY_SEGMENT: Final = "{*}"
+BELOW: Final = "/*"
+_PORT: Final = re.compile(r"(:[0-9]{1,5})?")
+
+
+def refused(request: Request) -> bool:
+    """Whether a proxy answers a request itself, before any rule is asked."""
+    upgrade = request.upgrade.lower()
+    return paths.normalized(request.path) is None or request.method == "CONNECT" or upgrade not in {"", *UPGRADES}
+
+
+def unclear(request: Request, rules: Iterable[Requests]) -> bool:
+    """Whether programs may read a request in another way than rules do that look at its path or its headers."""
+    asked = list(rules)
+    if any(each.paths for each in asked) and paths.unclear(paths.normalized(request.path) or "//"):
+        return True
+    return any(name in request.headers for each in asked for name in twins(each))
+
+
+def twins(rule: Requests) -> tuple[str, ...]:
+    """Names of headers that many programs take for one that the rule looks at: CGI knows no ``-``."""
+    found = {twin for condition in rule.when for twin in _twins(condition.header)}
+    return tuple(sorted(found))
+
+
+def _twins(name: str) -> Iterable[str]:
+    words = name.split("-")
+    found = [words[0]]
+    for word in words[1:]:
+        found = [f"{each}{dash}{word}" for each in found for dash in "-_"]
+    return (each for each in found if each != name)
+
+
+def matches(rule: Requests, request: Request, action: Action) -> bool:
+    """Whether a rule of this action names a request."""
+    if rule.http and not any(_http(match, request, action) for match in rule.http):
+        return False
+    return all(_condition(condition, request.headers, action) for condition in rule.when)
+
+
+def _http(match: HttpMatch, request: Request, action: Action) -> bool:
+    deny = action is Action.DENY
+    method = request.method.upper() if deny else request.method
+    if match.methods and method not in match.methods and not (match.grpc and deny):
+        return False
+    path = paths.normalized(request.path) or ""
+    if match.paths and not any(path_matches(each, path, action) for each in match.paths):
+        return False
+    if match.hosts and not any(_host(each, request.host, action) for each in match.hosts):
+        return False
+    if match.grpc and not deny and not _joined(request.headers, "content-type").startswith("application/grpc"):
+        return False
+    return _upgrade(match, request.upgrade.lower(), action)
+
+
+def path_matches(pattern: str, path: str, action: Action) -> bool:
+    """Whether a pattern names a normalized path; in a Deny a slash at the end makes no difference."""
+    below = pattern.endswith(BELOW)
+    wanted = (pattern.removesuffix(BELOW) if below else pattern).split("/")[1:]
+    found = path.split("/")[1:]
+    if below:
+        return len(found) > len(wanted) and all(map(_segment, wanted, found))
+    if action is Action.DENY:
+        wanted, found = _bare(wanted), _bare(found)
+    return len(found) == len(wanted) and all(map(_segment, wanted, found))
+
+
+def _bare(segments: list[str]) -> list[str]:
+    return segments[:-1] if len(segments) > 1 and not segments[-1] else segments
+
+
+def _segment(wanted: str, found: str) -> bool:
+    return bool(found) if wanted == ANY_SEGMENT else wanted == found
+
+
+def _host(wanted: str, found: str, action: Action) -> bool:
+    found = found.lower()
+    if action is Action.ALLOW:
+        return found.startswith(wanted) and _PORT.fullmatch(found.removeprefix(wanted)) is not None
+    if not found or "@" in found:
+        return True
+    rest = found.removeprefix(wanted) if found.startswith(wanted) else "?"
+    return rest in {"", "."} or rest.startswith((":", ".:"))
+
+
+def _upgrade(match: HttpMatch, found: str, action: Action) -> bool:
+    if match.upgrades:
+        return found in match.upgrades
+    return not found or action is Action.DENY
+
+
+def _joined(headers: Mapping[str, tuple[str, ...]], name: str) -> str:
+    return ",".join(headers.get(name, ()))
+
+
+def _condition(condition: HeaderCondition, headers: Mapping[str, tuple[str, ...]], action: Action) -> bool:
+    there = condition.header in headers
+    if condition.test in {Asks.EXISTS, Asks.ABSENT}:
+        return there is (condition.test is Asks.EXISTS)
+    value = _joined(headers, condition.header)
+    if not there or "," in value:
+        # It is not known, or there are several.
+        return action is Action.DENY
+    match condition.test:
+        case Asks.IN:
+            return value in condition.values
+        case Asks.NOT_IN:
+            return value not in condition.values
+        case _:
+            return value.startswith(condition.values)

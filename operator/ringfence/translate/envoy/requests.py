@@ -1,0 +1,141 @@
+"""The requests that a rule names as Envoy's permissions; the meaning is that of policy.requests."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from envoy.config.rbac.v3 import rbac_pb2
+from envoy.config.route.v3 import route_components_pb2
+from envoy.type.matcher.v3 import path_pb2, regex_pb2, string_pb2
+
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
+from ringfence.model.resources import Action
+from ringfence.policy import paths
+from ringfence.policy.requests import ANY_SEGMENT, BELOW, twins
+from ringfence.translate.envoy.messages import Message
+
+_METHOD: Final = ":method"
+_HOST: Final = ":authority"
+_UPGRADE: Final = "upgrade"
+_TYPE: Final = "content-type"
+_GRPC: Final = "application/grpc"
+#: Printable ASCII and nothing else.
+_PRINTABLE: Final = "[!-~]+"
+_ANY: Final = rbac_pb2.Permission(any=True)
+
+
+def permission(rule: Requests, action: Action) -> Message:
+    """A permission that is the requests that a rule of this action names."""
+    http = [_http(match, action) for match in rule.http]
+    return _all([*([_any(http)] if http else ()), *(_condition(each, action) for each in rule.when)])
+
+
+def unclear(rule: Requests) -> list[Message]:
+    """Permissions that together are the requests that no rule like this one is asked about."""
+    found = []
+    if rule.paths:
+        parts = [string_pb2.StringMatcher(contains=part, ignore_case=True) for part in paths.UNCLEAR]
+        odd = (string_pb2.StringMatcher(prefix="/"), _regex(_PRINTABLE))
+        found += [_path(part) for part in parts]
+        found += [_not(_path(each)) for each in odd]
+    return found + [_present(name) for name in twins(rule)]
+
+
+def _http(match: HttpMatch, action: Action) -> Message:
+    deny = action is Action.DENY
+    parts = []
+    if match.methods and not (match.grpc and deny):
+        methods = (string_pb2.StringMatcher(exact=each, ignore_case=deny) for each in match.methods)
+        parts.append(_any([_header(_METHOD, each) for each in methods]))
+    if match.paths:
+        parts.append(_any([_path(each) for pattern in match.paths for each in _patterns(pattern, action)]))
+    if match.hosts:
+        parts.append(_any([each for host in match.hosts for each in _hosts(host, action)]))
+    if match.grpc and not deny:
+        parts.append(_header(_TYPE, string_pb2.StringMatcher(prefix=_GRPC)))
+    if match.upgrades:
+        asked = (string_pb2.StringMatcher(exact=each, ignore_case=True) for each in match.upgrades)
+        parts.append(_any([_header(_UPGRADE, each) for each in asked]))
+    elif not deny:
+        parts.append(_not(_present(_UPGRADE)))
+    return _all(parts)
+
+
+def _patterns(pattern: str, action: Action) -> Iterable[Message]:
+    """What the path may be; regular expressions only where a segment is left open, and never of a person's making."""
+    below, deny = pattern.endswith(BELOW), action is Action.DENY
+    bare = pattern.removesuffix(BELOW) if below else (pattern.rstrip("/") if deny else pattern)
+    if ANY_SEGMENT in pattern:
+        open_ = "[^/]+".join(_quoted(part) for part in bare.split(ANY_SEGMENT))
+        yield _regex(f"{open_}/.*" if below else f"{open_}/?" if deny else open_)
+    elif below:
+        yield string_pb2.StringMatcher(prefix=f"{bare}/")
+    elif deny:
+        yield from (string_pb2.StringMatcher(exact=each) for each in (bare, f"{bare}/") if each)
+    else:
+        yield string_pb2.StringMatcher(exact=bare)
+
+
+def _hosts(host: str, action: Action) -> Iterable[Message]:
+    if action is Action.ALLOW:
+        yield _header(_HOST, _regex(f"(?i){_quoted(host)}(:[0-9]{{1,5}})?"))
+        return
+    for each in (host, f"{host}.", ""):
+        yield _header(_HOST, string_pb2.StringMatcher(exact=each, ignore_case=bool(each)))
+    for each in (f"{host}:", f"{host}.:"):
+        yield _header(_HOST, string_pb2.StringMatcher(prefix=each, ignore_case=True))
+    yield _header(_HOST, string_pb2.StringMatcher(contains="@"))
+    yield _not(_present(_HOST))
+
+
+def _condition(condition: HeaderCondition, action: Action) -> Message:
+    name, test = condition.header, condition.test
+    present = _present(name)
+    if test is Asks.EXISTS:
+        return present
+    if test is Asks.ABSENT:
+        return _not(present)
+    several = _header(name, string_pb2.StringMatcher(contains=","))
+    one = _any([_header(name, _value(each, test)) for each in condition.values])
+    told = _not(one) if test is Asks.NOT_IN else one
+    if action is Action.DENY:
+        return _any([_not(present), several, told])
+    return _all([present, _not(several), told])
+
+
+def _value(value: str, test: Asks) -> Message:
+    return string_pb2.StringMatcher(prefix=value) if test is Asks.PREFIX else string_pb2.StringMatcher(exact=value)
+
+
+def _regex(text: str) -> Message:
+    return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=text))
+
+
+def _quoted(text: str) -> str:
+    """The text as a regular expression (RE2); what is not a letter, digit or ``_`` may always be escaped."""
+    return "".join(char if char.isalnum() or char in "_/" else f"\\{char}" for char in text)
+
+
+def _header(name: str, matcher: Message) -> Message:
+    return rbac_pb2.Permission(header=route_components_pb2.HeaderMatcher(name=name, string_match=matcher))
+
+
+def _present(name: str) -> Message:
+    return rbac_pb2.Permission(header=route_components_pb2.HeaderMatcher(name=name, present_match=True))
+
+
+def _path(matcher: Message) -> Message:
+    return rbac_pb2.Permission(url_path=path_pb2.PathMatcher(path=matcher))
+
+
+def _not(one: Message) -> Message:
+    return rbac_pb2.Permission(not_rule=one)
+
+
+def _any(several: list[Message]) -> Message:
+    return several[0] if len(several) == 1 else rbac_pb2.Permission(or_rules=rbac_pb2.Permission.Set(rules=several))
+
+
+def _all(several: list[Message]) -> Message:
+    if not several:
+        return _ANY
+    return several[0] if len(several) == 1 else rbac_pb2.Permission(and_rules=rbac_pb2.Permission.Set(rules=several))

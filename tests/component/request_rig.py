@@ -1,0 +1,203 @@
+"""Random policies about requests, and random requests with every hostile form that is known."""
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ringfence.model.mesh import Mesh, ServicePort
+from ringfence.model.proxy import ProxyConfig
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.resources import Action, AnonymousPeer, Mode, Peer, PortSpec, Rule, SecurityPolicy
+
+from tests.component import proxy_net
+from tests.component.proxy_net import Identities, Net
+from tests.unit.policy import making as policies
+from tests.unit.policy.making import caller
+from tests.unit.translate.envoy import making
+
+PEERS = Path(__file__).with_name("request_peers.py")
+POD, WEB, API, OUTSIDE = "10.244.0.1", "10.244.0.2", "10.244.0.3", "203.0.113.9"
+PODS = (policies.pod("db", ip=POD), policies.pod("web", ip=WEB), policies.pod("api", ip=API))
+HTTP_PORT, TCP_PORT = 8080, 5432
+HTTP = {"shop": (making.service("db", ServicePort("http", 80, HTTP_PORT), ServicePort("sql", TCP_PORT, TCP_PORT)),)}
+PORTS = [{"name": "c", "ports": [{"containerPort": HTTP_PORT}, {"containerPort": TCP_PORT}]}]
+INSTALLATION = replace(policies.INSTALLATION, proxies=True)
+
+PATTERNS = (
+    "/", "/*", "/a", "/a/", "/a/*", "/a/b", "/a/{*}/b", "/a/{*}", "/{*}/admin", "/a/{*}/*", "/admin", "/admin/*",
+    "/a.b", "/shop.Pay/Charge", "/shop.Pay/*", "/a+b", "/a/.b",
+)  # fmt: skip
+_PARTS = (
+    "/", "/", "/", "/", "a", "a", "b", "admin", "x", "", ".", "..", "%2e", "%2E%2e", "%2f", "%2F", "%5c", "\\", ";",
+    ";x=1", "..;", "%3b", "//", "%61", "%41", "A", "%", "%%", "%2", "%252e", "%252f", "%00", "%C0%AF", "%c3%a9",
+    "\xe9", "\udcff", "#f", "?q=/admin", "?", "*", "{*}", "~", "%7e", "+", "a.b", "aXb", "|", "\"", "[", "\x7f",
+    "shop.Pay", "Charge", ".b", "admin.", "%20", "@", ":",
+)  # fmt: skip
+_PLAIN = (
+    "/", "/a", "/a/", "/a/b", "/a/b/", "/a/x/b", "/a/x", "/a//b", "/admin", "/admin/", "/admin/x", "/x/admin", "/aXb",
+    "/a.b", "/A", "/shop.Pay/Charge", "/shop.Pay/Refund", "/a/x/y/z", "/a/../admin", "/a/%2e%2e/admin", "/%61dmin",
+    "/admin;x", "/a/..;/admin", "/a%2fb", "/a%2f..%2fadmin", "//admin", "/./admin", "/admin/.", "/admin/..",
+    "/a/b?x=../admin", "/ADMIN", "/adm%69n", "/a+b", "/a/.b",
+)  # fmt: skip
+HOSTS = ("pay.shop", "other.shop")
+_SENT_HOSTS = (
+    "pay.shop", "PAY.shop", "pay.shop:8080", "pay.shop.", "pay.shop.:80", "x@pay.shop", "pay.shop:x@other.shop",
+    "other.shop", "other.shop:8080", "pay.shopping", "apay.shop", "pay-shop", "10.244.0.1:8080", "pay.shop:",
+    "pay.shop:123456",
+)  # fmt: skip
+_HEADERS = ("x-env", "x-team-name")
+_VALUES = ("prod", "dev", "pro", "production", "PROD", "", "prod,dev", "dev, prod", "pr\xf8d", "pr\udcf8", "prod x")
+METHODS = ("GET", "POST", "DELETE", "OPTIONS", "PATCH")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, how it is sent, and who sends it."""
+
+    request: Request
+    source: str
+    shown: bool
+    http2: bool = False
+
+    @property
+    def carried(self) -> bool:
+        """Whether the protocol can carry it at all; a proxy refuses what it cannot."""
+        return "@" not in self.request.host if self.http2 else self.request.path.isascii()
+
+    def call(self, svids: Identities) -> dict[str, Any]:
+        account = {WEB: "web", API: "api"}.get(self.source, "")
+        sent = self.request
+        return {
+            "source": self.source,
+            "target": POD,
+            "port": HTTP_PORT,
+            "identity": svids.files("shop", account) if self.shown and account else (),
+            "http2": self.http2,
+            "method": sent.method,
+            "path": sent.path,
+            "host": sent.host,
+            "headers": [(name, value) for name, values in sent.headers.items() for value in values],
+            "upgrade": sent.upgrade,
+        }
+
+
+class Draw:
+    """Draws policies and requests."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 (which cases are tried)
+
+    def _some(self, among: tuple[str, ...], most: int, least: int = 0) -> tuple[str, ...]:
+        return tuple(sorted(self._random.sample(among, self._random.randint(least, most))))
+
+    def _chance(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def policies(self) -> tuple[SecurityPolicy, ...]:
+        """One that is enforced, and mostly another, in mode Audit or not."""
+        modes = [Mode.ENFORCE, *(m for m in (Mode.AUDIT, Mode.ENFORCE) if self._chance(0.4))]
+        return tuple(
+            policies.policy(
+                f"p{n}", ingress=tuple(self._rule(f"r{m}") for m in range(self._random.randint(1, 4))), mode=m
+            )
+            for n, m in enumerate(modes)
+        )
+
+    def _rule(self, name: str) -> Rule:
+        action = Action.DENY if self._chance(0.35) else Action.ALLOW
+        peers: tuple[Peer, ...] | None = self._random.choice(
+            ((caller("web"),), (caller("web"), caller("api")), (caller("api"),), (AnonymousPeer(),), None)
+        )
+        ports = (PortSpec(HTTP_PORT),) if self._chance(0.7) else (PortSpec(HTTP_PORT), PortSpec(TCP_PORT))
+        return Rule(name, action, peers, ports, self._requests() if self._chance(0.85) else None)
+
+    def _requests(self) -> Requests:
+        http = tuple(self._match() for _ in range(self._random.randint(0, 2)))
+        when = tuple(
+            self._condition() for _ in range(self._random.randint(0, 2) if self._chance(0.4) or not http else 0)
+        )
+        return Requests(http, when) if http or when else Requests((HttpMatch(paths=("/a/*",)),))
+
+    def _match(self) -> HttpMatch:
+        if self._chance(0.1):
+            paths = self._random.choice((("/shop.Pay/Charge",), ("/shop.Pay/*",)))
+            return HttpMatch(("POST",), paths, grpc=True)
+        hosts = self._some(HOSTS, 1, 1) if self._chance(0.2) else ()
+        upgrades = ("websocket",) if self._chance(0.1) else ()
+        found = HttpMatch(
+            self._some(METHODS, 2), self._some(PATTERNS, 3, 1 if self._chance(0.8) else 0), hosts, upgrades
+        )
+        return found if found != HttpMatch() else HttpMatch(("GET",))
+
+    def _condition(self) -> HeaderCondition:
+        asks = self._random.choice(tuple(Asks))
+        values = () if asks in {Asks.EXISTS, Asks.ABSENT} else self._some(("prod", "dev", "pro"), 2, 1)
+        return HeaderCondition(self._random.choice(_HEADERS), asks, values)
+
+    def asked(self) -> Asked:
+        """A request by anybody."""
+        source, shown = self._random.choice(((WEB, True), (WEB, True), (API, True), (OUTSIDE, False), (WEB, False)))
+        http2 = self._chance(0.15)
+        return Asked(self._request(http2=http2), source, shown, http2)
+
+    def _request(self, *, http2: bool) -> Request:
+        path = self._random.choice(_PLAIN)
+        if self._chance(0.5):
+            path = "/" + "".join(self._random.choice(_PARTS) for _ in range(self._random.randint(0, 7)))
+        if self._chance(0.02):
+            path = self._random.choice(("*", "admin", "a/admin", "\\admin"))
+        headers = self._headers() if self._chance(0.5) else {}
+        if self._chance(0.15):
+            headers["content-type"] = (
+                self._random.choice(("application/grpc", "application/grpc+proto", "text/plain")),
+            )
+        upgrade = self._random.choice(("websocket", "WebSocket", "foo")) if self._chance(0.06) and not http2 else ""
+        method = self._random.choice(METHODS if not http2 else (*METHODS, "get", "delete", "FOO"))
+        return Request(method if not upgrade else "GET", path, self._random.choice(_SENT_HOSTS), headers, upgrade)
+
+    def _headers(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for name in _HEADERS:
+            if self._chance(0.6):
+                times = 2 if self._chance(0.15) else 1
+                found[name] = tuple(self._random.choice(_VALUES) for _ in range(times))
+        if self._chance(0.1):
+            found[self._random.choice(("x_env", "x_team-name", "x-team_name"))] = ("prod",)
+        return found
+
+
+def mesh(*written: SecurityPolicy) -> Mesh:
+    """The pods of the shop under these policies, each with its proxy."""
+    return making.mesh(policies.world(*written, pods=PODS, installation=INSTALLATION), HTTP)
+
+
+def config(known: Mesh) -> ProxyConfig:
+    """What the proxy of db gets."""
+    return making.configured(known, "db", containers=PORTS)
+
+
+@contextmanager
+def network(directory: Path) -> Iterator[Net]:
+    """A network whose program speaks HTTP with everybody; the callers have their addresses."""
+    with proxy_net.network(directory, [str(PEERS), "program"]) as net:
+        net.give("pod", [POD])
+        net.give("callers", [WEB, API, OUTSIDE])
+        yield net
+
+
+def ask(net: Net, svids: Identities, asked: list[Asked]) -> list[tuple[int, bool, str]]:
+    """What came of each request: its status, whether the program answered, and the body."""
+    return sent(net, [each.call(svids) for each in asked])
+
+
+def sent(net: Net, calls: list[dict[str, Any]]) -> list[tuple[int, bool, str]]:
+    """The same of calls as request_peers.py takes them."""
+    path = net.directory / "requests.json"
+    path.write_text(json.dumps(calls))
+    command = net.command("callers", sys.executable, str(PEERS), "requests", str(path))
+    return [tuple(each) for each in json.loads(proxy_net.run(*command))]

@@ -1,0 +1,146 @@
+"""What rules about requests match: as an Allow a little less, as a Deny a little more."""
+
+from typing import Any
+
+import pytest
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.resources import Action
+from ringfence.policy import requests
+
+ALLOW, DENY = Action.ALLOW, Action.DENY
+#: What neither, only a Deny, or both match.
+NO, WIDE, YES = (False, False), (False, True), (True, True)
+
+
+def both(rule: Requests, **sent: Any) -> tuple[bool, bool]:
+    request = Request(**sent)
+    return requests.matches(rule, request, ALLOW), requests.matches(rule, request, DENY)
+
+
+def http(**said: Any) -> Requests:
+    return Requests((HttpMatch(**said),))
+
+
+def when(asks: Asks, *values: str) -> Requests:
+    return Requests(when=(HeaderCondition("x-env", asks, values),))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "answer"),
+    [
+        ("/", "/", YES),
+        ("/", "/a", NO),
+        ("/a", "/a", YES),
+        ("/a", "/a/", WIDE),
+        ("/a/", "/a", WIDE),
+        ("/a", "/A", NO),
+        ("/a", "/ab", NO),
+        ("/a", "/x/../%61?q", YES),
+        ("/a/*", "/a", NO),
+        ("/a/*", "/a/", YES),
+        ("/a/*", "/a/b/c", YES),
+        ("/a/*", "/ab/c", NO),
+        ("/a/*", "/a/../b", NO),
+        ("/*", "/", YES),
+        ("/*", "/a/b", YES),
+        ("/a/{*}/b", "/a/x/b", YES),
+        ("/a/{*}/b", "/a/x/b/", WIDE),
+        ("/a/{*}/b", "/a/x/y/b", NO),
+        ("/a/{*}/b", "/a/b", NO),
+        ("/a/{*}", "/a/", NO),
+        ("/a/{*}", "/a/*", YES),
+        ("/a/{*}/*", "/a/x/y/z", YES),
+        ("/a/{*}/*", "/a/x", NO),
+    ],
+)
+def test_paths(pattern: str, path: str, answer: tuple[bool, bool]) -> None:
+    assert both(http(paths=(pattern,)), path=path) == answer
+
+
+@pytest.mark.parametrize(("sent", "answer"), [("GET", YES), ("get", WIDE), ("GETS", NO), ("POST", NO)])
+def test_methods(sent: str, answer: tuple[bool, bool]) -> None:
+    assert both(http(methods=("GET",)), method=sent) == answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        ("pay.shop", YES),
+        ("PAY.Shop:8080", YES),
+        ("pay.shop.", WIDE),
+        ("pay.shop:x@other", WIDE),
+        ("x@pay.shop", WIDE),
+        ("", WIDE),
+        ("pay.shopping", NO),
+        ("apay.shop", NO),
+    ],
+)
+def test_hosts(sent: str, answer: tuple[bool, bool]) -> None:
+    assert both(http(hosts=("pay.shop",)), host=sent) == answer
+
+
+def test_an_upgrade_is_allowed_only_by_name_and_denied_with_the_rest() -> None:
+    assert both(http(paths=("/a",)), path="/a", upgrade="websocket") == WIDE
+    assert both(http(paths=("/a",), upgrades=("websocket",)), path="/a", upgrade="WebSocket") == YES
+    assert both(http(paths=("/a",), upgrades=("websocket",)), path="/a") == NO
+
+
+def test_grpc_is_a_content_type_where_it_is_allowed() -> None:
+    rule = http(methods=("POST",), paths=("/shop.Pay/Charge",), grpc=True)
+    sent = {"method": "POST", "path": "/shop.Pay/Charge"}
+    assert both(rule, **sent, headers={"content-type": ("application/grpc+proto",)}) == YES
+    assert both(rule, **sent) == WIDE
+    assert both(rule, method="PUT", path="/shop.Pay/Charge") == WIDE
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "answer"),
+    [
+        (when(Asks.IN, "prod"), ("prod",), YES),
+        (when(Asks.IN, "prod"), ("dev",), NO),
+        (when(Asks.IN, "prod"), (), WIDE),
+        (when(Asks.IN, "prod"), ("prod", "prod"), WIDE),
+        (when(Asks.IN, "prod"), ("dev,prod",), WIDE),
+        (when(Asks.IN, "prod"), ("",), NO),
+        (when(Asks.NOT_IN, "prod"), ("dev",), YES),
+        (when(Asks.NOT_IN, "prod"), ("prod",), NO),
+        (when(Asks.NOT_IN, "prod"), (), WIDE),
+        (when(Asks.NOT_IN, "prod"), ("dev", "dev"), WIDE),
+        (when(Asks.PREFIX, "pro"), ("prod",), YES),
+        (when(Asks.PREFIX, "pro"), ("dev",), NO),
+        (when(Asks.PREFIX, "pro"), (), WIDE),
+        (when(Asks.EXISTS), ("",), YES),
+        (when(Asks.EXISTS), (), NO),
+        (when(Asks.ABSENT), (), YES),
+        (when(Asks.ABSENT), ("", ""), NO),
+    ],
+)
+def test_headers(rule: Requests, values: tuple[str, ...], answer: tuple[bool, bool]) -> None:
+    assert both(rule, headers={"x-env": values} if values else {}) == answer
+
+
+def test_any_of_http_and_all_of_when() -> None:
+    rule = Requests((HttpMatch(paths=("/a",)), HttpMatch(methods=("POST",))), when(Asks.IN, "prod").when)
+    sent = {"x-env": ("prod",)}
+    assert both(rule, path="/a", headers=sent) == YES
+    assert both(rule, method="POST", path="/b", headers=sent) == YES
+    assert both(rule, path="/b", headers=sent) == NO
+    assert both(rule, path="/a", headers={"x-env": ("dev",)}) == NO
+
+
+def test_headers_that_programs_take_for_another_are_unclear() -> None:
+    rule = Requests(when=(HeaderCondition("x-a-b", Asks.IN, ("1",)),))
+    assert requests.twins(rule) == ("x-a_b", "x_a-b", "x_a_b")
+    assert requests.unclear(Request(headers={"x_a-b": ("1",)}), [rule])
+    assert not requests.unclear(Request(headers={"x-a-b": ("1",), "x_c": ("1",)}), [rule])
+
+
+def test_only_rules_that_look_at_paths_ask_for_clear_ones() -> None:
+    assert requests.unclear(Request(path="/a//b"), [http(paths=("/x",))])
+    assert not requests.unclear(Request(path="/a//b"), [http(methods=("GET",))])
+
+
+@pytest.mark.parametrize("sent", [{"method": "CONNECT"}, {"path": "a"}, {"upgrade": "h2c"}])
+def test_what_a_proxy_refuses_by_itself(sent: dict[str, Any]) -> None:
+    assert requests.refused(Request(**sent))
+    assert not requests.refused(Request(upgrade="websocket"))
