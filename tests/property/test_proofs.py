@@ -11,6 +11,7 @@ from ringfence.model.errors import CannotTell
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.net import PortSet
+from ringfence.model.requests import Asked, Opaque
 from ringfence.model.resources import (
     AnonymousPeer,
     CidrPeer,
@@ -43,23 +44,39 @@ NAMINGS = ((), ("http",), ("metrics",), ("http", "metrics"))
 PAIRS = 40
 
 
-def judged(world: World, effective: Effective, source: End, target: End, protocol: Protocol, port: int) -> bool | None:
+def judged(
+    world: World,
+    effective: Effective,
+    source: End,
+    target: End,
+    protocol: Protocol,
+    port: int,
+    request: Asked = None,
+) -> bool | None:
     """Whether a call passes, None when it cannot be told: each half asked of the judge by itself."""
     answers = [
-        half(world, effective, direction, *sides, protocol, port)
+        half(world, effective, direction, *sides, protocol, port, request)
         for direction, sides in ((Direction.EGRESS, (source, target)), (Direction.INGRESS, (target, source)))
     ]
     return False if False in answers else None if None in answers else True
 
 
 def half(
-    world: World, effective: Effective, direction: Direction, governed: End, other: End, protocol: Protocol, port: int
+    world: World,
+    effective: Effective,
+    direction: Direction,
+    governed: End,
+    other: End,
+    protocol: Protocol,
+    port: int,
+    request: Asked = None,
 ) -> bool | None:
     if not isinstance(governed, Workload) or not effective(governed.namespace).closed:
         return True
     target = other if direction is Direction.EGRESS else governed
     names = ends.port_names(target, port, protocol)
-    call = decide.Call(world, direction, governed, other, protocol, port, names)
+    sent = request if direction is Direction.INGRESS else None
+    call = decide.Call(world, direction, governed, other, protocol, port, names, request=sent)
     try:
         return decide.judge(effective(governed.namespace), call).allowed
     except CannotTell:
@@ -97,8 +114,8 @@ def points(reaching: Reaching) -> list[tuple[Point, End]]:
     return inside + [(Spans.of_addresses((each.ip,)), each) for each in OUTSIDE]
 
 
-@settings(max_examples=30)
-@given(worlds.worlds(), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+@given(worlds.worlds() | worlds.with_requests(), st.randoms(use_true_random=False))
 def test_a_call_passes_as_decide_says(world: World, chance: random.Random) -> None:
     effective = policies_of(world)
     reaching = Reaching(world, effective, possible(world, effective))
@@ -120,8 +137,8 @@ def test_a_call_passes_as_decide_says(world: World, chance: random.Random) -> No
                 assert answer is (True if any(each.surely for each in exact) else None)
 
 
-@settings(max_examples=30)
-@given(worlds.worlds(), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+@given(worlds.worlds() | worlds.with_requests(), st.randoms(use_true_random=False))
 def test_a_call_is_closed_as_decide_says(world: World, chance: random.Random) -> None:
     effective = policies_of(world)
     reaching = Reaching(world, effective, possible(world, effective))
@@ -133,7 +150,7 @@ def test_a_call_is_closed_as_decide_says(world: World, chance: random.Random) ->
         for protocol, port in PORTS:
             asked = PortSet.of((PortSpec(port, None, protocol),))
             answers = {
-                judged(world, effective, caller, named(called, protocol, port, names), protocol, port)
+                judged(world, effective, caller, named(called, protocol, port, names), protocol, port, Opaque())
                 for names in NAMINGS
             }
             certain = reaching.closed(source, target, asked, surely=False)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
+from ringfence.model.requests import HttpMatch, Requests
 from ringfence.model.resources import (
     MTLS,
     Action,
@@ -240,8 +241,37 @@ def _named(http: int, metrics: int) -> tuple[ContainerPort, ...]:
 
 
 @st.composite
+def with_requests(draw: st.DrawFn) -> World:
+    """A world with proxies, in which about half of the rules that may ask about requests do."""
+    world = draw(worlds())
+    asks = (None, Requests((HttpMatch(("GET",)),)), Requests((HttpMatch(paths=("/a/*",)),)))
+
+    def asking(policy: SecurityPolicy) -> SecurityPolicy:
+        rules_ = policy.spec.ingress
+        if rules_ is None:
+            return policy
+        narrowed = (replace(r, requests=draw(st.sampled_from(asks))) if _may_ask(r) else r for r in rules_)
+        return replace(policy, spec=replace(policy.spec, ingress=tuple(narrowed)))
+
+    return replace(
+        world,
+        installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, False)))),
+        policies={name: tuple(map(asking, found)) for name, found in world.policies.items()},
+        workloads={
+            name: tuple(replace(pod, proxied=not pod.host_network and draw(st.integers(0, 9)) > 0) for pod in pods)
+            for name, pods in world.workloads.items()
+        },
+    )
+
+
+def _may_ask(rule: Rule) -> bool:
+    """As the schema has it: a rule that says its ports, all of TCP."""
+    return rule.ports is not None and all(port.protocol is Protocol.TCP for port in rule.ports)
+
+
+@st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A whole world."""
+    """A whole world; no rule asks about requests."""
     known = draw(namespaces())
     pool = draw(pools())
     accounts = {n: {i: ServiceIdentity(ResourceMeta(i, n), i) for i in IDENTITIES} for n in (*NAMESPACES, "lab")}

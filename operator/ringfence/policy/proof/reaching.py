@@ -116,7 +116,7 @@ class Reaching:
             yield from ((naming, having(naming)) for naming in seen)
 
     def closed(self, source: Point, target: Point, asked: PortSet, *, surely: bool) -> Found | None:
-        """Some of the asked ports on which a call does not pass; None when it passes on all of them.
+        """Some of the asked ports on which a call does not pass, whatever it sends; None when it passes on all of them.
 
         Of the sets of names that a port may have, those with at most one more than asked decide: where a port has no
         name no rule opens it by name, and one name is enough for a Deny. ``surely``: what is not known counts against
@@ -137,7 +137,7 @@ class Reaching:
         ingress, egress = self._halves(source, target)
         for half, other in ((ingress, source), (egress, target)):
             open_ = NO_PORT
-            for each in _through(half, naming, other):
+            for each in _through(half, naming, other, whole=True):
                 ports = each.ports & wanted
                 closed = other - each.addresses if isinstance(other, Spans) and half is not None else NONE
                 if not (ports.empty or closed.empty):
@@ -196,12 +196,15 @@ class _Passing:
     addresses: Spans = NONE
 
 
-def _through(half: Half | None, naming: Names, other: Point) -> Iterator[_Passing]:
-    """The openings of one end that let the other through; ``half`` is None where nothing governs that end."""
+def _through(half: Half | None, naming: Names, other: Point, *, whole: bool = False) -> Iterator[_Passing]:
+    """The openings of one end that let the other through; ``half`` is None where nothing governs that end.
+
+    ``whole``: those that let every request through.
+    """
     if half is None:
         yield _Passing(having(NAMELESS), surely=True)
         return
-    for opening in half.openings(naming):
+    for opening in half.openings(naming, whole=whole):
         if isinstance(other, Spans):
             addresses = opening.addresses & other
             if not addresses.empty:

@@ -144,11 +144,13 @@ class Half:
     index: Index
     rules: tuple[EffectiveRule, ...] | None
     names: Names = field(init=False, default=NAMELESS)
-    _openings: dict[Names, tuple[Opening, ...]] = field(default_factory=dict)
+    _asks: bool = field(init=False, default=False)
+    _openings: dict[tuple[Names, bool], tuple[Opening, ...]] = field(default_factory=dict)
     _anyone: Mask | None = None
 
     def __post_init__(self) -> None:
         self.names = frozenset(name for rule in self.rules or () for name in rule.ports.names)
+        self._asks = any(rule.requests is not None for rule in self.rules or ())
 
     @property
     def anyone(self) -> Mask:
@@ -158,18 +160,24 @@ class Half:
             self._anyone = union(each.perhaps for naming in every for each in self.openings(naming))
         return self._anyone
 
-    def openings(self, naming: Names) -> tuple[Opening, ...]:
-        """What is open on ports with these names: ports that are not in two openings, none that is open to nobody."""
-        own = naming & self.names
-        if own not in self._openings:
-            self._openings[own] = self._open(own)
-        return self._openings[own]
+    def openings(self, naming: Names, *, whole: bool = False) -> tuple[Opening, ...]:
+        """What is open on ports with these names: ports that are not in two openings, none that is open to nobody.
 
-    def _open(self, naming: Names) -> tuple[Opening, ...]:
+        Open is what some request may use; with ``whole`` what every request may, and what carries bytes.
+        """
+        key = (naming & self.names, whole and self._asks)
+        if key not in self._openings:
+            self._openings[key] = self._open(*key)
+        return self._openings[key]
+
+    def _open(self, naming: Names, whole: bool) -> tuple[Opening, ...]:
         everyone = self.index.everyone
         if self.rules is None:
             return (Opening(EVERY, everyone, everyone, ALL),)
-        read = [(rule, spans(rule.ports, naming)) for rule in self.rules]
+        # As decide says of a call whose request is not named, and of one in which nobody sees a request.
+        counts = Action.DENY if whole else Action.ALLOW
+        rules = (rule for rule in self.rules if rule.requests is None or rule.action is counts)
+        read = [(rule, spans(rule.ports, naming)) for rule in rules]
         found: dict[tuple[Mask, Mask, Spans], list[Spans]] = {}
         for part in _parts(ports for _, ports in read):
             key = self._judge([rule for rule, ports in read if not (ports & part).empty])
