@@ -55,7 +55,7 @@ def judged(
 ) -> bool | None:
     """Whether a call passes, None when it cannot be told: each half asked of the judge by itself."""
     answers = [
-        half(world, effective, direction, *sides, protocol, port, request)
+        half(world, effective, direction, sides, (protocol, port), request)
         for direction, sides in ((Direction.EGRESS, (source, target)), (Direction.INGRESS, (target, source)))
     ]
     return False if False in answers else None if None in answers else True
@@ -65,12 +65,12 @@ def half(
     world: World,
     effective: Effective,
     direction: Direction,
-    governed: End,
-    other: End,
-    protocol: Protocol,
-    port: int,
+    sides: tuple[End, End],
+    at: tuple[Protocol, int],
     request: Asked = None,
 ) -> bool | None:
+    """What the first of ``sides`` says of the other."""
+    (governed, other), (protocol, port) = sides, at
     if not isinstance(governed, Workload) or not effective(governed.namespace).closed:
         return True
     target = other if direction is Direction.EGRESS else governed
