@@ -1,7 +1,7 @@
 """The network filters that carry traffic: as bytes, or as HTTP whose routes come apart from the listener."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -42,6 +42,11 @@ class Bounds:
 
     age: float
     tracer: Tracer | None = None
+
+    @property
+    def untraced(self) -> "Bounds":
+        """The same for what has no spans, which all identities have in common."""
+        return self if self.tracer is None else replace(self, tracer=None)
 
 
 def tcp(prefix: str, cluster: str, bounds: Bounds, log: Message, *, connect: str = "IMMEDIATE") -> Message:

@@ -284,12 +284,12 @@ class Outbound:
             self.mesh.world.installation.trust_domain,
             plain=not all(group.mesh for group in reached),
             http=is_http(port),
-            bounds=self.bounds,
+            bounds=self.bounds if is_http(port) else self.bounds.untraced,
         )
         endpoints = reached[0].endpoints
         if len(reached) > 1:
             endpoints = tuple(sorted({each for group in reached for each in group.endpoints}))
-        self.clusters[name] = shared.cluster(told)
+        self.clusters[name] = shared.cluster(told.untraced)
         self.endpoints[name] = shared.endpoints((name, endpoints))
         self.made.chains[name] = shared.chain(told)
         if told.http:

@@ -4,7 +4,7 @@ Everything here follows from the values that are asked with, so what is kept is 
 may ask.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -46,6 +46,11 @@ class Service:
     plain: bool
     http: bool
     bounds: Bounds
+
+    @property
+    def untraced(self) -> "Service":
+        """The same for what has no spans, which all identities have in common."""
+        return self if self.bounds.tracer is None else replace(self, bounds=self.bounds.untraced)
 
 
 def _cluster(told: Service) -> Resource:

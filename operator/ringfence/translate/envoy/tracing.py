@@ -26,7 +26,7 @@ from envoy.type.tracing.v3 import custom_tag_pb2
 from envoy.type.v3 import percent_pb2
 
 from ringfence.model.proxy_settings import Tracing
-from ringfence.translate.envoy import messages, names
+from ringfence.translate.envoy import logs, messages, names
 from ringfence.translate.envoy.messages import Message
 
 _HTTP: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -39,6 +39,7 @@ _LOOK_UP: Final = 30.0
 #: What spans say beside Envoy's own: as the access log has it, and paths without their queries.
 _TAGS: Final = {"url.path": "%PATH(NQ)%", "ringfence.details": "%RESPONSE_CODE_DETAILS%"}
 _INBOUND: Final = {
+    "ringfence.decision": logs.DECISION,
     "ringfence.peer": "%DOWNSTREAM_PEER_URI_SAN%",
     "ringfence.policy": "%DYNAMIC_METADATA(envoy.filters.http.rbac)%",
 }

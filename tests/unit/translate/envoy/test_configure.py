@@ -8,10 +8,14 @@ from dataclasses import replace
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.trace.v3 import opentelemetry_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from ringfence.model.effective import RuleRef
 from ringfence.model.labels import LabelBox, one_of
 from ringfence.model.mesh import EndpointValue, Mesh, ServicePort
-from ringfence.model.proxy import ProxyConfig
+from ringfence.model.proxy import ProxyConfig, Resource
+from ringfence.model.proxy_settings import Tracing
 from ringfence.model.resources import AnonymousPeer, AppliesTo, CidrPeer, IdentityPeer, NamespacePeer, PortSpec
 from ringfence.model.spans import Spans
 from ringfence.policy.callers import Callers, Identities
@@ -47,6 +51,38 @@ def test_only_services_that_the_policy_opens_are_there() -> None:
     assert names(found.endpoints) == ["out|shop/db|5432", "out|shop/web|5432"]
     nobody = configured(reaching(), "db")
     assert names(nobody.endpoints) == []
+
+
+def test_spans_are_of_an_identity_and_all_else_is_still_made_once_for_all() -> None:
+    rules = (allow("api", caller("api")), allow("web", caller("web")))
+    world = policies.world(policy("db", ingress=rules), pods=(API, WEB, DB))
+    services = {"shop": (service("db", SQL, ServicePort("http", 80, 8080)),)}
+    installation = replace(world.installation, tracing=Tracing("192.0.2.7", 4317))
+    traced = mesh(replace(world, installation=installation), services)
+    api, web = configured(traced), configured(traced, "web")
+    of_api = {each.name: each for each in api.clusters}
+    both = [each for each in web.clusters if each.name.startswith("out|shop/db|")]
+    assert [each.name for each in both] == ["out|shop/db|5432", "out|shop/db|80"]
+    assert all(of_api[each.name] is each for each in both)
+    assert "tracing" in of_api
+    for account, config in (("api", api), ("web", web)):
+        (outbound,) = (each for each in config.listeners if each.name == naming.OUTBOUND)
+        assert f'service_name: "{account}"' in str(tracers(outbound))
+    untraced = configured(mesh(world, services))
+    assert all(b"racing" not in each.body for each in (*untraced.clusters, *untraced.listeners))
+
+
+def tracers(listener: Resource) -> list[object]:
+    """The tracers of a listener's chains."""
+    found = []
+    for chain in messages.unpacked(listener, listener_pb2.Listener).filter_chains:
+        for each in chain.filters:
+            if each.typed_config.Is(hcm_pb2.HttpConnectionManager.DESCRIPTOR):
+                manager = hcm_pb2.HttpConnectionManager.FromString(each.typed_config.value)
+                found.append(
+                    opentelemetry_pb2.OpenTelemetryConfig.FromString(manager.tracing.provider.typed_config.value)
+                )
+    return found
 
 
 def test_the_peer_of_a_service_is_exactly_its_identities() -> None:
