@@ -18,6 +18,15 @@ def api_server() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="module")
+def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """The same for one module, which may stop it, and means all of it when it counts."""
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    with ControlPlane(name, controllers=["namespace-controller"]) as running:
+        cluster.install_crds(running)
+        yield running
+
+
+@pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     """The network of a pod with a proxy, and of two callers: proxy_net.POD, WEB and API."""
     with proxy_net.network(tmp_path_factory.mktemp("net")) as made:

@@ -5,7 +5,6 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,13 +26,6 @@ from tests.component.proxyd_envoy import Direct, Envoy, handed
 from tests.component.proxyd_rig import OWN, Fake, Plane, named, running
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane("attacks-proxyd", controllers=["namespace-controller"]) as plane:
-        cluster.install_crds(plane)
-        yield plane
 
 
 # --- tokens

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
@@ -28,13 +27,6 @@ from tests.component.proxyd_rig import Plane, Server, named, running
 from tests.unit.pki.material import openssl_verify
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane("proxyd", controllers=["namespace-controller"]) as plane:
-        cluster.install_crds(plane)
-        yield plane
 
 
 def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_plane: ControlPlane) -> None:

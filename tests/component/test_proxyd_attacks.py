@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,13 +19,6 @@ from tests.component import cluster
 from tests.component.proxyd_rig import OWN, SETTINGS, Plane, Server, Tiny, named, running
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane("proxyd-attacks", controllers=["namespace-controller"]) as plane:
-        cluster.install_crds(plane)
-        yield plane
 
 
 def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_plane: ControlPlane) -> None:

@@ -30,13 +30,6 @@ from tests.component.test_proxyd import call, tls_of_a_caller
 pytestmark = pytest.mark.component
 
 
-@pytest.fixture(scope="module")
-def control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane("proxyd-input", controllers=["namespace-controller"]) as plane:
-        cluster.install_crds(plane)
-        yield plane
-
-
 # --- clocks
 
 

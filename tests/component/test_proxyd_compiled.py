@@ -1,7 +1,6 @@
 """proxyd with the real compiler and real Envoys: what a policy says is what they acknowledge."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,13 +13,6 @@ from tests.component.proxyd_envoy import Envoy
 from tests.component.proxyd_rig import Plane, named, running
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane("proxyd-compiled", controllers=["namespace-controller"]) as plane:
-        cluster.install_crds(plane)
-        yield plane
 
 
 def test_envoys_acknowledge_all_that_policies_make_of_them(control_plane: ControlPlane) -> None:

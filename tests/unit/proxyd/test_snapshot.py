@@ -89,6 +89,22 @@ def test_only_pods_of_the_namespace_stand_behind_a_service() -> None:
     }
 
 
+def test_addresses_that_a_tenant_gives_a_service_are_not_its() -> None:
+    """A Service with another's address would be where calls to that one go (CVE-2020-8554)."""
+    rig = Rig()
+    honest = {"selector": {"a": "1"}, "clusterIPs": ["10.96.0.9"], "ports": [{"port": 80}]}
+    rig.service("web", **honest)
+    expected = rig.snapshots.take().services["shop"]
+    lies = {"externalIPs": ["10.96.0.1"], "loadBalancerIP": "10.96.0.1", "externalName": "pay.bank.svc"}
+    rig.service("web", **honest, **lies)
+    obj = rig.cluster.objects["Service", "shop", "web"]
+    rig.cluster.put({**obj, "status": {"loadBalancer": {"ingress": [{"ip": "10.96.0.1", "hostname": "pay.bank.svc"}]}}})
+    rig.service("alias", type="ExternalName", externalName="pay.bank.svc", ports=[{"port": 80}])
+    rig.snapshots.changed("services", "shop")
+    assert rig.snapshots.take().services["shop"] == expected
+    assert expected[0].cluster_ips == ("10.96.0.9",)
+
+
 def test_what_has_not_changed_is_the_same_value_and_what_has_is_seen() -> None:
     rig = Rig()
     rig.service("web", selector={"a": "1"}, ports=[])

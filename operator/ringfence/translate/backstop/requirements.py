@@ -178,8 +178,10 @@ def _forms(requirement: Requirement, excepted: frozenset[str] = _NOTHING) -> dic
         for control in registry.active(each.level, excepted if each.floor else _NOTHING, each.version):
             _add(found, control)
     if requirement.enrolment:
+        # Whoever breaks one of these breaks the stricter one too, and is told that alone, as by the webhook.
+        closed = registry.CLOSED - excepted - {registry.WEAKER.get(each) for each in found}
         for control in registry.CONTROLS:
-            if control.id in registry.CLOSED - excepted:
+            if control.id in closed:
                 _add(found, control)
     for index, asked in enumerate(requirement.images):
         if not (asked.floor and asked.control in excepted):
