@@ -14,7 +14,9 @@ from e2e.demo.client import Client, Object, until
 from e2e.traffic import pods
 from e2e.traffic.__main__ import DATAGRAMS, FRAMES, LINES, OPEN_LINES, STREAMS, WEB
 
-REFUSED = frozenset({"403", "503", "closed", "silent", "PERMISSION_DENIED", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+REFUSED = frozenset(
+    {"403", "503", "denied", "closed", "silent", "PERMISSION_DENIED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+)
 """What a call may come to that nobody allows: which of them depends on what speaks, and on who refuses."""
 ALL_PORTS: tuple[object, ...] = (
     WEB,
