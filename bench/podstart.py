@@ -21,8 +21,8 @@ from bench import rig, table
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.demo import install
-from e2e.demo.client import Client
-from e2e.scenarios.support import Sandbox
+from e2e.demo.client import Client, until
+from e2e.scenarios.support import API_VERSION, Sandbox
 
 PODS: Final = int(os.environ.get("RINGFENCE_BENCH_PODS", "50"))
 """In each namespace; at least 2."""
@@ -136,7 +136,12 @@ def _prepare(cluster: backend.Cluster, admin: Client) -> None:
         admin.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
         account = {"name": _PROGRAM, "namespace": name}
         admin.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account}])
-    Sandbox(admin, WITH, install.agnhost(cluster)).wait_closed()
+    identity = {"apiVersion": API_VERSION, "kind": "ServiceIdentity", "spec": {}}
+    admin.apply([{**identity, "metadata": {"name": _PROGRAM, "namespace": WITH}}])
+    box = Sandbox(admin, WITH, install.agnhost(cluster))
+    box.wait_closed()
+    pod = box.pod("first", _PROGRAM)
+    until(lambda: admin.create(pod, "--dry-run=server").ok, "pods with the identity are admitted")
 
 
 async def _in_turns(cluster: backend.Cluster) -> tuple[list[float], list[float]]:
