@@ -191,17 +191,21 @@ async def _spell(bench: Bench, write: Callable[[int], Awaitable[None]], fakes: S
     return Spell(seconds, (rig.cpu_seconds(bench.pid) - cpu) / CHANGES)
 
 
-async def storm_of(bench: Bench, longest: float = BACK_OFF_SECONDS[1]) -> Storm:
-    """Kill proxyd, write a policy, start it after a while; ``longest`` is the longest wait between two tries."""
+async def storm_of(bench: Bench, longest: float = BACK_OFF_SECONDS[1], patience: float = CONNECT_SECONDS) -> Storm:
+    """Kill proxyd, write a policy, start it after a while.
+
+    ``longest`` is the longest wait between two tries, ``patience`` how long one may take to connect; in seconds.
+    """
     listens = asyncio.Event()
     listens.set()
     async with _running(bench, bench.pods, listens, longest) as fakes:
         await _until(lambda: all(_complete(each) for each in fakes), "all are configured")
         for each in fakes:
-            each.patience = CONNECT_SECONDS
+            each.patience = patience
         listens.clear()
         bench.kill()
-        await bench.write_common(1000)
+        # Never the same twice: what is not new is not sent.
+        await bench.write_common(int(time.time()))
         await asyncio.sleep(_AWAY)
         before = [each.policies for each in fakes]
         bench.start()

@@ -33,7 +33,7 @@ NAMESPACE: Final = "bench"
 NODE: Final = "node-1"
 HOST: Final = f"{proxy.PROXYD_SERVICE}.{rig.OWN}.svc"
 PORT: Final = 8080
-_WITHIN: Final = 60.0
+_WITHIN: Final = 300.0
 _PROGRAM: Final = """
 import sys
 from pathlib import Path

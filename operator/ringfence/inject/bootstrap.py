@@ -58,8 +58,10 @@ LABELS: Final = (
 )
 
 #: Seconds: the first and the longest wait between two tries to reach proxyd, and how long a try may take to connect.
-BACK_OFF_SECONDS: Final = (0.2, 5.0)
-CONNECT_SECONDS: Final = 2.0
+#: Thousands come back at once when proxyd does. Who waits for its turn costs nothing; who gives up has proxyd do its
+#: part of a handshake in vain, and asks for another. So tries come soon and last long.
+BACK_OFF_SECONDS: Final = (0.2, 2.0)
+CONNECT_SECONDS: Final = 10.0
 #: Connections that a proxy takes at most, of all listeners together.
 MAX_CONNECTIONS: Final = 20_000
 #: Shares of the memory limit at which Envoy gives memory back, takes no new requests, and takes no new connections.
@@ -125,8 +127,6 @@ def _secret_file(secret: dict[str, Any]) -> str:
 
 
 def _ads() -> dict[str, Any]:
-    # The default back-off took 10 s to a policy being in force again; with thousands of proxies, less than 5 s at most
-    # would be a storm.
     first, longest = BACK_OFF_SECONDS
     retry = {"retry_back_off": {"base_interval": f"{first:g}s", "max_interval": f"{longest:g}s"}}
     return {

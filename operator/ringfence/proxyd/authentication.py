@@ -28,7 +28,7 @@ MAX_TOKEN_BYTES: Final = 8192
 BELIEVED_SECONDS: Final = 60.0
 MAX_BELIEVED: Final = 20_000
 #: Reviews under way at once, and callers that may wait for one; who comes beyond that is sent away.
-REVIEWS_AT_ONCE: Final = 32
+REVIEWS_AT_ONCE: Final = 16
 MAX_WAITING: Final = 2000
 #: Seconds that a pod may be unknown here though the API server has just vouched for it.
 LATE_SECONDS: Final = 3.0

@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds: for a stream's first request, for a proxy to take one message, and a stream's longest life (moved by up to
 #: a tenth, so that those that came together do not all leave together).
-FIRST_REQUEST_SECONDS: Final = 10.0
+#: The first is long: while thousands come back at once it is this process that is late.
+FIRST_REQUEST_SECONDS: Final = 30.0
 WRITE_SECONDS: Final = 30.0
 STREAM_SECONDS: Final = 1800.0
 #: Most bytes of a request: the versions of everything that a proxy has, when it comes back.

@@ -23,18 +23,20 @@ _RESOLVING = threading.Lock()
 
 
 class _ByNamespace(Generic[T]):
-    """A part of the cluster by namespace, made again only where it has changed."""
+    """A part of the cluster by namespace, made again only where it has changed, and another only if it is."""
 
     def __init__(self, make: Callable[[str], T]) -> None:
         self._make = make
         self._held: dict[str, T] = {}
+        self._stale: dict[str, T] = {}
 
     def forget(self, namespace: str) -> None:
         """It has changed there; "" means everywhere."""
-        if namespace:
-            self._held.pop(namespace, None)
-        else:
+        if not namespace:
+            self._stale |= self._held
             self._held.clear()
+        elif namespace in self._held:
+            self._stale[namespace] = self._held.pop(namespace)
 
     def of(self, names: list[str]) -> dict[str, T]:
         """All of it, for these namespaces."""
@@ -42,7 +44,10 @@ class _ByNamespace(Generic[T]):
             del self._held[name]
         for name in names:
             if name not in self._held:
-                self._held[name] = self._make(name)
+                made, before = self._make(name), self._stale.get(name)
+                # Most changes of pods are of nothing that counts here; whoever compares then need not look inside.
+                self._held[name] = before if before is not None and before == made else made
+        self._stale.clear()
         return dict(self._held)
 
 

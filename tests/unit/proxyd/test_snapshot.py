@@ -128,3 +128,16 @@ def test_what_holds_is_worked_out_once_a_snapshot() -> None:
     mesh = rig.snapshots.take()
     assert mesh.effective("shop") is mesh.effective("shop")
     assert mesh.effective("shop").rules
+
+
+def test_what_was_said_to_change_and_is_the_same_is_the_very_same_value() -> None:
+    rig = Rig()
+    rig.service("web", selector={"a": "1"}, clusterIP="10.96.0.1", ports=[{"port": 80}])
+    first = rig.snapshots.take()
+    rig.service("web", selector={"a": "1"}, clusterIP="10.96.0.1", ports=[{"port": 80}])
+    rig.snapshots.changed("services", "shop")
+    second = rig.snapshots.take()
+    assert second.services["shop"] is first.services["shop"]
+    rig.service("web", selector={"a": "1"}, clusterIP="10.96.0.2", ports=[{"port": 80}])
+    rig.snapshots.changed("services", "")
+    assert rig.snapshots.take().services["shop"][0].cluster_ips == ("10.96.0.2",)
