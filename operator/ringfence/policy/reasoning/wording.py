@@ -24,19 +24,18 @@ def _line(cube: Cube, names: tuple[str, ...]) -> str:
 
 
 def _rest(cube: Cube) -> Iterator[str]:
+    if cube.get(dimensions.TRAFFIC.name) == dimensions.BYTES:
+        yield "bytes that are no HTTP"
     if (methods := cube.get(dimensions.METHOD.name)) is not None:
         yield method_text(methods)
     if (paths := cube.get(dimensions.PATH.name)) is not None:
         yield path_text(paths)
     if (host := cube.get(dimensions.HOST.name)) is not None:
         yield f"with host {attribute_text(host)}"
-    if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != Methods.of(("",)):
+    if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != dimensions.NO_UPGRADE:
         yield f"with upgrade {method_text(upgrade)}"
-    known = {
-        each.name for each in (dimensions.PORT, dimensions.METHOD, dimensions.PATH, dimensions.HOST, dimensions.UPGRADE)
-    }
     for name, values in cube.items():
-        if name not in known:
+        if isinstance(values, Attribute) and name != dimensions.HOST.name:
             yield f"with {name} {attribute_text(values)}"
 
 
@@ -81,9 +80,11 @@ def data(requests: Diagram, names: tuple[str, ...] = ()) -> list[dict[str, Any]]
 
 def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     yield "ports", list(cube.get(dimensions.PORT.name, EVERY_PORT).told(names))
+    if dimensions.TRAFFIC.name in cube:
+        yield "traffic", method_text(cube[dimensions.TRAFFIC.name])
     for name, values in cube.items():
         match values:
-            case Methods():
+            case Methods() if name != dimensions.TRAFFIC.name:
                 yield f"{name}s", method_text(values)
             case PathSet():
                 yield "paths", [str(clause) for clause in values.clauses()]
