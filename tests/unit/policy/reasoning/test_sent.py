@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ringfence.policy.algebra import diagram, dimensions
-from ringfence.policy.algebra.values import SEVERAL
+from ringfence.policy.algebra.values import SEVERAL, Methods
 from ringfence.policy.reasoning import sent, wording
 
 
@@ -116,14 +116,29 @@ def test_what_a_deny_leaves_of_an_allow_is_said_in_words() -> None:
             "traffic": "HTTP",
             "methods": "GET or POST",
             "paths": ["/charges", "/charges/* except /charges/admin/*"],
-            "upgrades": "none",
+            "upgrade": "no upgrade",
         },
         {
             "ports": ["every port"],
             "traffic": "HTTP",
             "methods": "GET or POST",
             "paths": ["/charges/admin/*"],
-            "upgrades": "none",
+            "upgrade": "no upgrade",
             "header:x-env": "'prod'",
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("upgrades", "text"),
+    [
+        (Methods.of(("",)), "no upgrade"),
+        (Methods.of(("websocket",)), "upgrade to websocket"),
+        (Methods.of(("", "websocket")), "no upgrade or upgrade to websocket"),
+        (Methods(frozenset({""}), others=True), "any upgrade"),
+        (Methods(frozenset({"", "websocket"}), others=True), "any upgrade but to websocket"),
+        (Methods(frozenset({"websocket"}), others=True), "no or any upgrade but to websocket"),
+    ],
+)
+def test_upgrades_in_words(upgrades: Methods, text: str) -> None:
+    assert wording.upgrade_text(upgrades) == text
