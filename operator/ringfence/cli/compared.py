@@ -77,20 +77,21 @@ def read(arguments: argparse.Namespace, console: Console) -> Compared:
     if CLUSTER in (old, new) and arguments.config is not None:
         raise Usage("the cluster has settings of its own: leave --config out")
     reader = _Reader(arguments, console)
-    loaded = [
-        world.load(
-            reader.documents(name, other),
-            reader.installation,
-            default_namespace=arguments.namespace,
-            tolerant=CLUSTER in (old, new),
-        )
-        for name, other in ((old, new), (new, old))
-    ]
+    found = [reader.documents(old, new), reader.documents(new, old)]
+    loaded = _load(found, reader.installation, arguments)
     before, after = _alike(*loaded)
     for each in (before, after):
         inputs.must_be_readable(each, each.world.namespaces)
     _remark(before, after, console)
     return sides(before, after, audit=arguments.audit)
+
+
+def _load(
+    found: Iterable[tuple[Document, ...]], installation: Installation, arguments: argparse.Namespace
+) -> list[Loaded]:
+    """The worlds of both sides. What a cluster holds may be wrong; what a person gives may not."""
+    tolerant = CLUSTER in (arguments.old, arguments.new)
+    return [world.load(each, installation, default_namespace=arguments.namespace, tolerant=tolerant) for each in found]
 
 
 def _less(standing: Iterable[Document], laid: Iterable[Document], namespace: str) -> list[Document]:

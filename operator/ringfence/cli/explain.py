@@ -16,8 +16,11 @@ from ringfence.model.effective import Direction, EffectiveRule, RuleRef
 from ringfence.model.errors import CannotTell
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, SecurityPolicy
 from ringfence.model.world import Enrolment, World
-from ringfence.policy.algebra.ports import Names, Ports, names_in
+from ringfence.policy.algebra.diagram import Diagram
+from ringfence.policy.algebra.ports import Names, names_in
+from ringfence.policy.reasoning import wording
 from ringfence.policy.reasoning.naming import Naming
+from ringfence.policy.reasoning.side import requests_of
 from ringfence.policy.reasoning.standing import Note, Remark, Standing, standings
 
 #: Before the name of a ClusterSecurityPolicy.
@@ -190,12 +193,14 @@ def _sentence(standing: Standing, naming: Naming) -> str:
     governed = some(naming.names(standing.governed)) or "no pod"
     others = some(naming.names(standing.others)) or "nobody"
     who, whom = (others, governed) if standing.direction is Direction.INGRESS else (governed, others)
-    return f"{who} {_VERBS[standing.action]} {whom} on {', '.join(_ports(standing))}"
+    names, requests = _requests(standing)
+    return f"{who} {_VERBS[standing.action]} {whom} on {' and '.join(wording.lines(requests, names))}"
 
 
-def _ports(standing: Standing) -> tuple[str, ...]:
+def _requests(standing: Standing) -> tuple[tuple[str, ...], Diagram]:
+    """What the rule says of calls, its ports by the names that it gives them, and these names."""
     names = names_in(rule.ports for rule in standing.rules)
-    return Ports.at(standing.rules[0].ports, Names(unknown=names)).told(names)
+    return names, requests_of(standing.rules[0], Names(unknown=names))
 
 
 def _note(note: Note) -> str:
@@ -252,6 +257,7 @@ def _data(explained: _Explained) -> dict[str, Any]:
 
 
 def _rule_data(standing: Standing, naming: Naming, loaded: Loaded) -> dict[str, Any]:
+    names, requests = _requests(standing)
     return {
         "name": standing.ref.rule,
         "source": words.place(standing.ref, standing.direction, loaded),
@@ -259,7 +265,7 @@ def _rule_data(standing: Standing, naming: Naming, loaded: Loaded) -> dict[str, 
         "action": standing.action,
         "governs": list(naming.names(standing.governed)),
         "names": list(naming.names(standing.others)),
-        "ports": list(_ports(standing)),
+        "requests": wording.data(requests, names),
         "text": _sentence(standing, naming),
         "notes": [
             {"reason": note.remark, "by": [str(ref) for ref in note.by], "text": _note(note)} for note in standing.notes

@@ -11,19 +11,31 @@ from typing import Any, Final
 from ringfence.policy.algebra.diagram import Dimension
 from ringfence.policy.algebra.paths import EVERY_PATH
 from ringfence.policy.algebra.ports import EVERY_PORT
-from ringfence.policy.algebra.values import ANY_OR_NONE, EVERY_METHOD, MISSING
+from ringfence.policy.algebra.values import ANY_OR_NONE, EVERY_METHOD, MISSING, Methods
 
 PORT: Final = Dimension(10, "port", EVERY_PORT)
+#: Whether requests of HTTP are sent, or bytes in which nobody sees any.
+HTTP: Final = Methods.of(("HTTP",))
+BYTES: Final = Methods.of(("bytes",))
+TRAFFIC: Final = Dimension(15, "traffic", HTTP | BYTES)
+#: Without the port, in small letters; user information in it makes it unclear (SEVERAL).
 HOST: Final = Dimension(20, "host", ANY_OR_NONE)
 METHOD: Final = Dimension(30, "method", EVERY_METHOD)
 PATH: Final = Dimension(40, "path", EVERY_PATH)
 #: What an HTTP connection is asked to become; the empty text for nothing else.
 UPGRADE: Final = Dimension(50, "upgrade", EVERY_METHOD)
+NO_UPGRADE: Final = Methods.of(("",))
 
 _ATTRIBUTES: Final = 60
 
 #: What a request is where nothing more is asked of it.
-_PLAIN: Final = {PORT.name: EVERY_PORT.witness(), METHOD.name: "GET", PATH.name: "/", UPGRADE.name: ""}
+_PLAIN: Final = {
+    PORT.name: EVERY_PORT.witness(),
+    TRAFFIC.name: "HTTP",
+    METHOD.name: "GET",
+    PATH.name: "/",
+    UPGRADE.name: "",
+}
 
 
 @lru_cache(maxsize=4096)

@@ -38,6 +38,10 @@ class Naming:
         return tuple(self._names(members.bits & self.side.there, excepting=True))
 
     def _names(self, bits: int, *, excepting: bool) -> Iterator[str]:
+        exact = next((group.text for group in self._groups if group.bits == bits), None)
+        if exact is not None:
+            yield exact
+            return
         left = bits
         for group in self._groups:
             missing = group.bits & ~bits
@@ -187,15 +191,15 @@ def addresses(spans: Spans, side: Side) -> Iterator[str]:
     """Networks, or all but some of them where that is shorter."""
     if spans.empty:
         return
-    server = Spans.of_addresses(address for address, _ in side.world.installation.api_server)
-    if not server.empty and (server - spans).empty:
-        yield "the API server"
-        spans -= server
     networks, rest = spans.networks(), (ALL - spans).networks()
     if len(rest) < len(networks):
         yield f"every address but {' and '.join(rest)}" if rest else "every address"
-    else:
-        yield from networks
+        return
+    server = Spans.of_addresses(address for address, _ in side.world.installation.api_server)
+    if not server.empty and (server - spans).empty:
+        yield "the API server"
+        networks = (spans - server).networks()
+    yield from networks
 
 
 def _differences(kind: Kind, others: Iterable[Kind], told_address: str) -> Iterator[str]:

@@ -25,11 +25,12 @@ from ringfence.model.resources import Action, Mode
 from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import decide, ends
 from ringfence.policy.algebra import dimensions
-from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, split, subtract, union
+from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import Names, Ports
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.ends import End
+from ringfence.policy.reasoning import sent
 from ringfence.policy.reasoning.addresses import spans_of
 from ringfence.policy.reasoning.kinds import Kinds
 
@@ -42,7 +43,10 @@ Stated = tuple[tuple[EffectiveRule, int], ...]
 
 def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
     """The requests that a rule names, whoever sends them, to a target with these names of ports."""
-    return cube([(dimensions.PORT, Ports.at(rule.ports, names))])
+    on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, names))])
+    # Not every rule has them: those that hold whatever is sent need none.
+    requests = sent.named(getattr(rule, "requests", None), rule.action is Action.DENY)
+    return intersect(on_ports, requests)
 
 
 @dataclass(frozen=True, slots=True)

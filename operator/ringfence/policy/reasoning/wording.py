@@ -24,28 +24,37 @@ def _line(cube: Cube, names: tuple[str, ...]) -> str:
 
 
 def _rest(cube: Cube) -> Iterator[str]:
+    if cube.get(dimensions.TRAFFIC.name) == dimensions.BYTES:
+        yield "bytes that are no HTTP"
     if (methods := cube.get(dimensions.METHOD.name)) is not None:
         yield method_text(methods)
     if (paths := cube.get(dimensions.PATH.name)) is not None:
         yield path_text(paths)
     if (host := cube.get(dimensions.HOST.name)) is not None:
         yield f"with host {attribute_text(host)}"
-    if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != Methods.of(("",)):
-        yield f"with upgrade {method_text(upgrade)}"
-    known = {
-        each.name for each in (dimensions.PORT, dimensions.METHOD, dimensions.PATH, dimensions.HOST, dimensions.UPGRADE)
-    }
+    if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != dimensions.NO_UPGRADE:
+        yield f"with {upgrade_text(upgrade)}"
     for name, values in cube.items():
-        if name not in known:
+        if isinstance(values, Attribute) and name != dimensions.HOST.name:
             yield f"with {name} {attribute_text(values)}"
 
 
 def method_text(methods: Methods) -> str:
     """``GET or POST``, ``every method but GET``."""
-    names = sorted(name or "none" for name in methods.names)
+    names = sorted(methods.names)
     if methods.others:
         return f"every method but {' and '.join(names)}" if names else "every method"
     return " or ".join(names)
+
+
+def upgrade_text(upgrades: Methods) -> str:
+    """``upgrade to websocket``, ``any upgrade``, ``no upgrade or upgrade to websocket``."""
+    names = sorted(upgrades.names - {""})
+    if upgrades.others:
+        but = f" but to {' and '.join(names)}" if names else ""
+        return f"any upgrade{but}" if "" in upgrades.names else f"no or any upgrade{but}"
+    to = f"upgrade to {' or '.join(names)}" if names else ""
+    return " or ".join(filter(None, ("no upgrade" if "" in upgrades.names else "", to)))
 
 
 def path_text(paths: PathSet) -> str:
@@ -81,10 +90,14 @@ def data(requests: Diagram, names: tuple[str, ...] = ()) -> list[dict[str, Any]]
 
 def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     yield "ports", list(cube.get(dimensions.PORT.name, EVERY_PORT).told(names))
+    if dimensions.TRAFFIC.name in cube:
+        yield "traffic", method_text(cube[dimensions.TRAFFIC.name])
     for name, values in cube.items():
         match values:
-            case Methods():
-                yield f"{name}s", method_text(values)
+            case Methods() if name == dimensions.UPGRADE.name:
+                yield name, upgrade_text(values)
+            case Methods() if name == dimensions.METHOD.name:
+                yield "methods", method_text(values)
             case PathSet():
                 yield "paths", [str(clause) for clause in values.clauses()]
             case Attribute():

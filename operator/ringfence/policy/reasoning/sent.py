@@ -1,0 +1,124 @@
+"""What rules say of requests, as sets: methods, paths, hosts, upgrades and headers.
+
+What is missing or can be read in two ways counts against the request: the same words are a smaller set in an Allow than
+in a Deny. Requests that a proxy refuses whatever the rules say are not taken out.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from ringfence.policy.algebra import dimensions
+from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
+from ringfence.policy.algebra.paths import PathSet
+from ringfence.policy.algebra.texts import EVERY_TEXT, NO_TEXT, TextSet
+from ringfence.policy.algebra.values import Attribute, Methods
+
+_BELOW: Final = "/*"
+_GRPC: Final = TextSet.starting(("application/grpc",))
+_CONTENT_TYPE: Final = "content-type"
+
+Part = tuple[Dimension, Any]
+
+
+class Match(Protocol):
+    """Requests with one of these methods, paths and hosts; what is empty says nothing."""
+
+    @property
+    def methods(self) -> tuple[str, ...]: ...
+
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
+
+    @property
+    def upgrades(self) -> tuple[str, ...]: ...
+
+    @property
+    def grpc(self) -> bool: ...
+
+
+class Condition(Protocol):
+    """A condition on a header: ``test`` is in, notIn, prefix, exists or absent."""
+
+    @property
+    def header(self) -> str: ...
+
+    @property
+    def test(self) -> str: ...
+
+    @property
+    def values(self) -> tuple[str, ...]: ...
+
+
+class Sent(Protocol):
+    """The requests that a rule names: any of ``http`` (empty: all) and all of ``when``."""
+
+    @property
+    def http(self) -> tuple[Match, ...]: ...
+
+    @property
+    def when(self) -> tuple[Condition, ...]: ...
+
+
+@lru_cache(maxsize=16384)
+def named(sent: Sent | None, deny: bool) -> Diagram:
+    """The requests that a rule names. Of bytes that are no HTTP an Allow of some requests allows none, a Deny all."""
+    if sent is None:
+        return EVERYTHING
+    found = union(cube(_match(each, deny)) for each in sent.http) if sent.http else EVERYTHING
+    for condition in sent.when:
+        values = _condition(str(condition.test), condition.values, deny)
+        found = intersect(found, cube([(dimensions.attribute(f"header:{condition.header}"), values)]))
+    found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
+    return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
+
+
+def _match(match: Match, deny: bool) -> Iterator[Part]:
+    if match.methods and not (match.grpc and deny):
+        # Spelled in small letters it stands for every spelling but the usual one.
+        spelled = {each.lower() for each in match.methods} if deny else set()
+        yield dimensions.METHOD, Methods.of({*match.methods, *spelled})
+    if match.paths:
+        yield dimensions.PATH, PathSet.of(_patterns(match.paths, deny))
+    if match.hosts:
+        yield dimensions.HOST, _hosts(match.hosts, deny)
+    if match.grpc and not deny:
+        yield dimensions.attribute(f"header:{_CONTENT_TYPE}"), Attribute(_GRPC, several=True)
+    if match.upgrades:
+        yield dimensions.UPGRADE, Methods.of(match.upgrades)
+    elif not deny:
+        yield dimensions.UPGRADE, dimensions.NO_UPGRADE
+
+
+def _patterns(patterns: Iterable[str], deny: bool) -> Iterator[str]:
+    """For a Deny a slash at the end makes no difference, unless all below is named."""
+    for each in patterns:
+        yield each
+        if deny and not each.endswith(_BELOW):
+            yield each.removesuffix("/") or "/"
+            yield each.removesuffix("/") + "/"
+
+
+def _hosts(hosts: tuple[str, ...], deny: bool) -> Attribute:
+    """Ports are no part of a host here; one with user information is told as several."""
+    if not deny:
+        return Attribute(TextSet.exactly(hosts))
+    return Attribute(TextSet.exactly((*hosts, *(f"{each}." for each in hosts))), absent=True, several=True)
+
+
+def _condition(test: str, values: tuple[str, ...], deny: bool) -> Attribute:
+    match test:
+        case "in":
+            return Attribute(TextSet.exactly(values), absent=deny, several=deny)
+        case "notIn":
+            return Attribute(~TextSet.exactly(values), absent=deny, several=deny)
+        case "prefix":
+            return Attribute(TextSet.starting(values), absent=deny, several=deny)
+        case "exists":
+            return Attribute(EVERY_TEXT, several=True)
+        case "absent":
+            return Attribute(NO_TEXT, absent=True)
+    raise ValueError(f"{test!r} is no test of a header")

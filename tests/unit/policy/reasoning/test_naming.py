@@ -1,0 +1,87 @@
+"""Sets of ends in words: no name says more than is meant."""
+
+from ringfence.model.resources import CidrPeer
+from ringfence.model.world import Installation, World
+from ringfence.policy.algebra.values import Members
+from ringfence.policy.reasoning import kinds
+from ringfence.policy.reasoning.naming import Naming
+from ringfence.policy.reasoning.side import Side
+
+from tests.unit.policy import making
+
+
+def naming(world: World) -> Naming:
+    effective = making.effective(world)
+    found = kinds.of([world], [{name: effective(name) for name in world.namespaces}])
+    return Naming(Side(world, effective, found))
+
+
+def members(some: Naming, *wanted: tuple[str, str]) -> Members:
+    """The kinds of these identities."""
+    everyone = enumerate(some.side.kinds.all)
+    return Members.of(number for number, kind in everyone if (kind.namespace, kind.account) in wanted)
+
+
+def namespace(some: Naming, *names: str) -> Members:
+    return Members.of(number for name in names for number in some.side.kinds.by_namespace[name])
+
+
+def addresses(some: Naming) -> Members:
+    return Members.of(range(some.side.kinds.first_address, len(some.side.kinds.all)))
+
+
+def by_rule(some: Naming) -> Members:
+    """Whom the rule of WORLD names."""
+    return next(Members(some.side.named(r.peers)) for r in some.side.effective("shop").rules if r.ref.rule == "a")
+
+
+WORLD = making.world(making.policy(ingress=(making.allow("a", CidrPeer("203.0.113.0/24")),)))
+
+
+def test_identities_are_named_one_by_one_until_all_are_meant() -> None:
+    some = naming(WORLD)
+    assert some.names(members(some, ("shop", "web"))) == ("shop/web",)
+    assert some.names(members(some, ("shop", "web"), ("bank", "db"))) == ("bank/db", "shop/web")
+    known = members(some, *(("shop", name) for name in ("api", "web", "db")))
+    assert some.names(known) == ("shop/api", "shop/db", "shop/web")
+    assert some.names(namespace(some, "shop")) == ("zone a",)
+    assert some.names(namespace(some, "shop", "bank")) == ("every identity",)
+    rest = namespace(some, "shop") - known
+    assert some.names(rest) == ("any other identity of namespace shop",)
+
+
+def test_most_are_named_by_those_who_are_not_meant() -> None:
+    some = naming(WORLD)
+    everyone = Members(some.side.there)
+    assert some.names(everyone) == ("everyone",)
+    assert some.names(everyone - members(some, ("shop", "web"))) == ("everyone but shop/web",)
+    assert some.names(namespace(some, "shop", "bank") - members(some, ("bank", "db"))) == (
+        "every identity but bank/db",
+    )
+
+
+def test_addresses_are_told_as_networks_or_as_all_but_these() -> None:
+    some = naming(WORLD)
+    everywhere = addresses(some)
+    assert some.names(everywhere) == ("every address that is no pod's",)
+    named = by_rule(some)
+    assert some.names(named) == ("203.0.113.0/24",)
+    assert some.names(everywhere - named) == ("every address but 203.0.113.0/24",)
+
+
+def test_pods_are_told_apart_by_address_where_rules_may_mean_pods() -> None:
+    installation = Installation(open_services=())
+    some = naming(making.world(*WORLD.policies["shop"], installation=installation))
+    named = by_rule(some)
+    assert some.names(named) == ("every pod with an address in 203.0.113.0/24", "203.0.113.0/24")
+    one = named & members(some, ("shop", "web"))
+    assert some.names(one) == ("shop/web (with an address in 203.0.113.0/24)",)
+    assert some.names(named & namespace(some, "bank")) == (
+        "every pod of namespace bank with an address in 203.0.113.0/24",
+    )
+    other = members(some, ("shop", "web")) - one
+    assert some.names(other) == ("shop/web (with any other address)",)
+
+
+def test_nobody_has_no_name() -> None:
+    assert naming(WORLD).names(Members()) == ()
