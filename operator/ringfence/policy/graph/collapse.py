@@ -1,13 +1,16 @@
-"""Larger graphs made readable: namespaces or zones stand for their identities."""
+"""The graph of a world, made readable: where there are many identities, namespaces or zones stand for them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from ringfence.model.world import World
 from ringfence.policy.decide import Effective
 from ringfence.policy.graph.draw import drawn
-from ringfence.policy.graph.model import By, Edge, Graph, Kind, Node
+from ringfence.policy.graph.join import groups, joined
+from ringfence.policy.graph.model import EVERYONE_OF, By, Edge, Graph, Kind, Node, grouped
+from ringfence.policy.graph.open import Calls
 
 #: With more nodes than this, the next larger thing stands for them.
 MANY: Final = 60
@@ -16,9 +19,15 @@ MANY: Final = 60
 def of(world: World, effective: Effective, by: By | None = None) -> Graph:
     """The graph of a world; ``by`` None chooses what can still be read."""
     found = by or readable(world)
-    if found is By.IDENTITY:
-        return drawn(world, effective)
-    return collapsed(drawn(world, effective, in_groups=False), found)
+    nodes, calls = drawn(world, effective)
+    if found is not By.IDENTITY:
+        nodes, calls = _collapsed(nodes, calls, found)
+    calls = joined(calls, groups(nodes, found))
+    nodes = nodes | {EVERYONE_OF[found]: Node(EVERYONE_OF[found], EVERYONE_OF[found], Kind.EVERYONE)}
+    edges = tuple(sorted(_edges(world, nodes, calls)))
+    used = {key for edge in edges for key in (edge.source, edge.target)}
+    kept = (node for node in nodes.values() if node.kind not in (Kind.OUTSIDE, Kind.EVERYONE) or node.key in used)
+    return Graph(found, tuple(sorted(kept)), edges)
 
 
 def readable(world: World) -> By:
@@ -28,23 +37,18 @@ def readable(world: World) -> By:
     return By.NAMESPACE if len(world.namespaces) <= MANY else By.ZONE
 
 
-def collapsed(graph: Graph, by: By) -> Graph:
-    """The same with one node for each namespace or zone; edges inside of one are left out."""
-    standing = {node.key: _standing(node, by) for node in graph.nodes}
+def _collapsed(nodes: Mapping[str, Node], calls: Calls, by: By) -> tuple[dict[str, Node], Calls]:
+    """One node for each namespace or zone; what is inside of one is left out."""
+    standing = {key: _standing(node, by) for key, node in nodes.items()}
     sizes: dict[str, int] = defaultdict(int)
-    for node in graph.nodes:
-        sizes[standing[node.key].key] += node.size
-    found: dict[tuple[str, str], list[Edge]] = defaultdict(list)
-    for edge in graph.edges:
-        source, target = standing[edge.source].key, standing[edge.target].key
-        if source != target:
-            found[source, target].append(edge)
-    nodes = {node.key: node for node in standing.values()}
-    return Graph(
-        by,
-        tuple(sorted(Node(n.key, n.name, n.kind, n.namespace, n.zone, sizes[n.key]) for n in nodes.values())),
-        tuple(sorted(_together(nodes, *ends, edges) for ends, edges in found.items())),
-    )
+    for key, node in nodes.items():
+        sizes[standing[key].key] += node.size
+    found: Calls = {}
+    for (source, target), open_ in calls.items():
+        ends = standing[source].key, standing[target].key
+        if ends[0] != ends[1]:
+            found[ends] = found[ends] | open_ if ends in found else open_
+    return {node.key: replace(node, size=sizes[node.key]) for node in standing.values()}, found
 
 
 def _standing(node: Node, by: By) -> Node:
@@ -52,17 +56,23 @@ def _standing(node: Node, by: By) -> Node:
     if node.kind is not Kind.IDENTITY:
         return node
     if by is By.ZONE and node.zone:
-        return Node(node.zone, node.zone, Kind.ZONE, "", node.zone)
-    return Node(node.namespace, node.namespace, Kind.NAMESPACE, node.namespace, node.zone)
+        return Node(f"{node.zone}/", node.zone, Kind.ZONE, "", node.zone)
+    return Node(f"{node.namespace}/", node.namespace, Kind.NAMESPACE, node.namespace, node.zone)
 
 
-def _together(nodes: Mapping[str, Node], source: str, target: str, edges: Iterable[Edge]) -> Edge:
-    every = list(edges)
-    ports = sorted({port for edge in every for port in edge.ports}, key=_order)
-    crosses = any(edge.crosses for edge in every)
-    return Edge(source, target, tuple(ports), crosses, all(edge.surely for edge in every), len(every))
+def _edges(world: World, nodes: Mapping[str, Node], calls: Calls) -> Iterator[Edge]:
+    for (source, target), open_ in calls.items():
+        crosses = _zone(world, nodes, source) != _zone(world, nodes, target)
+        yield Edge(source, target, open_.tokens(), crosses, open_.surely, open_.count)
 
 
-def _order(port: str) -> tuple[bool, int, str]:
-    digits = port.partition("-")[0].partition("/")[0]
-    return not digits.isdigit(), int(digits) if digits.isdigit() else 0, port
+def _zone(world: World, nodes: Mapping[str, Node], key: str) -> str:
+    """The zone that an end is in; what is open and what is outside are zones of their own."""
+    match grouped(key):
+        case (Kind.ZONE, name):
+            return name
+        case (_, name):
+            return world.namespaces[name].zone
+        case _:
+            node = nodes[key]
+            return node.zone if node.kind in (Kind.IDENTITY, Kind.NAMESPACE, Kind.ZONE) else f"({node.kind})"

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-#: Nodes for callers without an identity, for all identities, and for networks too many to be shown one by one.
+#: Nodes for all who can call, for all addresses outside, and for networks too many to be shown one by one.
 ANYONE: Final = "anyone"
-EVERY_IDENTITY: Final = "every identity"
+ANYWHERE: Final = "any address outside"
 MANY_NETWORKS: Final = "many networks"
 
 
@@ -16,6 +16,10 @@ class By(StrEnum):
     IDENTITY = "identity"
     NAMESPACE = "namespace"
     ZONE = "zone"
+
+
+#: The node for all of what a graph shows.
+EVERYONE_OF: Final = {By.IDENTITY: "every identity", By.NAMESPACE: "every namespace", By.ZONE: "every zone"}
 
 
 class Kind(StrEnum):
