@@ -1,5 +1,6 @@
 """A graph shows what `decide` allows between any two, and nothing else; grouping edges changes no answer."""
 
+from dataclasses import replace
 from functools import cache
 
 from hypothesis import given, settings
@@ -7,9 +8,9 @@ from hypothesis import strategies as st
 from ringfence.model.effective import Direction
 from ringfence.model.spans import Spans
 from ringfence.model.world import Workload, World
-from ringfence.policy.graph import collapse, compare
+from ringfence.policy.graph import collapse
 from ringfence.policy.graph.draw import drawn
-from ringfence.policy.graph.join import groups, joined
+from ringfence.policy.graph.join import groups, joined, without_anyone
 from ringfence.policy.graph.model import ANYONE, By, Change, Node
 from ringfence.policy.graph.open import Calls, Open
 from ringfence.policy.proof.ports import NO_PORT
@@ -71,7 +72,9 @@ def test_grouping_says_the_same(world: World, by: By) -> None:
     effective = cache(lambda namespace: resolve(world, namespace))
     nodes, calls = drawn(world, effective)
     again = spread(joined(calls, groups(nodes, By.IDENTITY)), nodes, By.IDENTITY)
-    assert {e: (o.ports, o.names) for e, o in again.items()} == {e: (o.ports, o.names) for e, o in calls.items()}
+    assert {e: (o.ports, o.names) for e, o in again.items()} == {
+        e: (o.ports, o.names) for e, o in without_anyone(calls).items()
+    }
     graph = collapse.of(world, effective, by)
     keys = {node.key for node in graph.nodes}
     assert all(edge.ports for edge in graph.edges)
@@ -79,11 +82,17 @@ def test_grouping_says_the_same(world: World, by: By) -> None:
     assert all(end in keys or ":" in end for edge in graph.edges for end in (edge.source, edge.target))
 
 
-@given(worlds.worlds())
-def test_nothing_has_changed_between_equals_and_all_is_new_after_nothing(world: World) -> None:
-    effective = cache(lambda namespace: resolve(world, namespace))
-    graph = collapse.of(world, effective, By.IDENTITY)
-    assert compare.compared(graph, graph) == graph
-    empty = type(graph)(graph.by, (), ())
-    assert {edge.change for edge in compare.compared(empty, graph).edges} <= {Change.ADDED}
-    assert {edge.change for edge in compare.compared(graph, empty).edges} <= {Change.REMOVED}
+@given(worlds.worlds(), worlds.worlds())
+def test_what_has_changed_is_what_one_has_and_the_other_has_not(old: World, new: World) -> None:
+    before, after = ((world, cache(lambda name, world=world: resolve(world, name))) for world in (old, new))
+    graph = collapse.of(*before, By.IDENTITY)
+    alike = collapse.changed(before, before, By.IDENTITY)
+    assert (graph.nodes, [replace(edge, count=1) for edge in graph.edges]) == (
+        alike.nodes,
+        [replace(edge, count=1) for edge in alike.edges],
+    )
+    there, back = collapse.changed(before, after, By.IDENTITY), collapse.changed(after, before, By.IDENTITY)
+    for mine, theirs in ((Change.ADDED, Change.REMOVED), (Change.REMOVED, Change.ADDED)):
+        assert {(e.source, e.target, e.ports) for e in there.edges if e.change is mine} == {
+            (e.source, e.target, e.ports) for e in back.edges if e.change is theirs
+        }

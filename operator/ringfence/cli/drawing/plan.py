@@ -151,13 +151,8 @@ def _arrow(edge: Edge) -> Arrow:
     pairs = edge.count if grouped(edge.source) is None and grouped(edge.target) is None else 1
     count = f" ({pairs} pairs)" if pairs > 1 else ""
     text = ", ".join(edge.ports)
-    if edge.change is Change.CHANGED:
-        gone = [port for port in edge.before if port not in edge.ports]
-        come = [port for port in edge.ports if port not in edge.before]
-        text = ", ".join([*(f"+{port}" for port in come), *(f"-{port}" for port in gone)])
     short = text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1].rstrip(', ')}…"
     about = [f"{edge.source} → {edge.target}: {', '.join(edge.ports)}{count}"]
-    about += [f"before: {', '.join(edge.before)}"] if edge.before else []
     about += [f"{edge.change}"] if edge.change else []
     about += ["crosses a boundary"] if edge.crosses else []
     about += [] if edge.surely else ["perhaps: it depends on the address that a pod will have"]
@@ -174,7 +169,7 @@ def _about(graph: Graph) -> str:
     edges = [edge for edge in graph.edges if edge.change is not Change.REMOVED]
     crossing = sum(edge.crosses for edge in edges)
     parts.append(f"{len(edges)} {'arrow' if len(edges) == 1 else 'arrows'}, {crossing} across a boundary")
-    for change in (Change.ADDED, Change.REMOVED, Change.CHANGED):
+    for change in (Change.ADDED, Change.REMOVED):
         count = sum(edge.change is change for edge in graph.edges)
         parts += [f"{count} {change}"] if count else []
     return ", ".join(parts)

@@ -1,15 +1,15 @@
 """The graph of a world, made readable: where there are many identities, namespaces or zones stand for them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from ringfence.model.world import World
 from ringfence.policy.decide import Effective
 from ringfence.policy.graph.draw import drawn
-from ringfence.policy.graph.join import groups, joined
-from ringfence.policy.graph.model import EVERYONE_OF, By, Edge, Graph, Kind, Node, grouped
+from ringfence.policy.graph.join import groups, joined, without_anyone
+from ringfence.policy.graph.model import EVERYONE_OF, By, Change, Edge, Graph, Kind, Node, grouped
 from ringfence.policy.graph.open import Calls
 
 #: With more nodes than this, the next larger thing stands for them.
@@ -19,15 +19,62 @@ MANY: Final = 60
 def of(world: World, effective: Effective, by: By | None = None) -> Graph:
     """The graph of a world; ``by`` None chooses what can still be read."""
     found = by or readable(world)
+    nodes, calls = _drawn(world, effective, found)
+    return _graph(found, nodes, ((Change.SAME, calls),), _zones(world))
+
+
+def changed(old: tuple[World, Effective], new: tuple[World, Effective], by: By | None = None) -> Graph:
+    """The graph of two worlds: what both have, what only the new one has, and what only the old one had."""
+    found = by or readable(new[0])
+    (nodes, before), (now, after) = (_drawn(*each, found) for each in (old, new))
+    merged = {
+        **{key: replace(node, change=Change.REMOVED) for key, node in nodes.items()},
+        **{key: node if key in nodes else replace(node, change=Change.ADDED) for key, node in now.items()},
+    }
+    parts = (
+        (
+            Change.SAME,
+            {ends: replace(open_ & before[ends], count=1) for ends, open_ in after.items() if ends in before},
+        ),
+        (Change.ADDED, _less(after, before)),
+        (Change.REMOVED, _less(before, after)),
+    )
+    return _graph(found, merged, parts, {**_zones(old[0]), **_zones(new[0])})
+
+
+def _less(calls: Calls, others: Calls) -> Calls:
+    found = {ends: open_ - others[ends] if ends in others else open_ for ends, open_ in calls.items()}
+    return {ends: open_ for ends, open_ in found.items() if not open_.empty}
+
+
+def _drawn(world: World, effective: Effective, by: By) -> tuple[dict[str, Node], Calls]:
     nodes, calls = drawn(world, effective)
-    if found is not By.IDENTITY:
-        nodes, calls = _collapsed(nodes, calls, found)
-    calls = joined(calls, groups(nodes, found))
-    nodes = nodes | {EVERYONE_OF[found]: Node(EVERYONE_OF[found], EVERYONE_OF[found], Kind.EVERYONE)}
-    edges = tuple(sorted(_edges(world, nodes, calls)))
+    return (nodes, calls) if by is By.IDENTITY else _collapsed(nodes, without_anyone(calls), by)
+
+
+def _graph(by: By, nodes: dict[str, Node], parts: Iterable[tuple[Change, Calls]], zones: Mapping[str, str]) -> Graph:
+    everyone = EVERYONE_OF[by]
+    nodes = nodes | {everyone: Node(everyone, everyone, Kind.EVERYONE)}
+    every = groups(nodes, by)
+    edges = tuple(
+        sorted(
+            Edge(
+                source,
+                target,
+                open_.tokens(),
+                _crosses(nodes, zones, source, target),
+                open_.surely,
+                open_.count,
+                change,
+            )
+            for change, calls in parts
+            for (source, target), open_ in joined(calls, every).items()
+            if not open_.empty
+        )
+    )
     used = {key for edge in edges for key in (edge.source, edge.target)}
     kept = (node for node in nodes.values() if node.kind not in (Kind.OUTSIDE, Kind.EVERYONE) or node.key in used)
-    return Graph(found, tuple(sorted(kept)), edges)
+    return Graph(by, tuple(sorted(kept)), edges)
 
 
 def readable(world: World) -> By:
@@ -60,19 +107,21 @@ def _standing(node: Node, by: By) -> Node:
     return Node(f"{node.namespace}/", node.namespace, Kind.NAMESPACE, node.namespace, node.zone)
 
 
-def _edges(world: World, nodes: Mapping[str, Node], calls: Calls) -> Iterator[Edge]:
-    for (source, target), open_ in calls.items():
-        crosses = _zone(world, nodes, source) != _zone(world, nodes, target)
-        yield Edge(source, target, open_.tokens(), crosses, open_.surely, open_.count)
+def _zones(world: World) -> dict[str, str]:
+    return {name: namespace.zone for name, namespace in world.namespaces.items()}
 
 
-def _zone(world: World, nodes: Mapping[str, Node], key: str) -> str:
+def _crosses(nodes: Mapping[str, Node], zones: Mapping[str, str], source: str, target: str) -> bool:
+    return _zone(nodes, zones, source) != _zone(nodes, zones, target)
+
+
+def _zone(nodes: Mapping[str, Node], zones: Mapping[str, str], key: str) -> str:
     """The zone that an end is in; what is open and what is outside are zones of their own."""
     match grouped(key):
         case (Kind.ZONE, name):
             return name
         case (_, name):
-            return world.namespaces[name].zone
+            return zones[name]
         case _:
             node = nodes[key]
             return node.zone if node.kind in (Kind.IDENTITY, Kind.NAMESPACE, Kind.ZONE) else f"({node.kind})"

@@ -20,7 +20,7 @@ _NOBODY: Final = Spans.of_networks(("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/
 
 
 def drawn(world: World, effective: Effective) -> tuple[dict[str, Node], Calls]:
-    """Every identity of a world by key, and what is open between each two, less what is open to anyone."""
+    """Every identity of a world by key, and what is open between each two."""
     drawing = _Drawing(world, effective)
     drawing.draw()
     return drawing.nodes, drawing.calls
@@ -61,11 +61,6 @@ class _Drawing:
                 self._outside(number)
             for other in self.reaching.index.bits(self.reaching.callers(number)):
                 self._inside(other, number)
-        for (source, target), open_ in list(self.calls.items()):
-            anyone = self.calls.get((ANYONE, target))
-            if source != ANYONE and anyone is not None:
-                self.calls[source, target] = open_ - anyone
-        self.calls = {ends: open_ for ends, open_ in self.calls.items() if not open_.empty}
 
     def _inside(self, source: int, target: int) -> None:
         parties = self.reaching.index.parties

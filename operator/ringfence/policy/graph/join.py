@@ -6,7 +6,7 @@ from functools import reduce
 from operator import and_
 from typing import Final
 
-from ringfence.policy.graph.model import EVERYONE_OF, By, Kind, Node, group
+from ringfence.policy.graph.model import ANYONE, EVERYONE_OF, By, Kind, Node, group
 from ringfence.policy.graph.open import Calls, Open
 
 #: A group of fewer is not worth a box of its own.
@@ -36,7 +36,16 @@ def groups(nodes: Mapping[str, Node], by: By) -> tuple[Group, ...]:
 
 def joined(calls: Calls, every: Sequence[Group]) -> Calls:
     """The same calls with fewer edges: first where one may call all of a group, then where all of one may call."""
-    return _sources(_targets(calls, every), every)
+    return _sources(_targets(without_anyone(calls), every), every)
+
+
+def without_anyone(calls: Calls) -> Calls:
+    """The same calls, without what anyone may do as well."""
+    found = {
+        (source, target): open_ - calls[ANYONE, target] if source != ANYONE and (ANYONE, target) in calls else open_
+        for (source, target), open_ in calls.items()
+    }
+    return {ends: open_ for ends, open_ in found.items() if not open_.empty}
 
 
 def _targets(calls: Calls, every: Sequence[Group]) -> Calls:

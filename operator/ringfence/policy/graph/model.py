@@ -40,7 +40,6 @@ class Change(StrEnum):
     SAME = ""
     ADDED = "added"
     REMOVED = "removed"
-    CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,7 +60,7 @@ class Edge:
     """Calls that are allowed, by the keys of nodes or groups (``zone:NAME``, ``namespace:NAME``), on ``ports``.
 
     ``crosses`` says that they leave a zone or come from outside, ``surely`` is false where they rest on something that
-    is not known. ``before`` are the ports of the other state where they have changed.
+    is not known, ``count`` says of how many pairs of identities this is.
     """
 
     source: str
@@ -71,7 +70,6 @@ class Edge:
     surely: bool = True
     count: int = 1
     change: Change = Change.SAME
-    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
