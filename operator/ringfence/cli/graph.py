@@ -13,7 +13,7 @@ from ringfence.cli.drawing import dot, layout, svg
 from ringfence.cli.drawing.plan import plan
 from ringfence.cli.problems import BadInput, Problem
 from ringfence.model.world import Installation, World
-from ringfence.policy.graph import collapse, compare
+from ringfence.policy.graph import collapse
 from ringfence.policy.graph.model import By, Graph
 
 _DESCRIPTION = """
@@ -26,7 +26,7 @@ More than 60 identities are drawn as namespaces, more than 60 namespaces as zone
 """
 _EXAMPLES = """
   {prog} graph -f examples/shop -o shop.svg
-  {prog} graph -f new -o change.svg --diff old       # what came (green), went (red) and changed
+  {prog} graph -f new -o change.svg --diff old       # what came (green) and what went (red)
   {prog} graph -f examples/shop -o shop.json         # for programs
   {prog} graph -o cluster.svg --by namespace         # the cluster as it is
 
@@ -57,9 +57,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     loaded, found = inputs.load(arguments, console)
     inputs.must_be_readable(loaded, loaded.world.namespaces)
     by = By(arguments.by) if arguments.by else collapse.readable(loaded.world)
-    graph = _of(loaded.world, by)
+    new = loaded.world, inputs.effective(loaded.world)
     if arguments.diff:
-        graph = compare.compared(_of(_old(arguments, found.installation), by), graph)
+        old = _old(arguments, found.installation)
+        graph = collapse.changed((old, inputs.effective(old)), new, by)
+    else:
+        graph = collapse.of(*new, by)
     text = _written(graph, format_, arguments.title)
     if arguments.out == "-":
         console.document(text)
@@ -70,10 +73,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise BadInput([Problem(arguments.out, 0, "", "", f"cannot be written: {error.strerror or error}")]) from error
     console.note(f"wrote {arguments.out}: {plan(graph, arguments.title).about}")
     return 0
-
-
-def _of(world_: World, by: By) -> Graph:
-    return collapse.of(world_, inputs.effective(world_), by)
 
 
 def _old(arguments: argparse.Namespace, installation: Installation) -> World:

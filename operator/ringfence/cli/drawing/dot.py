@@ -3,26 +3,43 @@
 Room instead of words, because how wide a word is depends on the fonts of the machine, and a picture should not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ringfence.cli.drawing.plan import LABEL_HEIGHT, NODE_HEIGHT, Arrow, Box, Frame, Plan
 from ringfence.policy.graph.model import Change
 
-_COLOURS: Final = {Change.ADDED: "#1a7f37", Change.REMOVED: "#cf222e", Change.CHANGED: "#8250df"}
+_COLOURS: Final = {Change.ADDED: "#1a7f37", Change.REMOVED: "#cf222e"}
 _CROSSING: Final = "#bc4c00"
 _INSIDE: Final = "#57606a"
 _INCH: Final = 72.0
 
 
 def source(plan: Plan, *, words: bool = True) -> str:
-    """The digraph. Nodes are called by their keys; ``words`` False leaves room instead of them."""
-    return "\n".join(_Writer(words).lines(plan)) + "\n"
+    """The digraph; ``words`` False leaves room instead of them, and calls boxes and frames as ``ids`` says."""
+    return "\n".join(_Writer(words, ids(plan)).lines(plan)) + "\n"
+
+
+def ids(plan: Plan) -> dict[str, str]:
+    """A name for each key, without any word of others: boxes are ``b0`` and so on, frames ``f0``."""
+    frames = list(_frames(plan.frames))
+    boxes = [*plan.top, *(box for frame in frames for box in frame.boxes)]
+    return {
+        **{f"frame {frame.key}": f"f{number}" for number, frame in enumerate(frames)},
+        **{box.key: f"b{number}" for number, box in enumerate(boxes)},
+    }
+
+
+def _frames(frames: Iterable[Frame]) -> Iterator[Frame]:
+    for frame in frames:
+        yield frame
+        yield from _frames(frame.frames)
 
 
 class _Writer:
-    def __init__(self, words: bool) -> None:
+    def __init__(self, words: bool, ids: Mapping[str, str]) -> None:
         self._words = words
+        self._ids = ids
 
     def lines(self, plan: Plan) -> Iterator[str]:
         yield "digraph ringfence {"
@@ -40,7 +57,8 @@ class _Writer:
         yield "}"
 
     def _frame(self, frame: Frame) -> Iterator[str]:
-        yield f"subgraph {quoted(f'cluster {frame.key}')} {{"
+        name = frame.key if self._words else self._ids[f"frame {frame.key}"]
+        yield f"subgraph {quoted(f'cluster {name}')} {{"
         yield f"  label={self._label(frame.text, frame.width)}; labeljust=l; margin=12; style=rounded;"
         for box in frame.boxes:
             yield f"  {self._box(box)}"
@@ -51,7 +69,7 @@ class _Writer:
     def _box(self, box: Box) -> str:
         text = quoted(box.text) if self._words else '""'
         colour = f", color={quoted(_COLOURS[box.change])}" if box.change else ""
-        return f"{quoted(box.key)} [label={text}, width={box.width / _INCH:.3f}{colour}];"
+        return f"{self._key(box.key)} [label={text}, width={box.width / _INCH:.3f}{colour}];"
 
     def _arrow(self, number: int, arrow: Arrow) -> str:
         edge = arrow.edge
@@ -59,7 +77,10 @@ class _Writer:
         style = "" if edge.surely and edge.change is not Change.REMOVED else ", style=dashed"
         label = self._label(arrow.text, arrow.width)
         words = f'id="{number}", label={label}, color={quoted(colour)}{style}'
-        return f"{quoted(arrow.source)} -> {quoted(arrow.target)} [{words}];"
+        return f"{self._key(arrow.source)} -> {self._key(arrow.target)} [{words}];"
+
+    def _key(self, key: str) -> str:
+        return quoted(key if self._words else self._ids[key])
 
     def _label(self, text: str, width: float) -> str:
         if self._words:

@@ -46,13 +46,14 @@ def of(plan: Plan) -> Layout:
         return round(x - x0, 1), round(y1 - y, 1)
 
     boxes, frames = {}, {}
+    keys = {name: key for key, name in dot.ids(plan).items()}
     for obj in answer.get("objects", ()):
-        name = obj["name"]
-        if name.startswith("cluster "):
+        key = keys.get(obj["name"].removeprefix("cluster "), "")
+        if "bb" in obj:
             left, low, right, high = obj["bb"].split(",")
-            frames[name.removeprefix("cluster ")] = place(f"{left},{high}"), place(f"{right},{low}")
+            frames[key.removeprefix("frame ")] = place(f"{left},{high}"), place(f"{right},{low}")
         elif "pos" in obj:
-            boxes[name] = place(obj["pos"])
+            boxes[key] = place(obj["pos"])
     edges = {edge["id"]: edge for edge in answer.get("edges", ())}
     # In Graphviz' order they are by node.
     lines = tuple(_line(edges[str(number)], place) for number in range(len(plan.arrows)))

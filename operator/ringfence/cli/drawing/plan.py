@@ -147,15 +147,12 @@ def _frames(boxes: list[Box], places: Mapping[str, tuple[str, str]]) -> Iterator
 
 
 def _arrow(edge: Edge) -> Arrow:
-    count = f" ({edge.count} calls)" if edge.count > 1 else ""
+    # A group says itself that it is many.
+    pairs = edge.count if grouped(edge.source) is None and grouped(edge.target) is None else 1
+    count = f" ({pairs} pairs)" if pairs > 1 else ""
     text = ", ".join(edge.ports)
-    if edge.change is Change.CHANGED:
-        gone = [port for port in edge.before if port not in edge.ports]
-        come = [port for port in edge.ports if port not in edge.before]
-        text = ", ".join([*(f"+{port}" for port in come), *(f"-{port}" for port in gone)])
     short = text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1].rstrip(', ')}…"
     about = [f"{edge.source} → {edge.target}: {', '.join(edge.ports)}{count}"]
-    about += [f"before: {', '.join(edge.before)}"] if edge.before else []
     about += [f"{edge.change}"] if edge.change else []
     about += ["crosses a boundary"] if edge.crosses else []
     about += [] if edge.surely else ["perhaps: it depends on the address that a pod will have"]
@@ -165,10 +162,14 @@ def _arrow(edge: Edge) -> Arrow:
 def _about(graph: Graph) -> str:
     identities = sum(node.size for node in graph.nodes if node.kind in (Kind.IDENTITY, Kind.NAMESPACE, Kind.ZONE))
     zones = len({node.zone for node in graph.nodes if node.zone})
-    parts = [f"{identities} identities", f"{zones} {'zone' if zones == 1 else 'zones'}"]
-    calls = sum(edge.count for edge in graph.edges if edge.change is not Change.REMOVED)
-    crossing = sum(edge.count for edge in graph.edges if edge.crosses and edge.change is not Change.REMOVED)
-    parts.append(f"{calls} allowed {'call' if calls == 1 else 'calls'}, {crossing} across a boundary")
-    changes = [edge.change for edge in graph.edges if edge.change]
-    parts += [f"{len(changes)} changed"] if changes else []
+    parts = [
+        f"{identities} {'identity' if identities == 1 else 'identities'}",
+        f"{zones} {'zone' if zones == 1 else 'zones'}",
+    ]
+    edges = [edge for edge in graph.edges if edge.change is not Change.REMOVED]
+    crossing = sum(edge.crosses for edge in edges)
+    parts.append(f"{len(edges)} {'arrow' if len(edges) == 1 else 'arrows'}, {crossing} across a boundary")
+    for change in (Change.ADDED, Change.REMOVED):
+        count = sum(edge.change is change for edge in graph.edges)
+        parts += [f"{count} {change}"] if count else []
     return ", ".join(parts)

@@ -22,7 +22,6 @@ _LIGHT: Final = {
     "cross": "#bc4c00",
     "added": "#1a7f37",
     "removed": "#cf222e",
-    "changed": "#8250df",
 }
 _DARK: Final = {
     "bg": "#0d1117",
@@ -40,7 +39,6 @@ _DARK: Final = {
     "cross": "#f0883e",
     "added": "#3fb950",
     "removed": "#f85149",
-    "changed": "#a371f7",
 }
 _SHAPES: Final = """text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .title{font-size:17px;font-weight:600}
@@ -50,7 +48,7 @@ _SHAPES: Final = """text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"De
 .line{fill:none;stroke-width:1.2}
 .crosses .line{stroke-width:1.7}
 .perhaps .line{stroke-dasharray:2 4}
-.added .line,.removed .line,.changed .line,rect.added,rect.removed{stroke-width:2.2}
+.added .line,.removed .line,rect.added,rect.removed{stroke-width:2.2}
 .removed .line,rect.removed{stroke-dasharray:6 4}
 .removed .label{text-decoration:line-through}
 .label{font-size:11px;paint-order:stroke;stroke-width:4px;stroke-linejoin:round}"""
@@ -70,10 +68,8 @@ text{fill:$ink}
 .crosses .tip,.crosses .mark{fill:$cross}
 .added .line,rect.added{stroke:$added}
 .removed .line,rect.removed{stroke:$removed}
-.changed .line{stroke:$changed}
 .added .tip,.added .mark,.added .label{fill:$added}
-.removed .tip,.removed .mark,.removed .label{fill:$removed}
-.changed .tip,.changed .mark,.changed .label{fill:$changed}""")
+.removed .tip,.removed .mark,.removed .label{fill:$removed}""")
 
 SHEET: Final = (
     f"{_SHAPES}\n{_COLOURS.substitute(_LIGHT)}\n@media (prefers-color-scheme:dark){{\n{_COLOURS.substitute(_DARK)}\n}}"

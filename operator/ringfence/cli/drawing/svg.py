@@ -146,7 +146,6 @@ def _entries(used: frozenset[str]) -> Iterator[tuple[str, str]]:
         ("perhaps", "perhaps", "perhaps: a pod's address decides"),
         (Change.ADDED.value, "added", "new"),
         (Change.REMOVED.value, "removed", "gone"),
-        (Change.CHANGED.value, "changed", "other ports than before"),
     )
     for name, style, words in lines:
         if name in used:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-#: Nodes for callers without an identity, for all identities, and for networks too many to be shown one by one.
+#: Nodes for all who can call, for all addresses outside, and for networks too many to be shown one by one.
 ANYONE: Final = "anyone"
-EVERY_IDENTITY: Final = "every identity"
+ANYWHERE: Final = "any address outside"
 MANY_NETWORKS: Final = "many networks"
 
 
@@ -16,6 +16,10 @@ class By(StrEnum):
     IDENTITY = "identity"
     NAMESPACE = "namespace"
     ZONE = "zone"
+
+
+#: The node for all of what a graph shows.
+EVERYONE_OF: Final = {By.IDENTITY: "every identity", By.NAMESPACE: "every namespace", By.ZONE: "every zone"}
 
 
 class Kind(StrEnum):
@@ -36,7 +40,6 @@ class Change(StrEnum):
     SAME = ""
     ADDED = "added"
     REMOVED = "removed"
-    CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +60,7 @@ class Edge:
     """Calls that are allowed, by the keys of nodes or groups (``zone:NAME``, ``namespace:NAME``), on ``ports``.
 
     ``crosses`` says that they leave a zone or come from outside, ``surely`` is false where they rest on something that
-    is not known. ``before`` are the ports of the other state where they have changed.
+    is not known, ``count`` says of how many pairs of identities this is.
     """
 
     source: str
@@ -67,7 +70,6 @@ class Edge:
     surely: bool = True
     count: int = 1
     change: Change = Change.SAME
-    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

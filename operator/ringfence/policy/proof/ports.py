@@ -52,6 +52,13 @@ def having(naming: Names) -> Spans:
     return Spans(tuple((kind, FIRST_PORT, LAST_PORT) for kind in kinds)) if kinds else EVERY
 
 
+def both(one: Spans, other: Spans) -> Spans:
+    """The ports of both; at once where one of them is every port, as most are."""
+    if one == EVERY:
+        return other
+    return one if other == EVERY else one & other
+
+
 def given(ports: Iterable[ContainerPort], names: Names) -> Iterator[tuple[Names, Spans]]:
     """The ports of a pod that is known, by those of ``names`` that it gives to them."""
     named: dict[tuple[int, int], set[NamedPort]] = defaultdict(set)

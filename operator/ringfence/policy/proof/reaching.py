@@ -12,7 +12,7 @@ from ringfence.model.world import World
 from ringfence.policy.callers import on_network
 from ringfence.policy.decide import Effective
 from ringfence.policy.proof.parties import Party
-from ringfence.policy.proof.ports import NAMELESS, NO_PORT, Names, given, having, namings, spans
+from ringfence.policy.proof.ports import NAMELESS, NO_PORT, Names, both, given, having, namings, spans
 from ringfence.policy.proof.tables import Half, Halves, Index, Mask
 
 ANY_PORT: Final = PortSet(everything=True)
@@ -71,6 +71,8 @@ class Reaching:
         kept = former.halves if former is not None and former.index.parties == tuple(parties) else {}
         self.index: Index = former.index if former is not None and kept else Index(world, parties)
         self._pairs = MAX_PAIRS
+        #: Whether a question was answered no because of something that is not known.
+        self.doubted = False
         #: By namespace.
         self.halves: dict[str, Halves] = {}
         for name in dict.fromkeys(party.pod.namespace for party in parties):
@@ -97,7 +99,7 @@ class Reaching:
             may_call = tuple(_through(egress, naming, target)) if lets_in else ()
             for one in lets_in:
                 for other in may_call:
-                    found = wanted & one.ports & other.ports
+                    found = both(wanted, both(one.ports, other.ports))
                     if not found.empty:
                         yield Found(found, naming, one.surely and other.surely, one.addresses | other.addresses)
 
@@ -166,7 +168,11 @@ class Reaching:
     def passes(self, source: Point, target: Point, ports: PortSet, *, surely: bool) -> bool:
         """Whether a call passes on one of these ports at least; raises CannotTell after too many questions."""
         self._ask()
-        return any(each.surely or not surely for each in self.calls(source, target, ports))
+        for each in self.calls(source, target, ports):
+            if each.surely or not surely:
+                return True
+            self.doubted = True
+        return False
 
     def _ask(self) -> None:
         self._pairs -= 1
