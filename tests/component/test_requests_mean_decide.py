@@ -48,7 +48,7 @@ def said(known: Mesh, asked: Asked) -> Half:
 
 def of_requests(net: Net, known: Mesh, svids: Identities, draw: Draw, count: Counter[str]) -> list[str]:
     """Where they disagree about requests."""
-    asked = [draw.asked() for _ in range(SHARE)]
+    asked = [draw.asked(known.world.policies["shop"]) for _ in range(SHARE)]
     wrong = []
     for each, (status, program, body) in zip(asked, request_rig.ask(net, svids, asked), strict=True):
         half = said(known, each)
