@@ -18,7 +18,7 @@ from tests.component import proxy_net, request_rig
 from tests.component.proxy_net import Identities, Net
 from tests.component.request_rig import API, HTTP_PORT, OUTSIDE, POD, TCP_PORT, WEB, Asked, Draw
 
-pytestmark = pytest.mark.component
+pytestmark = [pytest.mark.component, pytest.mark.timeout(3600)]
 
 PAIRS = int(os.environ.get("RINGFENCE_REQUESTS", "2000"))
 #: Requests to one proxy.

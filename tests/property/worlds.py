@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import (
     MTLS,
     Action,
@@ -252,4 +253,36 @@ def worlds(draw: st.DrawFn) -> World:
         policies={name: draw(policies(name, pool)) for name in NAMESPACES},
         cluster_policies=draw(floors(pool)),
         workloads=draw(workloads(known)),
+    )
+
+
+REQUESTS = (
+    Requests((HttpMatch(("GET",), ("/a/*",)),)),
+    Requests((HttpMatch(paths=("/b",)), HttpMatch(("POST",)))),
+    Requests(when=(HeaderCondition("x-env", Asks.IN, ("prod",)),)),
+)
+
+
+@st.composite
+def about_requests(draw: st.DrawFn) -> World:
+    """A world in which rules for TCP ports are often about requests, with proxies in all pods, some or none."""
+    world = draw(worlds())
+    proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
+    asked = st.sampled_from((None, *REQUESTS))
+
+    def spec(found: PolicySpec) -> PolicySpec:
+        rules_ = tuple(
+            replace(rule, requests=draw(asked))
+            if rule.ports and all(p.protocol is Protocol.TCP for p in rule.ports)
+            else rule
+            for rule in found.ingress or ()
+        )
+        return replace(found, ingress=rules_ or None)
+
+    return replace(
+        world,
+        installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, True, False)))),
+        policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
+        cluster_policies=tuple(replace(p, spec=spec(p.spec)) for p in world.cluster_policies),
+        workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},
     )
