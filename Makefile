@@ -98,6 +98,7 @@ soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Se
 	RINGFENCE_EXAMPLES=5000 $(PYTEST) tests/property tests/unit/e2e_enforcer/test_meaning_against_judge.py -q
 	$(PYTEST) e2e -m soak -q
 	RINGFENCE_PAIRS=20000 $(PYTEST) tests/component/test_proxy_means_decide.py -q
+	RINGFENCE_REQUESTS=20000 $(PYTEST) tests/component/test_requests_mean_decide.py -q
 	RINGFENCE_SOAK=1 $(PYTEST) e2e/scenarios/test_proxy_under_load.py -q -s
 
 .PHONY: bench

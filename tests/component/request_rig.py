@@ -51,7 +51,21 @@ _SENT_HOSTS = (
     "pay.shop:123456",
 )  # fmt: skip
 _HEADERS = ("x-env", "x-team-name")
-_VALUES = ("prod", "dev", "pro", "production", "PROD", "", "prod,dev", "dev, prod", "pr\xf8d", "pr\udcf8", "prod x")
+_VALUES = (
+    "prod",
+    "prod",
+    "dev",
+    "dev",
+    "pro",
+    "production",
+    "PROD",
+    "",
+    "prod,dev",
+    "dev, prod",
+    "pr\xf8d",
+    "pr\udcf8",
+    "prod x",
+)
 METHODS = ("GET", "POST", "DELETE", "OPTIONS", "PATCH")
 
 
@@ -109,7 +123,7 @@ class Draw:
         )
 
     def _rule(self, name: str) -> Rule:
-        action = Action.DENY if self._chance(0.35) else Action.ALLOW
+        action = Action.DENY if self._chance(0.3) else Action.ALLOW
         peers: tuple[Peer, ...] | None = self._random.choice(
             ((caller("web"),), (caller("web"), caller("api")), (caller("api"),), (AnonymousPeer(),), None)
         )
@@ -139,11 +153,53 @@ class Draw:
         values = () if asks in {Asks.EXISTS, Asks.ABSENT} else self._some(("prod", "dev", "pro"), 2, 1)
         return HeaderCondition(self._random.choice(_HEADERS), asks, values)
 
-    def asked(self) -> Asked:
-        """A request by anybody."""
+    def asked(self, written: tuple[SecurityPolicy, ...]) -> Asked:
+        """A request by anybody, mostly one that some rule is about, or nearly so."""
         source, shown = self._random.choice(((WEB, True), (WEB, True), (API, True), (OUTSIDE, False), (WEB, False)))
         http2 = self._chance(0.15)
-        return Asked(self._request(http2=http2), source, shown, http2)
+        request = self._request(http2=http2)
+        about = [rule.requests for each in written for rule in each.spec.ingress or () if rule.requests is not None]
+        if about and self._chance(0.7):
+            request = self._near(request, self._random.choice(about))
+        return Asked(request, source, shown, http2)
+
+    def _near(self, request: Request, rule: Requests) -> Request:
+        """The request, with most of what the rule asks for."""
+        changed: dict[str, Any] = {}
+        if rule.http:
+            match = self._random.choice(rule.http)
+            if match.paths and self._chance(0.9):
+                changed["path"] = self._written(self._random.choice(match.paths))
+            if match.methods and self._chance(0.9):
+                changed["method"] = self._random.choice(match.methods)
+            if match.hosts and self._chance(0.6):
+                changed["host"] = self._random.choice(match.hosts)
+            changed["upgrade"] = match.upgrades[0] if match.upgrades and self._chance(0.7) else ""
+        headers = dict(request.headers) if self._chance(0.4) else {}
+        for condition in rule.when:
+            if condition.values and self._chance(0.85):
+                value = self._random.choice(condition.values)
+                others = (self._random.choice(_VALUES),) if self._chance(0.25) else ()
+                headers[condition.header] = tuple(self._random.sample((value, *others), 1 + len(others)))
+        if rule.http and any(each.grpc for each in rule.http) and self._chance(0.7):
+            headers["content-type"] = ("application/grpc",)
+        return replace(request, headers=headers, **changed)
+
+    def _written(self, pattern: str) -> str:
+        """A path that a pattern names, often in one of the ways in which attackers would write it."""
+        path = pattern.replace("{*}", self._random.choice(("x", "y.z", "%41", "~", "*", "a;b", "a//b", "%2f", "|")))
+        if path.endswith("/*"):
+            path = path[:-1] + self._random.choice(("", "x", "x/y", "../b", "%2e%2e/b", "..;/b", "//", "admin"))
+        if self._chance(0.5):
+            return path
+        place = self._random.randrange(len(path))
+        way = self._random.choice(
+            ("{0}/./{1}", "{0}/z/../{1}", "{0}/{1}", "{0}//{1}", "{0}%2f{1}", "{0}\\{1}", "{0};v{1}")
+        )
+        if path[place] == "/" and self._chance(0.6):
+            return way.format(path[:place], path[place + 1 :])
+        end = self._random.choice(("/", "/.", "/..", "?x", ";", "#", ".", "%00", "%20", "/../" + path[1:]))
+        return path + end if self._chance(0.5) else f"{path[:place]}%{ord(path[place]):02x}{path[place + 1 :]}"
 
     def _request(self, *, http2: bool) -> Request:
         path = self._random.choice(_PLAIN)
@@ -164,7 +220,7 @@ class Draw:
         found: dict[str, tuple[str, ...]] = {}
         for name in _HEADERS:
             if self._chance(0.6):
-                times = 2 if self._chance(0.15) else 1
+                times = 2 if self._chance(0.25) else 1
                 found[name] = tuple(self._random.choice(_VALUES) for _ in range(times))
         if self._chance(0.1):
             found[self._random.choice(("x_env", "x_team-name", "x-team_name"))] = ("prod",)

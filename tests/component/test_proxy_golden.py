@@ -39,6 +39,15 @@ def test_envoy_refuses_what_is_wrong(tmp_path: Path) -> None:
         validate(broken)
 
 
+def test_envoy_takes_a_thousand_rules_about_requests(tmp_path: Path) -> None:
+    made = tmp_path / "envoy.json"
+    ports = [{"name": "c", "ports": [{"containerPort": 8080}]}]
+    config = configured(test_configure.many_requests(1000), containers=ports)
+    found = static.bootstrap(config, static.placeholders("cluster.local", "shop", "api"))
+    made.write_text(json_format.MessageToJson(found, preserving_proto_field_name=True))
+    validate(made)
+
+
 def test_envoy_takes_five_thousand_rules(tmp_path: Path) -> None:
     made = tmp_path / "envoy.json"
     found = static.bootstrap(

@@ -18,7 +18,7 @@ from tests.component import proxy_net, request_rig
 from tests.component.proxy_net import Identities, Net
 from tests.component.request_rig import API, HTTP_PORT, OUTSIDE, POD, TCP_PORT, WEB, Asked, Draw
 
-pytestmark = pytest.mark.component
+pytestmark = [pytest.mark.component, pytest.mark.timeout(3600)]
 
 PAIRS = int(os.environ.get("RINGFENCE_REQUESTS", "2000"))
 #: Requests to one proxy.
@@ -48,7 +48,7 @@ def said(known: Mesh, asked: Asked) -> Half:
 
 def of_requests(net: Net, known: Mesh, svids: Identities, draw: Draw, count: Counter[str]) -> list[str]:
     """Where they disagree about requests."""
-    asked = [draw.asked() for _ in range(SHARE)]
+    asked = [draw.asked(known.world.policies["shop"]) for _ in range(SHARE)]
     wrong = []
     for each, (status, program, body) in zip(asked, request_rig.ask(net, svids, asked), strict=True):
         half = said(known, each)

@@ -9,7 +9,7 @@ from ringfence.model.world import World
 from e2e.judge.client import Judge, Pod, Port, Traffic
 from e2e.judge.client import Protocol as JudgeProtocol
 from tests.property.judging import Answer, Question, compiled, decided, differences, evaluated, key, questions
-from tests.property.worlds import worlds
+from tests.property.worlds import about_requests, worlds
 from tests.unit.policy import making
 
 
@@ -49,6 +49,14 @@ def test_cyclonus_finds_what_decide_says(judge: Judge, world: World) -> None:
 def test_our_own_evaluator_finds_what_decide_says(world: World) -> None:
     asked = questions(world)
     assert differences(asked, decided(world, asked), evaluated(world, asked)) == []
+
+
+@given(about_requests())
+def test_a_port_is_open_where_some_request_may_pass(judge: Judge, world: World) -> None:
+    asked = questions(world)
+    decisions = decided(world, asked)
+    assert differences(asked, decisions, evaluated(world, asked)) == []
+    assert differences(asked, decisions, judged(judge, world, asked)) == []
 
 
 def test_both_judges_notice_a_forgotten_deny(judge: Judge) -> None:

@@ -115,7 +115,7 @@ def points(reaching: Reaching) -> list[tuple[Point, End]]:
 
 
 @settings(max_examples=40)
-@given(worlds.worlds() | worlds.with_requests(), st.randoms(use_true_random=False))
+@given(worlds.worlds() | worlds.about_requests(), st.randoms(use_true_random=False))
 def test_a_call_passes_as_decide_says(world: World, chance: random.Random) -> None:
     effective = policies_of(world)
     reaching = Reaching(world, effective, possible(world, effective))
@@ -138,7 +138,7 @@ def test_a_call_passes_as_decide_says(world: World, chance: random.Random) -> No
 
 
 @settings(max_examples=40)
-@given(worlds.worlds() | worlds.with_requests(), st.randoms(use_true_random=False))
+@given(worlds.worlds() | worlds.about_requests(), st.randoms(use_true_random=False))
 def test_a_call_is_closed_as_decide_says(world: World, chance: random.Random) -> None:
     effective = policies_of(world)
     reaching = Reaching(world, effective, possible(world, effective))

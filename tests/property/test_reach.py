@@ -3,6 +3,7 @@
 from functools import cache
 
 from hypothesis import given
+from hypothesis import strategies as st
 from ringfence.model.effective import Direction
 from ringfence.model.mesh import Mesh
 from ringfence.model.resources import Protocol
@@ -17,7 +18,7 @@ from tests.property import worlds
 PORTS = (1, 53, 80, 100, 101, 5000, 8080, 9000, 9001, 9090, 65535)
 
 
-@given(worlds.worlds())
+@given(st.one_of(worlds.worlds(), worlds.about_requests()))
 def test_ports_are_open_as_decide_says(world: World) -> None:
     effective = cache(lambda namespace: resolve(world, namespace))
     mesh = Mesh(world, effective)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
-from ringfence.model.requests import HttpMatch, Requests
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import (
     MTLS,
     Action,
@@ -241,37 +241,8 @@ def _named(http: int, metrics: int) -> tuple[ContainerPort, ...]:
 
 
 @st.composite
-def with_requests(draw: st.DrawFn) -> World:
-    """A world with proxies, in which about half of the rules that may ask about requests do."""
-    world = draw(worlds())
-    asks = (None, Requests((HttpMatch(("GET",)),)), Requests((HttpMatch(paths=("/a/*",)),)))
-
-    def asking(policy: SecurityPolicy) -> SecurityPolicy:
-        rules_ = policy.spec.ingress
-        if rules_ is None:
-            return policy
-        narrowed = (replace(r, requests=draw(st.sampled_from(asks))) if _may_ask(r) else r for r in rules_)
-        return replace(policy, spec=replace(policy.spec, ingress=tuple(narrowed)))
-
-    return replace(
-        world,
-        installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, False)))),
-        policies={name: tuple(map(asking, found)) for name, found in world.policies.items()},
-        workloads={
-            name: tuple(replace(pod, proxied=not pod.host_network and draw(st.integers(0, 9)) > 0) for pod in pods)
-            for name, pods in world.workloads.items()
-        },
-    )
-
-
-def _may_ask(rule: Rule) -> bool:
-    """As the schema has it: a rule that says its ports, all of TCP."""
-    return rule.ports is not None and all(port.protocol is Protocol.TCP for port in rule.ports)
-
-
-@st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A whole world; no rule asks about requests."""
+    """A whole world; no rule is about requests."""
     known = draw(namespaces())
     pool = draw(pools())
     accounts = {n: {i: ServiceIdentity(ResourceMeta(i, n), i) for i in IDENTITIES} for n in (*NAMESPACES, "lab")}
@@ -282,4 +253,36 @@ def worlds(draw: st.DrawFn) -> World:
         policies={name: draw(policies(name, pool)) for name in NAMESPACES},
         cluster_policies=draw(floors(pool)),
         workloads=draw(workloads(known)),
+    )
+
+
+REQUESTS = (
+    Requests((HttpMatch(("GET",), ("/a/*",)),)),
+    Requests((HttpMatch(paths=("/b",)), HttpMatch(("POST",)))),
+    Requests(when=(HeaderCondition("x-env", Asks.IN, ("prod",)),)),
+)
+
+
+@st.composite
+def about_requests(draw: st.DrawFn) -> World:
+    """A world in which rules for TCP ports are often about requests, with proxies in all pods, some or none."""
+    world = draw(worlds())
+    proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
+    asked = st.sampled_from((None, *REQUESTS))
+
+    def spec(found: PolicySpec) -> PolicySpec:
+        rules_ = tuple(
+            replace(rule, requests=draw(asked))
+            if rule.ports and all(p.protocol is Protocol.TCP for p in rule.ports)
+            else rule
+            for rule in found.ingress or ()
+        )
+        return replace(found, ingress=rules_ or None)
+
+    return replace(
+        world,
+        installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, True, False)))),
+        policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
+        cluster_policies=tuple(replace(p, spec=spec(p.spec)) for p in world.cluster_policies),
+        workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},
     )

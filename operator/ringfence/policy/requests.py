@@ -28,7 +28,14 @@ def unclear(request: Request, rules: Iterable[Requests]) -> bool:
     asked = list(rules)
     if any(each.paths for each in asked) and paths.unclear(paths.normalized(request.path) or "//"):
         return True
-    return any(name in request.headers for each in asked for name in twins(each))
+    if any(name in request.headers for each in asked for name in twins(each)):
+        return True
+    return any("," in _joined(request.headers, name) for each in asked for name in compared(each))
+
+
+def compared(rule: Requests) -> tuple[str, ...]:
+    """Names of the headers whose value matters, which so has to be one."""
+    return tuple(sorted({each.header for each in rule.when if each.values}))
 
 
 def twins(rule: Requests) -> tuple[str, ...]:
@@ -111,10 +118,9 @@ def _condition(condition: HeaderCondition, headers: Mapping[str, tuple[str, ...]
     there = condition.header in headers
     if condition.test in {Asks.EXISTS, Asks.ABSENT}:
         return there is (condition.test is Asks.EXISTS)
-    value = _joined(headers, condition.header)
-    if not there or "," in value:
-        # It is not known, or there are several.
+    if not there:
         return action is Action.DENY
+    value = _joined(headers, condition.header)
     match condition.test:
         case Asks.IN:
             return value in condition.values

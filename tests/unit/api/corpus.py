@@ -53,6 +53,12 @@ class Case:
 
 
 GOOD: dict[str, Object] = {
+    "rule: requests": ingress(
+        ports=[80],
+        http=[{"methods": ["GET"], "paths": ["/", "/a/*", "/a/{*}/b"], "hosts": ["a.b"]}, {"upgrades": ["websocket"]}],
+        when=[{"attribute": "request.headers[a-b]", "in": ["c"]}, {"attribute": "request.headers[d]", "absent": True}],
+    ),
+    "rule: gRPC": ingress(ports=[80], http=[{"grpc": [{"service": "a.b.C", "methods": ["D"]}], "hosts": ["a.b"]}]),
     "certificate: nothing said": certificate(),
     "certificate: whole": certificate(
         secretName="payments-identity",
@@ -205,9 +211,13 @@ KEPT: dict[str, Object] = {
     "rule: from is null": ingress(from_=None),
     "rule: ports is null": ingress(ports=None),
     "rule: to in ingress": ingress(to=[{"zone": "a"}]),
-    "rule: http": ingress(http=[{"methods": ["GET"]}]),
+    "rule: http without ports": ingress(http=[{"methods": ["GET"]}]),
+    "rule: http on UDP": ingress(ports=[{"port": 53, "protocol": "UDP"}], http=[{"methods": ["GET"]}]),
+    "rule: a header that proxies write": ingress(
+        ports=[80], when=[{"attribute": "request.headers[x-forwarded-for]", "exists": True}]
+    ),
+    "rule: http in egress": policy({"egress": [{"name": "a", "ports": [80], "http": [{"methods": ["GET"]}]}]}),
     "rule: jwt": ingress(jwt={"issuer": "corp"}),
-    "rule: when": ingress(when=[{"attribute": "a", "in": ["b"]}]),
     "selector: mistyped beside a right one": selecting({"matchLabels": {"a": "b"}, "matchLabel": {"c": "d"}}),
     "selector: values is null": requirement(key="a", operator="Exists", values=None),
     "peer: host beside cidr": egress(to=[{"cidr": "10.0.0.0/8", "host": "api.bank.example"}]),

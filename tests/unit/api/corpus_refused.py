@@ -25,6 +25,16 @@ from tests.unit.api.corpus_making import (
 )
 
 REFUSED: dict[str, Object] = {
+    "rule: an attribute that there is not": ingress(ports=[80], when=[{"attribute": "a", "in": ["b"]}]),
+    "rule: a condition that asks nothing": ingress(ports=[80], when=[{"attribute": "request.headers[a]"}]),
+    "rule: a condition that asks two things": ingress(
+        ports=[80], when=[{"attribute": "request.headers[a]", "in": ["b"], "exists": True}]
+    ),
+    "rule: an entry of http that says nothing": ingress(ports=[80], http=[{}]),
+    "rule: no entry of http": ingress(ports=[80], http=[]),
+    "rule: CONNECT": ingress(ports=[80], http=[{"methods": ["CONNECT"]}]),
+    "rule: a path with dots": ingress(ports=[80], http=[{"paths": ["/a/../b"]}]),
+    "rule: gRPC and a path": ingress(ports=[80], http=[{"grpc": [{"service": "a.B"}], "paths": ["/a"]}]),
     "policy: transport of a kind that there is not": policy({"transport": {"mtls": "strict"}}),
     "policy: transport says nothing": policy({"transport": {}}),
     "policy: transport as a word": policy({"transport": "Strict"}),

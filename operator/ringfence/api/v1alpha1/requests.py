@@ -176,7 +176,7 @@ def _values(description: str) -> ListOf:
     return ListOf(description=description, items=_VALUES, max_items=32, unique=True)
 
 
-_UNKNOWN: Final = "An Allow does not match where the header is missing, comes twice or has a comma; a Deny does."
+_UNKNOWN: Final = "Where the header is missing an Allow does not match, and a Deny does."
 
 _WHEN: Final = Obj(
     description="A condition: an attribute, and exactly one of in, notIn, prefix, exists and absent.",
@@ -210,7 +210,10 @@ FIELDS: Final = (
     Field(
         name="when",
         node=ListOf(
-            description="Conditions on the request, all of which must hold; as http they need ports that speak HTTP.",
+            description=(
+                "Conditions on the request, all of which must hold; as http they need ports that speak HTTP. A request"
+                " in which a header that is compared comes twice or has a comma is refused."
+            ),
             items=_WHEN,
             max_items=8,
         ),

@@ -1,16 +1,17 @@
 """The requests that a rule names as Envoy's permissions; the meaning is that of policy.requests."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import path_pb2, regex_pb2, string_pb2
+from google.api.expr.v1alpha1 import syntax_pb2
 
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import paths
-from ringfence.policy.requests import ANY_SEGMENT, BELOW, twins
+from ringfence.policy.requests import ANY_SEGMENT, BELOW, compared, twins
 from ringfence.translate.envoy.messages import Message
 
 _METHOD: Final = ":method"
@@ -20,6 +21,7 @@ _TYPE: Final = "content-type"
 _GRPC: Final = "application/grpc"
 #: Printable ASCII and nothing else.
 _PRINTABLE: Final = "[!-~]+"
+_Cel: Final = syntax_pb2.Expr
 _ANY: Final = rbac_pb2.Permission(any=True)
 
 
@@ -29,15 +31,35 @@ def permission(rule: Requests, action: Action) -> Message:
     return _all([*([_any(http)] if http else ()), *(_condition(each, action) for each in rule.when)])
 
 
-def unclear(rule: Requests) -> list[Message]:
-    """Permissions that together are the requests that no rule like this one is asked about."""
-    found = []
+def _several(header: str) -> Message:
+    """A policy, yet of nobody, for requests in which a header comes more than once or has a comma.
+
+    RBAC compares each of several values by itself, so that one of them could satisfy a rule for all; CEL sees them
+    joined with commas. It cannot fail, since it is asked only where the header is there.
+    """
+    name = _cel(const_expr=syntax_pb2.Constant(string_value=header))
+    headers = _cel(select_expr=_Cel.Select(operand=_cel(ident_expr=_Cel.Ident(name="request")), field="headers"))
+    value = _cel(call_expr=_Cel.Call(function="_[_]", args=[headers, name]))
+    comma = _cel(const_expr=syntax_pb2.Constant(string_value=","))
+    joined = _cel(call_expr=_Cel.Call(function="contains", target=value, args=[comma]))
+    return rbac_pb2.Policy(permissions=[_present(header)], condition=joined)
+
+
+def _cel(**what: Any) -> Message:
+    return _Cel(**what)
+
+
+def unclear(rule: Requests) -> Iterator[Message]:
+    """Policies, yet of nobody, that together are for the requests that no rule like this one is asked about."""
+    places = []
     if rule.paths:
         parts = [string_pb2.StringMatcher(contains=part, ignore_case=True) for part in paths.UNCLEAR]
         odd = (string_pb2.StringMatcher(prefix="/"), _regex(_PRINTABLE))
-        found += [_path(part) for part in parts]
-        found += [_not(_path(each)) for each in odd]
-    return found + [_present(name) for name in twins(rule)]
+        places += [*map(_path, parts), *(_not(_path(each)) for each in odd)]
+    places += [_present(name) for name in twins(rule)]
+    if places:
+        yield rbac_pb2.Policy(permissions=places)
+    yield from map(_several, compared(rule))
 
 
 def _http(match: HttpMatch, action: Action) -> Message:
@@ -94,12 +116,11 @@ def _condition(condition: HeaderCondition, action: Action) -> Message:
         return present
     if test is Asks.ABSENT:
         return _not(present)
-    several = _header(name, string_pb2.StringMatcher(contains=","))
     one = _any([_header(name, _value(each, test)) for each in condition.values])
     told = _not(one) if test is Asks.NOT_IN else one
     if action is Action.DENY:
-        return _any([_not(present), several, told])
-    return _all([present, _not(several), told])
+        return _any([_not(present), told])
+    return _all([present, told])
 
 
 def _value(value: str, test: Asks) -> Message:

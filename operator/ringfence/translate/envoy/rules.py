@@ -127,18 +127,17 @@ def _unclear(found: Message, rules: PortRules, who: Who, *, audit: bool) -> None
     """Refuse what rules that look at requests cannot be asked about, of the callers that they name."""
     if any(rule.builtin for rule in rules.rules):
         return
-    counted = [*_denies(rules, audit=audit).found, *_allows(rules, audit=audit).found]
-    alike: dict[tuple[bytes, ...], list[EffectiveRule]] = {}
-    for _, rule in counted:
-        asked = requests.unclear(rule.requests) if rule.requests is not None else []
-        if asked:
-            alike.setdefault(tuple(part.SerializeToString() for part in asked), []).append(rule)
-    for number, parts in enumerate(sorted(alike), start=1):
-        whom = who.principals(tuple(dict.fromkeys(peer for rule in alike[parts] for peer in rule.peers)))
-        where = [rbac_pb2.Permission.FromString(part) for part in parts]
+    # By what is refused: whom the rules that ask for it name.
+    alike: dict[bytes, dict[EffectivePeer, None]] = {}
+    for _, rule in (*_denies(rules, audit=audit).found, *_allows(rules, audit=audit).found):
+        for policy in requests.unclear(rule.requests) if rule.requests is not None else ():
+            alike.setdefault(policy.SerializeToString(deterministic=True), {}).update(dict.fromkeys(rule.peers))
+    for number, policy in enumerate(sorted(alike), start=1):
+        whom = who.principals(tuple(alike[policy]))
         if whom:
-            ref = names.unclear_ref(number)
-            found.policies[names.policy_id(ref)].CopyFrom(rbac_pb2.Policy(permissions=where, principals=whom))
+            made = found.policies[names.policy_id(names.unclear_ref(number))]
+            made.MergeFromString(policy)
+            made.principals.extend(whom)
 
 
 def permissions(ports: Spans) -> list[Message]:

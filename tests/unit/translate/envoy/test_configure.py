@@ -16,6 +16,7 @@ from ringfence.model.labels import LabelBox, one_of
 from ringfence.model.mesh import EndpointValue, Mesh, ServicePort
 from ringfence.model.proxy import ProxyConfig, Resource
 from ringfence.model.proxy_settings import Tracing
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import AnonymousPeer, AppliesTo, CidrPeer, IdentityPeer, NamespacePeer, PortSpec
 from ringfence.model.spans import Spans
 from ringfence.policy.callers import Callers, Identities
@@ -265,6 +266,45 @@ def test_five_thousand_rules_on_one_identity() -> None:
     found = configured(known, containers=[{"name": "c", "ports": [{"containerPort": p} for p in range(8000, 8010)]}])
     assert time.perf_counter() - begun < 10
     assert sum(len(each.body) for each in found.listeners) < 4 * 1024 * 1024
+
+
+def many_requests(count: int) -> Mesh:
+    """That many rules about requests on one route, of every kind."""
+    kinds = (
+        Requests((HttpMatch(("GET",), ("/a/b",)),)),
+        Requests((HttpMatch(paths=("/a/*", "/b/{*}/c"), hosts=("pay.shop",)),)),
+        Requests(when=(HeaderCondition("x-env", Asks.NOT_IN, ("prod", "test")),)),
+        Requests((HttpMatch(("POST",), ("/shop.Pay/*",), grpc=True), HttpMatch(upgrades=("websocket",)))),
+    )
+    made = (deny if n % 5 == 0 else allow for n in range(count))
+    rules = tuple(
+        replace(
+            make(f"r{n}", IdentityPeer("bank", ("api", "web")[n % 2]), ports=(PortSpec(8080),)), requests=kinds[n % 4]
+        )
+        for n, make in enumerate(made)
+    )
+    known = policies.world(
+        policy(ingress=rules), pods=(API,), installation=replace(policies.INSTALLATION, proxies=True)
+    )
+    return mesh(known, {"shop": (service("api", ServicePort("http", 80, 8080)),)})
+
+
+def test_a_thousand_rules_about_requests_on_one_route() -> None:
+    known = many_requests(1000)
+    known.effective("shop")
+    begun = time.perf_counter()
+    found = configured(known, containers=[{"name": "c", "ports": [{"containerPort": 8080}]}])
+    assert time.perf_counter() - begun < 10
+    (route,) = (each for each in found.routes if each.name == "in|8080|mesh")
+    assert len(route.body) < 1024 * 1024
+    assert sum(len(each.body) for each in found.listeners) < 64 * 1024
+
+
+def test_the_listener_of_a_port_is_the_same_whatever_rules_say_of_requests() -> None:
+    """So a rule is in force on connections that are open."""
+    some, none = (configured(many_requests(count)) for count in (9, 1))
+    assert some.listeners == none.listeners
+    assert some.routes != none.routes
 
 
 def test_a_thousand_services_cost_no_more_than_in_proportion() -> None:
