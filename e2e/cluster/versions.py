@@ -25,6 +25,7 @@ DEBIAN_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "openssl": "openssl",
     "curl": "curl",
+    "git": "git",
     "setpriv": "util-linux",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringfence.model.effective import Direction
 from ringfence.model.resources import Protocol, Rule, SecurityPolicy
@@ -21,6 +21,9 @@ from ringfence.policy.reasoning.side import Side
 
 from tests.property.judging import decided, questions, show
 from tests.property.worlds import NAMESPACES, floors, policies, pools, worlds
+
+#: Each example is a few thousand calls.
+FEWER = max(settings.default.max_examples * 2 // 5, 1)
 
 
 def sides(*compared: World) -> tuple[Kinds, list[Side]]:
@@ -63,6 +66,7 @@ def changed(draw: st.DrawFn) -> tuple[World, World]:
     return world, new
 
 
+@settings(max_examples=FEWER)
 @given(changed())
 def test_the_calls_of_which_decide_says_another_thing_are_the_difference(
     summary_of_pairs: Callable[[int], None], both: tuple[World, World]

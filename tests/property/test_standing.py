@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from ringfence.model.effective import Direction
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, SecurityPolicy
 from ringfence.model.world import World
 from ringfence.policy.reasoning.difference import difference
 from ringfence.policy.reasoning.standing import Remark, Standing, standings
 
-from tests.property.test_difference import sides
+from tests.property.test_difference import FEWER, sides
 from tests.property.worlds import NAMESPACES, worlds
 
 Policy = SecurityPolicy | ClusterSecurityPolicy
@@ -51,6 +51,7 @@ def counted(summary: Callable[[str], None]) -> Iterator[Callable[[Remark], None]
     assert {Remark.GUARD, Remark.REDUNDANT, Remark.CONTRADICTORY} <= found.keys()
 
 
+@settings(max_examples=FEWER)
 @given(worlds())
 def test_a_rule_without_effect_can_go(counted: Callable[[Remark], None], world: World) -> None:
     _, (side,) = sides(world)
