@@ -44,9 +44,7 @@ Stated = tuple[tuple[EffectiveRule, int], ...]
 def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
     """The requests that a rule names, whoever sends them, to a target with these names of ports."""
     on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, names))])
-    # Not every rule has them: those that hold whatever is sent need none.
-    requests = sent.named(getattr(rule, "requests", None), rule.action is Action.DENY)
-    return intersect(on_ports, requests)
+    return intersect(on_ports, sent.named(rule.requests, rule.action is Action.DENY))
 
 
 @dataclass(frozen=True, slots=True)
