@@ -174,6 +174,16 @@ GOOD: dict[str, Object] = {
     "cluster policy: identity with its namespace": cluster_policy(
         {"namespaceSelector": {}, "egress": [rule(to=[{"identity": {"namespace": "a", "name": "b"}}])]}
     ),
+    "invariants": cluster_policy(
+        {
+            "namespaceSelector": {},
+            "neverAllow": [
+                {"name": "a", "from": [{"anonymous": True}], "to": [{"zone": "z"}], "through": [{"namespace": "n"}]},
+                {"name": "b", "unless": [{"zone": "z"}], "to": [{"cidr": "::/0"}], "reach": "Direct", "ports": ["x"]},
+            ],
+            "alwaysAllow": [{"name": "a", "from": [{"apiServer": True}], "ports": [{"port": 1, "endPort": 9}]}],
+        }
+    ),
     "exception": exception(),
     "exception: another time zone": exception(until="2027-03-31T23:59:59+02:00"),
     "exception: a leap day": exception(until="2028-02-29T00:00:00Z"),

@@ -249,6 +249,14 @@ REFUSED: dict[str, Object] = {
     "cluster policy: identity without namespace": cluster_policy(
         {"namespaceSelector": {}, "ingress": [rule(from_=[{"identity": {"name": "a"}}])]}
     ),
+    "invariant: says nobody": cluster_policy({"namespaceSelector": {}, "neverAllow": [{"name": "n"}]}),
+    "invariant: empty from": cluster_policy({"namespaceSelector": {}, "neverAllow": [{"name": "n", "from": []}]}),
+    "invariant: unknown reach": cluster_policy(
+        {"namespaceSelector": {}, "neverAllow": [{"name": "n", "to": [{"zone": "a"}], "reach": "Near"}]}
+    ),
+    "invariant: always without ports": cluster_policy(
+        {"namespaceSelector": {}, "alwaysAllow": [{"name": "n", "from": [{"zone": "a"}]}]}
+    ),
     "exception: no reason": exception(reason=NOTHING),
     "exception: empty reason": exception(reason=""),
     "exception: blank reason": exception(reason="   "),
