@@ -161,6 +161,8 @@ class Draw:
         about = [rule.requests for each in written for rule in each.spec.ingress or () if rule.requests is not None]
         if about and self._chance(0.7):
             request = self._near(request, self._random.choice(about))
+        if http2 and request.upgrade:
+            request = replace(request, method="GET")  # as a proxy sees an extended CONNECT (RFC 8441)
         return Asked(request, source, shown, http2)
 
     def _near(self, request: Request, rule: Requests) -> Request:

@@ -8,9 +8,9 @@ import msgspec
 from ringfence import api
 from ringfence.controls import expiry, registry
 from ringfence.model.errors import FieldError, InvalidResource
-from ringfence.model.resources import ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
+from ringfence.model.resources import Action, ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
 from ringfence.signatures import keys
-from ringfence.webhook.view import View
+from ringfence.webhook.view import Rules, View
 from ringfence.webhook.wire import ALLOWED, Answer, Request
 
 INVALID: Final = "invalid-resource"
@@ -40,7 +40,7 @@ def read(request: Request) -> Reading:
         return error
 
 
-def validate(request: Request, reading: Reading, view: View, now: float) -> Answer:
+def validate(request: Request, reading: Reading, view: View, rules: Rules, now: float) -> Answer:
     """Refuse what the parser refuses, with every error, and what a resource on its own cannot show."""
     if reading is None:
         return ALLOWED
@@ -50,6 +50,8 @@ def validate(request: Request, reading: Reading, view: View, now: float) -> Answ
     if errors := tuple(_beyond(parsed, view)):
         return _refused(InvalidResource(request.kind.kind, parsed.meta.name, errors))
     warnings = tuple(_ended(parsed, now)) if isinstance(parsed, ClusterSecurityPolicy) else ()
+    if rules.proxy is None and not isinstance(parsed, ServiceIdentity):
+        warnings += tuple(_not_judged(parsed))
     return Answer(True, warnings=warnings) if warnings else ALLOWED
 
 
@@ -89,6 +91,14 @@ def _ended(policy: ClusterSecurityPolicy, now: float) -> Iterator[str]:
     for exception in policy.exceptions:
         if not expiry.in_force(exception, now):
             yield f"Ringfence: exception {exception.name} ended at {exception.until} and frees nobody"
+
+
+def _not_judged(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[str]:
+    """Rules about requests where pods get no proxies; what else keeps one from being judged its status says."""
+    for rule in policy.spec.ingress or ():
+        if rule.requests is not None:
+            means = "allows nothing" if rule.action is Action.ALLOW else "denies every request"
+            yield f"Ringfence: rule {rule.name} is about requests, which no proxy judges here: it {means}"
 
 
 def _refused(error: InvalidResource) -> Answer:

@@ -47,7 +47,7 @@ def judge(
         if purpose is Purpose.WARN:
             return ALLOWED if isinstance(request, PodRequest) else workloads.warn(request, view, rules, now)
         if purpose is Purpose.VALIDATE and is_own(request):
-            return resources.validate(request, reading or resources.read(request), view, now)
+            return resources.validate(request, reading or resources.read(request), view, rules, now)
         return _decide(purpose, request, view, rules, now)
     except BadReview as error:
         return malformed(str(error))

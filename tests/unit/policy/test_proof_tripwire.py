@@ -8,7 +8,8 @@ from ringfence.model.effective import EffectiveRule
 def test_proofs_know_every_field_of_a_rule() -> None:
     """A new field that narrows what a rule matches (requests, times) must be read in policy.proof.tables.Half.
 
-    There an Allow with such a condition counts as open, and a Deny with one as nothing that can be relied upon.
+    There an Allow with such a condition counts as open, and a Deny with one as nothing that can be relied upon; for
+    what must always pass it is the other way round.
     """
-    known = {"ref", "direction", "action", "mode", "subject", "peers", "ports", "denied_by", "suspended_by"}
+    known = {"ref", "direction", "action", "mode", "subject", "peers", "ports", "requests", "denied_by", "suspended_by"}
     assert {each.name for each in fields(EffectiveRule)} == known | {"suspended_in_audit", "builtin", "_hash"}

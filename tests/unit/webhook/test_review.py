@@ -254,6 +254,25 @@ class TestOwnKinds:
         assert response["allowed"]
         assert "frees nobody" in response["warnings"][0]
 
+    def test_rules_about_requests_are_told_where_no_proxy_judges_them(self, cluster: FakeCluster) -> None:
+        rules = [
+            {"name": "some", "ports": [80], "http": [{"methods": ["GET"]}]},
+            {
+                "name": "none",
+                "action": "Deny",
+                "ports": [80],
+                "when": [{"attribute": "request.headers[a]", "exists": True}],
+            },
+            {"name": "all", "ports": [80]},
+        ]
+        response = ask(cluster, encoded(floor("f", "baseline", ingress=rules)))
+        assert response["allowed"]
+        assert response["warnings"] == [
+            "Ringfence: rule some is about requests, which no proxy judges here: it allows nothing",
+            "Ringfence: rule none is about requests, which no proxy judges here: it denies every request",
+        ]
+        assert "warnings" not in ask(cluster, encoded(floor("f", "baseline", ingress=rules[2:])))
+
     def test_what_leaves_the_spec_alone_passes_though_it_is_invalid_by_now(self, cluster: FakeCluster) -> None:
         old = floor("f", "nonsense")
         old["metadata"]["finalizers"] = ["x/y"]
