@@ -71,4 +71,5 @@ def test_what_is_not_tcp_is_the_same_in_ipv6(dual: Place) -> None:
         assert dual.ask("friend", "datagram", host, 9999)["outcome"] == "echoed"
         assert dual.ask("stranger", "datagram", host, 9999)["outcome"] == "silent"
     assert dual.ask("friend", "datagram", pod[1], pods.NO_SERVER)["outcome"] == "refused", "port unreachable"
-    assert dual.ask("friend", "ping", pod[1])["outcome"] == "dropped"
+    # Unlike in IPv4, the kernel does not tell a socket that its echo request was dropped on its way out.
+    assert dual.ask("friend", "ping", pod[1])["outcome"] == "silent"

@@ -19,6 +19,15 @@ def enabled(render: chart.Render) -> list[chart.Manifest]:
     return render({"proxy": {"enabled": True}})
 
 
+@pytest.fixture(scope="module")
+def disabled(render: chart.Render) -> list[chart.Manifest]:
+    return render({"proxy": {"enabled": False}})
+
+
+def test_it_is_on_unless_it_is_turned_off(default: list[chart.Manifest], enabled: list[chart.Manifest]) -> None:
+    assert default == enabled
+
+
 def _named(manifests: list[chart.Manifest]) -> set[tuple[str, str, str]]:
     return {(e["kind"], e["metadata"].get("namespace", ""), e["metadata"]["name"]) for e in manifests}
 
@@ -39,9 +48,9 @@ def _grants(manifests: list[chart.Manifest], kind: str, name: str) -> set[tuple[
     }
 
 
-def test_nothing_of_it_is_there_unless_wanted(default: list[chart.Manifest], enabled: list[chart.Manifest]) -> None:
-    assert _named(default) < _named(enabled)
-    assert _named(enabled) - _named(default) == {
+def test_nothing_of_it_is_there_unless_wanted(disabled: list[chart.Manifest], enabled: list[chart.Manifest]) -> None:
+    assert _named(disabled) < _named(enabled)
+    assert _named(enabled) - _named(disabled) == {
         ("ServiceAccount", OWN, "ringfence-proxyd"),
         ("Service", OWN, "ringfence-proxyd"),
         ("PodDisruptionBudget", OWN, "ringfence-proxyd"),
@@ -63,9 +72,9 @@ def test_nothing_of_it_is_there_unless_wanted(default: list[chart.Manifest], ena
     }
 
 
-def test_what_is_there_anyway_stays_as_it_was(default: list[chart.Manifest], enabled: list[chart.Manifest]) -> None:
+def test_what_is_there_anyway_stays_as_it_was(disabled: list[chart.Manifest], enabled: list[chart.Manifest]) -> None:
     """But for the settings, and what is restarted because of them."""
-    changed = {key for key in _named(default) if _one(default, key) != _one(enabled, key)}
+    changed = {key for key in _named(disabled) if _one(disabled, key) != _one(enabled, key)}
     assert changed == {
         ("ConfigMap", OWN, "ringfence-config"),
         ("Deployment", OWN, "ringfence-controller"),

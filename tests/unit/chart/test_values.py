@@ -12,7 +12,7 @@ from tests.unit.chart import conftest as chart
 
 DIGEST = "sha256:" + "a" * 64
 PROXY: dict[str, Any] = {
-    "enabled": False,
+    "enabled": True,
     "image": "docker.io/envoyproxy/envoy:distroless-v1.40.0",
     "pullPolicy": "IfNotPresent",
     "requests": {"cpu": "20m", "memory": "40Mi"},
@@ -65,7 +65,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
             }
         ],
         "defaultEnroll": "audit",
-        "exemptNamespaces": ["storage"],
+        "exemptNamespaces": ["storage", "ringfence-node"],
         "apiServer": [{"address": "192.0.2.10", "port": 6443}],
         "policyReports": False,
         "logLevel": "debug",
@@ -86,12 +86,12 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
     }
 
 
-def test_the_processes_understand_the_settings_file(render: chart.Render, default: list[chart.Manifest]) -> None:
+def test_the_processes_understand_the_settings_file(render: chart.Render) -> None:
     def parse(rendered: list[chart.Manifest]) -> settings.Settings:
         text = chart.only(rendered, "ConfigMap", "ringfence-config")["data"]["config.yaml"]
         return settings.parse(text, {"POD_NAMESPACE": "ringfence-system"})
 
-    assert parse(default) == settings.Settings()
+    assert parse(render({"proxy": {"enabled": False}})) == settings.Settings()
     changed = parse(render({"network": {"podCIDRs": ["10.1.0.0/16"]}, "exemptNamespaces": ["storage"]}))
     assert changed.installation.pod_cidrs == ("10.1.0.0/16",)
     assert "storage" in changed.exempt_namespaces
@@ -142,7 +142,7 @@ PROCESSES = ("controller", "webhook")
 )
 def test_every_pod_runs_the_image(render: chart.Render, image: dict[str, str], wanted: str) -> None:
     templates = chart.pod_templates(render({"image": image}))
-    assert len(templates) == 3
+    assert len(templates) == 5
     assert {c["image"] for each in templates for c in each["spec"]["containers"]} == {wanted}
 
 
@@ -157,6 +157,7 @@ def test_placement_reaches_the_pods(render: chart.Render) -> None:
         {
             "controller": placement,
             "webhook": placement,
+            "node": {"priorityClassName": ""},
             "imagePullSecrets": [{"name": "registry"}],
             "priorityClassName": "platform",
         }
@@ -174,7 +175,7 @@ def test_placement_reaches_the_pods(render: chart.Render) -> None:
 
 
 def test_no_priority_class_when_none_is_wanted(render: chart.Render) -> None:
-    rendered = render({"priorityClassName": ""})
+    rendered = render({"priorityClassName": "", "node": {"priorityClassName": ""}})
     assert all("priorityClassName" not in each["spec"] for each in chart.pod_templates(rendered))
 
 
@@ -224,6 +225,8 @@ def test_parts_can_be_left_out(render: chart.Render) -> None:
         "ringfence-secrets",
         "ringfence-webhook",
         "ringfence-platform",
+        "ringfence-proxyd",
+        "ringfence-node",
     }
 
 

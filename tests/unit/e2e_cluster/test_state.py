@@ -14,8 +14,9 @@ def _nothing_in_use(_: int) -> bool:
     return False
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    remembered = Remembered(Layout("one", 4, 2, tmp_path / "one"), Path("/programs"))
+@pytest.mark.parametrize("dual", [False, True])
+def test_what_is_saved_is_loaded(tmp_path: Path, dual: bool) -> None:
+    remembered = Remembered(Layout("one", 4, 2, tmp_path / "one", dual=dual), Path("/programs"))
     remembered.save()
     assert state.load(tmp_path / "one") == remembered
 
