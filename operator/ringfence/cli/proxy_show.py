@@ -153,7 +153,8 @@ def _inbound(data: Mapping[str, Any], of: Enforced) -> Sequence[Sequence[str | C
     for ports in data["inbound"]:
         shown = ports["ports"].replace("TCP", ports["protocol"], 1)
         for rule in ports["rules"]:
-            cell = Cell(rule["effect"], _STYLES[rule["effect"]])
+            some = " for some requests" if rule["requests"] else ""
+            cell = Cell(rule["effect"] + some, _STYLES[rule["effect"]])
             rows.append((shown, ", ".join(rule["from"]), cell, rule["transport"], _ref(rule["rule"])))
             shown = ""
         if of.policy.closed:

@@ -28,7 +28,7 @@ from ringfence.model.resources import (
 from ringfence.model.spans import Spans
 from ringfence.model.verdict import Half
 from ringfence.model.world import ContainerPort, World
-from ringfence.policy import reach
+from ringfence.policy import explain, reach
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import decide
 from ringfence.policy.reach import EVERY_PORT, Target
@@ -93,6 +93,7 @@ def _rule(rule: EffectiveRule, of: Enforced) -> dict[str, Any]:
     return {
         "from": whom,
         "effect": effect(rule, closed=of.policy.closed),
+        "requests": None if rule.requests is None else explain.requests_in_words(rule.requests),
         "transport": transport,
         "rule": words.rule_data(rule.ref, rule.direction, of.loaded),
     }

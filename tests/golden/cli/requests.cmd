@@ -14,3 +14,4 @@ can-i -f requests.in.yaml shop/web shop/pay --port 5432 --method POST --path /ch
 can-i -f requests.in.yaml shop/web shop/pay --path /charges
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 --protocol UDP --path /charges
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 -o yaml
+proxy show shop/pay -f requests.in.yaml
