@@ -34,6 +34,7 @@ from ringfence.policy.decide import decide
 from ringfence.policy.reach import EVERY_PORT, Target
 from ringfence.policy.transport import transport_of
 from ringfence.translate.envoy import Subject
+from ringfence.translate.envoy.rules import PortRules
 
 MUTUAL: Final = "mutual TLS"
 ANY: Final = "mutual TLS or plaintext"
@@ -71,12 +72,16 @@ def inbound(of: Enforced) -> list[dict[str, Any]]:
     for ports in port_table.cut([rule.ports for rule in rules], named):
         if ports.protocol is Protocol.TCP:
             governing = [r for r in rules if r.ports.contains(Protocol.TCP, ports.first, ports.names)]
+            speaks_http = ports.first in http and not ports.rest
+            if not speaks_http:
+                # Nobody sees requests there.
+                governing = list(PortRules(tuple(governing), of.policy.closed, strict=True).opaque().rules)
             found.append(
                 {
                     "ports": str(ports),
                     "port": None if ports.rest else ports.first,
                     "endPort": None if ports.rest or ports.first == ports.last else ports.last,
-                    "protocol": "HTTP" if ports.first in http and not ports.rest else "TCP",
+                    "protocol": "HTTP" if speaks_http else "TCP",
                     "rules": [_rule(each, of) for each in sorted(governing, key=_rank)],
                 }
             )
