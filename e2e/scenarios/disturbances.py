@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,7 +252,7 @@ def controller_and_api_server_killed(loaded: Loaded) -> None:
     if isinstance(loaded.cluster, LocalCluster):
         process.stop_marked(loaded.cluster.layout.nodes[0].directory / "kube-apiserver.pid", grace=0)
         pause(5, 120)
-        backend.start(install.CLUSTER)
+        until(_comes_up, "what was killed runs again", 240, every=5)
     else:
         support.restart_api_server(loaded.cluster)
         pause(5, 120)
@@ -260,6 +260,14 @@ def controller_and_api_server_killed(loaded: Loaded) -> None:
     install.wait_ready(loaded.cluster)
     install.wait_proxies_ready(loaded.cluster)
     _all_connected(loaded)
+
+
+def _comes_up() -> bool:
+    """Whether all of the cluster runs, which on a busy machine takes longer than its own commands wait."""
+    with suppress(ClusterError):
+        backend.start(install.CLUSTER)
+        return True
+    return False
 
 
 # --- identities -------------------------------------------------------------------------------------------------------
