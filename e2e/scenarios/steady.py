@@ -51,7 +51,7 @@ class Counts:
 
     def plus(self, other: "Counts") -> "Counts":
         """Both together."""
-        kinds = self.failed.keys() | other.failed.keys()
+        kinds = sorted(self.failed.keys() | other.failed.keys())
         failed = {kind: self.failed.get(kind, 0) + other.failed.get(kind, 0) for kind in kinds}
         last = max(self.last, other.last)
         return Counts(self.good + other.good, failed, self.aged + other.aged, self.early + other.early, last)

@@ -16,7 +16,7 @@ from e2e.demo import install, mesh
 from e2e.demo.client import Client, until
 from e2e.scenarios import disturbances, steady
 from e2e.scenarios.disturbances import Disturbance
-from e2e.scenarios.steady import BEFORE, LONG, RATE, SPACE, Loaded
+from e2e.scenarios.steady import BEFORE, LONG, RATE, SPACE, Counts, Loaded
 
 pytestmark = [pytest.mark.node]
 
@@ -83,19 +83,27 @@ def _show(config: pytest.Config, made: Loaded) -> None:
         Path(steady.TABLE).write_text(table)
 
 
+def _counted(loaded: Loaded) -> dict[str, Counts]:
+    names = {"load": SPACE, "hold": SPACE, "thief": SPACE, "legacy": BEFORE}
+    return {name: loaded.counts(name, space) for name, space in names.items()}
+
+
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("disturbance", disturbances.ALL, ids=lambda each: each.act.__name__)
 def test_nothing_allowed_fails_and_nothing_denied_passes(loaded: Loaded, disturbance: Disturbance) -> None:
-    names = {"load": SPACE, "hold": SPACE, "thief": SPACE, "legacy": BEFORE}
-    before = {name: loaded.counts(name, space) for name, space in names.items()}
+    before = _counted(loaded)
     begin = time.monotonic()
-    disturbance.act(loaded)
-    time.sleep(3)
-    seen = {name: loaded.counts(name, space).since(before[name]) for name, space in names.items()}
-    denied = ("thief",) if disturbance.act is disturbances.made_strict else ("thief", "legacy")
-    passed = sum(seen[name].good for name in denied)
-    row = steady.Row(disturbance.name, time.monotonic() - begin, seen["load"], seen["hold"], passed, disturbance.ends)
-    loaded.rows.append(row)
+    try:
+        disturbance.act(loaded)
+    finally:
+        # What it came to is in the table also where it did not come to its end.
+        time.sleep(3)
+        seen = {name: counts.since(before[name]) for name, counts in _counted(loaded).items()}
+        denied = ("thief",) if disturbance.act is disturbances.made_strict else ("thief", "legacy")
+        passed = sum(seen[name].good for name in denied)
+        seconds = time.monotonic() - begin
+        row = steady.Row(disturbance.name, seconds, seen["load"], seen["hold"], passed, disturbance.ends)
+        loaded.rows.append(row)
     last = {name: seen[name].last for name in ("load", "hold")}
     said = mesh.proxy_log(loaded.admin, SPACE, "load", '"code":503')[-5:] if row.failed else []
     assert row.failed == {}, f"{last} {said}"

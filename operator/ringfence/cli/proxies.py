@@ -77,10 +77,11 @@ def running(loaded: Loaded) -> Mesh:
     slices: dict[str, list[Mapping[str, Any]]] = {}
     for document in loaded.slices:
         slices.setdefault(document.value["metadata"].get("namespace", ""), []).append(document.value)
+    pods = {(each.namespace, each.name): each.document.value for each in loaded.judged if each.kind == "Pod"}
     behind = {
         (namespace, service): found
         for namespace, each in slices.items()
-        for service, found in endpoints.behind(each, namespace).items()
+        for service, found in endpoints.behind(each, namespace, lambda pod, of=namespace: pods.get((of, pod))).items()  # type: ignore[misc]
     }
     world = loaded.world
     by_namespace = {name: tuple(sorted(found)) for name, found in services.items()}

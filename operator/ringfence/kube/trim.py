@@ -55,9 +55,16 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def mesh_pod(obj: dict[str, Any]) -> dict[str, Any]:
-    """What proxyd needs of a Pod: as ``pod``, the node, and of pods with the proxy all ports and probes."""
+    """What proxyd needs of a Pod: as ``pod``, the node, what its kubelet says of its containers, and of pods with the
+    proxy all ports and probes.
+    """
     spec = obj.get("spec", {})
     kept = pod(obj)
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    told = [{key: each.get(key) for key in ("type", "status")} for each in conditions]
+    kept["status"]["conditions"] = [each for each in told if each["type"] == "ContainersReady"]
+    if spec.get("readinessGates"):
+        kept["spec"]["readinessGates"] = spec["readinessGates"]
     if "nodeName" in spec:
         kept["spec"]["nodeName"] = spec["nodeName"]
     if "initContainers" in kept["spec"]:
@@ -84,7 +91,7 @@ def mesh_slice(obj: dict[str, Any]) -> dict[str, Any]:
     endpoints = [
         {
             "addresses": each.get("addresses") or [],
-            "conditions": {"ready": (each.get("conditions") or {}).get("ready")},
+            "conditions": {key: (each.get("conditions") or {}).get(key) for key in ("ready", "terminating")},
             "targetRef": each.get("targetRef") or {},
         }
         for each in obj.get("endpoints") or ()

@@ -62,13 +62,15 @@ class Snapshots:
             "pods": _ByNamespace(gatherer.workloads_of),
             "network_policies": _ByNamespace(gatherer.strangers_in),
             "services": _ByNamespace(lambda name: _services(services, name)),
-            "endpoint_slices": _ByNamespace(lambda name: _endpoints(slices, name)),
+            "endpoint_slices": _ByNamespace(lambda name: _endpoints(slices, gatherer, name)),
         }
 
     def changed(self, part: str, namespace: str) -> None:
         """Something of a cache (by its name) is different in a namespace; caches that are no part are ignored."""
         if part in self._parts:
             self._parts[part].forget(namespace)
+        if part == "pods":
+            self._parts["endpoint_slices"].forget(namespace)
 
     def take(self) -> Mesh:
         """The cluster now."""
@@ -111,5 +113,5 @@ def _services(lister: Lister, namespace: str) -> tuple[ServiceValue, ...]:
     return tuple(endpoints.services(lister.list(namespace)))
 
 
-def _endpoints(lister: Lister, namespace: str) -> dict[str, tuple[EndpointValue, ...]]:
-    return endpoints.behind(lister.list(namespace), namespace)
+def _endpoints(slices: Lister, gatherer: Gatherer, namespace: str) -> dict[str, tuple[EndpointValue, ...]]:
+    return endpoints.behind(slices.list(namespace), namespace, lambda name: gatherer.pod(namespace, name))

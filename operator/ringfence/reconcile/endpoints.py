@@ -1,6 +1,7 @@
 """Services and EndpointSlices as the API server has them, turned into values."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.model.mesh import EndpointValue, ServicePort, ServiceValue
@@ -44,9 +45,16 @@ def _port(port: Mapping[str, Any]) -> ServicePort:
     )
 
 
-def behind(slices: Iterable[Object], namespace: str) -> dict[str, tuple[EndpointValue, ...]]:
-    """The pods behind each Service of a namespace, as its slices say; whether it is true is for others to tell."""
-    found: dict[str, set[EndpointValue]] = {}
+#: The pod of a name, None for one that is not known.
+Pods = Callable[[str], Object | None]
+
+
+def behind(slices: Iterable[Object], namespace: str, pods: Pods) -> dict[str, tuple[EndpointValue, ...]]:
+    """The pods behind each Service of a namespace, as its slices say; whether it is true is for others to tell.
+
+    Where a Service has not one ready endpoint, those count that are not ready for their nodes' sake alone.
+    """
+    found: dict[str, set[tuple[EndpointValue, bool]]] = {}
     for each in slices:
         name = (each["metadata"].get("labels") or {}).get(_SERVICE_LABEL)
         if not name:
@@ -56,9 +64,26 @@ def behind(slices: Iterable[Object], namespace: str) -> dict[str, tuple[Endpoint
             reference = endpoint.get("targetRef") or {}
             if reference.get("kind") != "Pod" or reference.get("namespace") not in {None, "", namespace}:
                 continue
-            ready = (endpoint.get("conditions") or {}).get("ready")
-            values.update(
-                EndpointValue(str(reference.get("name", "")), address, ready is not False)
-                for address in endpoint.get("addresses") or ()
-            )
-    return {name: tuple(sorted(values)) for name, values in found.items()}
+            conditions = endpoint.get("conditions") or {}
+            pod, ready = str(reference.get("name", "")), conditions.get("ready") is not False
+            unheard = not ready and not conditions.get("terminating") and _is_unheard(pods(pod))
+            values.update((EndpointValue(pod, address, ready), unheard) for address in endpoint.get("addresses") or ())
+    return {name: _usable(values) for name, values in found.items()}
+
+
+def _is_unheard(pod: Object | None) -> bool:
+    """Whether a pod that is not ready is so because its node is not heard of: its kubelet has said that it is.
+
+    After a time without news of a node, and so of all nodes once the API server itself was away, Kubernetes takes the
+    condition Ready from its pods, and leaves ContainersReady as the kubelet wrote it.
+    """
+    if pod is None or "deletionTimestamp" in pod["metadata"] or (pod.get("spec") or {}).get("readinessGates"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "ContainersReady" and each.get("status") == "True" for each in conditions)
+
+
+def _usable(values: set[tuple[EndpointValue, bool]]) -> tuple[EndpointValue, ...]:
+    if any(each.ready for each, _ in values):
+        return tuple(sorted({each for each, _ in values}))
+    return tuple(sorted({replace(each, ready=unheard) for each, unheard in values}))

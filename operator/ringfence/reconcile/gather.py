@@ -179,6 +179,10 @@ class Gatherer:
         """The pods of a namespace, by name."""
         return tuple(workload(obj) for obj in self._listers.pods.list(namespace))
 
+    def pod(self, namespace: str, name: str) -> Object | None:
+        """The pod as the caches hold it."""
+        return self._listers.pods.get(namespace, name)
+
     def strangers_in(self, namespace: str) -> tuple[str, ...]:
         """Names of a namespace's NetworkPolicies that are not Ringfence's, sorted."""
         found = self._listers.network_policies.list(namespace)

@@ -46,6 +46,49 @@ def endpoint(
     return {"addresses": list(addresses), "targetRef": reference, "conditions": {"ready": ready}}
 
 
+def pod(name: str, *, containers: str = "True", **spec: Any) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": containers}]
+    metadata = {"name": name, "namespace": "shop", "uid": name}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"conditions": conditions}}
+
+
+def ready(rig: Rig, service: str = "web") -> set[str]:
+    return {each.pod for each in rig.snapshots.take().endpoints["shop", service] if each.ready}
+
+
+def test_pods_of_nodes_that_are_not_heard_of_count_where_there_are_no_others() -> None:
+    rig = Rig()
+    gates = [{"conditionType": "example.com/in"}]
+    for each in (pod("unheard"), pod("broken", containers="False"), pod("gated", readinessGates=gates)):
+        rig.cluster.put(each)
+    leaving = pod("leaving")
+    leaving["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z"
+    rig.cluster.put(leaving)
+    terminating = endpoint("unheard", "10.0.0.6", ready=False)
+    terminating["conditions"]["terminating"] = True
+    not_ready = [endpoint(name, f"10.0.0.{number}", ready=False) for number, name in enumerate(NOT_READY)]
+    rig.slice("one", "web", *not_ready)
+    rig.slice("two", "gone", terminating)
+    assert ready(rig) == {"unheard"}
+    assert ready(rig, "gone") == set()
+    rig.slice("three", "web", endpoint("well", "10.0.1.1"))
+    rig.snapshots.changed("endpoint_slices", "shop")
+    assert ready(rig) == {"well"}, "another one is ready"
+
+
+NOT_READY = ("unheard", "broken", "gated", "leaving", "unknown")
+
+
+def test_what_a_kubelet_says_of_its_containers_is_heard_though_no_slice_changes() -> None:
+    rig = Rig()
+    rig.cluster.put(pod("web-1"))
+    rig.slice("one", "web", endpoint("web-1", "10.0.0.1", ready=False))
+    assert ready(rig) == {"web-1"}
+    rig.cluster.put(pod("web-1", containers="False"))
+    rig.snapshots.changed("pods", "shop")
+    assert ready(rig) == set()
+
+
 def test_services_with_a_selector_and_the_api_servers() -> None:
     rig = Rig()
     port = {"port": 80, "targetPort": "web", "name": "http", "protocol": "TCP", "appProtocol": "http"}
