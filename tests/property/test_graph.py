@@ -46,8 +46,8 @@ def test_an_edge_is_what_decide_allows(world: World) -> None:
                 continue
             for protocol, port in PORTS:
                 answer = judged(world, effective, source, target, protocol, port)
-                lets_in = half(world, effective, Direction.INGRESS, target, source, protocol, port)
-                may_call = half(world, effective, Direction.EGRESS, source, target, protocol, port)
+                lets_in = half(world, effective, Direction.INGRESS, (target, source), (protocol, port))
+                may_call = half(world, effective, Direction.EGRESS, (source, target), (protocol, port))
                 own = not (ports(calls, *ends) & one(protocol, port)).empty
                 anyone = not (ports(calls, ANYONE, ends[1]) & one(protocol, port)).empty
                 assert lets_in is True or not anyone

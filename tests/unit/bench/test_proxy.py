@@ -11,7 +11,7 @@ from bench import fortio, proxy_mesh
 from e2e import envoy
 
 SECRETS = static.placeholders(proxy_mesh.TRUST_DOMAIN, proxy_mesh.NAMESPACE, proxy_mesh.SERVER)
-SECURITY = ("DownstreamTlsContext", "UpstreamTlsContext", "rbac", "access_log", "tls_inspector", "inline_string")
+SECURITY = ("DownstreamTlsContext", "UpstreamTlsContext", "rbac", "access_log", "tls_inspector", "private_key")
 
 
 def made(account: str, *, bare: bool, services: int = 10) -> dict[str, object]:

@@ -108,12 +108,14 @@ class _Judge:
         rest = [each for each in reaches if each.rule.ref != ref and not each.rule.builtin]
         denies = [each for each in rest if each.rule.action is Action.DENY]
         if rules[0].action is Action.DENY:
-            yield from self._notes_of_deny(own, denies, [each for each in rest if each not in denies])
+            yield from self._notes_of_deny(ref, own, denies, [each for each in rest if each not in denies])
             return
         allows = [each for each in rest if self.side.allows(each.rule)]
         held = sorted({by for rule in rules if (by := self._held(rule)) is not None})
         if held:
-            yield Note(Remark.SUSPENDED, tuple(held))
+            # A floor may be held back in one namespace and in force in another.
+            everywhere = all(self._held(rule) is not None for rule in rules)
+            yield Note(Remark.SUSPENDED if everywhere else Remark.PARTLY_DENIED, tuple(held))
             return
         left = subtract(own, union(each.calls for each in denies))
         if left is NOTHING:
@@ -126,7 +128,10 @@ class _Judge:
         if intersect(left, self._other_ends(direction, left)) is NOTHING:
             yield Note(Remark.REFUSED_ELSEWHERE)
 
-    def _notes_of_deny(self, own: Diagram, denies: list[_Reach], allows: list[_Reach]) -> Iterator[Note]:
+    def _notes_of_deny(self, ref: RuleRef, own: Diagram, denies: list[_Reach], allows: list[_Reach]) -> Iterator[Note]:
+        if any(self._held(each.rule) == ref for each in allows):
+            # It holds an Allow back, be it by the name of a port that no pod has now.
+            return
         met = [each for each in allows if intersect(own, each.calls) is not NOTHING]
         if not met:
             yield Note(Remark.GUARD)
