@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from ringfence.proxyd.assembly import Compiler, Parts
 from ringfence.proxyd.wire import Kind
 from ringfence.settings import Settings
 
+from e2e.cluster import kubeconfig
+from e2e.cluster.certificates import Authority
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
 from tests.unit.proxyd import xds
@@ -142,7 +145,23 @@ class Plane:
             spec["boundObjectRef"] = reference
         path = resources.SERVICE_ACCOUNTS.path(metadata["namespace"], pod["spec"]["serviceAccountName"], "token")
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        return str((await self.api.request("POST", path, body=body))["status"]["token"])
+        api = await client.Client.connect(self._kubelet, component="test")
+        try:
+            return str((await api.request("POST", path, body=body))["status"]["token"])
+        finally:
+            await api.close()
+
+    @cached_property
+    def _kubelet(self) -> Path:
+        """As whom tokens are asked for: nobody else gets them where Ringfence's own policies hold."""
+        authority = Authority(self.control_plane.directory / "pki", "ca")
+        return kubeconfig.write(
+            self.control_plane.directory / "kubelet.kubeconfig",
+            server=self.control_plane.server,
+            authority=authority.pair.certificate,
+            user=authority.issue("kubelet", user=f"system:node:{NODE}", groups=["system:nodes", "system:masters"]),
+            name="kubelet",
+        )
 
     @contextlib.asynccontextmanager
     async def proxyd(

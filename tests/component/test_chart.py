@@ -75,6 +75,7 @@ def test_an_upgrade_changes_the_crds_and_an_uninstall_keeps_them(admin: client.C
 
     # The hook needs a node; it is tried in e2e.
     admin.helm("uninstall", install.RELEASE, f"--namespace={NAMESPACE}", "--no-hooks")
+    _node_gone(admin)
     assert _fields(admin)
     assert not admin.attempt("get", "deployment", "ringfence-webhook", f"--namespace={NAMESPACE}").ok
     _helm_install(admin)
@@ -98,6 +99,12 @@ def test_it_installs_with_proxies_and_without_them_again(admin: client.Client) -
     assert not _may(node, "get", "secrets", "--all-namespaces")
     _helm_install(admin, install.CHART, "--set=proxy.enabled=false")
     assert not admin.attempt("get", "deployment/ringfence-proxyd", f"--namespace={NAMESPACE}").ok
+    _node_gone(admin)
+
+
+def _node_gone(admin: client.Client) -> None:
+    """Wait until the namespace of `node` is no more: it cannot be made again before."""
+    admin.run("wait", "--for=delete", "namespace/ringfence-node", "--timeout=60s")
 
 
 def _fields(admin: client.Client) -> set[str]:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.component import webhook_rig
-from tests.component.webhook_rig import Reply, Rig, until
+from tests.component.requests_as import Reply
+from tests.component.webhook_rig import Rig, until
 
 pytestmark = pytest.mark.component
 

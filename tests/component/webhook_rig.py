@@ -156,6 +156,9 @@ class Rig:
         user = {"user": "somebody", "groups": ["system:masters-not"]}
         self.grant("somebody", [("", ["namespaces"], ["create"])])
         until(lambda: "ringfence-namespaces" in self.api.create(probe, dry_run=True, **user).message, 30)
+        # Each is in force when the API server has taken it up by itself.
+        zoned = pod("probe", "default", labels={"ringfence.dev/zone": "x"})
+        until(lambda: "ringfence-pods" in self.api.create(zoned, dry_run=True).message, 30)
 
     def grant(self, user: str, rules: Sequence[tuple[str, list[str], list[str]]]) -> None:
         """A ClusterRole of (group, resources, verbs) for a user."""
