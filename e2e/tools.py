@@ -7,7 +7,7 @@ beside them.
 import sys
 
 from e2e import envoy, judge, podsecurity
-from e2e.cluster import tools
+from e2e.cluster import debian, tools, versions
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
 from e2e.goprogram.build import BuildError
@@ -17,6 +17,7 @@ def main() -> int:
     """Builds what is missing; 0 when all is there."""
     try:
         with step("programs that tests drive"):
+            debian.ensure(versions.UNIT_TESTS)
             tools.ensure(tools.HELM, tools.CONTROL)
             envoy.binary()
             with step("the judges of NetworkPolicies and of Pod Security"):

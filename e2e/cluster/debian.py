@@ -1,5 +1,6 @@
-"""The programs that come as Debian packages; installed when one is missing."""
+"""The programs and libraries that come as Debian packages; installed when one is missing."""
 
+import ctypes
 import os
 import shutil
 from collections.abc import Iterable
@@ -37,4 +38,10 @@ def ensure(programs: Iterable[str] = tuple(versions.DEBIAN_PACKAGES)) -> None:
 
 
 def _found(program: str) -> bool:
+    if ".so." in program:
+        try:
+            ctypes.CDLL(program)
+        except OSError:
+            return False
+        return True
     return Path(program).exists() if program.startswith("/") else shutil.which(program, path=_PATH) is not None

@@ -28,8 +28,17 @@ DEBIAN_PACKAGES = {
     "git": "git",
     "setpriv": "util-linux",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
+    # What pygraphviz' wheels take to be everywhere.
+    "libX11.so.6": "libx11-6",
+    "libXext.so.6": "libxext6",
+    "libXrender.so.1": "libxrender1",
+    "libgobject-2.0.so.0": "libglib2.0-0",
+    "libexpat.so.1": "libexpat1",
 }
-"""Program (a name to be found in PATH, or a path) to the Debian package that holds it."""
+"""Program (a name to be found in PATH, or a path) or library (by its soname) to the Debian package that holds it."""
+
+UNIT_TESTS = ("openssl", "git", *(name for name in DEBIAN_PACKAGES if ".so." in name))
+"""What unit tests use of them."""
 
 API_FEATURES = (
     "--runtime-config=certificates.k8s.io/v1beta1=true",

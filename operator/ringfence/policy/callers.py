@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ringfence.model.effective import AddressPeers, EffectivePeer, Everyone, PodPeers, Unidentified
 from ringfence.model.labels import LabelBox
-from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
 from ringfence.model.spans import ALL, NONE, Spans
 from ringfence.model.world import Workload, World
 from ringfence.policy.peers import ANY_IDENTITY, names_identities
@@ -53,7 +53,10 @@ class Callers:
         """Names of the namespaces that a box matches, sorted."""
         if box not in self._namespaces:
             known = self.world.namespaces
-            self._namespaces[box] = tuple(sorted(name for name in known if box.matches(known[name].labels)))
+            named = box.get(LABEL_NAMESPACE_NAME)
+            # Nearly every peer names its namespace: to look at all for each would grow with the square of the cluster.
+            names = known if named.complement or named.absent else known.keys() & named.values
+            self._namespaces[box] = tuple(sorted(name for name in names if box.matches(known[name].labels)))
         return self._namespaces[box]
 
     def identities(self, peers: Iterable[EffectivePeer]) -> Identities:

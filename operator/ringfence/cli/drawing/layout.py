@@ -63,10 +63,17 @@ def of(plan: Plan) -> Layout:
 def _ask(source: str) -> dict[str, Any]:
     try:
         import pygraphviz  # noqa: PLC0415 (only pictures need it)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise NoLayout(
             "to draw a picture, Graphviz is needed: `pip install 'ringfence[graph]'`, or write to a file that ends in "
             ".dot or .json"
+        ) from error
+    except ImportError as error:
+        # Its wheels take libraries of the system to be there that bare machines lack.
+        raise NoLayout(
+            f"to draw a picture, Graphviz is needed, and it misses a library of this machine: {error}; on Debian "
+            "`apt install libx11-6 libxext6 libxrender1 libglib2.0-0 libexpat1`, or write to a file that ends in .dot "
+            "or .json"
         ) from error
     try:
         answer = pygraphviz.AGraph(string=source).draw(format="json", prog="dot")
