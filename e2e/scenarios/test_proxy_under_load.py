@@ -22,12 +22,17 @@ pytestmark = [pytest.mark.node]
 
 
 @pytest.fixture(scope="module")
-def older(admin: Client, image: str, ringfence: None) -> Iterator[None]:
-    """A program that is older than the proxies."""
+def older(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) -> Iterator[None]:
+    """A program that is older than the proxies: they are turned on after it was made."""
     del ringfence
     admin.run("delete", "namespace", BEFORE, "--ignore-not-found", timeout=180)
+    install.install(cluster, image, {"proxy.enabled": False})
+    install.wait_ready(cluster)
     admin.apply([*steady.namespace(BEFORE), *steady.asking(BEFORE, "legacy", image, RATE / 10)])
     mesh.wait_running(admin, BEFORE, "legacy")
+    install.install(cluster, image)
+    install.wait_ready(cluster)
+    install.wait_proxies_ready(cluster)
     yield
     admin.run("delete", "namespace", BEFORE, "--ignore-not-found", timeout=180)
 
