@@ -196,9 +196,9 @@ def _nothing_is_left(admin: Client) -> None:
     assert _guards(admin) == []
     assert admin.get("networkpolicies", "--all-namespaces", f"--selector={MANAGED}")["items"] == []
     for kind in ("rolebindings", "configmaps"):
-        # What proxies have acknowledged goes by Kubernetes' garbage collection.
+        # What proxies have acknowledged goes by garbage collection, when proxyd is gone (30 s at most).
         gone = lambda kind=kind: not admin.get(kind, "--all-namespaces", f"--selector={MANAGED}")["items"]  # noqa: E731
-        until(gone, f"{kind} of Ringfence are gone", 30)
+        until(gone, f"{kind} of Ringfence are gone", 90)
     bundles = admin.attempt("get", "clustertrustbundles", f"--selector={MANAGED}", "--output=name")
     if bundles.ok:  # not every API server has the kind
         assert bundles.out.split() == []
