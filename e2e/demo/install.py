@@ -17,7 +17,7 @@ CHART = paths.REPOSITORY / "charts" / "ringfence"
 NAMESPACE = "ringfence-system"
 NODE_NAMESPACE = "ringfence-node"
 RELEASE = "ringfence"
-DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook", "ringfence-proxyd")
+DEPLOYMENTS = ("ringfence-controller", "ringfence-webhook")
 CLUSTER = os.environ.get("RINGFENCE_CLUSTER", "ringfence")
 """Which cluster the demo and the scenarios take, unless told otherwise."""
 HURRIED_CA = {"ca.propagation": "20s", "ca.reissueWithin": "15s", "ca.maxTTL": "10m"}
@@ -115,8 +115,11 @@ def uninstall(cluster: backend.Cluster, *flags: str) -> None:
     client(cluster).helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", *flags)
 
 
-def wait_ready(cluster: backend.Cluster, within: float = 120) -> None:
-    """Returns when all processes answer and the API server asks them. Raises ClusterError."""
+def wait_ready(cluster: backend.Cluster, within: float = 120, *, proxies: bool = True) -> None:
+    """Returns when all processes answer and the API server asks them. Raises ClusterError.
+
+    ``proxies`` False where they are turned off.
+    """
     admin = client(cluster)
     for each in DEPLOYMENTS:
         target = f"deployment/{each}"
@@ -124,7 +127,8 @@ def wait_ready(cluster: backend.Cluster, within: float = 120) -> None:
         done = admin.attempt("rollout", "status", f"--namespace={NAMESPACE}", target, timeout, timeout=within + 10)
         if not done.ok:
             raise ClusterError(f"{each} is not ready: {done.message}\n{_why(admin, each)}")
-    wait_proxies_ready(cluster, within)
+    if proxies:
+        wait_proxies_ready(cluster, within)
     until(lambda: _registered(admin), "the webhook configurations are written", within)
     # Those that leave still answer on connections that the API server holds, by the settings that they started with.
     until(lambda: not _leaving(admin), "the pods of before have ended", within)

@@ -27,12 +27,11 @@ def older(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) 
     del ringfence
     admin.run("delete", "namespace", BEFORE, "--ignore-not-found", timeout=180)
     install.install(cluster, image, {"proxy.enabled": False})
-    install.wait_ready(cluster)
+    install.wait_ready(cluster, proxies=False)
     admin.apply([*steady.namespace(BEFORE), *steady.asking(BEFORE, "legacy", image, RATE / 10)])
     mesh.wait_running(admin, BEFORE, "legacy")
     install.install(cluster, image)
     install.wait_ready(cluster)
-    install.wait_proxies_ready(cluster)
     yield
     admin.run("delete", "namespace", BEFORE, "--ignore-not-found", timeout=180)
 
