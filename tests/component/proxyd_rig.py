@@ -135,14 +135,11 @@ class Plane:
         *,
         audience: str = proxy.AUDIENCE,
         seconds: int = proxy.TOKEN_SECONDS,
-        bound: bool = True,
     ) -> str:
         """What the kubelet would put into the pod."""
         metadata = pod["metadata"]
-        spec: dict[str, Any] = {"audiences": [audience], "expirationSeconds": seconds}
-        if bound:
-            reference = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
-            spec["boundObjectRef"] = reference
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        spec = {"audiences": [audience], "expirationSeconds": seconds, "boundObjectRef": bound}
         path = resources.SERVICE_ACCOUNTS.path(metadata["namespace"], pod["spec"]["serviceAccountName"], "token")
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         api = await client.Client.connect(self._kubelet, component="test")

@@ -1,15 +1,12 @@
 """What tenants write that proxyd reads, what they show it, and what it tells others: tokens, slices, secrets."""
 
 import asyncio
-import base64
 import json
 import logging
 import time
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
@@ -24,26 +21,12 @@ from e2e.envoy import binary
 from tests.component import cluster
 from tests.component.proxyd_envoy import Direct, Envoy, handed
 from tests.component.proxyd_rig import OWN, Fake, Plane, named, running
+from tests.component.proxyd_tokens import resigned
 
 pytestmark = pytest.mark.component
 
 
 # --- tokens
-
-
-def resigned(control_plane: ControlPlane, token: str, **claims: Any) -> str:
-    """A token of the API server's own making but for these claims."""
-    head, payload, _ = token.split(".")
-    body = {**json.loads(base64.urlsafe_b64decode(payload + "==")), **claims}
-    signed = f"{head}.{encoded(json.dumps(body).encode())}"
-    pem = (control_plane.directory / "pki" / "service-accounts.key").read_bytes()
-    key = serialization.load_pem_private_key(pem, None)
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return f"{signed}.{encoded(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
-
-
-def encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def test_tokens_out_of_their_time_are_refused_whoever_signed_them(control_plane: ControlPlane) -> None:

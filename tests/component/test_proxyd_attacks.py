@@ -17,6 +17,7 @@ from ringfence.proxyd.wire import Kind
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster
 from tests.component.proxyd_rig import OWN, SETTINGS, Plane, Server, Tiny, named, running
+from tests.component.proxyd_tokens import unbound
 
 pytestmark = pytest.mark.component
 
@@ -35,7 +36,7 @@ def test_tokens_that_are_not_this_pods_for_this_audience_are_refused(control_pla
                 "NoToken: no JWT": "x" * 100,
                 "TokenRejected: forged": f"{head}.{payload}.{signature[:-8]}AAAAAAAA",
                 "TokenRejected: audience": await plane.token(pod, audience="sts.example"),
-                "TokenNotBoundToPod": await plane.token(pod, bound=False),
+                "TokenNotBoundToPod": unbound(control_plane, token),
                 "PodNotInjected": await plane.token(bare),
             }
             for why, given in cases.items():
