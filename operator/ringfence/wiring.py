@@ -14,7 +14,7 @@ from ringfence.certificate_metrics import PrometheusMeter
 from ringfence.controls.evaluate import Context
 from ringfence.controls.signatures import Known
 from ringfence.kube import apply, client, errors, events, lease, reports, resources, watch
-from ringfence.kube.clock import SystemClock
+from ringfence.kube.clock import ApiClock, SystemClock
 from ringfence.kube.secrets import SecretWatches
 from ringfence.kube.trust_bundles import TrustBundleWatch
 from ringfence.model.acknowledgements import STALE_SECONDS
@@ -89,13 +89,14 @@ async def operator(
         applier=apply.KubeApplier(connection, written=_written(held, watches, trust), counted=metrics.count_write),
         events=events.KubeEvents(connection, clock, instance=settings.pod_name),
         clock=clock,
+        api_clock=ApiClock(lambda: connection.ahead),
     )
     gatherer = gatherer_of(held, settings)
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
     ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     inspector = verification.Inspector(connection, settings.signatures)
-    programmed = Programmed(_reports(held))
+    programmed = Programmed(_reports(held), means.api_clock)
     cluster = _cluster(settings, held, gatherer, means, programmed)
     try:
         yield Operator(

@@ -55,6 +55,8 @@ class Seen:
     reports: tuple[Object, ...] = ()
     denied: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = field(default=())
+    #: Seconds that the API server's clock is ahead.
+    ahead: float = 0.0
 
     @property
     def request(self) -> str:
@@ -103,6 +105,7 @@ class Cluster:
             reports=await tried("reports of proxies", self.reports()) or () if proxies else (),
             denied=frozenset(denied),
             remarks=tuple(remarks),
+            ahead=self._api.ahead,
         )
 
     async def secret(self) -> Object | None:

@@ -74,13 +74,16 @@ def trust_domain(seen: Seen) -> str:
 def step_of(state: CaState, seen: Seen, now: float) -> Step:
     """What the controller does next or waits for, by its own rule from what can be seen from outside."""
     missing = _bundle_missing(state, seen)
-    untold = proxy_reports.unacknowledged(seen.reports, state, now, _alive)
+    untold = proxy_reports.unacknowledged(seen.reports, state, now + seen.ahead, _alive)
     observed = Observations(
         request=Request(seen.request) if seen.request in set(Request) else Request.NONE,
         bundle_missing=missing,
         unacknowledged=untold,
         carried_since=None if missing or untold else float(state.since),
-        old_leaves=(*_old_leaves(state, seen, now), *proxy_reports.old_leaves(seen.reports, state, now, _alive)),
+        old_leaves=(
+            *_old_leaves(state, seen, now),
+            *proxy_reports.old_leaves(seen.reports, state, now + seen.ahead, _alive),
+        ),
     )
     ca = seen.settings.ca if seen.settings else CaSettings()
     timing = Timing(propagation=ca.propagation, reissue_within=ca.reissue_within, longest_life=ca.max_ttl)

@@ -75,6 +75,8 @@ class Seen:
     settings: Settings
     bundle: str = ""
     remarks: tuple[str, ...] = ()
+    #: Seconds that the API server's clock is ahead.
+    ahead: float = 0.0
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -82,11 +84,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     seen = asyncio.run(see(options.target(arguments), arguments.namespace))
     for text in seen.remarks:
         console.note(text)
-    data, status = report(seen, clock(), arguments.namespace, everything=arguments.all)
+    now = clock() + seen.ahead
+    data, status = report(seen, now, arguments.namespace, everything=arguments.all)
     if console.output is not Output.TEXT:
         console.data(data)
     else:
-        _show(data, clock(), console)
+        _show(data, now, console)
     return status
 
 
@@ -110,7 +113,7 @@ async def see(target: options.Target, namespace: str) -> Seen:
         except errors.Forbidden as error:
             remarks.append(f"only what proxyd says is shown, pods that are gone among it: {error}")
         installed, wanted = await live.installed(api, target, remarks), await _wanted(api, target.namespace)
-        return Seen(tuple(reports), pods, installed, wanted, tuple(remarks))
+        return Seen(tuple(reports), pods, installed, wanted, tuple(remarks), api.ahead)
     except errors.KubeError as error:
         raise live.NoCluster(str(error)) from error
     finally:

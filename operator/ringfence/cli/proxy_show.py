@@ -85,7 +85,7 @@ def _row(arguments: argparse.Namespace, judged: Judged, console: Console) -> Map
         console.note(f"what the proxy itself says is not shown: {error}")
         return None
     uid = (judged.document.value.get("metadata") or {}).get("uid")
-    listed, _ = proxy_list.report(seen, proxy_list.clock(), judged.namespace, everything=True)
+    listed, _ = proxy_list.report(seen, proxy_list.clock() + seen.ahead, judged.namespace, everything=True)
     return next((each for each in listed["proxies"] if each["uid"] == uid), None)
 
 

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -94,6 +95,8 @@ class Client:
         self._transport = RESTClientObject(configuration)
         self._headers = {"User-Agent": user_agent, "Accept": JSON}
         self._observer = observer
+        #: Seconds that the API server's clock is ahead of this machine's, to the second; 0 until it has answered.
+        self.ahead = 0.0
 
     @classmethod
     async def connect(
@@ -250,6 +253,7 @@ class Client:
         answer: aiohttp.ClientResponse = (
             await send(method, url, headers=headers, body=body, _request_timeout=limits)
         ).response
+        self.ahead = _ahead(answer.headers.get("Date", ""), self.ahead)
         return answer
 
     async def _authorization(self) -> str | None:
@@ -276,6 +280,15 @@ def _tracing(guard: Guard) -> aiohttp.TraceConfig:
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(about_to_send)
     return tracing
+
+
+def _ahead(date: str, before: float) -> float:
+    """By how many seconds a Date header (RFC 9110 §6.6.1, whole seconds) is ahead; less than two count as none."""
+    try:
+        found = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+    except ValueError:
+        return before
+    return found if abs(found) >= 2.0 else 0.0
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

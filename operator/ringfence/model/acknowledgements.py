@@ -66,8 +66,10 @@ class PolicyState:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of one replica. ``replica`` is its pod's name, ``written`` when (epoch seconds), ``policies`` by owner as
-    ProxyConfig names it. ``dropped``: proxies that did not fit in."""
+    """All of one replica. ``replica`` is its pod's name, ``written`` when (seconds since the epoch by the API server's
+    clock, which writer and readers share), ``policies`` by owner as ProxyConfig names it.
+    ``dropped``: proxies that did not fit in.
+    """
 
     replica: str
     written: float

@@ -10,7 +10,7 @@ from typing import Protocol
 from ringfence import api, caches
 from ringfence.caches import Caches
 from ringfence.kube import client, errors, resources
-from ringfence.kube.clock import SystemClock
+from ringfence.kube.clock import ApiClock, SystemClock
 from ringfence.kube.token_reviews import TokenReviews
 from ringfence.model.acknowledgements import NAME_PREFIX
 from ringfence.model.ca import RotationReason
@@ -103,7 +103,7 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
     classes.passed = passed
     reporter = Reporter(
         fleet,
-        clock,
+        ApiClock(lambda: kube.ahead),
         settings.pod_name,
         own.namespace,
         write=_writer(kube, own.namespace),

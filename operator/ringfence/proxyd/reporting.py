@@ -57,7 +57,10 @@ class Reporter:
         read: Read,
         generations: Callable[[], Mapping[str, int]],
     ) -> None:
-        """``generations`` says by owner (as RuleRef.owner) which generation of a policy has been compiled."""
+        """``clock`` is the API server's.
+
+        ``generations`` says by owner (as RuleRef.owner) which generation of a policy has been compiled.
+        """
         self._fleet = fleet
         self._clock = clock
         self._replica = replica

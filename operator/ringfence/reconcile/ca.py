@@ -69,7 +69,7 @@ class CaKeeper:
         self._serial = serial
         self._meter = meter
         self._trust = trust
-        self._sight = Sight(listers, means.clock, options.namespace)
+        self._sight = Sight(listers, means.clock, means.api_clock, options.namespace)
         self._state: CaState | None = None
         self._version = ""
         #: Why there is no CA, None while it has not been loaded or all is well.

@@ -60,9 +60,10 @@ class CaListers:
 class Sight:
     """``look`` never runs twice at once."""
 
-    def __init__(self, listers: CaListers, clock: Clock, own_namespace: str) -> None:
+    def __init__(self, listers: CaListers, clock: Clock, api_clock: Clock, own_namespace: str) -> None:
         self._listers = listers
         self._clock = clock
+        self._api_clock = api_clock
         self._own_namespace = own_namespace
         self._carried: tuple[bytes, float] | None = None
         self._clocks: tuple[float, float] | None = None
@@ -88,7 +89,8 @@ class Sight:
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
         reports = self._listers.reports.list()
-        untold = proxy_reports.unacknowledged(reports, state, now, self._listers.alive)
+        told = self._api_clock.now()
+        untold = proxy_reports.unacknowledged(reports, state, told, self._listers.alive)
         if missing or untold:
             self._carried = None
         elif self._carried is None or self._carried[0] != state.bundle:
@@ -98,7 +100,7 @@ class Sight:
             bundle_missing=tuple(sorted(missing)),
             unacknowledged=untold,
             carried_since=self._carried[1] if self._carried else None,
-            old_leaves=(*sorted(old), *proxy_reports.old_leaves(reports, state, now, self._listers.alive)),
+            old_leaves=(*sorted(old), *proxy_reports.old_leaves(reports, state, told, self._listers.alive)),
             clock_steady=steady,
         )
 

@@ -1,10 +1,9 @@
 """What the controller does for proxyd: its serving certificate, and no reports that nobody needs any more."""
 
-import time
 from collections.abc import Mapping
 
 from ringfence.model.acknowledgements import PolicyState
-from ringfence.model.ports import Lister
+from ringfence.model.ports import Clock, Lister
 from ringfence.reconcile import proxy_reports
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.proxyd_serving import ProxydServing
@@ -23,7 +22,7 @@ class ProxyKeeper:
     async def reconcile(self) -> float:
         """Do what is due; seconds until this wants to be called again (0: no wish). Raises RingfenceError."""
         again_in = await self._serving.ensure()
-        now = self._means.clock.now()
+        now = self._means.api_clock.now()
         for each in self._reports.list():
             try:
                 over = proxy_reports.is_over(proxy_reports.decode(each), now)
@@ -39,8 +38,10 @@ class ProxyKeeper:
 class Programmed:
     """How far policies have come at the proxies, worked out again only when a report has changed."""
 
-    def __init__(self, reports: Lister) -> None:
+    def __init__(self, reports: Lister, clock: Clock) -> None:
+        """``clock`` is the API server's."""
         self._reports = reports
+        self._clock = clock
         self._known: Mapping[str, PolicyState] = {}
         self._versions: tuple[tuple[str, str], ...] = ()
         self._at = 0.0
@@ -49,7 +50,7 @@ class Programmed:
         """By owner, as RuleRef.owner writes it."""
         objects = self._reports.list()
         versions = tuple((each["metadata"]["name"], each["metadata"].get("resourceVersion", "")) for each in objects)
-        now = time.time()
+        now = self._clock.now()
         if versions != self._versions or now - self._at > 10.0:
             reports, _ = proxy_reports.readable(objects)
             self._known, self._versions, self._at = proxy_reports.policies(reports, now), versions, now

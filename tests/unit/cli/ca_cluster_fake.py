@@ -28,6 +28,8 @@ class FakeCluster(client.Client):
     ``hurry`` is called once before the next write: what somebody else does at the same moment.
     """
 
+    ahead = 0.0
+
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.denied: tuple[str, ...] = ()

@@ -180,6 +180,8 @@ def test_what_cannot_be_read_or_did_not_fit_is_named() -> None:
 class Api:
     """Lists of objects by path; ``denied`` are Forbidden."""
 
+    ahead = 0.0
+
     def __init__(self, lists: dict[str, list[Any]], denied: tuple[str, ...] = ()) -> None:
         self._lists = lists
         self._denied = denied

@@ -127,7 +127,7 @@ class Rig:
     def restart(self, served: str = "", *, blind: bool = False) -> None:
         self.events, self.meter = fakes.FakeEvents(), FakeMeter()
         self.secrets, self.bundles = FakeSecretCaches(self.cluster), FakeClusterBundles(self.cluster, served)
-        self.means = Means(self.cluster, self.events, self.clock)
+        self.means = Means(self.cluster, self.events, self.clock, self.clock)
         self.changes: list[str] = []
         self.due: list[tuple[str, float | None]] = []
         lister = Blind(self.cluster, "Secret") if blind else self.cluster.lister("Secret")

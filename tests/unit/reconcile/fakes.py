@@ -138,7 +138,8 @@ class FakeEvents:
 
 
 def means(cluster: FakeCluster, events: FakeEvents | None = None, clock: FakeClock | None = None) -> Means:
-    return Means(cluster, events or FakeEvents(), clock or FakeClock())
+    clock = clock or FakeClock()
+    return Means(cluster, events or FakeEvents(), clock, clock)
 
 
 def listers(cluster: FakeCluster) -> gather.Listers:

@@ -38,7 +38,7 @@ class Rig:
             reports=self.cluster.lister("Report"),
             pods=self.cluster.lister("Pod"),
         )
-        self.sight = Sight(listers, self.clock, OWN)
+        self.sight = Sight(listers, self.clock, self.clock, OWN)
 
     def namespace(self, name: str, roots: bytes | None, *, opened: bool = True) -> None:
         """An enrolled one with the ConfigMap of these roots; ``opened``: its Secrets have been read."""

@@ -148,7 +148,7 @@ def reconciled(
     objects: list[dict[str, Any]], demands: tuple[SignatureDemand, ...] | None = (DEMAND,), answer: Answer = GOOD
 ) -> tuple[float, Applier, Inspector]:
     applier, inspector = Applier(), Inspector(answer)
-    means = Means(applier=applier, events=None, clock=Clock())  # type: ignore[arg-type]
+    means = Means(applier=applier, events=None, clock=Clock(), api_clock=Clock())  # type: ignore[arg-type]
     keeper = VerdictKeeper(FakeLister(objects), lambda _: demands, inspector, means)
     return asyncio.run(keeper.reconcile("shop")), applier, inspector
 
