@@ -1,6 +1,5 @@
 """What a real Envoy refuses: the last good configuration stays in force, and policies' statuses say what and why."""
 
-import asyncio
 import time
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -12,13 +11,12 @@ from ringfence.model.proxy import ProxyConfig
 from ringfence.pki import store
 
 from e2e.cluster import ports
-from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
-from tests.component import cluster, controller_rig
+from tests.component import cluster, controller_rig, proxyd_controller
+from tests.component.proxyd_controller import run, together
 from tests.component.proxyd_envoy import Direct, Envoy
 from tests.component.proxyd_rig import OWN, Plane, Tiny, named
 from tests.component.test_proxyd import call, tls_of_a_caller
-from tests.component.test_proxyd_rotation import run, together
 from tests.unit.proxyd import xds
 
 pytestmark = pytest.mark.component
@@ -44,21 +42,15 @@ class Same(Tiny):
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[controller_rig.Plane]:
-    with ControlPlane("proxyd-refusals", controllers=["namespace-controller"]) as control_plane:
-        found = controller_rig.Plane(control_plane)
-        found.prepare("proxy.enabled=true", "templates/rbac-proxyd.yaml")
-        asyncio.run(_populate(found))
-        yield found
+    with proxyd_controller.rig("proxyd-refusals", _populate) as made:
+        yield made
 
 
-async def _populate(rig: controller_rig.Plane) -> None:
-    async with rig.writer() as api:
-        plane = Plane(api, rig.control_plane)
-        await plane.prepare(secrets_too=False)
-        await plane.enrol("refused", "web", "other")
-        await plane.pod("refused", "web-1", "web")
-        await cluster.apply(api, cluster.identity("refused", "web"))
-        await cluster.apply(api, cluster.identity("refused", "other"))
+async def _populate(plane: Plane) -> None:
+    await plane.enrol("refused", "web", "other")
+    await plane.pod("refused", "web-1", "web")
+    await cluster.apply(plane.api, cluster.identity("refused", "web"))
+    await cluster.apply(plane.api, cluster.identity("refused", "other"))
 
 
 def test_what_a_proxy_refuses_is_said_where_the_policys_author_looks(rig: controller_rig.Plane) -> None:

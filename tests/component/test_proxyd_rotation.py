@@ -1,13 +1,11 @@
 """proxyd and the controller together: a rotation waits for every proxy, statuses say how far policies have come."""
 
 import asyncio
-import contextlib
-import dataclasses
 import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,77 +13,37 @@ from ringfence.controller.core import Core
 from ringfence.kube import client, resources
 from ringfence.model import proxy
 from ringfence.model.ca import Phase
-from ringfence.model.proxy_settings import ProxySettings
 from ringfence.pki import store
-from ringfence.proxyd.assembly import Compiler
 from ringfence.reconcile import proxy_reports
-from ringfence.settings import CaSettings
 
-from e2e.cluster.controlplane import ControlPlane
-from tests.component import cluster, controller_rig
-from tests.component.proxyd_rig import OWN, SETTINGS, Plane, Server
+from tests.component import cluster, controller_rig, proxyd_controller
+from tests.component.proxyd_controller import run, together
+from tests.component.proxyd_rig import OWN, Plane, Server
 from tests.unit.proxyd.xds import answer
 
 pytestmark = pytest.mark.component
 
-FAST = dataclasses.replace(
-    SETTINGS, ca=CaSettings(propagation=0, reissue_within=0, max_ttl=600), proxy=ProxySettings(enabled=True)
-)
 PODS = {"shop": ("web", "pay"), "killed": ("web",), "told": ("web",)}
 
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[controller_rig.Plane]:
-    with ControlPlane("proxyd-rotation", controllers=["namespace-controller"]) as control_plane:
-        found = controller_rig.Plane(control_plane)
-        found.prepare("proxy.enabled=true", "templates/rbac-proxyd.yaml")
-        asyncio.run(_populate(found))
-        yield found
+    with proxyd_controller.rig("proxyd-rotation", _populate) as made:
+        yield made
 
 
-async def _populate(rig: controller_rig.Plane) -> None:
-    """Make every pod before a controller runs, whose guards would want them injected as in earnest."""
-    async with rig.writer() as api:
-        plane = Plane(api, rig.control_plane)
-        await plane.prepare(secrets_too=False)
-        for namespace, names in PODS.items():
-            await plane.enrol(namespace, *names)
-            for name in names:
-                await plane.pod(namespace, f"{name}-1", name)
-        await cluster.apply(api, cluster.policy("told", "web", "other"))
+async def _populate(plane: Plane) -> None:
+    for namespace, names in PODS.items():
+        await plane.enrol(namespace, *names)
+        for name in names:
+            await plane.pod(namespace, f"{name}-1", name)
+    await cluster.apply(plane.api, cluster.policy("told", "web", "other"))
 
 
 async def _pod(plane: Plane, namespace: str, name: str) -> dict[str, Any]:
     held = await cluster.get(plane.api, resources.PODS, namespace, name)
     assert held is not None
     return held
-
-
-def run(rig: controller_rig.Plane, test: Callable[[Plane], Awaitable[None]]) -> None:
-    """As somebody whom no admission policy stops."""
-
-    async def main() -> None:
-        async with rig.writer() as api:
-            await controller_rig.reset(api)
-            # Proxies of other tests would be waited for, as they should.
-            query = {"labelSelector": proxy_reports.SELECTOR}
-            await api.request("DELETE", resources.CONFIG_MAPS.path(OWN), query=query)
-            await test(Plane(api, rig.control_plane))
-
-    asyncio.run(main())
-
-
-@contextlib.asynccontextmanager
-async def together(
-    rig: controller_rig.Plane, plane: Plane, compiler: Compiler | None = None
-) -> AsyncIterator[tuple[Core, Server]]:
-    """Both processes' parts, each under its own user with the chart's rights; the Secrets are the controller's."""
-    proxyd = rig.config("proxyd", ["system:authenticated"], f"system:serviceaccount:{OWN}:ringfence-proxyd")
-    async with rig.controller(FAST) as heart, plane.proxyd(compiler, settings=FAST, kubeconfig=proxyd) as serving:
-        held = await cluster.get(plane.api, resources.SECRETS, OWN, "ringfence-serving-ca")
-        assert held is not None
-        plane.trust(held)
-        yield heart, serving
 
 
 def test_a_rotation_waits_for_every_proxy_by_name_and_then_all_have_new_certificates(
