@@ -15,7 +15,7 @@ from ringfence.proxyd.wire import Kind
 from ringfence.reconcile import proxy_reports
 
 from tests.unit.pki.material import NOW
-from tests.unit.proxyd.test_fleet import Rig
+from tests.unit.proxyd.fleet_rig import Rig
 from tests.unit.proxyd.xds import Response, answer, config
 
 
