@@ -9,7 +9,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Final
 from ringfence.model.ca import Slot
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.proxy import ProxyConfig
+from ringfence.model.resources import Rule
 from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import keys, root, template
 from ringfence.pki.local_signer import LocalSigner
@@ -117,10 +118,10 @@ class Bench:
         """(a)"""
         return Setup(self._pair(), pods.SERVER)
 
-    def proxied(self, name: str, *, bare: bool) -> Setup:
-        """(b) where ``bare``, else (c)."""
+    def proxied(self, name: str, *, bare: bool, rules: Sequence[Rule] = (), services: int = SERVICES[-1]) -> Setup:
+        """(b) where ``bare``, else (c); ``rules`` as proxy_mesh.mesh takes them."""
         pair = self._pair()
-        found = proxy_mesh.mesh(SERVICES[-1])
+        found = proxy_mesh.mesh(services, rules)
         proxies = [
             self.run(pod, f"{name}-{account}", proxy_mesh.configured(found, account), account, bare=bare)
             for pod, account in ((pair.server, proxy_mesh.SERVER), (pair.caller, proxy_mesh.CALLER))

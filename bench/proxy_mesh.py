@@ -4,7 +4,7 @@
 the configuration is made of it by what proxyd makes it with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -50,8 +50,11 @@ REACHABLE: Final = 5
 _PODS_OF_SERVICE: Final = 2
 
 
-def mesh(services: int) -> Mesh:
-    """A cluster with so many Services, each with an identity of its own and two pods."""
+def mesh(services: int, rules: Sequence[Rule] = ()) -> Mesh:
+    """A cluster with so many Services, each with an identity of its own and two pods.
+
+    ``rules`` stand in place of those of the twenty policies that let the caller in.
+    """
     installation = Installation(trust_domain=TRUST_DOMAIN, pod_cidrs=("10.244.0.0/15",), open_services=())
     accounts = [f"svc-{number}" for number in range(services - 1)]
     world = World(
@@ -61,7 +64,7 @@ def mesh(services: int) -> Mesh:
             NAMESPACE: {name: ServiceIdentity(ResourceMeta(name, NAMESPACE), name) for name in (SERVER, *_callers())},
             OTHERS: {name: ServiceIdentity(ResourceMeta(name, OTHERS), name) for name in accounts},
         },
-        policies={NAMESPACE: tuple(_guards()), OTHERS: tuple(_openings())},
+        policies={NAMESPACE: _of_server(rules), OTHERS: tuple(_openings())},
         workloads={
             NAMESPACE: (
                 _pod(NAMESPACE, SERVER, SERVER, pods.SERVER),
@@ -131,6 +134,13 @@ def _service_ports() -> tuple[ServicePort, ...]:
 
 def _callers() -> list[str]:
     return [*(f"caller-{number}" for number in range(POLICIES - 1)), CALLER]
+
+
+def _of_server(rules: Sequence[Rule]) -> tuple[SecurityPolicy, ...]:
+    if not rules:
+        return tuple(_guards())
+    meta = ResourceMeta("measured", NAMESPACE)
+    return (SecurityPolicy(meta, AppliesTo((SERVER,)), PolicySpec(ingress=tuple(rules))),)
 
 
 def _guards() -> Iterator[SecurityPolicy]:
