@@ -49,9 +49,9 @@ def ringfence(admin: Client, *arguments: str, stdin: str | None = None) -> clien
     return client.call([program, *arguments], admin.environment, stdin, timeout=60)
 
 
-def can_i(admin: Client, source: str, target: str, port: int) -> Answer:
-    """Asks the live cluster. Raises ClusterError when the command cannot tell."""
-    done = ringfence(admin, "can-i", source, target, f"--port={port}", "--output=json")
+def can_i(admin: Client, source: str, target: str, port: int, *options: str) -> Answer:
+    """Asks the live cluster; ``options`` say which request. Raises ClusterError when the command cannot tell."""
+    done = ringfence(admin, "can-i", source, target, f"--port={port}", "--output=json", *options)
     if done.code not in (0, 1) or not done.out:
         raise ClusterError(f"ringfence can-i {source} {target} --port={port} ended with {done.code}: {done.message}")
     # Each pair of pods behind the ends answers for itself; the one that decides is the first that says what all say.

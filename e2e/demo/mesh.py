@@ -120,16 +120,16 @@ def wait_running(admin: Client, space: str, *names: str, within: float = 120) ->
         admin.run("rollout", "status", f"--namespace={space}", target, timeout, timeout=within + 10)
 
 
-def call(admin: Client, space: str, source: str, host: str, port: int, path: str = "/") -> Answer:
+def call(admin: Client, space: str, source: str, host: str, port: int, path: str = "/", *options: str) -> Answer:
     """What the program of a Deployment gets from host:port. Raises AssertionError when it could not ask."""
-    (answer,) = calls(admin, space, source, host, port, path)
+    (answer,) = calls(admin, space, source, host, port, path, *options)
     return answer
 
 
 def calls(
-    admin: Client, space: str, source: str, host: str, port: int, path: str = "/", times: int = 1
+    admin: Client, space: str, source: str, host: str, port: int, path: str = "/", *options: str, times: int = 1
 ) -> list[Answer]:
-    """The same many times at once."""
+    """The same many times at once; ``options`` as ``call`` of the program takes them (--method, --header)."""
     done = execute(
         admin,
         space,
@@ -140,6 +140,7 @@ def calls(
         str(port),
         path,
         f"--times={times}",
+        *options,
     )
     assert done.ok, f"{source} could not ask: {done.message}"
     return [Answer(**json.loads(line)) for line in done.out.splitlines()]

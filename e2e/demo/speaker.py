@@ -90,11 +90,11 @@ def _greet(connection: socket.socket) -> None:
         return
 
 
-def call(host: str, port: int, path: str) -> dict[str, object]:
+def call(host: str, port: int, path: str, method: str, headers: dict[str, str]) -> dict[str, object]:
     """One exchange: ``outcome`` is a status of HTTP, or ``closed``, ``refused``, ``silent``, ``no name``."""
     begin = time.monotonic()
     try:
-        outcome, said = _greeted(host, port) if path == "-" else _asked(host, port, path)
+        outcome, said = _greeted(host, port) if path == "-" else _asked(host, port, path, method, headers)
     except TimeoutError as error:
         outcome, said = "silent", str(error)
     except ConnectionRefusedError as error:
@@ -106,10 +106,10 @@ def call(host: str, port: int, path: str) -> dict[str, object]:
     return {"outcome": outcome, "said": said, "seconds": round(time.monotonic() - begin, 4)}
 
 
-def _asked(host: str, port: int, path: str) -> tuple[str, str]:
+def _asked(host: str, port: int, path: str, method: str, headers: dict[str, str]) -> tuple[str, str]:
     connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
     try:
-        connection.request("GET", path)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return str(answer.status), answer.read().decode(errors="replace")
     finally:
@@ -167,8 +167,10 @@ class Load:
                 self._last = last or self._last
 
 
-async def _many(host: str, port: int, path: str, times: int) -> list[dict[str, object]]:
-    return list(await asyncio.gather(*(asyncio.to_thread(call, host, port, path) for _ in range(times))))
+async def _many(options: argparse.Namespace) -> list[dict[str, object]]:
+    headers = dict(each.split("=", 1) for each in options.header)
+    asked = (options.host, options.port, options.path, options.method, headers)
+    return list(await asyncio.gather(*(asyncio.to_thread(call, *asked) for _ in range(options.times))))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -184,6 +186,8 @@ def main(argv: Sequence[str]) -> None:
         one.add_argument("--rate", type=float, default=100.0, help="requests a second")
         one.add_argument("--workers", type=int, default=4)
         one.add_argument("--times", type=int, default=1)
+        one.add_argument("--method", default="GET")
+        one.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args(argv)
     if options.command == "serve":
         serve()
@@ -191,7 +195,7 @@ def main(argv: Sequence[str]) -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # threads are at work
         Load(options.host, options.port, options.workers).run(options.rate)
     else:
-        for answer in asyncio.run(_many(options.host, options.port, options.path, options.times)):
+        for answer in asyncio.run(_many(options)):
             print(json.dumps(answer))
 
 
