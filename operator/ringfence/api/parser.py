@@ -275,6 +275,7 @@ def _invariants(spec: Mapping[str, Any], policy: str) -> Iterator[Invariant]:
                 direct=item.get("reach", invariants.DIRECT) == invariants.DIRECT,
                 through=_ends(item.get("through")) or (),
                 policy=policy,
+                http=requests.matches(item),
             )
 
 

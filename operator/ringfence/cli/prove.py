@@ -121,6 +121,8 @@ class _Teller:
             "port": step.port,
             "call": tell.call(step),
         }
+        if step.request is not None:
+            data["request"] = tell.sent(step.request).removeprefix(": ")
         for half in self._halves(step):
             governed = step.source if half.direction is Direction.EGRESS else step.target
             data[str(half.direction)] = words.half_data(half, governed, self._loaded)

@@ -9,7 +9,7 @@ from typing import Final
 
 from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
-from ringfence.model.requests import Requests
+from ringfence.model.requests import HttpMatch, Requests
 from ringfence.model.signatures import SignatureRule
 
 
@@ -243,7 +243,8 @@ class Invariant:
 
     ``sources`` None is whoever can call, ``targets`` None every pod of an enrolled namespace, ``ports`` None every
     port. ``unless`` are callers that it says nothing of. NEVER alone: ``direct`` leaves out what goes through others,
-    and ``through`` are pods that calls may go through. ``policy`` is the ClusterSecurityPolicy that says it.
+    and ``through`` are pods that calls may go through. ``http``: it is about these requests only (of the last call).
+    ``policy`` is the ClusterSecurityPolicy that says it.
     """
 
     promise: Promise
@@ -255,6 +256,7 @@ class Invariant:
     direct: bool = True
     through: tuple[Peer, ...] = ()
     policy: str = ""
+    http: tuple[HttpMatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

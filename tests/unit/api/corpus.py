@@ -184,6 +184,20 @@ GOOD: dict[str, Object] = {
             "alwaysAllow": [{"name": "a", "from": [{"apiServer": True}], "ports": [{"port": 1, "endPort": 9}]}],
         }
     ),
+    "invariants: about requests": cluster_policy(
+        {
+            "namespaceSelector": {},
+            "neverAllow": [{"name": "a", "to": [{"zone": "z"}], "http": [{"methods": ["DELETE"], "paths": ["/r/*"]}]}],
+            "alwaysAllow": [
+                {
+                    "name": "a",
+                    "from": [{"zone": "z"}],
+                    "ports": [80],
+                    "http": [{"paths": ["/metrics"]}, {"grpc": [{"service": "a.B"}]}],
+                }
+            ],
+        }
+    ),
     "exception": exception(),
     "exception: another time zone": exception(until="2027-03-31T23:59:59+02:00"),
     "exception: a leap day": exception(until="2028-02-29T00:00:00Z"),

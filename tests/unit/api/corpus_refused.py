@@ -249,6 +249,12 @@ REFUSED: dict[str, Object] = {
     "cluster policy: identity without namespace": cluster_policy(
         {"namespaceSelector": {}, "ingress": [rule(from_=[{"identity": {"name": "a"}}])]}
     ),
+    "invariant: CONNECT": cluster_policy(
+        {
+            "namespaceSelector": {},
+            "neverAllow": [{"name": "n", "to": [{"zone": "a"}], "http": [{"methods": ["CONNECT"]}]}],
+        }
+    ),
     "invariant: says nobody": cluster_policy({"namespaceSelector": {}, "neverAllow": [{"name": "n"}]}),
     "invariant: empty from": cluster_policy({"namespaceSelector": {}, "neverAllow": [{"name": "n", "from": []}]}),
     "invariant: unknown reach": cluster_policy(

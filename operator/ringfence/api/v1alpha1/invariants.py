@@ -4,20 +4,20 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Complaint, Field, ListOf, Node, Obj, at_least_one_of
-from ringfence.api.v1alpha1 import identifiers, peers
+from ringfence.api.v1alpha1 import identifiers, peers, requests
 
 MAX_INVARIANTS: Final = 32
 MAX_PEERS: Final = 32
 MAX_PORTS: Final = 16
+MAX_HTTP: Final = 4
 
 TRANSITIVE: Final = "Transitive"
 DIRECT: Final = "Direct"
 
-_LATER: Final = Complaint("is not available yet", "leave it out: this version proves by identities and ports")
 _HINTS: Final = {
-    "http": _LATER,
-    "methods": _LATER,
-    "paths": _LATER,
+    "methods": Complaint("is not a field here", "write http: [{methods: […]}]"),
+    "paths": Complaint("is not a field here", "write http: [{paths: […]}]"),
+    "when": Complaint("is not a field", "write http: an invariant holds whatever else a request has"),
     "port": Complaint("is not a field", "write ports, a list"),
     "action": Complaint("is not a field", "an invariant stands in neverAllow or in alwaysAllow"),
     "except": Complaint("is not a field", "write unless, the callers that it says nothing of"),
@@ -57,6 +57,11 @@ _NEVER: Final = Obj(
         _peers("unless", "Callers of whom this says nothing, whatever from names.", ingress=True),
         _peers("to", _TO, ingress=False),
         _ports("The ports at the targets: any of these. If left out, every port."),
+        requests.http(
+            "The requests that may never come: any of these. Bytes in which no proxy sees requests may be any of them."
+            " If left out, whatever is sent.",
+            MAX_HTTP,
+        ),
         Field(
             name="reach",
             node=Choice(
@@ -90,6 +95,7 @@ _ALWAYS: Final = Obj(
         ),
         _peers("to", _TO + " Identities that do not exist yet do not count.", ingress=False),
         _ports("The ports at the targets: all of these must be open.", required=True),
+        requests.http("The requests that must always pass: all of these. If left out, whatever is sent.", MAX_HTTP),
     ),
     hints={**_HINTS, "reach": Complaint("is for neverAllow", "leave it out: what is always allowed is one call")},
 )

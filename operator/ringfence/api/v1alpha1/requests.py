@@ -195,17 +195,17 @@ _WHEN: Final = Obj(
     },
 )
 
+
+def http(description: str, max_items: int) -> Field:
+    """Requests: any of these."""
+    return Field(name="http", node=ListOf(description=description, items=_HTTP, max_items=max_items))
+
+
 FIELDS: Final = (
-    Field(
-        name="http",
-        node=ListOf(
-            description=(
-                "The requests that the rule matches: any of these. It needs ports, which must speak HTTP as their"
-                " Service says (appProtocol, or the port's name): on others the rule allows nothing, and denies all."
-            ),
-            items=_HTTP,
-            max_items=16,
-        ),
+    http(
+        "The requests that the rule matches: any of these. It needs ports, which must speak HTTP as their Service says"
+        " (appProtocol, or the port's name): on others the rule allows nothing, and denies all.",
+        16,
     ),
     Field(
         name="when",
@@ -242,9 +242,14 @@ def needs_ports(name: str) -> Rule:
 
 def requests(rule: Mapping[str, Any]) -> Requests | None:
     """What a rule says of requests; None for nothing."""
-    http = tuple(sorted({match for entry in rule.get("http", ()) for match in _matches(entry)}))
+    http = matches(rule)
     when = tuple(sorted({_condition(each) for each in rule.get("when", ())}))
     return Requests(http, when) if http or when else None
+
+
+def matches(value: Mapping[str, Any]) -> tuple[HttpMatch, ...]:
+    """What ``http`` says, sorted."""
+    return tuple(sorted({match for entry in value.get("http", ()) for match in _matches(entry)}))
 
 
 def _matches(entry: Mapping[str, Any]) -> Iterable[HttpMatch]:

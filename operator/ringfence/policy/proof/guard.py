@@ -123,7 +123,12 @@ def _differences(before: State, after: State) -> tuple[bool, bool]:
 
 
 def within(one: Half, other: Half) -> bool:
-    """Whether ``other`` certainly lets through all that ``one`` does, on ports with whatever names."""
+    """Whether ``other`` certainly lets through all that ``one`` does, on ports with whatever names.
+
+    Requests are not compared: where the rules about them differ it is not certain.
+    """
+    if one.about_requests != other.about_requests:
+        return False
     for naming in namings(one.names | other.names):
         wider = other.openings(naming)
         for opening in one.openings(naming):

@@ -77,3 +77,8 @@ def one_of(ports: Spans) -> tuple[Protocol, int]:
     """A port of a set that is not empty, 443 if it can be: in a range, people do not look for a meaning in that one."""
     kind, first, last = ports.spans[0]
     return PROTOCOLS[kind], _USUAL if first <= _USUAL <= last else first
+
+
+def at(protocol: Protocol, port: int) -> Spans:
+    """One port."""
+    return Spans(((KINDS[protocol], port, port),))

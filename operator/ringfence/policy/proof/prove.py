@@ -9,15 +9,17 @@ from typing import Final
 
 from ringfence.model.errors import CannotTell
 from ringfence.model.net import PortSet
+from ringfence.model.requests import Asked
 from ringfence.model.resources import Invariant, Mode, Promise, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.world import ContainerPort, Workload, World
 from ringfence.policy.decide import Effective
 from ringfence.policy.ends import Address, End
+from ringfence.policy.proof import asked
 from ringfence.policy.proof import ports as ports_
 from ringfence.policy.proof.named import Named
 from ringfence.policy.proof.parties import possible
-from ringfence.policy.proof.reaching import MAX_PAIRS, Ends, Found, Point, Reaching
+from ringfence.policy.proof.reaching import ANY_PORT, MAX_PAIRS, Ends, Found, Point, Reaching
 
 
 class Outcome(StrEnum):
@@ -30,12 +32,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call of a counterexample: from one end to a port of the other. ``port`` has the names of the target's pod."""
+    """A call of a counterexample: from one end to a port of the other. ``port`` has the names of the target's pod.
+
+    ``request`` is what is sent, where the invariant is about requests.
+    """
 
     source: End
     target: End
     protocol: Protocol
     port: int
+    request: Asked = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def _never(reaching: Reaching, named: Named, invariant: Invariant) -> Proof:
             break
         way = _way(reaching, named, invariant, sources, targets, surely=surely)
         if way:
-            steps = _steps(reaching, way, PortSet.of(invariant.ports), surely=surely)
+            steps = _steps(reaching, way, invariant, surely=surely)
             outcome = Outcome.VIOLATED if surely else Outcome.UNKNOWN
             return Proof(invariant, outcome, steps, "" if surely else UNKNOWN_ADDRESS)
     return Proof(invariant, Outcome.PROVEN)
@@ -132,6 +138,7 @@ def _way(
         surely=surely,
         direct=invariant.direct,
         through=named.ends(invariant.through).parties,
+        about=asked.of(invariant),
     )
 
 
@@ -145,13 +152,18 @@ def _points(reaching: Reaching, ends: Ends) -> Iterator[Point]:
         yield ends.addresses
 
 
-def _steps(reaching: Reaching, way: Sequence[Point], ports: PortSet, *, surely: bool) -> tuple[Step, ...]:
-    """The calls of a way; its last is on one of ``ports``."""
+def _steps(reaching: Reaching, way: Sequence[Point], invariant: Invariant, *, surely: bool) -> tuple[Step, ...]:
+    """The calls of a way; its last is one that the invariant is about."""
     steps = []
     for number, (source, target) in enumerate(itertools.pairwise(way)):
-        asked = ports if number == len(way) - 2 else PortSet(everything=True)
-        found = next(each for each in reaching.calls(source, target, asked) if each.surely or not surely)
-        steps.append(_step(reaching, source, target, found))
+        last = number == len(way) - 2
+        ports, about = (PortSet.of(invariant.ports), asked.of(invariant)) if last else (ANY_PORT, None)
+        found = next(each for each in reaching.calls(source, target, ports, about) if each.surely or not surely)
+        step = _step(reaching, source, target, found)
+        if about is not None:
+            at = replace(found, ports=ports_.at(step.protocol, step.port))
+            step = replace(step, request=reaching.request(source, target, at, about, surely=surely))
+        steps.append(step)
     return tuple(steps)
 
 
@@ -183,7 +195,12 @@ def _address(addresses: Spans) -> Address:
 def _always(reaching: Reaching, named: Named, invariant: Invariant) -> Proof:
     doubt: Proof | None = None
     for source, target, closed, certain in _closed(reaching, named, invariant):
-        steps = (_step(reaching, source, target, closed),)
+        step = _step(reaching, source, target, closed)
+        about = asked.of(invariant)
+        if about is not None:
+            at = replace(closed, ports=ports_.at(step.protocol, step.port))
+            step = replace(step, request=reaching.request(source, target, at, about, closed=True, surely=certain))
+        steps = (step,)
         if certain:
             return Proof(invariant, Outcome.VIOLATED, steps)
         doubt = doubt or Proof(invariant, Outcome.UNKNOWN, steps, UNKNOWN_ADDRESS)
@@ -192,12 +209,12 @@ def _always(reaching: Reaching, named: Named, invariant: Invariant) -> Proof:
 
 def _closed(reaching: Reaching, named: Named, invariant: Invariant) -> Iterator[tuple[Point, Point, Found, bool]]:
     """Every pair whose calls do not all pass: ports on which they do not, and whether that is certain."""
-    asked = PortSet.of(invariant.ports)
+    ports, about = PortSet.of(invariant.ports), asked.of(invariant)
     for target in _points(reaching, named.real(named.targets(invariant))):
         for source in _points(reaching, named.real(named.sources(invariant))):
             if source == target or not (isinstance(source, int) or isinstance(target, int)):
                 continue
-            certain = reaching.closed(source, target, asked, surely=False)
-            found = certain or reaching.closed(source, target, asked, surely=True)
+            certain = reaching.closed(source, target, ports, surely=False, about=about)
+            found = certain or reaching.closed(source, target, ports, surely=True, about=about)
             if found is not None:
                 yield source, target, found, certain is not None

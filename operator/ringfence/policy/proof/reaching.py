@@ -7,10 +7,13 @@ from typing import Final
 from ringfence.model.effective import Direction
 from ringfence.model.errors import CannotTell
 from ringfence.model.net import PortSet
+from ringfence.model.requests import Asked
 from ringfence.model.spans import ALL, NONE, Spans
 from ringfence.model.world import World
+from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, intersect, subtract
 from ringfence.policy.callers import on_network
 from ringfence.policy.decide import Effective
+from ringfence.policy.proof import asked as asked_
 from ringfence.policy.proof.parties import Party
 from ringfence.policy.proof.ports import NAMELESS, NO_PORT, Names, both, given, having, namings, spans
 from ringfence.policy.proof.tables import Half, Halves, Index, Mask
@@ -89,13 +92,18 @@ class Reaching:
         """So many pairs may be looked at from now on."""
         self._pairs = pairs
 
-    def calls(self, source: Point, target: Point, ports: PortSet = ANY_PORT) -> Iterator[Found]:
-        """The ways in which a call from one to the other passes; the fewest names first."""
+    def calls(
+        self, source: Point, target: Point, ports: PortSet = ANY_PORT, about: Diagram | None = None
+    ) -> Iterator[Found]:
+        """The ways in which a call from one to the other passes; the fewest names first.
+
+        ``about``: only these requests count.
+        """
         ingress, egress = self._halves(source, target)
         asked: set[Names] = {NAMELESS, *(frozenset({name}) for name in ports.names)}
         for naming, held in self._namings(target, ingress, egress, asked):
             wanted = held if ports.everything else held & spans(ports, naming)
-            lets_in = tuple(_through(ingress, naming, source))
+            lets_in = tuple(_through(ingress, naming, source, about=about))
             may_call = tuple(_through(egress, naming, target)) if lets_in else ()
             for one in lets_in:
                 for other in may_call:
@@ -117,7 +125,22 @@ class Reaching:
             seen = dict.fromkeys(naming for base in sorted(asked, key=sorted) for naming in namings(names, base))
             yield from ((naming, having(naming)) for naming in seen)
 
-    def closed(self, source: Point, target: Point, asked: PortSet, *, surely: bool) -> Found | None:
+    def request(
+        self, source: Point, target: Point, found: Found, about: Diagram, *, closed: bool = False, surely: bool = True
+    ) -> Asked:
+        """One of the requests ``about`` that passes in a way that was found; ``closed``: that does not."""
+        ingress, egress = self._halves(source, target)
+        passing: Diagram = EVERYTHING
+        for half, other in ((ingress, source), (egress, target)):
+            if half is not None:
+                which = found.addresses if isinstance(other, Spans) else 1 << other
+                some = half.passing(found.names, found.ports, which, hopeful=closed is surely)
+                passing = intersect(passing, some)
+        return asked_.example(subtract(about, passing) if closed else intersect(about, passing))
+
+    def closed(
+        self, source: Point, target: Point, asked: PortSet, *, surely: bool, about: Diagram | None = None
+    ) -> Found | None:
         """Some of the asked ports on which a call does not pass, whatever it sends; None when it passes on all of them.
 
         Of the sets of names that a port may have, those with at most one more than asked decide: where a port has no
@@ -130,16 +153,18 @@ class Reaching:
             for naming, held in self._namings(target, *self._halves(source, target), {base}):
                 wanted = held & spans(numbers if not base else PortSet(names=tuple(base)), naming)
                 if len(naming) <= len(base) + 1 and not wanted.empty:
-                    found = self._closed(source, target, naming, wanted, surely=surely)
+                    found = self._closed(source, target, naming, wanted, surely, about)
                     if found is not None:
                         return found
         return None
 
-    def _closed(self, source: Point, target: Point, naming: Names, wanted: Spans, *, surely: bool) -> Found | None:
+    def _closed(
+        self, source: Point, target: Point, naming: Names, wanted: Spans, surely: bool, about: Diagram | None
+    ) -> Found | None:
         ingress, egress = self._halves(source, target)
         for half, other in ((ingress, source), (egress, target)):
             open_ = NO_PORT
-            for each in _through(half, naming, other, whole=True):
+            for each in _through(half, naming, other, whole=True, about=about):
                 ports = each.ports & wanted
                 closed = other - each.addresses if isinstance(other, Spans) and half is not None else NONE
                 if not (ports.empty or closed.empty):
@@ -165,10 +190,12 @@ class Reaching:
                 found |= each.ports
         return found
 
-    def passes(self, source: Point, target: Point, ports: PortSet, *, surely: bool) -> bool:
+    def passes(
+        self, source: Point, target: Point, ports: PortSet, *, surely: bool, about: Diagram | None = None
+    ) -> bool:
         """Whether a call passes on one of these ports at least; raises CannotTell after too many questions."""
         self._ask()
-        for each in self.calls(source, target, ports):
+        for each in self.calls(source, target, ports, about):
             if each.surely or not surely:
                 return True
             self.doubted = True
@@ -186,13 +213,22 @@ class Reaching:
         return sum(1 << number for number in range(len(self.index.parties)))
 
     def path(
-        self, sources: Ends, targets: Ends, ports: PortSet, *, surely: bool, direct: bool = False, through: Mask = 0
+        self,
+        sources: Ends,
+        targets: Ends,
+        ports: PortSet,
+        *,
+        surely: bool,
+        direct: bool = False,
+        through: Mask = 0,
+        about: Diagram | None = None,
     ) -> tuple[Point, ...]:
         """The shortest way from one of ``sources`` to one of ``targets``, on whose last call is one of ``ports``.
 
-        ``direct``: in one call; ``through`` are parties that no way may go through. Empty when there is none.
+        ``direct``: in one call; ``through`` are parties that no way may go through. ``about``: the last call is one of
+        these requests. Empty when there is none.
         """
-        return _Search(self, sources, targets, ports, surely, direct, through).run()
+        return _Search(self, sources, targets, ports, surely, direct, through, about).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +238,17 @@ class _Passing:
     addresses: Spans = NONE
 
 
-def _through(half: Half | None, naming: Names, other: Point, *, whole: bool = False) -> Iterator[_Passing]:
+def _through(
+    half: Half | None, naming: Names, other: Point, *, whole: bool = False, about: Diagram | None = None
+) -> Iterator[_Passing]:
     """The openings of one end that let the other through; ``half`` is None where nothing governs that end.
 
-    ``whole``: those that let every request through.
+    ``whole``: those that let every request through. ``about``: only these requests count.
     """
     if half is None:
         yield _Passing(having(NAMELESS), surely=True)
         return
-    for opening in half.openings(naming, whole=whole):
+    for opening in half.openings(naming, whole=whole, about=about):
         if isinstance(other, Spans):
             addresses = opening.addresses & other
             if not addresses.empty:
@@ -230,33 +268,34 @@ class _Search:
     surely: bool
     direct: bool
     through: Mask
+    about: Diagram | None
 
     def run(self) -> tuple[Point, ...]:
         index = self.reaching.index
         layer: list[tuple[Point, ...]] = [(number,) for number in index.bits(self.targets.parties)]
         if not self.targets.addresses.empty:
             layer.append((self.targets.addresses,))
-        seen, ports = 0, self.ports
+        seen, ports, about = 0, self.ports, self.about
         while layer:
             following: list[tuple[Point, ...]] = []
             for way in layer:
-                if self._from_outside(way[0], ports):
+                if self._from_outside(way[0], ports, about):
                     return (self.sources.addresses, *way)
                 for number in index.bits(self.reaching.callers(way[0]) & ~seen):
-                    if not self.reaching.passes(number, way[0], ports, surely=self.surely):
+                    if not self.reaching.passes(number, way[0], ports, surely=self.surely, about=about):
                         continue
                     if self.sources.parties >> number & 1:
                         return (number, *way)
                     seen |= 1 << number
                     following.append((number, *way))
             layer = [] if self.direct else [way for way in following if self._carries(way[0])]
-            ports = ANY_PORT
+            ports, about = ANY_PORT, None
         return ()
 
-    def _from_outside(self, target: Point, ports: PortSet) -> bool:
+    def _from_outside(self, target: Point, ports: PortSet, about: Diagram | None) -> bool:
         if self.sources.addresses.empty or not isinstance(target, int):
             return False
-        return self.reaching.passes(self.sources.addresses, target, ports, surely=self.surely)
+        return self.reaching.passes(self.sources.addresses, target, ports, surely=self.surely, about=about)
 
     def _carries(self, point: Point) -> bool:
         """Whether a call may go on from there."""

@@ -26,7 +26,9 @@ from ringfence.model.resources import Action, Mode
 from ringfence.model.spans import ALL, NONE, Spans
 from ringfence.model.world import World
 from ringfence.policy import decide
+from ringfence.policy.algebra.diagram import EVERYTHING, Diagram
 from ringfence.policy.builtins import is_inside
+from ringfence.policy.proof import asked
 from ringfence.policy.proof.parties import Party
 from ringfence.policy.proof.ports import EVERY, NAMELESS, Names, namings, spans
 
@@ -144,13 +146,14 @@ class Half:
     index: Index
     rules: tuple[EffectiveRule, ...] | None
     names: Names = field(init=False, default=NAMELESS)
-    _asks: bool = field(init=False, default=False)
-    _openings: dict[tuple[Names, bool], tuple[Opening, ...]] = field(default_factory=dict)
+    #: Those of its rules that are about some requests.
+    about_requests: tuple[EffectiveRule, ...] = field(init=False, default=())
+    _openings: dict[tuple[Names, bool, Diagram | None], tuple[Opening, ...]] = field(default_factory=dict)
     _anyone: Mask | None = None
 
     def __post_init__(self) -> None:
         self.names = frozenset(name for rule in self.rules or () for name in rule.ports.names)
-        self._asks = any(rule.requests is not None for rule in self.rules or ())
+        self.about_requests = tuple(rule for rule in self.rules or () if rule.requests is not None)
 
     @property
     def anyone(self) -> Mask:
@@ -160,35 +163,56 @@ class Half:
             self._anyone = union(each.perhaps for naming in every for each in self.openings(naming))
         return self._anyone
 
-    def openings(self, naming: Names, *, whole: bool = False) -> tuple[Opening, ...]:
+    def openings(self, naming: Names, *, whole: bool = False, about: Diagram | None = None) -> tuple[Opening, ...]:
         """What is open on ports with these names: ports that are not in two openings, none that is open to nobody.
 
-        Open is what some request may use; with ``whole`` what every request may, and what carries bytes.
+        Open is what some request may use; with ``whole`` what every request may, and what carries bytes. With ``about``
+        only these requests count.
         """
-        key = (naming & self.names, whole and self._asks)
+        asks = bool(self.about_requests)
+        key = (naming & self.names, whole and asks, about if asks else None)
         if key not in self._openings:
             self._openings[key] = self._open(*key)
         return self._openings[key]
 
-    def _open(self, naming: Names, whole: bool) -> tuple[Opening, ...]:
+    def passing(self, naming: Names, port: Spans, other: Mask | Spans, *, hopeful: bool) -> Diagram:
+        """What the other end may send to a port with these names; ``hopeful``: what is not known counts for it."""
+        if self.rules is None:
+            return EVERYTHING
+        rules = [rule for rule in self.rules if not (spans(rule.ports, naming & self.names) & port).empty]
+        return asked.passing(rule for rule in rules if self._names(rule, other, hopeful=hopeful))
+
+    def _names(self, rule: EffectiveRule, other: Mask | Spans, *, hopeful: bool) -> bool:
+        if isinstance(other, Spans):
+            return not (self.index.others(rule.peers).addresses & other).empty
+        return bool(self._mask(rule, hopeful=hopeful) & other)
+
+    def _mask(self, rule: EffectiveRule, *, hopeful: bool) -> Mask:
+        """The parties that a rule names: perhaps where that counts for the call, surely where it counts against it."""
+        others = self.index.others(rule.peers)
+        return others.perhaps if hopeful is (rule.action is Action.ALLOW) else others.surely
+
+    def _open(self, naming: Names, whole: bool, about: Diagram | None) -> tuple[Opening, ...]:
         everyone = self.index.everyone
         if self.rules is None:
             return (Opening(EVERY, everyone, everyone, ALL),)
         # As decide says of a call whose request is not named, and of one in which nobody sees a request.
         counts = Action.DENY if whole else Action.ALLOW
-        rules = (rule for rule in self.rules if rule.requests is None or rule.action is counts)
+        rules = (r for r in self.rules if about is not None or r.requests is None or r.action is counts)
         read = [(rule, spans(rule.ports, naming)) for rule in rules]
         found: dict[tuple[Mask, Mask, Spans], list[Spans]] = {}
         for part in _parts(ports for _, ports in read):
-            key = self._judge([rule for rule, ports in read if not (ports & part).empty])
+            key = self._judge([rule for rule, ports in read if not (ports & part).empty], whole, about)
             if key[1] or not key[2].empty:
                 found.setdefault(key, []).append(part)
         return tuple(
             Opening(Spans.of(span for part in parts for span in part.spans), *key) for key, parts in found.items()
         )
 
-    def _judge(self, rules: Iterable[EffectiveRule]) -> tuple[Mask, Mask, Spans]:
+    def _judge(self, rules: Sequence[EffectiveRule], whole: bool, about: Diagram | None) -> tuple[Mask, Mask, Spans]:
         """Those whom these rules let through: Deny wins over Allow, what is always open over both."""
+        if about is not None and any(rule.requests is not None for rule in rules):
+            return self._about(rules, about, whole=whole)
         always = allowed = denied = _NOBODY
         for rule in rules:
             others = self.index.others(rule.peers)
@@ -204,8 +228,29 @@ class Half:
             always.addresses | (allowed.addresses - denied.addresses),
         )
 
+    def _about(self, rules: Sequence[EffectiveRule], about: Diagram, *, whole: bool) -> tuple[Mask, Mask, Spans]:
+        """The same, where some of the rules tell requests apart."""
+        always = union_of(self.index.others(rule.peers) for rule in rules if rule.builtin)
+        rest = [rule for rule in rules if not rule.builtin and rule.suspended_by is None]
+        surely, perhaps = (
+            asked.parties(
+                [(rule, self._mask(rule, hopeful=hopeful)) for rule in rest], self.index.everyone, about, whole=whole
+            )
+            for hopeful in (False, True)
+        )
+        outside = asked.addresses([(r, self.index.others(r.peers).addresses) for r in rest], about, whole=whole)
+        return always.surely | surely, always.perhaps | perhaps, always.addresses | outside
+
 
 _NOBODY: Final = Others(0, 0, NONE)
+
+
+def union_of(several: Iterable[Others]) -> Others:
+    """All of them together."""
+    found = _NOBODY
+    for each in several:
+        found = _both(found, each)
+    return found
 
 
 def _both(one: Others, other: Others) -> Others:

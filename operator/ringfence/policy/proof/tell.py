@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ringfence.model.effective import Direction
 from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.requests import Asked, Opaque
 from ringfence.model.resources import Invariant, Promise
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Workload, World
@@ -24,7 +25,7 @@ _WORDS = {
 def verdict(world: World, effective: Effective, step: Step) -> Verdict | None:
     """What ``decide`` says of a step; None when it cannot tell."""
     try:
-        return decide.decide(world, effective, step.source, step.target, step.protocol, step.port)
+        return decide.decide(world, effective, step.source, step.target, step.protocol, step.port, request=step.request)
     except CannotTell:
         return None
 
@@ -42,7 +43,19 @@ def call(step: Step) -> str:
     """A step in a line."""
     names = sorted({port.name for port in step.target.ports}) if isinstance(step.target, Workload) else []
     named = f" (named {', '.join(names)})" if names else ""
-    return f"{end(step.source)} -> {end(step.target)} {step.protocol} {step.port}{named}"
+    return f"{end(step.source)} -> {end(step.target)} {step.protocol} {step.port}{named}{sent(step.request)}"
+
+
+def sent(request: Asked) -> str:
+    """What is sent, led by a colon; "" where it does not matter."""
+    if request is None:
+        return ""
+    if isinstance(request, Opaque):
+        return ": bytes that are no HTTP"
+    headers = "".join(f", {name}: {' and '.join(values)}" for name, values in sorted(request.headers.items()))
+    host = f" at host {request.host}" if request.host else ""
+    upgrade = f", to become {request.upgrade}" if request.upgrade else ""
+    return f": {request.method} {request.path}{host}{headers}{upgrade}"
 
 
 def reasons(found: Verdict | None) -> Iterator[tuple[Direction, str]]:
