@@ -14,9 +14,10 @@ from ringfence.model.errors import RingfenceError
 from ringfence.model.ports import Lister, Object
 from ringfence.model.resources import Mode
 from ringfence.model.world import Installation
-from ringfence.reconcile import programmed, status
+from ringfence.reconcile import programmed, promises, status
 from ringfence.reconcile.apply import Writer
 from ringfence.reconcile.asked import Asked
+from ringfence.reconcile.conditions import Condition
 from ringfence.reconcile.gather import Gatherer
 from ringfence.reconcile.means import Means
 from ringfence.reconcile.namespaces import write_status
@@ -78,6 +79,7 @@ class ClusterReconciler:
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=False)
         self._writing = asyncio.Lock()
         self._scopes = SessionScopes(gatherer, means.clock.monotonic)
+        self._promises = promises.Promises(gatherer)
 
     async def reconcile(self, shares: Mapping[str, Mapping[str, status.Share]]) -> float:
         """Make it so; ``shares`` maps namespace and ClusterSecurityPolicy to what they came to.
@@ -94,8 +96,10 @@ class ClusterReconciler:
             except RingfenceError as error:
                 failures.append(error)
                 unasked = str(error) if part == self._admission else unasked
+        proven = await self._promises.look()
+        again_in = _sooner(again_in, promises.EVERY if proven else 0.0)
         try:
-            await self._statuses(shares, unasked)
+            await self._statuses(shares, unasked, proven)
         except RingfenceError as error:
             failures.append(error)
         if failures:
@@ -137,11 +141,17 @@ class ClusterReconciler:
         del installation
         return await self._proxies.reconcile() if self._proxies is not None else 0.0
 
-    async def _statuses(self, shares: Mapping[str, Mapping[str, status.Share]], unasked: str) -> None:
-        """``unasked``: why the API server may not ask about what the policies close; "" when it does."""
+    async def _statuses(
+        self, shares: Mapping[str, Mapping[str, status.Share]], unasked: str, proven: Mapping[str, Condition]
+    ) -> None:
+        """``unasked``: why the API server may not ask about what the policies close; "" when it does.
+
+        ``proven``: by policy, whether its invariants hold.
+        """
         parsed = self._gatherer.cluster_policies
         errors = {obj["metadata"]["name"]: error for obj, error in parsed.errors("")}
         asking = {each.meta.name for each in parsed.of("") if sessions.closes(each.spec.admission.controls)}
+        modes = {each.meta.name: each.spec.mode for each in parsed.of("")}
         at_proxies = self._proxies.programmed() if self._proxies is not None else {}
         for obj in self._listers.cluster_policies.list():
             name = obj["metadata"]["name"]
@@ -149,6 +159,9 @@ class ClusterReconciler:
             failure = unasked if name in asking else ""
             said = status.cluster_policy(name, errors.get(name), parsed.in_force("", name), own, failure)
             numbers, ready, others = programmed.joined(obj, said, at_proxies)
+            promised = proven.get(name)
+            if promised is not None:
+                ready, others = promises.judged(ready, modes.get(name), promised), (*others, promised)
             patch = status.patch(obj, numbers, ready, self._means.clock.now(), others)
             if patch is not None:
                 await write_status(self._means, obj, patch, ready)

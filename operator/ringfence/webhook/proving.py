@@ -20,6 +20,7 @@ from ringfence.model.world import Namespace, World
 from ringfence.policy.proof import guard, tell
 from ringfence.policy.proof.guard import State
 from ringfence.policy.proof.prove import Proof
+from ringfence.reconcile import promises
 from ringfence.reconcile.gather import Gatherer
 from ringfence.webhook.wire import ALLOWED, Answer
 
@@ -42,7 +43,7 @@ class Proving:
 
     def warm(self) -> None:
         """Work out what is there now, so that the first change need not wait for it; does not wait."""
-        world = self._snapshot()
+        world = promises.snapshot(self._gatherer)
         if _promises(world):
             self._pool.submit(self._warm, world)
 
@@ -52,11 +53,12 @@ class Proving:
         Raises CannotTell when that is not known within so many seconds, or not at all as long as something else cannot
         be understood.
         """
-        before = self._snapshot(namespace)
+        before = promises.snapshot(self._gatherer, namespace)
         after = changed(before, change)
         if not _promises(after):
             return ALLOWED
-        self._must_be_understood(change)
+        if why := promises.not_understood(self._gatherer, but=(type(change).__name__, change.meta.name)):
+            raise CannotTell(why)
         start = time.monotonic()
         try:
             work = asyncio.get_running_loop().run_in_executor(self._pool, self._judge, before, after)
@@ -82,35 +84,6 @@ class Proving:
             (proof, worse, tuple(tell.lines(after, state.policies.__getitem__, proof)) if worse else ())
             for proof, worse in guard.broken(former, state)
         ]
-
-    def _must_be_understood(self, change: api.Parsed) -> None:
-        """A policy that was never understood may allow anything."""
-        for namespace in self._gatherer.world().namespaces:
-            for each in self._gatherer.undecided(namespace):
-                if (each.kind, each.name) != (type(change).__name__, change.meta.name):
-                    raise CannotTell(
-                        f"{each.kind} {each.name} cannot be understood and may allow anything: {each.error}"
-                    )
-
-    def _snapshot(self, namespace: Namespace | None = None) -> World:
-        """What the caches hold, as values; networks are taken as closed wherever they are to be.
-
-        An invariant speaks of what policies allow. Namespaces that wait to be closed are told of elsewhere, and would
-        make every change wait for them.
-        """
-        world = self._gatherer.world()
-        namespaces = {name: world.namespaces[name] for name in world.namespaces}
-        if namespace is not None:
-            namespaces.setdefault(namespace.name, namespace)
-        return World(
-            installation=world.installation,
-            namespaces=dict(sorted(namespaces.items())),
-            identities={
-                name: {each.meta.name: each for each in self._gatherer.identities.of(name)} for name in namespaces
-            },
-            policies={name: found for name in namespaces if (found := self._gatherer.policies.of(name))},
-            cluster_policies=world.cluster_policies,
-        )
 
 
 def changed(world: World, change: api.Parsed) -> World:
