@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
-from e2e.demo import admission, attempts, certificates, install, people, proxies, requests, shop, table
+from e2e.demo import admission, attempts, certificates, install, people, proxies, reasoning, requests, shop, table
 from e2e.demo.client import Client, until
 
 NEXT = """\
@@ -97,7 +97,7 @@ def _try_everything(admin: Client, image: str) -> list[attempts.Row]:
         rows += admission.without_webhooks(admin, image)
     with step("trying what people should and should not be able to do"):
         rows += people.namespace_admin(admin) + people.platform_admin(admin)
-    return rows
+    return rows + reasoning.show(admin)
 
 
 if __name__ == "__main__":
