@@ -1,7 +1,8 @@
 """Both ends of traffic that limits count: run inside network namespaces, with the standard library alone.
 
 traffic_peers.py program PORT    says of every request in its body what came: method, headers, size of the body; on
-                                 /slow/SECONDS it waits before it answers, on /trickle/SECONDS between two halves
+                                 /slow/SECONDS it waits before it answers, on /trickle/SECONDS between two halves; on
+                                 /early it answers at the first bytes of the body
 traffic_peers.py calls FILE      the groups of calls of a JSON file at once, each on a connection of its own, its calls
                                  one after the other; writes what came of each: [status, headers, body, begun, seconds]
 """
@@ -35,7 +36,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return size
 
+    def _early(self) -> None:
+        """Answers once the first five bytes are there, and reads no further."""
+        self.rfile.read(5)
+        self.send_response(200)
+        self.send_header("X-Early", "early")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.close_connection = True
+
     def _answer(self) -> None:
+        if self.path == "/early":
+            return self._early()
         _, _, rest = self.path.partition("/")
         kind, _, wait = rest.partition("/")
         came = {
@@ -56,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(float(wait))
         self.wfile.write(said[len(said) // 2 :])
+        return None
 
     do_GET = do_POST = _answer  # noqa: N815 (names that the library calls)
 
