@@ -1,10 +1,12 @@
 """Both ends of traffic that limits count: run inside network namespaces, with the standard library alone.
 
-traffic_peers.py program PORT    says of every request in its body what came: method, headers, size of the body; on
-                                 /slow/SECONDS it waits before it answers, on /trickle/SECONDS between two halves; on
-                                 /early it answers at the first bytes of the body
-traffic_peers.py calls FILE      the groups of calls of a JSON file at once, each on a connection of its own, its calls
-                                 one after the other; writes what came of each: [status, headers, body, begun, seconds]
+traffic_peers.py program PORT   says of every request in its body what came: method, headers, size of the body, and what
+                                came so far; on /slow/SECONDS it waits before it answers, on /trickle/SECONDS between
+                                two halves; on /early it answers at the first bytes of the body
+traffic_peers.py calls FILE     the groups of calls of a JSON file at once, each on a connection of its own, its calls
+                                one after the other (of one with "raw" these bytes are sent)
+
+What came of each call is written: [status, headers, body, begun, seconds].
 """
 
 import json
@@ -20,6 +22,10 @@ from typing import Any
 
 GIVES_UP_AFTER = 30.0
 CHUNK = 16 * 1024
+
+
+#: Path and size of the body of every request so far.
+_SEEN: list[tuple[str, int]] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -54,7 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
             "method": self.command,
             "headers": {k.lower(): v for k, v in self.headers.items()},
             "body": self._body(),
+            "seen": _SEEN,
         }
+        _SEEN.append((self.path, came["body"]))
         said = json.dumps(came).encode()
         if kind == "slow":
             time.sleep(float(wait))
@@ -127,11 +135,29 @@ def _once(connection: _Connection, call: dict[str, Any]) -> tuple[int, dict[str,
     return *found, begun, time.monotonic() - begun
 
 
+def _raw(connection: _Connection, call: dict[str, Any]) -> tuple[int, dict[str, str], str, float, float]:
+    """Sends bytes as they are; what comes within a second is the body."""
+    begun = time.monotonic()
+    connection.connect()
+    connection.sock.sendall(call["raw"].encode("latin-1"))
+    connection.sock.settimeout(1)
+    text = b""
+    try:
+        while data := connection.sock.recv(65536):
+            text += data
+    except OSError:
+        pass
+    connection.close()
+    first = text.split(b" ", 2)
+    status = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
+    return status, {}, text.decode("latin-1"), begun, time.monotonic() - begun
+
+
 def _group(calls: list[dict[str, Any]], found: list[Any]) -> None:
     connection = _Connection(calls[0])
     for call in calls:
         for _ in range(call["times"]):
-            found.append(_once(connection, call))
+            found.append((_raw if call["raw"] else _once)(connection, call))
             time.sleep(call["pause"])
     connection.close()
 

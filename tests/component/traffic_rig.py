@@ -105,12 +105,14 @@ class Call:
     chunked: bool = False
     pause: float = 0.0
     port: int = HTTP_PORT
+    raw: str = ""
 
     def data(self, svids: Identities) -> dict[str, Any]:
         return {
             "source": self.source,
             "target": POD,
             "port": self.port,
+            "raw": self.raw,
             "identity": svids.files(self.namespace, self.account) if self.account else (),
             "times": self.times,
             "path": self.path,

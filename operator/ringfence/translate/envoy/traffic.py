@@ -258,10 +258,11 @@ def routes(held: Held, program: Message) -> list[Message]:
 def _by_body(held: Held, program: Message) -> Iterator[Message]:
     """What says its length is judged by that and streams; what does not is held until it is whole.
 
-    Envoy takes ``upgrade`` out of whatever asks for none, so only WebSockets have it, which have no body.
+    Envoy takes ``upgrade`` out of whatever asks for none, so only WebSockets have it. Those with a body are no
+    exception: a program that ignores the upgrade would read it.
     """
     enforced, audited = held.bound(Bound.BODY), held.would_bound(Bound.BODY)
-    yield _to(program, _present("upgrade"))
+    yield _to(program, _present("upgrade"), _absent(_LENGTH), _absent("transfer-encoding"))
     told = _present(_LENGTH)
     if audited is not None:
         yield _to(program, _range(0, audited[0] + 1))
@@ -294,6 +295,10 @@ def _match(*headers: Message) -> Message:
 
 def _present(name: str) -> Message:
     return route_components_pb2.HeaderMatcher(name=name, present_match=True)
+
+
+def _absent(name: str) -> Message:
+    return route_components_pb2.HeaderMatcher(name=name, present_match=True, invert_match=True)
 
 
 def _range(first: int, beyond: int) -> Message:
