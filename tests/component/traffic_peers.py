@@ -156,7 +156,10 @@ def _raw(connection: _Connection, call: dict[str, Any]) -> tuple[int, dict[str, 
 def _group(calls: list[dict[str, Any]], found: list[Any]) -> None:
     connection = _Connection(calls[0])
     for call in calls:
-        for _ in range(call["times"]):
+        ends = time.monotonic() + call["seconds"]
+        for number in range(call["times"]):
+            if call["seconds"] and number and time.monotonic() > ends:
+                break
             found.append((_raw if call["raw"] else _once)(connection, call))
             time.sleep(call["pause"])
     connection.close()

@@ -92,7 +92,10 @@ class Answer:
 
 @dataclass
 class Call:
-    """Calls alike, one after the other on one connection, with ``pause`` seconds between them."""
+    """Calls alike, one after the other on one connection, with ``pause`` seconds between them.
+
+    At most ``times``, and (unless 0) for so many ``seconds``.
+    """
 
     source: str = WEB
     account: str = "web"
@@ -104,6 +107,7 @@ class Call:
     size: int = 0
     chunked: bool = False
     pause: float = 0.0
+    seconds: float = 0.0
     port: int = HTTP_PORT
     raw: str = ""
 
@@ -121,6 +125,7 @@ class Call:
             "size": self.size,
             "chunked": self.chunked,
             "pause": self.pause,
+            "seconds": self.seconds,
         }
 
 
