@@ -27,9 +27,12 @@ from ringfence.model.resources import (
     SecurityPolicy,
     ServiceIdentity,
     SpiffePeer,
+    Traffic,
     Transport,
     ZonePeer,
 )
+from ringfence.model.traffic import Asks as TrafficAsks
+from ringfence.model.traffic import Bound, By, HeaderChanges, Limit, NamedRate, Rate
 from ringfence.model.world import ContainerPort, Installation, Namespace, OpenService, Workload, World
 
 NAMESPACES = ("bank", "shop")
@@ -140,6 +143,26 @@ def rules(draw: st.DrawFn, direction: str, pool: Pool) -> tuple[Rule, ...]:
     )
 
 
+def traffic() -> st.SearchStrategy[tuple[Traffic, ...]]:
+    """Mostly nothing; else an entry with a limit, a bound or a changed header."""
+    rate = Rate(5, 60, 5)
+    named = st.builds(lambda who: (NamedRate(*who, Rate(9, 1, 9)),), identity_names())
+    limits: list[st.SearchStrategy[Limit]] = [
+        st.just(Limit(By.ALL, rate)),
+        st.just(Limit(By.HEADER, rate, "x-tenant")),
+        st.builds(lambda some: Limit(By.CALLER, rate, named=some), st.one_of(st.just(()), named)),
+    ]
+    asks = st.one_of(
+        st.builds(lambda limit: TrafficAsks(limits=(limit,)), st.one_of(limits)),
+        st.builds(
+            lambda bound, most: TrafficAsks(bounds=((bound, most),)), st.sampled_from(Bound), st.integers(1024, 1025)
+        ),
+        st.builds(lambda name: TrafficAsks(to_caller=HeaderChanges(remove=(name,))), st.sampled_from(("a", "b"))),
+    )
+    entry = st.builds(lambda some, which: (Traffic("t", which, some),), asks, ports())
+    return st.one_of(st.just(()), st.just(()), entry)
+
+
 @st.composite
 def specs(draw: st.DrawFn, pool: Pool) -> PolicySpec:
     """Sections that may be absent; mostly enforced."""
@@ -148,6 +171,7 @@ def specs(draw: st.DrawFn, pool: Pool) -> PolicySpec:
         transport=draw(st.sampled_from((None, None, None, *(Transport(mtls) for mtls in MTLS)))),
         ingress=draw(st.one_of(st.none(), rules("ingress", pool), rules("ingress", pool))),
         egress=draw(st.one_of(st.none(), rules("egress", pool))),
+        traffic=draw(traffic()),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
-from ringfence.api.v1alpha1 import RESOURCES, invariants, requests, signatures
+from ringfence.api.v1alpha1 import RESOURCES, invariants, requests, signatures, traffic
 from ringfence.api.v1alpha1.admission import settings
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
@@ -43,6 +43,7 @@ from ringfence.model.resources import (
     SecurityPolicy,
     ServiceIdentity,
     SpiffePeer,
+    Traffic,
     Transport,
     ZonePeer,
 )
@@ -192,7 +193,16 @@ def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
         ingress=_rules(spec.get("ingress"), "from", namespace),
         egress=_rules(spec.get("egress"), "to", namespace),
         admission=_admission(spec.get("admission", {})),
+        traffic=tuple(_traffic(entry, namespace) for entry in spec.get("traffic", ())),
     )
+
+
+def _traffic(entry: Mapping[str, Any], namespace: str) -> Traffic:
+    return Traffic(entry["name"], _ports(entry.get("ports")), traffic.asks(entry, namespace))
+
+
+def _ports(value: list[Any] | None) -> tuple[PortSpec, ...] | None:
+    return None if value is None else tuple(_port(port) for port in value)
 
 
 def _admission(value: Mapping[str, Any]) -> AdmissionSpec:
@@ -221,7 +231,7 @@ def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> 
             name=rule["name"],
             action=Action(rule["action"]),
             peers=tuple(_peer(peer, namespace) for peer in rule[ends]) if ends in rule else None,
-            ports=tuple(_port(port) for port in rule["ports"]) if "ports" in rule else None,
+            ports=_ports(rule.get("ports")),
             requests=requests.requests(rule),
         )
         for rule in value
@@ -270,7 +280,7 @@ def _invariants(spec: Mapping[str, Any], policy: str) -> Iterator[Invariant]:
                 name=item["name"],
                 sources=_ends(item.get("from")),
                 targets=_ends(item.get("to")),
-                ports=tuple(_port(port) for port in item["ports"]) if "ports" in item else None,
+                ports=_ports(item.get("ports")),
                 unless=_ends(item.get("unless")) or (),
                 direct=item.get("reach", invariants.DIRECT) == invariants.DIRECT,
                 through=_ends(item.get("through")) or (),

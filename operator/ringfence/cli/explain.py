@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ringfence.cli import compared, differing, inputs, options, words
+from ringfence.cli import compared, differing, inputs, options, traffic_words, words
 from ringfence.cli.compared import Compared
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.diff import SIGNS, line_data, some
@@ -16,6 +16,7 @@ from ringfence.model.effective import Direction, EffectiveRule, RuleRef
 from ringfence.model.errors import CannotTell
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, SecurityPolicy
 from ringfence.model.world import Enrolment, World
+from ringfence.policy import traffic
 from ringfence.policy.algebra.diagram import Diagram
 from ringfence.policy.algebra.ports import Names, names_in
 from ringfence.policy.reasoning import wording
@@ -221,6 +222,11 @@ def _text(explained: _Explained, console: Console) -> None:
         console.print(f"  {_sentence(standing, naming)}")
         for note in standing.notes:
             console.print("  ", Cell(_note(note), Style.CAUTION))
+    for entry in explained.policy.spec.traffic:
+        console.print("")
+        console.print(Cell(f"traffic {entry.name}", Style.STRONG), f" on {traffic.in_words(entry)}")
+        for sentence in traffic_words.sentences(entry):
+            console.print(f"  {sentence}")
     if not explained.rules:
         console.print("")
         console.print("  it has no rules about calls")
@@ -251,6 +257,10 @@ def _data(explained: _Explained) -> dict[str, Any]:
         "mode": explained.policy.spec.mode,
         "remarks": list(explained.remarks),
         "rules": [_rule_data(standing, naming, explained.both.loaded_new) for standing in explained.rules],
+        "traffic": [
+            {"name": each.name, "ports": traffic.in_words(each), "texts": list(traffic_words.sentences(each))}
+            for each in explained.policy.spec.traffic
+        ],
         "gained": [line_data(line) for line in explained.told.gained],
         "lost": [line_data(line) for line in explained.told.lost],
     }

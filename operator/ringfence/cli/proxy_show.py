@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ringfence.cli import ca_words, inputs, live, options, proxies, proxy_list, proxy_words
+from ringfence.cli import ca_words, inputs, live, options, proxies, proxy_list, proxy_words, traffic_words
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.proxy_words import Enforced
 from ringfence.cli.world import Judged, Loaded
@@ -107,6 +107,7 @@ def report(of: Enforced, judged: Judged, config: ProxyConfig, row: Mapping[str, 
         "policies": list(config.owners),
         "transport": str(of.transport.value),
         "inbound": [] if of.policy.enrolment is Enrolment.NONE else proxy_words.inbound(of),
+        "traffic": traffic_words.report(of),
         "egressListed": proxy_words.is_listed(of),
         "outbound": [] if of.policy.enrolment is Enrolment.NONE else proxy_words.outbound(of),
     }
@@ -126,6 +127,9 @@ def _show(data: Mapping[str, Any], of: Enforced, console: Console) -> None:
         return
     console.print("\n", Cell("Who may come in", Style.STRONG), f" (transport: {data['transport']})")
     console.table(("PORT", "WHO", "ANSWER", "HOW", "RULE"), list(_inbound(data, of)))
+    if data["traffic"]:
+        console.print("\n", Cell("How much may come, and in which shape", Style.STRONG))
+        console.table(("PORT", "WHAT", "MOST", "ANSWER", "ENTRY"), list(_traffic(data)))
     console.print("\n", Cell("Where its program may go", Style.STRONG), f" ({_listed(data, of)})")
     console.table(("TO", "PORTS", "HOW", "RULES"), list(_outbound(data, of)))
 
@@ -164,6 +168,16 @@ def _inbound(data: Mapping[str, Any], of: Enforced) -> Sequence[Sequence[str | C
         elif not ports["rules"]:
             rows.append((shown, "anyone", Cell("would deny", Style.CAUTION), "", "no rule allows it"))
     return rows
+
+
+def _traffic(data: Mapping[str, Any]) -> Iterator[Sequence[str | Cell]]:
+    for ports in data["traffic"]:
+        shown = f"{ports['protocol']} {ports['port']}"
+        for row in ports["bounds"]:
+            style = Style.GOOD if row["effect"] == "enforced" else Style.CAUTION
+            ref = _ref(row["rule"]) if row["rule"] else ""
+            yield shown, row["what"], row["most"], Cell(row["effect"], style), ref.replace(" rule ", " traffic ", 1)
+            shown = ""
 
 
 def _outbound(data: Mapping[str, Any], of: Enforced) -> Sequence[Sequence[str | Cell]]:

@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ringfence.cli.world import Loaded
-from ringfence.model.effective import Direction, RuleRef
+from ringfence.model.effective import RuleRef
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Enrolment, Workload
 from ringfence.policy.ends import Address
 
 
-def place(ref: RuleRef, direction: Direction, loaded: Loaded) -> str:
-    """``file:line`` of a rule; "" for one that comes from no file."""
+def place(ref: RuleRef, section: str, loaded: Loaded) -> str:
+    """``file:line`` of a rule or another entry of a section of the spec; "" for one that comes from no file."""
     document = loaded.resources.get((ref.kind, ref.namespace, ref.policy))
     if document is None or not document.position.line:
         return ""
-    rules = document.value["spec"].get(direction) or []
-    field = next((f"spec.{direction}[{i}]" for i, rule in enumerate(rules) if rule["name"] == ref.rule), "spec")
+    rules = document.value["spec"].get(section) or []
+    field = next((f"spec.{section}[{i}]" for i, rule in enumerate(rules) if rule["name"] == ref.rule), "spec")
     return f"{document.source}:{document.position.line_of(field)}"
 
 
@@ -91,8 +91,8 @@ def half_data(half: Half, governed: Workload | Address, loaded: Loaded) -> dict[
     }
 
 
-def rule_data(ref: RuleRef | None, direction: Direction, loaded: Loaded) -> dict[str, str] | None:
-    """A rule for programs."""
+def rule_data(ref: RuleRef | None, section: str, loaded: Loaded) -> dict[str, str] | None:
+    """A rule, or another entry of a section, for programs."""
     if ref is None:
         return None
     return {
@@ -100,5 +100,5 @@ def rule_data(ref: RuleRef | None, direction: Direction, loaded: Loaded) -> dict
         "namespace": ref.namespace,
         "policy": ref.policy,
         "rule": ref.rule,
-        "source": place(ref, direction, loaded),
+        "source": place(ref, section, loaded),
     }

@@ -24,7 +24,15 @@ TOKEN_SECRET: Final = "proxyd-token"  # noqa: S105 (a name)
 CA_SECRET: Final = "proxyd-ca"  # noqa: S105 (a name)
 
 #: What is counted, by the names that Envoy gives it. Everything else would be most of an idle proxy's memory.
-COUNTED_PREFIXES: Final = ("server.", "control_plane.", "listener_manager.", "cluster_manager.", "overload.")
+COUNTED_LIMITS: Final = ("limit.", "audit_limit.", "connection_limit.")
+COUNTED_PREFIXES: Final = (
+    "server.",
+    "control_plane.",
+    "listener_manager.",
+    "cluster_manager.",
+    "overload.",
+    *COUNTED_LIMITS,
+)
 COUNTED_PARTS: Final = ("rbac", "ssl.fail_")
 COUNTED_SUFFIXES: Final = (
     "downstream_cx_active",
@@ -49,10 +57,14 @@ COUNTED_SUFFIXES: Final = (
 )
 
 #: Labels of the metrics, and where in Envoy's names they stand: the first group is cut out, the second is the value.
-#: ``policy`` is ``namespace/policy#rule``.
+#: ``policy`` is ``namespace/policy#rule``, ``limit`` the same with what has its bucket (``…#entry.caller``).
 LABELS: Final = (
     ("answer", r"^tcp\.in\.plain(\.(allowed|denied))\."),
     ("audit", r"^(?:tcp|http)\.(?:in|out)\.(?:.+?\.)??(audit_(allowed|denied)\.)"),
+    (
+        "limit",
+        r"^(?:audit_limit|limit|connection_limit\.(?:mesh|plain))(\.(.+?))\.(?:http_local_rate_limit\.)?[a-z_]+$",
+    ),
     ("policy", r"^(?:http\.in\.(?:mesh|plain)\.rbac|tcp\.in\.plain\..+?)\.policy(\.(.+))\.[a-z_0-9]+$"),
     ("transport", r"^(?:tcp|http)\.(?:in|out)(\.(mesh|plain))\."),
 )

@@ -13,6 +13,7 @@ from ringfence.model.net import IpSet, PortSet
 from ringfence.model.requests import Requests
 from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
 from ringfence.model.signatures import SignatureRule
+from ringfence.model.traffic import Asks
 from ringfence.model.world import Enrolment
 
 
@@ -166,12 +167,24 @@ class SignatureDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class EffectiveTraffic:
+    """What an entry of ``traffic`` asks of the ports of its pods; ``ref.rule`` is the name of the entry."""
+
+    ref: RuleRef
+    mode: Mode
+    subject: LabelBox
+    ports: PortSet
+    asks: Asks
+
+
+@dataclass(frozen=True, slots=True)
 class EffectivePolicy:
     """All that holds in one namespace. Tuples are sorted by ref, so equal meaning is equal value.
 
     ``closed`` says that the network is default deny now (enrolled to enforce and no longer staged).
     ``service_accounts`` maps ServiceAccount to the name of its ServiceIdentity.
     ``egress_listed`` are the pods that need an egress Allow: a policy that applies to them has ``egress``.
+    ``traffic`` has what ClusterSecurityPolicies ask before what SecurityPolicies ask.
     """
 
     namespace: str
@@ -182,6 +195,7 @@ class EffectivePolicy:
     egress_listed: tuple[LabelBox, ...] = ()
     egress_listed_audit: tuple[LabelBox, ...] = ()
     transport: tuple[tuple[LabelBox, Transport], ...] = ()
+    traffic: tuple[EffectiveTraffic, ...] = ()
     admission: tuple[AdmissionRequirement, ...] = ()
     demands: tuple[ControlDemand, ...] = ()
     signatures: tuple[SignatureDemand, ...] = ()

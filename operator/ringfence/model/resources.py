@@ -11,6 +11,7 @@ from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 from ringfence.model.requests import HttpMatch, Requests
 from ringfence.model.signatures import SignatureRule
+from ringfence.model.traffic import Asks
 
 
 class Kind(StrEnum):
@@ -171,6 +172,15 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a policy asks of the requests to some ports (TCP; None: every one), once a caller is let in."""
+
+    name: str
+    ports: tuple[PortSpec, ...] | None
+    asks: Asks
+
+
+@dataclass(frozen=True, slots=True)
 class AppliesTo:
     """Which pods of the namespace a policy governs: exactly one of the fields is set, or none for every pod."""
 
@@ -268,12 +278,13 @@ class PolicySpec:
     ingress: tuple[Rule, ...] | None = None
     egress: tuple[Rule, ...] | None = None
     admission: AdmissionSpec = AdmissionSpec()
+    traffic: tuple[Traffic, ...] = ()
     _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
 
     def __hash__(self) -> int:
         # Kept: policies are long, and the keys by which what they mean is found again.
         if not self._hash:
-            key = (self.mode, self.transport, self.ingress, self.egress, self.admission)
+            key = (self.mode, self.transport, self.ingress, self.egress, self.admission, self.traffic)
             object.__setattr__(self, "_hash", hash(key) or 1)
         return self._hash
 

@@ -162,6 +162,7 @@ def asked_labels(policy: EffectivePolicy) -> frozenset[str]:
     boxes: Iterable[LabelBox] = (
         *(rule.subject for rule in policy.rules),
         *(box for box, _ in policy.transport),
+        *(entry.subject for entry in policy.traffic),
         *policy.egress_listed,
         *policy.egress_listed_audit,
     )

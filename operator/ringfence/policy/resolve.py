@@ -14,7 +14,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
 from ringfence.model.world import Enrolment, Namespace, World
-from ringfence.policy import builtins, closing, findings, held, overlaps, rules
+from ringfence.policy import builtins, closing, findings, held, overlaps, rules, traffic
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key, rule_key
 from ringfence.policy.reasons import FindingReason
@@ -45,6 +45,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         egress_listed=listed,
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
+        traffic=traffic.effective(governed, world, notes, told=enrolment is not Enrolment.NONE),
         admission=_admission(governed),
         demands=_demands(governed),
         signatures=_signatures(governed),

@@ -15,12 +15,14 @@ from tests.unit.api.corpus_making import (
     caller,
     certificate,
     cluster_policy,
+    counting,
     egress,
     exception,
     grant,
     identity,
     images,
     ingress,
+    limited,
     pod_security,
     policy,
     ports,
@@ -52,7 +54,26 @@ class Case:
     verdict: Verdict
 
 
+_CALLER = {"identity": {"name": "b"}, "requests": 5, "per": "1m"}
+
 GOOD: dict[str, Object] = {
+    "traffic: every part": counting(
+        ports=[80, "http"],
+        rateLimits={
+            "all": {"requests": 1_000_000, "per": "24h", "burst": 1_000_000},
+            "perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER]},
+            "perHeader": [{"header": "x-tenant", "requests": 5, "per": "1m30s"}],
+        },
+        maxConnections=1,
+        maxBody="1Gi",
+        requestHeaders={"maxSize": "96Ki", "maxCount": 10},
+        timeouts={"request": "1s", "idle": "24h", "stream": "1h"},
+        headers={
+            "toProgram": {"remove": ["x-debug"], "set": [{"name": "x-tier", "value": "100% gold"}]},
+            "toCaller": {"remove": ["server"]},
+        },
+    ),
+    "traffic: of a floor": cluster_policy({"namespaceSelector": {}, "traffic": [{"name": "a", "maxBody": "1"}]}),
     "rule: requests": ingress(
         ports=[80],
         http=[{"methods": ["GET"], "paths": ["/", "/a/*", "/a/{*}/b"], "hosts": ["a.b"]}, {"upgrades": ["websocket"]}],
@@ -206,6 +227,26 @@ GOOD: dict[str, Object] = {
 
 
 KEPT: dict[str, Object] = {
+    "traffic: mistyped": counting(maxBody="1Mi", maxbody="1Ki"),
+    "traffic: ports is null": counting(maxBody="1Mi", ports=None),
+    "traffic: UDP": counting(maxBody="1Mi", ports=[{"port": 53, "protocol": "UDP"}]),
+    "traffic: a body of 2Gi": counting(maxBody="2Gi"),
+    "traffic: headers of 97Ki": counting(requestHeaders={"maxSize": "97Ki"}),
+    "traffic: a limit by another name": limited(limit=5),
+    "traffic: a caller twice": counting(
+        rateLimits={"perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER, _CALLER]}}
+    ),
+    "traffic: a header twice": counting(rateLimits={"perHeader": [{"header": "a", "requests": 1, "per": "1s"}] * 2}),
+    "traffic: the client certificate": counting(headers={"toProgram": {"remove": ["x-forwarded-client-cert"]}}),
+    "traffic: the host": counting(headers={"toProgram": {"set": [{"name": "host", "value": "a"}]}}),
+    "traffic: a secret": counting(headers={"toProgram": {"set": [{"name": "authorization", "value": "Bearer a"}]}}),
+    "traffic: set and removed": counting(headers={"toCaller": {"set": [{"name": "a", "value": "b"}], "remove": ["a"]}}),
+    "traffic: a header that a rule looks at": policy(
+        {
+            "ingress": [{"name": "a", "ports": [80], "when": [{"attribute": "request.headers[x-env]", "in": ["b"]}]}],
+            "traffic": [{"name": "a", "headers": {"toProgram": {"remove": ["x-env"]}}}],
+        }
+    ),
     "top: unknown field": policy(specs={}),
     "top: rules beside spec": policy(ingress=[]),
     "identity: unknown field": identity(spec={"serviceAcountName": "a"}),

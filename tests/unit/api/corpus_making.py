@@ -51,6 +51,16 @@ def cluster_policy(spec: Any = NOTHING, *, name: str = "floor", **extra: Any) ->
     return _resource("ClusterSecurityPolicy", name, "", default if spec is NOTHING else spec, extra)
 
 
+def counting(**parts: Any) -> Object:
+    """A policy with one entry of traffic."""
+    return policy({"traffic": [{"name": "a", **parts}]})
+
+
+def limited(**rate: Any) -> Object:
+    """A policy with one rate limit, of all requests."""
+    return counting(rateLimits={"all": {"requests": 10, "per": "1s", **rate}})
+
+
 def _resource(kind: str, name: str, namespace: str, spec: Any, extra: Mapping[str, Any]) -> Object:
     metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
     obj = {"apiVersion": "ringfence.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, **extra}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ringfence.api.schema import Complaint, Field, ListOf, Obj, Resource, Rule, Text, at_least_one_of
-from ringfence.api.v1alpha1 import identifiers, invariants, policies
+from ringfence.api.v1alpha1 import identifiers, invariants, policies, traffic
 from ringfence.api.v1alpha1.selectors import selector
 from ringfence.model.resources import Kind
 
@@ -160,8 +160,10 @@ _SPEC: Final = Obj(
     ),
     rules=(
         at_least_one_of(
-            ("transport", "ingress", "egress", "admission", "exceptions", "grants", *invariants.NAMES), "the policy"
+            ("transport", "ingress", "egress", "traffic", "admission", "exceptions", "grants", *invariants.NAMES),
+            "the policy",
         ),
+        traffic.HEADERS_OF_RULES,
     ),
     hints={
         **policies.SPEC_HINTS,

@@ -65,7 +65,8 @@ _CIDR_RULES: Final = (
 )
 
 
-def _identity(own_namespace: bool) -> Obj:
+def identity(own_namespace: bool) -> Obj:
+    """A ServiceIdentity by its name; ``own_namespace`` says that the policy has a namespace."""
     where = "; default: the namespace of the policy" if own_namespace else ""
     return Obj(
         description="The ServiceIdentity of this name.",
@@ -86,7 +87,7 @@ def _identity(own_namespace: bool) -> Obj:
 
 def _fields(own_namespace: bool) -> tuple[Field, ...]:
     return (
-        Field(name="identity", node=_identity(own_namespace)),
+        Field(name="identity", node=identity(own_namespace)),
         Field(
             name="zone",
             node=replace(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
-from ringfence.api.v1alpha1 import admission, identifiers, peers, requests
+from ringfence.api.v1alpha1 import admission, identifiers, peers, requests, traffic
 from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -117,7 +117,7 @@ _TRANSPORT: Final = Obj(
 
 
 def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
-    """mode, transport, ingress, egress and admission."""
+    """mode, transport, ingress, egress, traffic and admission."""
     return (
         Field(
             name="mode",
@@ -133,6 +133,7 @@ def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
         Field(name="transport", node=_TRANSPORT),
         _rules(ingress=True, own_namespace=own_namespace),
         _rules(ingress=False, own_namespace=own_namespace),
+        traffic.field(own_namespace=own_namespace),
         Field(name="admission", node=_ADMISSION),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.api.schema import Complaint, Field, ListOf, Obj, Resource, Rule, at_least_one_of, exactly_one_of
-from ringfence.api.v1alpha1 import identifiers, policies
+from ringfence.api.v1alpha1 import identifiers, policies, traffic
 from ringfence.api.v1alpha1.selectors import selector
 from ringfence.model.resources import Kind
 
@@ -50,7 +50,10 @@ APPLIES_TO: Final = Obj(
 _SPEC: Final = Obj(
     description="What the policy demands.",
     fields=(Field(name="appliesTo", node=APPLIES_TO), *policies.shared_fields(own_namespace=True)),
-    rules=(at_least_one_of(("transport", "ingress", "egress", "admission"), "the policy"),),
+    rules=(
+        at_least_one_of(("transport", "ingress", "egress", "traffic", "admission"), "the policy"),
+        traffic.HEADERS_OF_RULES,
+    ),
     hints={
         **policies.SPEC_HINTS,
         "podSelector": Complaint("is not a field here", "write it in appliesTo"),
@@ -93,6 +96,15 @@ spec:
     - name: bank
       to: [{cidr: 203.0.113.0/24, except: [203.0.113.128/25]}]
       ports: [443, {port: 9000, endPort: 9010}, {port: 123, protocol: UDP}]
+  traffic:
+    - name: charges
+      ports: [8443]
+      rateLimits:
+        perCaller:
+          {requests: 50, per: 1s, burst: 100, callers: [{identity: {name: checkout}, requests: 500, per: 1s}]}
+        all: {requests: 2000, per: 1s}
+      maxBody: 1Mi
+      timeouts: {request: 30s}
   transport: {mtls: Strict}
   admission: {podSecurity: restricted}
 """,

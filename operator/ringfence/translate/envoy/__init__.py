@@ -74,7 +74,8 @@ def _owners(subject: Subject, mesh: Mesh) -> tuple[str, ...]:
     for policy in _governing(subject, mesh):
         spec = policy.spec
         box = subject_of(policy, mesh.world, Notes()) if isinstance(policy, SecurityPolicy) else None
-        told = spec.ingress is not None or spec.egress is not None or spec.transport is not None
+        sections = (spec.ingress, spec.egress, spec.transport, spec.traffic or None)
+        told = any(section is not None for section in sections)
         if told and (box is None or box.matches(labels)):
             place = f"{policy.meta.namespace}/" if kind_of(policy) is Kind.SECURITY_POLICY else ""
             found.add(f"{kind_of(policy)} {place}{policy.meta.name}")

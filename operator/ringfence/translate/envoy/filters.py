@@ -14,9 +14,10 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from ringfence.model.proxy import UNDELIVERED
-from ringfence.translate.envoy import logs, messages, names
+from ringfence.translate.envoy import logs, messages, names, traffic
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.tracing import Tracer
+from ringfence.translate.envoy.traffic import HeaderBounds
 
 _HCM: Final = "envoy.filters.network.http_connection_manager"
 _TCP: Final = "envoy.filters.network.tcp_proxy"
@@ -26,6 +27,8 @@ _STREAM_WINDOW: Final = 256 * 1024
 _CONNECTION_WINDOW: Final = 1024 * 1024
 #: Requests at once on one HTTP/2 connection.
 _STREAMS: Final = 1024
+#: KiB of a request's headers.
+_HEADERS_KB: Final = 96
 #: Per cent by which connections end earlier at random, so that not all come again together.
 _JITTER: Final = 10.0
 #: Seconds after which a connection or request without mutual TLS that goes on is written down, and again: whoever asks
@@ -38,10 +41,11 @@ _EARLY: Final = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """``age``: seconds that a connection may last, a quarter of the life of the certificate that it rests on.
-    ``tracer``: how requests are traced, None for not at all."""
+    ``tracer``: how requests are traced, None for not at all. ``headers``: of requests that come in."""
 
     age: float
     tracer: Tracer | None = None
+    headers: HeaderBounds = traffic.UNBOUNDED
 
     @property
     def untraced(self) -> "Bounds":
@@ -113,10 +117,11 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         codec_type=hcm_pb2.HttpConnectionManager.AUTO,
         stat_prefix=prefix,
         rds=hcm_pb2.Rds(route_config_name=route, config_source=messages.ads()),
-        http_filters=[*(_authorization() if inbound else ()), _router()],
+        http_filters=[*((*_authorization(), *traffic.http_filters()) if inbound else ()), _router()],
         access_log=[log],
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
-            max_connection_duration=messages.seconds(bounds.age)
+            max_connection_duration=messages.seconds(bounds.age),
+            max_headers_count=messages.number(bounds.headers.count) if bounds.headers.count else None,
         ),
         http_protocol_options=http1_options(),
         http2_protocol_options=http2_options(),
@@ -127,7 +132,7 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         preserve_external_request_id=True,
         use_remote_address=messages.true() if inbound else messages.false(),
         skip_xff_append=True,
-        max_request_headers_kb=messages.number(96),
+        max_request_headers_kb=messages.number(bounds.headers.size or _HEADERS_KB),
         normalize_path=messages.true() if inbound else None,
         local_reply_config=_replies(mesh=mesh) if inbound else None,
         **_client_certificate(inbound=inbound, mesh=mesh),
@@ -139,17 +144,22 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
 
 def _replies(*, mesh: bool) -> Message:
     """What callers are told by the proxy itself."""
-    return hcm_pb2.LocalReplyConfig(mappers=[_denied(), *([_undelivered()] if mesh else [])])
+    told = [_told_by_number(*each) for each in _REFUSALS]
+    return hcm_pb2.LocalReplyConfig(mappers=[*told, *([_undelivered()] if mesh else [])])
 
 
-def _denied() -> Message:
-    """Says of a denial only by which word the log can be searched for it."""
-    code = base_pb2.RuntimeUInt32(default_value=403, runtime_key="ringfence.denied")
+#: What the proxy itself answers, and the word for it.
+_REFUSALS: Final = ((403, "denied"), (413, "too large"), (429, "limited"))
+
+
+def _told_by_number(status: int, word: str) -> Message:
+    """Says of a refusal only by which number the log can be searched for it."""
+    code = base_pb2.RuntimeUInt32(default_value=status, runtime_key=f"ringfence.{word.replace(' ', '_')}")
     compared = accesslog_pb2.ComparisonFilter(op=accesslog_pb2.ComparisonFilter.EQ, value=code)
-    denied = accesslog_pb2.AccessLogFilter(status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=compared))
-    text = base_pb2.DataSource(inline_string=f"denied, decision {logs.DECISION}\n")
+    refused = accesslog_pb2.AccessLogFilter(status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=compared))
+    text = base_pb2.DataSource(inline_string=f"{word}, decision {logs.DECISION}\n")
     body = substitution_format_string_pb2.SubstitutionFormatString(text_format_source=text)
-    return hcm_pb2.ResponseMapper(filter=denied, body_format_override=body)
+    return hcm_pb2.ResponseMapper(filter=refused, body_format_override=body)
 
 
 def _undelivered() -> Message:

@@ -5,7 +5,7 @@ transport is not Strict or an Allow opens the port to callers without identity, 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -21,14 +21,27 @@ from ringfence.model.proxy import Resource
 from ringfence.model.resources import MTLS, Protocol
 from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Enrolment
-from ringfence.policy import reach
+from ringfence.policy import reach, traffic
 from ringfence.policy.callers import Callers
+from ringfence.policy.traffic import NOTHING, Held
 from ringfence.policy.transport import transport_of
-from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, principals, rules, tls
+from ringfence.translate.envoy import (
+    clusters,
+    filters,
+    logs,
+    matching,
+    messages,
+    names,
+    principals,
+    rules,
+    tls,
+)
+from ringfence.translate.envoy import traffic as counted
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules, Told, Who
 from ringfence.translate.envoy.subject import Subject
+from ringfence.translate.envoy.traffic import HeaderBounds
 
 #: Ports that only rules name: so many ranges of them get chains of their own, with so many ports; the others share one.
 MAX_RANGES: Final = 64
@@ -91,16 +104,24 @@ class Inbound:
         for port in self.subject.ports:
             governing = tuple(r for r in known if r.ports.contains(Protocol.TCP, port.number, port.names))
             rules_ = PortRules(governing, self.policy.closed, strict)
-            tree[port.number] = self._port(made, str(port.number), rules_, http=port.http)
+            held = traffic.on_port(self.policy, labels, port.number, port.names)
+            held = held if port.http else held.of_bytes()
+            tree[port.number] = self._port(made, str(port.number), rules_, held, http=port.http)
         for number in sorted(proxy.RESERVED_PORTS):
             tree[number] = matching.nothing()
         spans = self._elsewhere(known, tree)
         for first, last in _spelt_out(spans):
             governing = tuple(r for r, span in zip(known, spans, strict=True) if span.holds(reach.PORT, first))
             name = str(first) if first == last else f"{first}-{last}"
-            chains = self._port(made, name, PortRules(governing, self.policy.closed, strict), http=False)
+            rules_ = PortRules(governing, self.policy.closed, strict)
+            chains = self._port(made, name, rules_, self._on_range(first, last), http=False)
             tree.update(dict.fromkeys(range(first, last + 1), chains))
         return matching.by_port(tree, self._others(made, known, tree, strict=strict))
+
+    def _on_range(self, first: int, last: int) -> Held:
+        """What holds on ports that only rules name; on several together what is asked for all ports."""
+        held = traffic.on_port(self.policy, dict(self.subject.labels), first)
+        return held.of_bytes() if first == last else NOTHING
 
     def _elsewhere(self, known: Sequence[EffectiveRule], ports: Iterable[int]) -> list[Spans]:
         """The ports that each rule names beside those that have chains already."""
@@ -108,13 +129,13 @@ class Inbound:
         own = Spans.of((reach.PORT, number, number) for number in ports)
         return [reach.port_spans(rule.ports, named) - own for rule in known]
 
-    def _port(self, made: Made, name: str, governing: PortRules, *, http: bool) -> Message:
+    def _port(self, made: Made, name: str, governing: PortRules, held: Held, *, http: bool) -> Message:
         """What leads to the chains of one port, or of some that are governed alike."""
         # Beside HTTP in the clear or in mutual TLS, a program's own TLS is bytes.
         bytes_ = governing.opaque()
-        mesh = self._mesh_http(made, name, governing) if http else self._mesh(made, name, bytes_)
-        carried = self._plain(made, name, bytes_)
-        plain = self._plain_http(made, name, governing) if http else carried
+        mesh = self._mesh_http(made, name, governing, held) if http else self._mesh(made, name, bytes_, held)
+        carried = self._plain(made, name, bytes_, held)
+        plain = self._plain_http(made, name, governing, held) if http else carried
         return matching.to_matcher(matching.by_transport(mesh, carried, plain))
 
     def _others(self, made: Made, known: Sequence[EffectiveRule], ports: Iterable[int], *, strict: bool) -> Message:
@@ -129,8 +150,8 @@ class Inbound:
             strict,
             None if alike else tuple(span for _, span in found),
         ).opaque()
-        mesh = self._mesh(made, "other", governing)
-        plain = self._plain(made, "other", governing) if alike else self._plain_by_port(made, governing)
+        mesh = self._mesh(made, "other", governing, NOTHING)
+        plain = self._plain(made, "other", governing, NOTHING) if alike else self._plain_by_port(made, governing)
         return matching.to_matcher(matching.by_transport(mesh, plain, plain))
 
     # --- callers in mutual TLS --------------------------------------------------------------------------------------
@@ -138,7 +159,7 @@ class Inbound:
     def _who(self, *, mesh: bool, strict: bool = True) -> Who:
         return Who(self.callers, self.trust_domain, mesh=mesh, strict=strict)
 
-    def _mesh(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
+    def _mesh(self, made: Made, prefix: str, governing: PortRules, held: Held) -> Message | None:
         expected = rules.expected(governing, self.callers)
         sans = [principals.any_of(self.trust_domain)]
         if expected.identities is not None:
@@ -151,15 +172,24 @@ class Inbound:
         carry = filters.tcp(
             "in.mesh", names.TO_PROGRAM, self.bounds, logs.of_connections(names.INBOUND), connect=connect
         )
+        few = counted.connections(held, "mesh")
         authorize = rules.network_filters(governing, self._who(mesh=True))
-        return made.chain(f"in|{prefix}|mesh", *authorize, carry, socket=tls.downstream(sans))
+        return made.chain(f"in|{prefix}|mesh", *few, *authorize, carry, socket=tls.downstream(sans))
 
-    def _mesh_http(self, made: Made, prefix: str, governing: PortRules) -> Message:
+    def _mesh_http(self, made: Made, prefix: str, governing: PortRules, held: Held) -> Message:
         route = f"in|{prefix}|mesh"
-        made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=True)))
+        made.routes[route] = self._route(route, governing, held, self._who(mesh=True))
         log = logs.of_requests(names.INBOUND)
-        speak = filters.http("in.mesh", route, self.bounds, log, inbound=True, mesh=True)
-        return made.chain(route, speak, socket=tls.downstream([principals.any_of(self.trust_domain)]))
+        speak = filters.http("in.mesh", route, self._bounds(held), log, inbound=True, mesh=True)
+        few = counted.connections(held, "mesh")
+        return made.chain(route, *few, speak, socket=tls.downstream([principals.any_of(self.trust_domain)]))
+
+    def _bounds(self, held: Held) -> Bounds:
+        return replace(self.bounds, headers=HeaderBounds.of(held))
+
+    def _route(self, name: str, governing: PortRules, held: Held, who: Who) -> Resource:
+        limits = counted.of_routes(held, self.trust_domain, mesh=who.mesh)
+        return _route(name, {**rules.of_routes(governing, who), **limits}, held)
 
     # --- callers without --------------------------------------------------------------------------------------------
 
@@ -169,7 +199,7 @@ class Inbound:
             return rules.partition(governing, self.callers, audit=False)
         return [(ALL, Told(allowed=True))]
 
-    def _plain(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
+    def _plain(self, made: Made, prefix: str, governing: PortRules, held: Held) -> Message | None:
         """A chain for each answer, told by where the caller comes from before a byte is read."""
         told = self._told(governing)
         audit: list[tuple[Spans, Told | None]] = [(ALL, None)]
@@ -181,7 +211,8 @@ class Inbound:
             if answer != rules.NOBODY_ALLOWS:
                 places[answer, would] = places.get((answer, would), Spans()) | spans
         found = [
-            (spans, self._carried(made, prefix, answer, would, suffix)) for (answer, would), spans in places.items()
+            (spans, self._carried(made, prefix, answer, would, suffix, held))
+            for (answer, would), spans in places.items()
         ]
         if not found:
             return None
@@ -189,7 +220,9 @@ class Inbound:
             return found[0][1]
         return matching.to_matcher(matching.by_source(found))
 
-    def _carried(self, made: Made, prefix: str, answer: Told, would: Told | None, suffix: str) -> Message:
+    def _carried(
+        self, made: Made, prefix: str, answer: Told, would: Told | None, suffix: str, held: Held = NOTHING
+    ) -> Message:
         """The chain for one answer: it leads to the program, or nowhere."""
         said = {"answer": "allowed" if answer.allowed else "denied", "rule": answer.rule}
         differs = would is not None and would.allowed != answer.allowed
@@ -202,15 +235,17 @@ class Inbound:
         prefix_ += f".policy.{keeps_out}" if keeps_out else ""
         log = logs.of_connections(names.INBOUND, said, plain=True)
         to = names.TO_PROGRAM if answer.allowed else names.REFUSED
-        return made.chain(name, filters.plain(filters.tcp(prefix_, to, self.bounds, log)))
+        few = counted.connections(held, "plain") if answer.allowed else []
+        return made.chain(name, *few, filters.plain(filters.tcp(prefix_, to, self.bounds, log)))
 
-    def _plain_http(self, made: Made, prefix: str, governing: PortRules) -> Message | None:
+    def _plain_http(self, made: Made, prefix: str, governing: PortRules, held: Held) -> Message | None:
         if not any(told.allowed for _, told in self._told(governing.for_some())):
             return None
         route = f"in|{prefix}|plain"
-        made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=False, strict=governing.strict)))
+        made.routes[route] = self._route(route, governing, held, self._who(mesh=False, strict=governing.strict))
         log = logs.of_requests(names.INBOUND)
-        return made.chain(route, filters.plain(filters.http("in.plain", route, self.bounds, log, inbound=True)))
+        speak = filters.http("in.plain", route, self._bounds(held), log, inbound=True)
+        return made.chain(route, *counted.connections(held, "plain"), filters.plain(speak))
 
     def _plain_by_port(self, made: Made, governing: PortRules) -> Message | None:
         """One chain where the rules differ between ports: asked at the first byte, before the program is touched."""
@@ -280,12 +315,12 @@ def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _route(name: str, policy: dict[str, Message]) -> Resource:
+def _route(name: str, policy: dict[str, Message], held: Held) -> Resource:
     """Everything to the program; the policy travels with the routes, so it is in force without a new listener."""
     on = route_components_pb2.RouteAction(cluster=names.TO_PROGRAM_HTTP, timeout=messages.seconds(0))
-    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
-    host = route_components_pb2.VirtualHost(name="program", domains=["*"], routes=[route])
+    host = route_components_pb2.VirtualHost(name="program", domains=["*"], routes=counted.routes(held, on))
     found = route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
+    counted.change_headers(held, found)
     for key, value in policy.items():
         found.typed_per_filter_config[key].CopyFrom(value)
     return messages.resource(name, found)

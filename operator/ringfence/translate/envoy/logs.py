@@ -39,6 +39,13 @@ _HTTP: Final = {
     "details": "%RESPONSE_CODE_DETAILS%",
     "policy": "%DYNAMIC_METADATA(envoy.filters.http.rbac)%",
 }
+#: Of requests that come in: their number, and the limits that have refused them, or would have in mode Audit.
+_INBOUND: Final = {
+    "decision": DECISION,
+    "limit": f"%DYNAMIC_METADATA({names.LIMITS}:refused)%",
+    "auditLimit": f"%DYNAMIC_METADATA({names.LIMITS}:would)%",
+    "body": "%ROUTE_NAME%",
+}
 _TCP: Final = {
     "details": "%CONNECTION_TERMINATION_DETAILS%",
     "policy": "%DYNAMIC_METADATA(envoy.filters.network.rbac)%",
@@ -47,8 +54,8 @@ _TCP: Final = {
 
 def of_requests(direction: str, said: Mapping[str, str] | None = None) -> Message:
     """The log of a chain that speaks HTTP; ``said`` is what is known of all its requests."""
-    decision = {"decision": DECISION} if direction == names.INBOUND else {}
-    return _log({**_COMMON, **_HTTP, **decision, "direction": direction, **(said or {})})
+    inbound = _INBOUND if direction == names.INBOUND else {}
+    return _log({**_COMMON, **_HTTP, **inbound, "direction": direction, **(said or {})})
 
 
 def of_connections(direction: str, said: Mapping[str, str] | None = None, *, plain: bool = False) -> Message:

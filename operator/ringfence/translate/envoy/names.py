@@ -21,6 +21,13 @@ AUDIT_DENIED: Final = "audit-denied"
 #: HTTP filters; routes carry the policy for them.
 DENY_FILTER: Final = "ringfence.deny"
 ALLOW_FILTER: Final = "ringfence.allow"
+#: What tells the log which limit has refused, and what keeps callers from saying it.
+LIMITS_SAID: Final = "ringfence.limits-said"
+LIMITS_HUSH: Final = "ringfence.limits-hush"
+#: Where the log finds it.
+LIMITS: Final = "ringfence.limits"
+#: Holds bodies whose length is not told.
+BODY_FILTER: Final = "ringfence.body"
 
 #: In the place of a namespace, which cannot have a colon.
 _CLUSTER: Final = ":cluster"

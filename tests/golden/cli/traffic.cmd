@@ -1,0 +1,3 @@
+proxy show shop/api -f ../proxy/traffic.in.yaml
+explain shop/api -f ../proxy/traffic.in.yaml
+explain shop/tighter -f ../proxy/traffic.in.yaml -o yaml
