@@ -21,8 +21,8 @@ def peer_key(peer: EffectivePeer) -> Key:
     match peer:
         case PodPeers(namespaces, pods):
             return (0, namespaces.key, pods.key)
-        case AddressPeers(addresses, covers_pods):
-            return (1, addresses.blocks, covers_pods)
+        case AddressPeers(addresses, covers_pods, hosts):
+            return (1, addresses.blocks, covers_pods, hosts)
         case Everyone():
             return (2,)
         case Unidentified():

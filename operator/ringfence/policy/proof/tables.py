@@ -150,7 +150,7 @@ class Half:
 
     def __post_init__(self) -> None:
         self.names = frozenset(name for rule in self.rules or () for name in rule.ports.names)
-        self._asks = any(rule.requests is not None for rule in self.rules or ())
+        self._asks = any(rule.requests is not None or rule.hosts for rule in self.rules or ())
 
     @property
     def anyone(self) -> Mask:
@@ -180,18 +180,21 @@ class Half:
         read = [(rule, spans(rule.ports, naming)) for rule in rules]
         found: dict[tuple[Mask, Mask, Spans], list[Spans]] = {}
         for part in _parts(ports for _, ports in read):
-            key = self._judge([rule for rule, ports in read if not (ports & part).empty])
+            key = self._judge([rule for rule, ports in read if not (ports & part).empty], whole)
             if key[1] or not key[2].empty:
                 found.setdefault(key, []).append(part)
         return tuple(
             Opening(Spans.of(span for part in parts for span in part.spans), *key) for key, parts in found.items()
         )
 
-    def _judge(self, rules: Iterable[EffectiveRule]) -> tuple[Mask, Mask, Spans]:
-        """Those whom these rules let through: Deny wins over Allow, what is always open over both."""
+    def _judge(self, rules: Iterable[EffectiveRule], whole: bool) -> tuple[Mask, Mask, Spans]:
+        """Those whom these rules let through: Deny wins over Allow, what is always open over both.
+
+        With ``whole`` hosts that are allowed by name open no address, since not every host there is meant.
+        """
         always = allowed = denied = _NOBODY
         for rule in rules:
-            others = self.index.others(rule.peers)
+            others = self.index.others(rule.others if whole else rule.peers)
             if rule.builtin:
                 always = _both(always, others)
             elif rule.action is Action.DENY:

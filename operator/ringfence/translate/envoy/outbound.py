@@ -7,7 +7,7 @@ the namespace is not closed.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
@@ -75,7 +75,10 @@ class Outbound:
     _digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self._egress = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
+        narrowed = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
+        # By address nothing is open to a host that is allowed by its name.
+        by_address = tuple(replace(rule, peers=rule.others) if rule.hosts else rule for rule in narrowed.rules)
+        self._egress = replace(narrowed, rules=by_address)
         peers = [peer for rule in self._egress.rules for peer in rule.peers]
         self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
         rules_ = self._egress.rules
