@@ -59,7 +59,8 @@ class AddressPeers:
 
     addresses: IpSet
     covers_pods: bool = False
-    hosts: tuple[str, ...] = ()
+    # Not in what is printed: names of chains rest on that, and addresses without names are to keep theirs.
+    hosts: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
