@@ -59,8 +59,7 @@ class AddressPeers:
 
     addresses: IpSet
     covers_pods: bool = False
-    # Not in what is printed: names of chains rest on that, and addresses without names are to keep theirs.
-    hosts: tuple[str, ...] = field(default=(), repr=False)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

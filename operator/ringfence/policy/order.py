@@ -22,7 +22,8 @@ def peer_key(peer: EffectivePeer) -> Key:
         case PodPeers(namespaces, pods):
             return (0, namespaces.key, pods.key)
         case AddressPeers(addresses, covers_pods, hosts):
-            return (1, addresses.blocks, covers_pods, hosts)
+            # Names of chains rest on keys: those of addresses without names stay as they are.
+            return (1, addresses.blocks, covers_pods, *([hosts] if hosts else ()))
         case Everyone():
             return (2,)
         case Unidentified():
