@@ -14,6 +14,8 @@ FULL = """
 trustDomain: corp.example
 podCIDRs: [10.244.0.0/16, "fd00:10::/48"]
 cidrCoversPods: true
+hostOpenCIDRs: [10.50.0.0/16]
+hostClosedCIDRs: [198.18.7.0/24]
 openServices:
 - name: dns
   namespace: kube-system
@@ -37,6 +39,8 @@ def test_every_setting_is_read() -> None:
             namespace="platform-ringfence",
             pod_cidrs=("10.244.0.0/16", "fd00:10::/48"),
             cidr_covers_pods=True,
+            host_open=("10.50.0.0/16",),
+            host_closed=("198.18.7.0/24",),
             api_server=(("10.0.0.1", 6443),),
             exempt_namespaces=("legacy",),
             open_services=(
@@ -86,6 +90,10 @@ def test_open_services_that_are_set_to_none_are_none() -> None:
         ("podCIDRs: [10.0.0.1/8]", "podCIDRs[0]"),
         ("podCIDRs: [10.0.0.0/8, 7]", "podCIDRs[1]"),
         ("cidrCoversPods: 'yes'", "cidrCoversPods"),
+        ("hostOpenCIDRs: [10.0.0.1/8]", "hostOpenCIDRs[0]"),
+        ("hostOpenCIDRs: [10.0.0.0/8, 169.254.169.254/32]", "hostOpenCIDRs[1]"),
+        ("hostOpenCIDRs: ['::1/128']", "hostOpenCIDRs[0]"),
+        ("hostClosedCIDRs: [example.com]", "hostClosedCIDRs[0]"),
         ("defaultEnroll: enforced", "defaultEnroll"),
         ("exemptNamespaces: [Legacy]", "exemptNamespaces[0]"),
         ("apiServer: [{address: api.example, port: 443}]", "apiServer[0].address"),

@@ -62,6 +62,8 @@ logFormat: {{ .Values.log.format | quote }}
 trustDomain: {{ .Values.trustDomain | quote }}
 podCIDRs: {{ toJson .Values.network.podCIDRs }}
 cidrCoversPods: {{ .Values.network.cidrCoversPods }}
+hostOpenCIDRs: {{ toJson .Values.network.hostOpenCIDRs }}
+hostClosedCIDRs: {{ toJson .Values.network.hostClosedCIDRs }}
 openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ include "ringfence.exempt" . }}

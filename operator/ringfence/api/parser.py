@@ -27,6 +27,7 @@ from ringfence.model.resources import (
     CidrPeer,
     ClusterSecurityPolicy,
     DnsGrant,
+    HostPeer,
     IdentityPeer,
     Invariant,
     Mode,
@@ -249,6 +250,7 @@ _PEERS: Final[Mapping[str, Callable[[Mapping[str, Any], str], Peer]]] = {
     "namespace": lambda peer, _: NamespacePeer(peer["namespace"]),
     "spiffeID": lambda peer, _: SpiffePeer(peer["spiffeID"]),
     "cidr": lambda peer, _: CidrPeer(peer["cidr"], tuple(peer.get("except", ()))),
+    "host": lambda peer, _: HostPeer(peer["host"]),
     "apiServer": lambda _peer, _own: ApiServerPeer(),
     "anonymous": lambda _peer, _own: AnonymousPeer(),
 }

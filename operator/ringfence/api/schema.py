@@ -42,7 +42,8 @@ class Rule:
 class Text:
     """A string that matches ``pattern`` as a whole, with ``min_length`` to ``max_length`` characters.
 
-    ``what`` says in words what the pattern wants. Patterns mean the same to Go and to Python: ASCII classes only,
+    ``what`` says in words what the pattern wants, ``misread`` how one that does not match would be written ("" where
+    there is no telling). Patterns mean the same to Go and to Python: ASCII classes only,
     no look-around.
     """
 
@@ -53,6 +54,7 @@ class Text:
     min_length: int = 1
     format: str = ""
     rules: tuple[Rule, ...] = ()
+    misread: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

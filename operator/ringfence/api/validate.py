@@ -72,7 +72,8 @@ def _text(node: schema.Text, value: Any, path: str, report: Report) -> Any:
     elif len(value) < node.min_length:
         report.add(path, "is empty", f"give {node.what}")
     elif _compiled(node.pattern).fullmatch(value) is None:
-        report.add(path, f"{wording.shown(value)} is not {node.what}")
+        better = node.misread(value) if node.misread is not None else ""
+        report.add(path, f"{wording.shown(value)} is not {node.what}", better)
     else:
         _apply(node.rules, value, path, report)
     return value

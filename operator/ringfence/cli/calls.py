@@ -2,16 +2,18 @@
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ringfence.api.v1alpha1 import identifiers
 from ringfence.cli.problems import Usage
 from ringfence.model.errors import CannotTell
 from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import ends
-from ringfence.policy.ends import Address
+from ringfence.policy.ends import Address, Called, End, Host
 
-FORMS = "NAMESPACE/IDENTITY, ip:ADDRESS, zone:NAME or apiserver"
+FORMS = "NAMESPACE/IDENTITY, ip:ADDRESS, zone:NAME, apiserver or (as TO) host:NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Member:
     """One of those that an end stands for, and how to name it."""
 
     shown: str
-    end: Workload | Address
+    end: Called
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def read(text: str, world: World, namespace: str) -> Asked:
         return _api_server(world)
     if kind == "ip" and colon:
         return _address(rest)
+    if kind == "host" and colon:
+        return _host(rest)
     if kind == "zone" and colon:
         return _zone(rest, world)
     owner, slash, name = text.partition("/")
@@ -51,13 +55,13 @@ def read(text: str, world: World, namespace: str) -> Asked:
 def check(text: str) -> None:
     """Refuse what is no end whatever the world is; raises as ``read`` does."""
     kind, colon, _ = text.partition(":")
-    if kind == "host" and colon:
-        raise CannotTell(f"{text}: host names are known to proxies only, which this version does not have yet")
     bare = not colon and text.count("/") <= 1 and text.strip("/") == text != ""
-    if not (bare or (colon and kind in {"ip", "zone"})):
+    if not (bare or (colon and kind in {"ip", "zone", "host"})):
         raise Usage(f"{text!r} is no end of a call: write {FORMS}")
     if kind == "ip" and colon:
         _address(text.removeprefix("ip:"))
+    if kind == "host" and colon:
+        _host(text.removeprefix("host:"))
 
 
 def _address(text: str) -> Asked:
@@ -66,6 +70,20 @@ def _address(text: str) -> Asked:
     except ValueError as error:
         raise Usage(f"ip:{text} is no address: write one like ip:10.0.0.1 or ip:2001:db8::1") from error
     return Asked(f"ip:{ip}", (Member(f"ip:{ip}", Address(ip)),))
+
+
+def caller(member: Member) -> End:
+    """One of those that call; raises Usage for the name of a host."""
+    if isinstance(member.end, Host):
+        raise Usage(f"host:{member.end.name} is no caller: names of hosts can only be called")
+    return member.end
+
+
+def _host(text: str) -> Asked:
+    name = text.lower().removesuffix(".")
+    if not re.fullmatch(identifiers.DNS_NAME.pattern, name):
+        raise Usage(f"host:{text} is no name of one host: write one like host:api.example.com")
+    return Asked(f"host:{name}", (Member(f"host:{name}", Host(name)),))
 
 
 def _api_server(world: World) -> Asked:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from ringfence.cli import calls, inputs, options, proxies, spoken, words
 from ringfence.cli.calls import Member
 from ringfence.cli.console import Cell, Console, Output, Style
+from ringfence.cli.problems import Usage
 from ringfence.cli.question import Answer, Question, Row
 from ringfence.cli.world import Loaded
 from ringfence.model.effective import EffectiveRule
@@ -87,6 +88,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     ends = (arguments.source, arguments.target)
     for text in ends:
         calls.check(text)
+    if arguments.source.startswith("host:"):
+        raise Usage(f"{arguments.source} is no caller: names of hosts can only be called")
     request = spoken.request(arguments)
     loaded, _ = inputs.load(arguments, console)
     source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)

@@ -79,10 +79,16 @@ def read(arguments: argparse.Namespace, console: Console) -> Compared:
     reader = _Reader(arguments, console)
     found = [reader.documents(old, new), reader.documents(new, old)]
     loaded = _load(found, reader.installation, arguments)
-    if arguments.config is None and CLUSTER not in (old, new) and any(map(inputs.any_requests, loaded)):
+    if (
+        arguments.config is None
+        and CLUSTER not in (old, new)
+        and any(why := [inputs.needs_proxies(each) for each in loaded])
+    ):
         # What nobody has configured is not to make rules about requests say nothing.
         loaded = _load(found, replace(reader.installation, proxies=True), arguments)
-        console.note("rules are about requests: taken as an installation with proxies, since --config names none")
+        console.note(
+            f"rules {next(filter(None, why))}: taken as an installation with proxies, since --config names none"
+        )
     before, after = _alike(*loaded)
     for each in (before, after):
         inputs.must_be_readable(each, each.world.namespaces)

@@ -16,6 +16,7 @@ from ringfence.cli.world import Loaded
 from ringfence.model.effective import EffectivePolicy, Finding
 from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_ENROLL
+from ringfence.model.resources import HostPeer
 from ringfence.model.world import Enrolment, World
 from ringfence.policy import resolve
 
@@ -44,22 +45,25 @@ def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, setti
         found = configured(arguments)
         documents_ = given(arguments)
         loaded = world.load(documents_, found.installation, default_namespace=arguments.namespace)
-        if arguments.config is None and any_requests(loaded):
+        if arguments.config is None and (why := needs_proxies(loaded)):
             # What nobody has configured is not to make rules about requests say nothing.
             found = replace(found, installation=replace(found.installation, proxies=True))
             loaded = world.load(documents_, found.installation, default_namespace=arguments.namespace)
-            console.note("rules are about requests: taken as an installation with proxies, since --config names none")
+            console.note(f"rules {why}: taken as an installation with proxies, since --config names none")
         remark(loaded, console)
         return loaded, found
     return from_cluster(arguments, console)
 
 
-def any_requests(loaded: Loaded) -> bool:
-    """Whether some rule is about requests, which proxies judge."""
+def needs_proxies(loaded: Loaded) -> str:
+    """What rules say that only proxies can judge: "are about requests", "name hosts"; "" for nothing."""
     world_ = loaded.world
     specs = [policy.spec for policies in world_.policies.values() for policy in policies]
     specs += [policy.spec for policy in world_.cluster_policies]
-    return any(rule.requests is not None for spec in specs for rule in spec.ingress or ())
+    if any(rule.requests is not None for spec in specs for rule in spec.ingress or ()):
+        return "are about requests"
+    peers = (peer for spec in specs for rule in spec.egress or () for peer in rule.peers or ())
+    return "name hosts" if any(isinstance(peer, HostPeer) for peer in peers) else ""
 
 
 def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, settings.Settings]:

@@ -16,6 +16,7 @@ from ringfence.model.resources import (
     AnonymousPeer,
     ApiServerPeer,
     CidrPeer,
+    HostPeer,
     IdentityPeer,
     Mode,
     NamespacePeer,
@@ -158,6 +159,8 @@ def _peer(peer: Peer) -> str:
             found = spiffe_id
         case CidrPeer(cidr, excluded):
             found = f"{cidr} without {', '.join(excluded)}" if excluded else cidr
+        case HostPeer(host):
+            found = f"host {host}"
         case ApiServerPeer():
             found = "the API server"
         case AnonymousPeer():

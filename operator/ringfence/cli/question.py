@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ringfence.cli import port_table, spoken
-from ringfence.cli.calls import Asked, Member
+from ringfence.cli.calls import Asked, Member, caller
 from ringfence.cli.port_table import Ports
 from ringfence.model.effective import Direction, EffectiveRule
 from ringfence.model.errors import CannotTell
@@ -86,15 +86,15 @@ class Question:
         known = {port.name for port in self._containers()}
         return tuple(sorted({each.name for one in self._named() for each in one.names} - known))
 
-    def located(self, member: Member) -> Workload | ends.Address:
+    def located(self, member: Member) -> ends.Called:
         """The pod that has a member's address, if one has."""
-        return ends.locate(self.world, member.end)
+        return ends.called(self.world, member.end)
 
     def hints(self, half: Half, answer: Answer, row: Row) -> tuple[str, ...]:
         """What came closest where a half denies a call on one port because nothing allows it."""
         if row.port is None or row.protocol is None:
             return ()
-        source, target = answer.source.end, answer.target.end
+        source, target = caller(answer.source), answer.target.end
         asked = self._asked(answer.target, row.protocol, row.port)
         return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port, asked)
 
@@ -102,7 +102,7 @@ class Question:
         """The rules that let only some requests pass where none was named and the call is allowed, Denies first."""
         if self.request is not None or not answer.allowed or row.port is None or row.protocol is None:
             return ()
-        source, target = answer.source.end, answer.target.end
+        source, target = caller(answer.source), answer.target.end
         return explain.conditional(self.world, self.effective, source, target, row.protocol, row.port)
 
     def _asked(self, target: Member, protocol: Protocol, port: int | str) -> Sent:
@@ -118,10 +118,16 @@ class Question:
 
     def _answer(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
         try:
-            ends_ = (source.end, target.end)
             asked = self._asked(target, protocol, port)
             verdict = decide.decide(
-                self.world, self.effective, *ends_, protocol, port, plaintext=self.plaintext, request=asked
+                self.world,
+                self.effective,
+                caller(source),
+                target.end,
+                protocol,
+                port,
+                plaintext=self.plaintext,
+                request=asked,
             )
         except CannotTell as error:
             return Answer(source, target, None, str(error))

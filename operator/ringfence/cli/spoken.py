@@ -11,7 +11,7 @@ from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload
 from ringfence.policy import ends
-from ringfence.policy.ends import End
+from ringfence.policy.ends import Called
 from ringfence.translate.envoy.subject import speaks_http
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -61,7 +61,7 @@ def request(arguments: argparse.Namespace) -> Request | None:
 
 
 def asked(
-    target: End,
+    target: Called,
     protocol: Protocol,
     port: int | str,
     sent: Request | None,
@@ -76,7 +76,7 @@ def asked(
     return sent if speaks_http(target, number, services.get(target.namespace, ())) else Opaque()
 
 
-def http_ports(target: End, services: Mapping[str, tuple[ServiceValue, ...]]) -> tuple[int, ...]:
+def http_ports(target: Called, services: Mapping[str, tuple[ServiceValue, ...]]) -> tuple[int, ...]:
     """The ports of the target that speak HTTP."""
     if not isinstance(target, Workload):
         return ()

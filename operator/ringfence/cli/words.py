@@ -7,7 +7,7 @@ from ringfence.cli.world import Loaded
 from ringfence.model.effective import RuleRef
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Enrolment, Workload
-from ringfence.policy.ends import Address
+from ringfence.policy.ends import Address, Called, Host
 
 
 def place(ref: RuleRef, section: str, loaded: Loaded) -> str:
@@ -20,7 +20,7 @@ def place(ref: RuleRef, section: str, loaded: Loaded) -> str:
     return f"{document.source}:{document.position.line_of(field)}"
 
 
-def because(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
+def because(half: Half, governed: Called, loaded: Loaded) -> str:
     """Why one end says what it says."""
     audit = _audit(half, loaded)
     return _reason(half, governed, loaded) + audit
@@ -37,14 +37,16 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.ALLOWED_BY_RULE: "{rule}",
     Reason.DENIED_BY_RULE: "{rule}",
     Reason.ALLOWED_FOR_REQUESTS: "{rule} allows some requests",
+    Reason.ALLOWED_FOR_HOSTS: "{rule} allows hosts of some names there (ask for host:NAME)",
     Reason.REQUEST_REFUSED: "a proxy refuses such a request whatever the rules say (path, method or upgrade)",
     Reason.REQUEST_UNCLEAR: "programs may read such a path or header in another way than the rules that look at it",
 }
 
 
-def _reason(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
+def _reason(half: Half, governed: Called, loaded: Loaded) -> str:
     if half.reason is Reason.NOT_GOVERNED:
-        what = "it is an address" if isinstance(governed, Address) else "it uses the network of its node"
+        kinds = {Address: "it is an address", Host: "it is a host outside"}
+        what = kinds.get(type(governed), "it uses the network of its node")
         return f"{what}, which no policy governs"
     where = f"namespace {governed.namespace}" if isinstance(governed, Workload) else "it"
     if half.reason is Reason.NOT_CLOSED:
@@ -53,7 +55,7 @@ def _reason(half: Half, governed: Workload | Address, loaded: Loaded) -> str:
     return _SENTENCES[half.reason].format(where=where, name=name, rule=_rule(half.rule, half, loaded))
 
 
-def _open(governed: Workload | Address, loaded: Loaded) -> str:
+def _open(governed: Called, loaded: Loaded) -> str:
     known = loaded.world.namespaces.get(governed.namespace) if isinstance(governed, Workload) else None
     if known is not None and known.enrolment is Enrolment.AUDIT:
         return "is audited, so nothing is blocked there"
@@ -75,7 +77,7 @@ def _audit(half: Half, loaded: Loaded) -> str:
     return f"; if all were enforced, it would {would} it{by}"
 
 
-def half_data(half: Half, governed: Workload | Address, loaded: Loaded) -> dict[str, Any]:
+def half_data(half: Half, governed: Called, loaded: Loaded) -> dict[str, Any]:
     """One end's answer for programs."""
     return {
         "allowed": half.allowed,

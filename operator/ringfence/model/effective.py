@@ -52,10 +52,15 @@ class PodPeers:
 
 @dataclass(frozen=True, slots=True)
 class AddressPeers:
-    """Addresses. ``covers_pods`` says that pods with such an address match too."""
+    """Addresses. ``covers_pods`` says that pods with such an address match too.
+
+    ``hosts`` (patterns of model.hosts, sorted): not the addresses are meant but hosts of these names there, which only
+    a proxy can tell apart (policy.held). A network sees the addresses.
+    """
 
     addresses: IpSet
     covers_pods: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,16 @@ class EffectiveRule:
     builtin: bool = False
     requests: Requests | None = None
     _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
+
+    @property
+    def hosts(self) -> tuple[AddressPeers, ...]:
+        """The peers that are names of hosts."""
+        return tuple(peer for peer in self.peers if isinstance(peer, AddressPeers) and peer.hosts)
+
+    @property
+    def others(self) -> tuple[EffectivePeer, ...]:
+        """The peers that are not names of hosts."""
+        return tuple(peer for peer in self.peers if not (isinstance(peer, AddressPeers) and peer.hosts))
 
     def __hash__(self) -> int:
         # Kept: rules are the keys by which compiled results are found again.

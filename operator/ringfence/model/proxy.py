@@ -20,6 +20,8 @@ TOKEN_SECONDS: Final = 3600
 RUN_VOLUME: Final = "ringfence-proxy-run"
 RUN_MOUNT: Final = "/run/ringfence-proxy"
 ADMIN_SOCKET: Final = f"{RUN_MOUNT}/admin"
+#: Where TLS to hosts that rules name becomes requests: a socket for the proxy's own connections.
+NAMES_SOCKET: Final = f"{RUN_MOUNT}/names"
 RESERVED_VOLUMES: Final = frozenset({VOLUME, RUN_VOLUME})
 #: Clusters that are in every bootstrap: Envoy's own admin interface (HTTP/1.1), and proxyd.
 ADMIN_CLUSTER: Final = "ringfence-admin"

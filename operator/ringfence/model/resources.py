@@ -145,6 +145,13 @@ class CidrPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPeer:
+    """Hosts outside by name (egress Allows only): in lower case, ``*.`` before it for exactly one label."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApiServerPeer:
     """The Kubernetes API server."""
 
@@ -154,7 +161,7 @@ class AnonymousPeer:
     """Callers with no identity (ingress only)."""
 
 
-Peer = IdentityPeer | ZonePeer | NamespacePeer | SpiffePeer | CidrPeer | ApiServerPeer | AnonymousPeer
+Peer = IdentityPeer | ZonePeer | NamespacePeer | SpiffePeer | CidrPeer | HostPeer | ApiServerPeer | AnonymousPeer
 
 
 @dataclass(frozen=True, slots=True)

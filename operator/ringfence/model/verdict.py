@@ -16,6 +16,8 @@ class Reason(StrEnum):
     ALLOWED_BY_RULE = "AllowedByRule"
     #: A rule allows some requests; whether this one, nobody has asked.
     ALLOWED_FOR_REQUESTS = "AllowedForRequests"
+    #: A rule allows hosts of some names there; of which, nobody has asked.
+    ALLOWED_FOR_HOSTS = "AllowedForHosts"
     ALLOWED_BUILTIN = "AllowedBuiltin"
     ALLOWED_INSIDE = "AllowedInside"
     DENIED_BY_RULE = "DeniedByRule"

@@ -111,6 +111,9 @@ class Installation:
     cidr_covers_pods: bool = False
     api_server: tuple[tuple[str, int], ...] = ()
     exempt_namespaces: tuple[str, ...] = ()
+    #: Networks that names of hosts may lead to although they are not global, and those that they never do.
+    host_open: tuple[str, ...] = ()
+    host_closed: tuple[str, ...] = ()
     #: Whether pods of enrolled namespaces get proxies.
     proxies: bool = False
     #: Where their proxies send spans, None for nowhere.

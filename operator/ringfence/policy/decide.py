@@ -4,9 +4,11 @@ Translators reach the same answer another way, and the tests hold the two agains
 """
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 
+from ringfence.model import hosts
 from ringfence.model.effective import (
     AddressPeers,
     Direction,
@@ -23,12 +25,13 @@ from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.net import IpSet
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import MTLS, Action, Mode, Protocol
+from ringfence.model.spans import Spans
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import ends, requests
 from ringfence.policy.builtins import is_inside
-from ringfence.policy.ends import Address, End
-from ringfence.policy.peers import ENROLLED, names_identities
+from ringfence.policy.ends import Address, Called, End, Host
+from ringfence.policy.peers import ENROLLED, names_identities, outside
 from ringfence.policy.transport import transport_of
 
 Effective = Callable[[str], EffectivePolicy]
@@ -41,7 +44,7 @@ class Call:
     world: World
     direction: Direction
     governed: Workload
-    other: End
+    other: Called
     protocol: Protocol
     port: int
     names: frozenset[str]
@@ -64,7 +67,7 @@ def decide(  # noqa: PLR0913 (a call is all of that)
     world: World,
     effective: Effective,
     source: End,
-    target: End,
+    target: Called,
     protocol: Protocol,
     port: int | str,
     *,
@@ -79,11 +82,11 @@ def decide(  # noqa: PLR0913 (a call is all of that)
     request is. Raises CannotTell when the answer rests on something unknown, such as
     the address of a pod that does not run yet.
     """
-    source, target = ends.locate(world, source), ends.locate(world, target)
+    source, target = ends.locate(world, source), ends.called(world, target)
     number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
     names = ends.port_names(target, number, protocol)
 
-    def half(direction: Direction, governed: End, other: End) -> Half:
+    def half(direction: Direction, governed: Called, other: Called) -> Half:
         if not isinstance(governed, Workload) or governed.host_network:
             return Half(direction, allowed=True, reason=Reason.NOT_GOVERNED)
         policy = effective(governed.namespace)
@@ -124,9 +127,11 @@ def judge(policy: EffectivePolicy, call: Call, *, audit: bool = False) -> Outcom
     worst = _judge(policy, call, audit=audit, hopeful=False)
     best = _judge(policy, call, audit=audit, hopeful=True)
     if worst.allowed != best.allowed:
+        rests = f"addresses of {call.other.name}" if isinstance(call.other, Host) else "address of a pod"
+        known = "are" if isinstance(call.other, Host) else "is"
         raise CannotTell(
-            f"{call.direction} of {call.governed.namespace}/{call.governed.name}: the answer depends on the address of "
-            "a pod, which is not known"
+            f"{call.direction} of {call.governed.namespace}/{call.governed.name}: the answer depends on the {rests}, "
+            f"which {known} not known"
         )
     return worst
 
@@ -149,17 +154,28 @@ def _judge(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -
 
 def _allowed(matching: list[EffectiveRule], call: Call, *, audit: bool) -> Outcome | None:
     """By which of the Allows that match a call is allowed, or which is held back; None without any."""
-    suspended = None
+    suspended, some = None, None
     for rule in matching:
         if _is_suspended(rule, audit=audit):
             suspended = suspended or rule.ref
+        elif _hosts_only(rule, call):
+            some = some or rule.ref
         elif is_inside(rule.ref):
             return Outcome(allowed=True, reason=Reason.ALLOWED_INSIDE)
         elif rule.requests is not None and call.request is None:
             return Outcome(allowed=True, reason=Reason.ALLOWED_FOR_REQUESTS, rule=rule.ref)
         else:
             return Outcome(allowed=True, reason=Reason.ALLOWED_BY_RULE, rule=rule.ref)
+    if some is not None:
+        return Outcome(allowed=True, reason=Reason.ALLOWED_FOR_HOSTS, rule=some)
     return None if suspended is None else Outcome(allowed=False, reason=Reason.RULE_SUSPENDED, rule=suspended)
+
+
+def _hosts_only(rule: EffectiveRule, call: Call) -> bool:
+    """Whether a rule allows a call to an address as far as a host of some name is there."""
+    if isinstance(call.other, Host) or not rule.hosts:
+        return False
+    return not any(matches(peer, call.other, call.world) for peer in rule.others)
 
 
 def _default(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Outcome:
@@ -224,10 +240,13 @@ def _any_peer(rule: EffectiveRule, call: Call, *, unknown: bool) -> bool:
         answer = matches(peer, call.other, call.world, unproven=call.unproven)
         if unknown if answer is None else answer:
             return True
-    return False
+    # Networks may hold every address that a name can lead to only together.
+    return isinstance(call.other, Host) and _leads(rule.peers, call.world) is True
 
 
-def matches(peer: EffectivePeer, end: End, world: World, *, unproven: bool = False) -> bool | None:
+def matches(  # noqa: PLR0911 (one for each kind)
+    peer: EffectivePeer, end: Called, world: World, *, unproven: bool = False
+) -> bool | None:
     """Whether ``end`` is one of ``peer``; None when that rests on an address that is not known.
 
     ``unproven``: whatever identity it has, it does not show it.
@@ -242,7 +261,9 @@ def matches(peer: EffectivePeer, end: End, world: World, *, unproven: bool = Fal
             if not isinstance(end, Workload) or not on_pod_network or (unproven and names_identities(peer)):
                 return False
             return namespaces.matches(ends.namespace_labels(world, end.namespace)) and pods.matches(end.labels)
-        case AddressPeers(addresses, covers_pods):
+        case AddressPeers(addresses, covers_pods, named):
+            if isinstance(end, Host):
+                return any(hosts.matches(each, end.name) for each in named) if named else _leads((peer,), world)
             if on_pod_network and not covers_pods:
                 return False
             return _has_address(end, addresses)
@@ -257,3 +278,13 @@ def _has_address(end: End, addresses: IpSet) -> bool | None:
     if not known:
         return None
     return any(str(ipaddress.ip_address(ip)) in addresses for ip in known)
+
+
+def _leads(peers: Iterable[EffectivePeer], world: World) -> bool | None:
+    """Whether a name leads to addresses of ``peers``: certainly, never, or (None) perhaps."""
+    plain = (peer for peer in peers if isinstance(peer, AddressPeers) and not peer.hosts)
+    named = reduce(lambda one, other: one | other, (Spans.of_set(peer.addresses) for peer in plain), Spans())
+    anywhere = Spans.of_set(outside(world.installation))
+    if (named & anywhere).empty:
+        return False
+    return True if (anywhere - named).empty else None

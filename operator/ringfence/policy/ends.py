@@ -1,4 +1,4 @@
-"""The two ends of a call: a pod, or an address."""
+"""The two ends of a call: a pod, or an address, or (as a target) a host outside by its name."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -17,7 +17,16 @@ class Address:
     ip: str
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host outside by its name, in lower case and without a dot at the end; which addresses it has nobody knows."""
+
+    name: str
+
+
 End = Workload | Address
+#: What can be called.
+Called = End | Host
 
 
 def locate(world: World, end: End) -> End:
@@ -37,6 +46,11 @@ def locate(world: World, end: End) -> End:
             if any(ipaddress.ip_address(ip) == wanted for ip in pod.ips):
                 return replace(pod, ips=(str(wanted),))
     return Address(str(wanted))
+
+
+def called(world: World, end: Called) -> Called:
+    """The same for what is called."""
+    return end if isinstance(end, Host) else locate(world, end)
 
 
 def namespace_labels(world: World, namespace: str) -> Mapping[str, str]:
@@ -67,7 +81,7 @@ def bearers(world: World, namespace: str, identity: str) -> tuple[Workload, ...]
     return pods or (admitted(world, Workload(namespace, identity, account)),)
 
 
-def port_number(target: End, name: str, protocol: Protocol) -> int:
+def port_number(target: Called, name: str, protocol: Protocol) -> int:
     """The port that a name stands for at the target; raises CannotTell when it stands for none."""
     ports: tuple[ContainerPort, ...] = target.ports if isinstance(target, Workload) else ()
     for port in ports:
@@ -76,7 +90,7 @@ def port_number(target: End, name: str, protocol: Protocol) -> int:
     raise CannotTell(f"the target has no {protocol} port named {name!r}: give its number")
 
 
-def port_names(target: End, number: int, protocol: Protocol) -> frozenset[str]:
+def port_names(target: Called, number: int, protocol: Protocol) -> frozenset[str]:
     """The names that the target gives to a port."""
     if not isinstance(target, Workload):
         return frozenset()

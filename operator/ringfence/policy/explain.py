@@ -13,7 +13,7 @@ from ringfence.model.world import Workload, World
 from ringfence.policy import decide, ends, requests
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Call, Effective
-from ringfence.policy.ends import Address, End
+from ringfence.policy.ends import Address, Called, End, Host
 from ringfence.policy.held import NO_PROXY
 
 #: Near misses that are shown; more would hide the one that matters.
@@ -43,7 +43,7 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     effective: Effective,
     half: Half,
     source: End,
-    target: End,
+    target: Called,
     protocol: Protocol,
     port: int | str,
     request: Asked = None,
@@ -51,7 +51,7 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
     that holds an Allow back. Empty for every other half.
     """
-    source, target = ends.locate(world, source), ends.locate(world, target)
+    source, target = ends.locate(world, source), ends.called(world, target)
     governed, other = (source, target) if half.direction is Direction.EGRESS else (target, source)
     if not isinstance(governed, Workload) or half.reason not in {Reason.NO_RULE_ALLOWS, Reason.RULE_SUSPENDED}:
         return ()
@@ -63,10 +63,10 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
 
 
 def conditional(
-    world: World, effective: Effective, source: End, target: End, protocol: Protocol, port: int | str
+    world: World, effective: Effective, source: End, target: Called, protocol: Protocol, port: int | str
 ) -> tuple[EffectiveRule, ...]:
     """The enforced rules about requests that have a say at the target, Denies first; none where it is not closed."""
-    source, target = ends.locate(world, source), ends.locate(world, target)
+    source, target = ends.locate(world, source), ends.called(world, target)
     if not isinstance(target, Workload) or not (policy := effective(target.namespace)).closed:
         return ()
     number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
@@ -110,7 +110,8 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call) -> Iterable[str]:
     if half.reason is Reason.RULE_SUSPENDED:
         rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
         if rule.suspended_by == NO_PROXY:
-            return ("it is about requests, which no proxy judges here",)
+            about = "names of hosts" if half.direction is Direction.EGRESS else "requests"
+            return (f"it is about {about}, which no proxy judges here",)
         return (f"{rule.suspended_by} overlaps it in a way that no NetworkPolicy can express",)
     misses = near_misses(policy, call)
     words = {"governed": _name(call.governed), "other": _name(call.other)}
@@ -150,7 +151,9 @@ def _condition(condition: HeaderCondition) -> str:
 _ASKS: Final = {Asks.IN: "in", Asks.NOT_IN: "not in", Asks.PREFIX: "that begins with"}
 
 
-def _name(end: End) -> str:
+def _name(end: Called) -> str:
+    if isinstance(end, Host):
+        return end.name
     return end.ip if isinstance(end, Address) else f"{end.namespace}/{end.name}"
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from functools import lru_cache
 
+from ringfence.model import hosts
 from ringfence.model.effective import AddressPeers, Direction, EffectivePolicy, EffectiveRule, PodPeers, Unidentified
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, MAX_LABEL_VALUE
@@ -124,6 +125,34 @@ def builtin_stays_open(world: World, policy: EffectivePolicy, notes: Notes) -> N
                     f"also denies {service.name} ({_place(service)}), which stays open to every pod; "
                     "the rest of the rule holds",
                 )
+
+
+def shadowed_hosts(policy: EffectivePolicy, notes: Notes) -> None:
+    """Names that a wildcard of the same pods, ports and mode opens anyway."""
+    allows = [rule for rule in policy.rules if rule.action is Action.ALLOW and rule.hosts]
+    wide: dict[tuple[object, str], EffectiveRule] = {}
+    for rule in allows:
+        for name in _hosts(rule):
+            if hosts.is_wildcard(name):
+                wide.setdefault((_alike(rule), name), rule)
+    for rule in allows:
+        for name in _hosts(rule):
+            pattern = f"*.{name.partition('.')[2]}"
+            by = wide.get((_alike(rule), pattern))
+            if by is not None and not hosts.is_wildcard(name):
+                notes.rule(
+                    rule.ref,
+                    FindingReason.HOST_SHADOWED,
+                    f"names {name}, which {pattern} of {by.ref} opens anyway; leave one of them out",
+                )
+
+
+def _hosts(rule: EffectiveRule) -> tuple[str, ...]:
+    return tuple(name for peer in rule.hosts for name in peer.hosts)
+
+
+def _alike(rule: EffectiveRule) -> object:
+    return rule.direction, rule.mode, rule.subject, rule.ports
 
 
 def _place(service: OpenService) -> str:

@@ -1,7 +1,8 @@
-"""Which rules about requests a proxy holds, and what becomes of the others.
+"""Which rules about requests and names of hosts a proxy holds, and what becomes of the others.
 
 A network opens a port or does not. So an Allow of some requests may open it only where a proxy stands behind that
-judges each of them, and a Deny of some requests may leave it open only there (ADR 0180).
+judges each of them, and a Deny of some requests may leave it open only there (ADR 0180). An Allow of some hosts may
+open addresses only to pods whose own proxies look at names (ADR 0226).
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,8 +38,13 @@ class Holding:
 
     def why_not(self, rule: EffectiveRule) -> str:
         """Why the requests of a rule cannot be judged; "" where they can."""
-        if rule.requests is None:
-            return ""
+        return "" if rule.requests is None else self._unproxied(rule)
+
+    def why_no_hosts(self, rule: EffectiveRule) -> str:
+        """Why nobody looks at the names of hosts that a rule allows; "" where somebody does."""
+        return self._unproxied(rule) if rule.hosts else ""
+
+    def _unproxied(self, rule: EffectiveRule) -> str:
         if not self.proxies:
             return "pods get no proxies here; set proxy.enabled in the chart"
         names = tuple(pod.name for pod in self.without if rule.subject.matches(pod.labels))
@@ -57,10 +63,13 @@ def denying_all(blocks: Iterable[Block], holding: Holding) -> Iterator[Block]:
 
 
 def suspended(rules: Iterable[EffectiveRule], holding: Holding) -> Iterator[EffectiveRule]:
-    """The rules, with Allows of some requests held back where nobody could judge them."""
+    """The rules, with Allows of some requests or hosts held back where nobody could judge them."""
     for rule in rules:
-        if rule.action is Action.ALLOW and holding.why_not(rule):
+        hostless = bool(holding.why_no_hosts(rule))
+        if rule.action is Action.ALLOW and (holding.why_not(rule) or (hostless and not rule.others)):
             yield replace(rule, suspended_by=NO_PROXY, suspended_in_audit=NO_PROXY)
+        elif hostless:
+            yield replace(rule, peers=rule.others)
         else:
             yield rule
 
@@ -72,3 +81,8 @@ def note(blocks: Iterable[Block], holding: Holding, notes: Notes) -> None:
         if why:
             means = "allows nothing" if rule.action is Action.ALLOW else "denies every request"
             notes.rule(rule.ref, FindingReason.REQUESTS_NOT_JUDGED, f"{means}: it is about requests, and {why}")
+        why = holding.why_no_hosts(rule)
+        if why:
+            notes.rule(
+                rule.ref, FindingReason.HOSTS_NOT_JUDGED, f"opens no host: names are looked at by proxies, and {why}"
+            )

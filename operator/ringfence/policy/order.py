@@ -21,8 +21,9 @@ def peer_key(peer: EffectivePeer) -> Key:
     match peer:
         case PodPeers(namespaces, pods):
             return (0, namespaces.key, pods.key)
-        case AddressPeers(addresses, covers_pods):
-            return (1, addresses.blocks, covers_pods)
+        case AddressPeers(addresses, covers_pods, hosts):
+            # Names of chains rest on keys: those of addresses without names stay as they are.
+            return (1, addresses.blocks, covers_pods, *([hosts] if hosts else ()))
         case Everyone():
             return (2,)
         case Unidentified():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from ringfence.model import resources
+from ringfence.model import hosts, resources
 from ringfence.model.effective import (
     AddressPeers,
     Direction,
@@ -30,7 +30,7 @@ from ringfence.model.names import (
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action
 from ringfence.model.spiffe import SpiffeId
-from ringfence.model.world import Enrolment
+from ringfence.model.world import Enrolment, Installation
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
 from ringfence.policy.sight import Name, Sight
@@ -98,6 +98,12 @@ def api_server_addresses(api_server: Iterable[tuple[str, int]]) -> AddressPeers:
     return AddressPeers(addresses)
 
 
+def outside(known: Installation | Sight) -> IpSet:
+    """The addresses to which a name of a host may lead: never those of pods or of the API server."""
+    api_server = sorted({f"{host}/{128 if ':' in host else 32}" for host, _ in known.api_server})
+    return hosts.outside(known.host_open, (*known.pod_cidrs, *api_server, *known.host_closed))
+
+
 def names_identities(peer: PodPeers) -> bool:
     """Whether a peer names pods by identity, not by the network alone."""
     return not peer.pods.get(LABEL_IDENTITY).absent
@@ -126,7 +132,12 @@ class PeerResolver:
             return (ANY_IDENTITY,), True
         found: list[EffectivePeer] = []
         complete = True
+        named = sorted({peer.host for peer in rule.peers if isinstance(peer, resources.HostPeer)})
+        if named:
+            found.append(AddressPeers(outside(self.sight), hosts=tuple(named)))
         for peer in rule.peers:
+            if isinstance(peer, resources.HostPeer):
+                continue
             one = self._peer(peer, rule.action, ref)
             if one is None:
                 complete = False
@@ -151,6 +162,8 @@ class PeerResolver:
                 found = self._cidr(peer, ref)
             case resources.ApiServerPeer():
                 found = self._api_server(ref)
+            case resources.HostPeer():
+                raise AssertionError("names of hosts are resolved together")
             case resources.AnonymousPeer():
                 # Whoever can come with an identity can come without it, so an Allow opens to everyone. A Deny can
                 # only name those that certainly have none.

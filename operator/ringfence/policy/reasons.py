@@ -33,6 +33,10 @@ class FindingReason(StrEnum):
     RULE_NEVER_MATCHES = "RuleNeverMatches"
     #: A rule is about requests, and no proxy judges them: an Allow allows nothing, a Deny denies everything.
     REQUESTS_NOT_JUDGED = "RequestsNotJudged"
+    #: A rule names hosts, and no proxy looks at names: it opens none of them.
+    HOSTS_NOT_JUDGED = "HostsNotJudged"
+    #: A rule names a host that a wildcard opens anyway.
+    HOST_SHADOWED = "HostShadowed"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.

@@ -210,4 +210,5 @@ def _with_findings(policy: EffectivePolicy, world: World, governed: Governed, no
         findings.without_proxies(world, governed, notes)
         findings.pods(world, policy, notes)
         findings.builtin_stays_open(world, policy, notes)
+        findings.shadowed_hosts(policy, notes)
     return replace(policy, findings=notes.sorted())

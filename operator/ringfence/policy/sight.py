@@ -35,6 +35,8 @@ class Sight:
     pod_cidrs: tuple[str, ...]
     cidr_covers_pods: bool
     api_server: tuple[tuple[str, int], ...]
+    host_open: tuple[str, ...] = ()
+    host_closed: tuple[str, ...] = ()
     namespaces: tuple[tuple[str, bool], ...] = ()
     identities: tuple[tuple[Name, str], ...] = ()
     accounts: tuple[Name, ...] = ()
@@ -68,6 +70,8 @@ class Lookups:
             pod_cidrs=installation.pod_cidrs,
             cidr_covers_pods=installation.cidr_covers_pods,
             api_server=installation.api_server,
+            host_open=installation.host_open,
+            host_closed=installation.host_closed,
             namespaces=tuple(filter(None, map(self._namespace, names.namespaces))),
             identities=tuple(self._known(names.identities)),
             accounts=tuple(name for name in names.accounts if self._rested_on(*name)),

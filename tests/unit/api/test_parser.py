@@ -254,13 +254,13 @@ def test_all_mistakes_are_told_at_once() -> None:
             {"form": [{"zone": "a"}]},
             {"name": "b", "from": [{"cidr": "10.0.0.1/8"}, {}], "ports": ["8443", True]},
         ],
-        "egress": [{"name": "bank", "to": [{"host": "api.bank.example"}]}],
+        "egress": [{"name": "bank", "to": [{"host": "API.bank.example."}]}],
     }
     assert {path: (error.message, error.fix) for path, error in by_path(corpus.policy(spec)).items()} == {
         "spec.appliesTo.identities": ("is empty", "leave it out or give at least one entry"),
         "spec.egress[0].to[0].host": (
-            "is refused until Ringfence's proxy can check names: a network policy sees addresses only",
-            "give cidr",
+            '"API.bank.example." is not the name of a host in lower case, such as api.example.com or *.example.com',
+            "write api.bank.example",
         ),
         "spec.ingress[0].form": ("is not a field", "did you mean from?"),
         "spec.ingress[0].name": (

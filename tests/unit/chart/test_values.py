@@ -33,6 +33,8 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
             "network": {
                 "podCIDRs": ["10.244.0.0/16", "fd00:10::/56"],
                 "cidrCoversPods": True,
+                "hostOpenCIDRs": ["10.50.0.0/16"],
+                "hostClosedCIDRs": ["20.7.0.0/16"],
                 "openServices": [
                     {
                         "name": "dns",
@@ -55,6 +57,8 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
         "trustDomain": "corp.example",
         "podCIDRs": ["10.244.0.0/16", "fd00:10::/56"],
         "cidrCoversPods": True,
+        "hostOpenCIDRs": ["10.50.0.0/16"],
+        "hostClosedCIDRs": ["20.7.0.0/16"],
         "openServices": [
             {
                 "name": "dns",

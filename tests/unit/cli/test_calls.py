@@ -7,7 +7,7 @@ from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_IDENTITY, LABEL_ZONE
 from ringfence.model.resources import ResourceMeta, ServiceIdentity
 from ringfence.model.world import Installation, Namespace, Workload, World
-from ringfence.policy.ends import Address
+from ringfence.policy.ends import Address, Host
 
 
 def identity(namespace: str, name: str, account: str = "") -> ServiceIdentity:
@@ -76,12 +76,19 @@ def test_addresses() -> None:
         ("zone:frnt", "did you mean front"),
         ("zone:", "no namespace is in zone ''"),
         ("zone:empty", "has no identities"),
-        ("host:example.com", "host names are known to proxies only"),
     ],
 )
 def test_what_is_not_known_cannot_be_told(text: str, message: str) -> None:
     with pytest.raises(CannotTell, match=message):
         calls.read(text, WORLD, "shop")
+
+
+def test_a_host_is_asked_about_by_its_name() -> None:
+    (member,) = calls.read("host:API.Example.com.", WORLD, "shop").members
+    assert (member.shown, member.end) == ("host:api.example.com", Host("api.example.com"))
+    for text in ("host:", "host:*.example.com", "host:192.0.2.1", "host:a_b.example"):
+        with pytest.raises(Usage, match="is no name of one host"):
+            calls.check(text)
 
 
 def test_the_api_server_must_be_known() -> None:

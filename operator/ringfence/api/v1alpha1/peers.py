@@ -2,6 +2,7 @@
 
 import functools
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +17,7 @@ from ringfence.api.schema import (
     ListOf,
     Obj,
     Rule,
+    Text,
     exactly_one_of,
     only_with,
 )
@@ -135,8 +137,74 @@ def _fields(own_namespace: bool) -> tuple[Field, ...]:
     )
 
 
-def peer(*, ingress: bool, own_namespace: bool) -> Obj:
-    """One entry of ``from`` (``ingress``) or ``to``; ``own_namespace`` says that the policy has a namespace."""
+#: Last labels of names that are never the Internet's (RFC 6761, RFC 6762, RFC 9476), Kubernetes' own among them.
+_INSIDE: Final = frozenset({"alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "svc", "test"})
+
+
+def _not_outside(host: str) -> Complaint | None:
+    bare = host.removeprefix("*.")
+    last = bare.rpartition(".")[2]
+    if last in _INSIDE:
+        return Complaint(f"names under .{last} are not outside", "name what is in the cluster by identity or namespace")
+    if "." not in bare:
+        fix = "give at least two labels after *." if bare != host else "give the whole name, such as api.example.com"
+        return Complaint(f"{host} is no name of one host" if bare == host else f"{host} is too wide", fix)
+    return None
+
+
+def _better(host: str) -> str:
+    """How something that is no name of a host would be written."""
+    lower = host.lower().removesuffix(".")
+    name, colon, port = host.rpartition(":")
+    if lower != host and _HOST_FORM.fullmatch(lower):
+        return f"write {lower}"
+    if colon and port.isdigit() and _HOST_FORM.fullmatch(name):
+        return f"write {name}, and {port} in ports"
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return ""
+    return "that is an address: give cidr"
+
+
+HOST: Final = Text(
+    description=(
+        "Hosts outside the cluster by name, such as api.example.com, or *.example.com for names with exactly one label"
+        " before the suffix. The pod's proxy looks at the name (of TLS, the SNI; of plain HTTP, the Host), resolves it"
+        " itself and connects to global addresses only; without a proxy nothing is opened. Needs ports."
+    ),
+    pattern=identifiers.DNS_PATTERN.pattern,
+    what="the name of a host in lower case, such as api.example.com or *.example.com",
+    max_length=253,
+    rules=(Rule(test=_not_outside),),
+    misread=_better,
+)
+_HOST_FORM: Final = re.compile(HOST.pattern.removeprefix("^").removesuffix("$"))
+
+
+def hosts_fit(rule: Mapping[str, Any]) -> Complaint | None:
+    """Names of hosts are for Allows of single TCP ports: of others nobody sees the name."""
+    if not any("host" in each for each in rule.get("to", ())):
+        return None
+    if rule.get("action") == "Deny":
+        fix = "name in Allow rules what may be called: all else is denied"
+        return Complaint("names of hosts are for Allow: an address can be called without its name", fix, at="action")
+    if "ports" not in rule:
+        return Complaint("names of hosts need ports beside them", "give ports, such as [443]", at="ports")
+    for number, port in enumerate(rule["ports"]):
+        told = port if isinstance(port, Mapping) else {"port": port}
+        fits = isinstance(told["port"], int) and "endPort" not in told and told.get("protocol", "TCP") == "TCP"
+        if not fits:
+            why = "is no single TCP port by number, as names of hosts need"
+            return Complaint(why, "write 443, or a rule of its own", at=f"ports[{number}]")
+    return None
+
+
+def peer(*, ingress: bool, own_namespace: bool, hosts: bool = False) -> Obj:
+    """One entry of ``from`` (``ingress``) or ``to``; ``own_namespace`` says that the policy has a namespace.
+
+    ``hosts``: names of hosts may be given.
+    """
     fields, kinds, hints = _fields(own_namespace), _KINDS, dict(_HINTS)
     if ingress:
         kinds = (*kinds, "anonymous")
@@ -146,9 +214,11 @@ def peer(*, ingress: bool, own_namespace: bool) -> Obj:
         hints["anonymous"] = Complaint(
             "is for ingress: in egress the target is named", f"give one of {', '.join(kinds)}"
         )
-        hints["host"] = Complaint(
-            "is refused until Ringfence's proxy can check names: a network policy sees addresses only", "give cidr"
-        )
+    if hosts:
+        kinds = (*kinds, "host")
+        fields = (*fields, Field(name="host", node=HOST))
+    elif not ingress:
+        hints["host"] = Complaint("names of hosts are for egress rules: nothing is proven of them", "give cidr")
     return Obj(
         description=f"{'A caller' if ingress else 'A target'}: exactly one of {', '.join(kinds)}.",
         fields=fields,

@@ -3,7 +3,19 @@
 from dataclasses import replace
 from typing import Final
 
-from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
+from ringfence.api.schema import (
+    Choice,
+    Column,
+    Complaint,
+    Either,
+    Field,
+    Integer,
+    ListOf,
+    Obj,
+    Rule,
+    Text,
+    at_least_one_of,
+)
 from ringfence.api.v1alpha1 import admission, identifiers, peers, requests, traffic
 from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
@@ -18,6 +30,7 @@ _RULE_HINTS: Final = {
     "protocol": Complaint("is not a field", "write ports: [{port: …, protocol: …}]"),
 }
 _AT_THE_TARGET: Final = Complaint("is for ingress rules: the target's proxy judges requests", "write it at the target")
+_HOSTS: Final = Rule(test=peers.hosts_fit)
 _EGRESS_HINTS: Final = {"http": _AT_THE_TARGET, "when": _AT_THE_TARGET}
 
 
@@ -51,7 +64,7 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
                     description=(
                         f"The {who} that the rule matches: any of these. If left out, every authenticated identity."
                     ),
-                    items=peers.peer(ingress=ingress, own_namespace=own_namespace),
+                    items=peers.peer(ingress=ingress, own_namespace=own_namespace, hosts=not ingress),
                     max_items=MAX_PEERS,
                 ),
             ),
@@ -68,7 +81,7 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
             ),
             *(requests.FIELDS if ingress else ()),
         ),
-        rules=tuple(requests.needs_ports(field.name) for field in requests.FIELDS) if ingress else (),
+        rules=tuple(requests.needs_ports(field.name) for field in requests.FIELDS) if ingress else (_HOSTS,),
         hints=hints,
     )
 

@@ -20,6 +20,8 @@ BYTES: Final = Methods.of(("bytes",))
 TRAFFIC: Final = Dimension(15, "traffic", HTTP | BYTES)
 #: Without the port, in small letters; user information in it makes it unclear (SEVERAL).
 HOST: Final = Dimension(20, "host", ANY_OR_NONE)
+#: The name of a host outside, as ``name_text`` writes it.
+NAME: Final = Dimension(25, "name", ANY_OR_NONE)
 METHOD: Final = Dimension(30, "method", EVERY_METHOD)
 PATH: Final = Dimension(40, "path", EVERY_PATH)
 #: What an HTTP connection is asked to become; the empty text for nothing else.
@@ -42,6 +44,18 @@ _PLAIN: Final = {
 def attribute(name: str) -> Dimension:
     """A header (``header:x-env``), a claim (``claim:sub``), a member of a list (``claim:scope has read``)."""
     return Dimension(_ATTRIBUTES, name, ANY_OR_NONE)
+
+
+def name_text(name: str) -> str:
+    """The name of a host with its first label last, so that all names with one label before a suffix begin alike."""
+    label, dot, rest = name.partition(".")
+    return f"{rest}/{label}" if dot else name
+
+
+def name_of(text: str) -> str:
+    """The name that ``name_text`` wrote."""
+    rest, slash, label = text.partition("/")
+    return f"{label}.{rest}" if slash else text
 
 
 def point(witness: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from ringfence.model.resources import (
     AnonymousPeer,
     ApiServerPeer,
     CidrPeer,
+    HostPeer,
     IdentityPeer,
     Invariant,
     NamespacePeer,
@@ -75,6 +76,8 @@ class Named:
             case CidrPeer(cidr, excluded):
                 spans = Spans.of_networks((cidr,)) - Spans.of_networks(excluded)
                 answer = Ends(0, spans & self._reaching.outside), f"no address of {cidr} is outside the cluster"
+            case HostPeer(host):
+                answer = Ends(0, self._reaching.outside), f"no host {host} is outside the cluster"
             case ApiServerPeer():
                 addresses = Spans.of_addresses(address for address, _ in self._world.installation.api_server)
                 answer = Ends(0, addresses), "the addresses of the API server are not known"

@@ -148,12 +148,14 @@ class Half:
     names: Names = field(init=False, default=NAMELESS)
     #: Those of its rules that are about some requests.
     about_requests: tuple[EffectiveRule, ...] = field(init=False, default=())
+    _asks: bool = field(init=False, default=False)
     _openings: dict[tuple[Names, bool, Diagram | None], tuple[Opening, ...]] = field(default_factory=dict)
     _anyone: Mask | None = None
 
     def __post_init__(self) -> None:
         self.names = frozenset(name for rule in self.rules or () for name in rule.ports.names)
         self.about_requests = tuple(rule for rule in self.rules or () if rule.requests is not None)
+        self._asks = bool(self.about_requests) or any(rule.hosts for rule in self.rules or ())
 
     @property
     def anyone(self) -> Mask:
@@ -169,8 +171,7 @@ class Half:
         Open is what some request may use; with ``whole`` what every request may, and what carries bytes. With ``about``
         only these requests count.
         """
-        asks = bool(self.about_requests)
-        key = (naming & self.names, whole and asks, about if asks else None)
+        key = (naming & self.names, whole and self._asks, about if self.about_requests else None)
         if key not in self._openings:
             self._openings[key] = self._open(*key)
         return self._openings[key]
@@ -210,12 +211,15 @@ class Half:
         )
 
     def _judge(self, rules: Sequence[EffectiveRule], whole: bool, about: Diagram | None) -> tuple[Mask, Mask, Spans]:
-        """Those whom these rules let through: Deny wins over Allow, what is always open over both."""
+        """Those whom these rules let through: Deny wins over Allow, what is always open over both.
+
+        With ``whole`` hosts that are allowed by name open no address, since not every host there is meant.
+        """
         if about is not None and any(rule.requests is not None for rule in rules):
             return self._about(rules, about, whole=whole)
         always = allowed = denied = _NOBODY
         for rule in rules:
-            others = self.index.others(rule.peers)
+            others = self.index.others(rule.others if whole else rule.peers)
             if rule.builtin:
                 always = _both(always, others)
             elif rule.action is Action.DENY:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from ringfence.model import hosts
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
@@ -74,6 +75,17 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
         found = intersect(found, cube([(dimensions.attribute(f"header:{condition.header}"), values)]))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
+
+
+@lru_cache(maxsize=4096)
+def to_hosts(patterns: tuple[str, ...]) -> Diagram:
+    """What goes to hosts of these names (patterns of model.hosts)."""
+    texts = NO_TEXT
+    for pattern in patterns:
+        text = dimensions.name_text(pattern)
+        wide = hosts.is_wildcard(pattern)
+        texts |= TextSet.starting((text.removesuffix("*"),)) if wide else TextSet.exactly((text,))
+    return cube([(dimensions.NAME, Attribute(texts))])
 
 
 def _match(match: Match, deny: bool) -> Iterator[Part]:

@@ -4,7 +4,7 @@ import ipaddress
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -44,7 +44,18 @@ Stated = tuple[tuple[EffectiveRule, int], ...]
 def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
     """The requests that a rule names, whoever sends them, to a target with these names of ports."""
     on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, names))])
+    if rule.hosts and not rule.others:
+        on_ports = intersect(on_ports, sent.to_hosts(tuple(name for peer in rule.hosts for name in peer.hosts)))
     return intersect(on_ports, sent.named(rule.requests, rule.action is Action.DENY))
+
+
+def _parts(rule: EffectiveRule) -> Iterator[EffectiveRule]:
+    """The rule, or what it says of hosts by their names and what of other ends."""
+    if rule.hosts and rule.others:
+        yield replace(rule, peers=rule.others)
+        yield replace(rule, peers=rule.hosts)
+    else:
+        yield rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +227,7 @@ class Side:
             return None
         listed = direction is Direction.EGRESS and self._listed(policy, end)
         rules = (rule for rule in self._index(policy, direction).of_pod(end) if not (listed and is_inside(rule.ref)))
-        return tuple((rule, self.named(rule.peers)) for rule in rules)
+        return tuple((part, self.named(part.peers)) for rule in rules for part in _parts(rule))
 
     def _index(self, policy: EffectivePolicy, direction: Direction) -> _Index:
         key = (policy.namespace, direction)

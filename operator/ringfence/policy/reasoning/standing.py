@@ -11,7 +11,7 @@ from ringfence.policy.algebra.ports import Names
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.reasoning.leaving import Leaving, at
-from ringfence.policy.reasoning.side import Side, requests_of
+from ringfence.policy.reasoning.side import Side, requests_of, union_of
 
 
 class Remark(StrEnum):
@@ -96,7 +96,8 @@ class _Judge:
     def _bits(self, number: int, direction: Direction, ref: RuleRef) -> int | None:
         """Whom the rule names for pods of a kind; None where it does not govern them."""
         stated = self.side.stated(number, direction) or ()
-        return next((bits for rule, bits in stated if rule.ref == ref), None)
+        found = [bits for rule, bits in stated if rule.ref == ref]
+        return union_of(found) if found else None
 
     # --- remarks -----------------------------------------------------------------------------------------------------
 

@@ -34,8 +34,10 @@ def _rest(cube: Cube) -> Iterator[str]:
         yield f"with host {attribute_text(host)}"
     if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != dimensions.NO_UPGRADE:
         yield f"with {upgrade_text(upgrade)}"
+    if (called := cube.get(dimensions.NAME.name)) is not None:
+        yield f"to hosts {host_text(called)}"
     for name, values in cube.items():
-        if isinstance(values, Attribute) and name != dimensions.HOST.name:
+        if isinstance(values, Attribute) and name not in {dimensions.HOST.name, dimensions.NAME.name}:
             yield f"with {name} {attribute_text(values)}"
 
 
@@ -74,6 +76,18 @@ def attribute_text(values: Attribute) -> str:
     return " or ".join(parts)
 
 
+def host_text(values: Attribute) -> str:
+    """``api.example.com or *.example.org``, ``other than those of example.com``."""
+    for other, texts in (("", values.texts), ("other than ", ~values.texts)):
+        told = texts.told()
+        if told is not None:
+            singles, prefixes = told
+            wide = [f"*.{each.removesuffix('/')}" for each in prefixes]
+            named = [*map(dimensions.name_of, singles), *wide]
+            return other + (" or ".join(sorted(named)) or "of no name")
+    return f"like {dimensions.name_of(values.texts.witness())}"
+
+
 def _texts(texts: TextSet) -> str:
     for prefix, told in (("", texts.told()), ("other than ", (~texts).told())):
         if told is not None:
@@ -100,6 +114,8 @@ def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
                 yield "methods", method_text(values)
             case PathSet():
                 yield "paths", [str(clause) for clause in values.clauses()]
+            case Attribute() if name == dimensions.NAME.name:
+                yield "hosts", host_text(values)
             case Attribute():
                 yield name, attribute_text(values)
             case _:

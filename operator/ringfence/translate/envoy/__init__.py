@@ -36,10 +36,10 @@ def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
     inbound = Inbound(subject, policy, reach.of(mesh).callers, mesh.world.installation.trust_domain, bounds)
     outbound = Outbound(subject, policy, mesh, bounds, subject.workload())
     let_in, routes = inbound.listener()
-    let_out = outbound.listener()
+    let_out = outbound.listeners()
     status_listener, *probed = shared.of_status(subject.probes, v4=subject.v4, v6=subject.v6)
     own = shared.own_clusters(bounds.age, v6=subject.v6, tracing=told)
-    listeners = (messages.resource(each.name, each) for each in (let_in, let_out))
+    listeners = (messages.resource(each.name, each) for each in (let_in, *let_out))
     groups = (
         _sorted((*own, *probed, *outbound.clusters.values())),
         _sorted(outbound.endpoints.values()),

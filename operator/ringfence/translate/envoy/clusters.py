@@ -80,7 +80,7 @@ def _original(name: str) -> Message:
         lb_policy=_Cluster.CLUSTER_PROVIDED,
         connect_timeout=messages.seconds(_SECONDS),
         per_connection_buffer_limit_bytes=messages.number(BUFFER),
-        circuit_breakers=_breakers(),
+        circuit_breakers=breakers(),
     )
 
 
@@ -97,7 +97,7 @@ def to_service(name: str, sans: list[Message], *, plain: bool, http: bool, age: 
         lb_policy=_Cluster.LEAST_REQUEST,
         connect_timeout=messages.seconds(_SECONDS),
         per_connection_buffer_limit_bytes=messages.number(BUFFER),
-        circuit_breakers=_breakers(),
+        circuit_breakers=breakers(),
         outlier_detection=_outliers(),
     )
     if sans:
@@ -113,7 +113,13 @@ def to_service(name: str, sans: list[Message], *, plain: bool, http: bool, age: 
     return cluster
 
 
-def _speaks_http(cluster: Message, age: float, idle: float) -> None:
+def judged(cluster: Message, age: float, judges: Iterable[Message]) -> Message:
+    """The cluster, with filters of HTTP that judge the end that has been chosen before it is connected to."""
+    _speaks_http(cluster, age, _IDLE_PROGRAM, judges)
+    return cluster
+
+
+def _speaks_http(cluster: Message, age: float, idle: float, judges: Iterable[Message] = ()) -> None:
     """The version of HTTP that came in goes out."""
     kinds = http_protocol_options_pb2.HttpProtocolOptions
     options = kinds(
@@ -124,11 +130,13 @@ def _speaks_http(cluster: Message, age: float, idle: float) -> None:
             http_protocol_options=filters.http1_options(),
             http2_protocol_options=filters.http2_options(),
         ),
+        http_filters=judges,
     )
     cluster.typed_extension_protocol_options[_HTTP].CopyFrom(messages.packed(options))
 
 
-def _breakers() -> Message:
+def breakers() -> Message:
+    """Bounds that no program meets."""
     most = messages.number(_MOST)
     bounds: dict[str, Any] = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), most)
     threshold = circuit_breaker_pb2.CircuitBreakers.Thresholds(max_retries=messages.number(32), **bounds)

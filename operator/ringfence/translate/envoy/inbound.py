@@ -14,6 +14,7 @@ from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.type.v3 import range_pb2
 
 from ringfence.model import proxy
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
@@ -47,7 +48,7 @@ from ringfence.translate.envoy.traffic import HeaderBounds
 MAX_RANGES: Final = 64
 MAX_SPELT_OUT: Final = 1024
 #: Seconds that a caller may take for its first bytes before it is taken for one that waits for the program's.
-_FIRST_BYTES: Final = 1.0
+FIRST_BYTES: Final = 1.0
 #: Seconds for a TLS handshake.
 _HANDSHAKE: Final = 10.0
 
@@ -267,8 +268,8 @@ class Inbound:
             stat_prefix=names.INBOUND,
             address=listening(self.subject, proxy.INBOUND_PORT),
             traffic_direction=base_pb2.INBOUND,
-            listener_filters=[original_destination(), _tls_inspector()],
-            listener_filters_timeout=messages.seconds(_FIRST_BYTES),
+            listener_filters=[original_destination(), tls_inspector()],
+            listener_filters_timeout=messages.seconds(FIRST_BYTES),
             continue_on_listener_filters_timeout=True,
             filter_chains=[chain for _, chain in sorted(made.chains.items())],
             filter_chain_matcher=tree,
@@ -291,12 +292,19 @@ def original_destination() -> Message:
     )
 
 
-def _tls_inspector() -> Message:
-    return messages.extension(
+def tls_inspector(ports: Sequence[int] = ()) -> Message:
+    """Finds out whether a connection is TLS, and to whom; with ``ports`` only of those that go there."""
+    made = messages.extension(
         listener_components_pb2.ListenerFilter,
         "envoy.filters.listener.tls_inspector",
         tls_inspector_pb2.TlsInspector(),
     )
+    if ports:
+        kinds = listener_components_pb2.ListenerFilterChainMatchPredicate
+        each = [kinds(destination_port_range=range_pb2.Int32Range(start=port, end=port + 1)) for port in ports]
+        there = each[0] if len(each) == 1 else kinds(or_match=kinds.MatchSet(rules=each))
+        made.filter_disabled.CopyFrom(kinds(not_match=there))
+    return made
 
 
 def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:

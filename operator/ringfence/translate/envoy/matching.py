@@ -83,6 +83,14 @@ def by_transport(mesh: Message | None, tls: Message | None, plain: Message | Non
     return _Matcher(matcher_list=kinds(matchers=matchers), on_no_match=plain or nothing())
 
 
+def by_tls(tls: Message, plain: Message) -> Message:
+    """By the first bytes: TLS, anything else."""
+    is_tls = _single(inputs.TransportProtocolInput(), string_pb2.StringMatcher(exact="tls"))
+    kinds = _Matcher.MatcherList
+    matchers = [kinds.FieldMatcher(predicate=is_tls, on_match=tls)]
+    return _Matcher(matcher_list=kinds(matchers=matchers), on_no_match=plain)
+
+
 def always(on_match: Message) -> Message:
     """A matcher that does not look."""
     return _Matcher(on_no_match=on_match)

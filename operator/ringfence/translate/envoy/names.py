@@ -14,6 +14,9 @@ TO_PROGRAM: Final = "inbound"
 TO_PROGRAM_HTTP: Final = "inbound-http"
 PASSTHROUGH: Final = "passthrough"
 REFUSED: Final = "refused"
+#: To hosts outside by their names: the cluster that resolves them, and the way of TLS there.
+BY_NAME: Final = "hosts"
+TO_NAMES: Final = "names"
 #: The collector of spans.
 TRACING: Final = "tracing"
 #: In the names of chains for what Audit would deny; the rule follows it.

@@ -7,7 +7,7 @@ the namespace is not closed.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
@@ -28,6 +28,7 @@ from ringfence.policy.reach import EVERY_PORT, PORT, Reach, Target
 from ringfence.translate.envoy import (
     clusters,
     filters,
+    hosts,
     logs,
     matching,
     messages,
@@ -39,7 +40,7 @@ from ringfence.translate.envoy import (
 )
 from ringfence.translate.envoy.behind import Group, Member, behind
 from ringfence.translate.envoy.filters import Bounds
-from ringfence.translate.envoy.inbound import Made, listening, original_destination
+from ringfence.translate.envoy.inbound import FIRST_BYTES, Made, listening, original_destination, tls_inspector
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules
 from ringfence.translate.envoy.subject import Subject, is_http
@@ -67,15 +68,21 @@ class Outbound:
     clusters: dict[str, Resource] = field(default_factory=dict)
     endpoints: dict[str, Resource] = field(default_factory=dict)
     _places: dict[str, Node] = field(default_factory=dict)
+    _named: dict[int, Message] = field(default_factory=dict)
     _opened: dict[Target, Spans] = field(default_factory=dict)
     _denied: dict[Target, Spans] = field(default_factory=dict)
     _egress: EffectivePolicy = field(init=False)
+    _hosts: tuple[hosts.Named, ...] = field(init=False)
     _by_pod: bool = field(init=False)
     _audited: bool = field(init=False)
     _digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self._egress = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
+        narrowed = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
+        # By address nothing is open to a host that is allowed by its name.
+        by_address = tuple(replace(rule, peers=rule.others) if rule.hosts else rule for rule in narrowed.rules)
+        self._egress = replace(narrowed, rules=by_address)
+        self._hosts = hosts.named(narrowed, self.mesh.world.installation) if self.policy.closed else ()
         peers = [peer for rule in self._egress.rules for peer in rule.peers]
         self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
         rules_ = self._egress.rules
@@ -95,17 +102,28 @@ class Outbound:
             self._pods(answers)
             self._services(answers)
             self._api_server()
+            self._by_name()
             tree = self._tree()
-        return listener_pb2.Listener(
+        looked_at = [one.port for one in self._hosts]
+        made = listener_pb2.Listener(
             name=names.OUTBOUND,
             stat_prefix=names.OUTBOUND,
             address=listening(self.subject, proxy.OUTBOUND_PORT),
             traffic_direction=base_pb2.OUTBOUND,
-            listener_filters=[original_destination()],
+            listener_filters=[original_destination(), *([tls_inspector(looked_at)] if looked_at else [])],
             filter_chains=[chain for _, chain in sorted(self.made.chains.items())],
             filter_chain_matcher=tree,
             per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
         )
+        if looked_at:
+            made.listener_filters_timeout.CopyFrom(messages.seconds(FIRST_BYTES))
+            made.continue_on_listener_filters_timeout = True
+        return made
+
+    def listeners(self) -> list[Message]:
+        """The listener, and the one behind it where rules name hosts."""
+        found = [self.listener()]
+        return [*found, hosts.tunnel(self.bounds)] if self._hosts else found
 
     # --- what is open -----------------------------------------------------------------------------------------------
 
@@ -246,6 +264,20 @@ class Outbound:
             for ip in service.cluster_ips:
                 self._places[networks.single(ip)] = ((ports, self._passthrough(self._digest)),)
 
+    def _by_name(self) -> None:
+        """The ways to hosts that rules name, by port."""
+        if not self._hosts:
+            return
+        for one in self._hosts:
+            tls, plain = (f"out|{kind}|{one.port}|{one.digest}" for kind in (names.TO_NAMES, names.BY_NAME))
+            self.made.chain(tls, hosts.of_tls(one, self.bounds))
+            self.made.chain(plain, hosts.of_http(one, self.bounds))
+            by_kind = matching.by_tls(matching.to_chain(tls), matching.to_chain(plain))
+            self._named[one.port] = matching.to_matcher(by_kind)
+        made = hosts.own_clusters(self._hosts, self.bounds, v4=self.subject.v4, v6=self.subject.v6)
+        self.clusters |= {each.name: messages.resource(each.name, each) for each in made}
+        self.made.routes |= {each.name: messages.resource(each.name, each) for each in hosts.routes(self._hosts)}
+
     # --- chains and clusters ----------------------------------------------------------------------------------------
 
     def _passthrough(self, suffix: str) -> str:
@@ -309,7 +341,14 @@ class Outbound:
         otherwise = matching.nothing()
         if not self.policy.closed:
             otherwise = matching.to_chain(self._told_in_audit(self._passthrough(self._digest)))
-        return matching.by_destination([(found, self._on(node, otherwise)) for found, node in places], otherwise)
+        elsewhere = self._or_by_name((), otherwise)
+        reached = [(found, self._or_by_name(node, self._on(node, otherwise))) for found, node in places]
+        return matching.by_destination(reached, elsewhere)
+
+    def _or_by_name(self, node: Node, otherwise: Message) -> Message:
+        """The ways to hosts by name, on ports that are not open at an address: what the address is does not count."""
+        left = {port: to for port, to in self._named.items() if not any(ports.holds(PORT, port) for ports, _ in node)}
+        return matching.to_matcher(matching.by_port(left, otherwise)) if left else otherwise
 
     def _on(self, node: Node, otherwise: Message) -> Message:
         """What an address leads to: by port where only some are open."""

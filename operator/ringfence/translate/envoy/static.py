@@ -34,11 +34,13 @@ _EPOCH: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 def bootstrap(config: ProxyConfig, secrets: Iterable[Message], admin: str = proxy.ADMIN_SOCKET, **rest: Any) -> Message:
     """All resources and ``secrets`` in one bootstrap; ``admin`` is the path of the admin interface's socket."""
+    # Beside it stands the socket for hosts by name, wherever the configuration is tried.
+    sockets = {proxy.NAMES_SOCKET: f"{admin.rpartition('/')[0]}/{proxy.NAMES_SOCKET.rpartition('/')[2]}"}
     routes = {each.name: messages.unpacked(each, route_pb2.RouteConfiguration) for each in config.routes}
     endpoints = {each.name: messages.unpacked(each, endpoint_pb2.ClusterLoadAssignment) for each in config.endpoints}
     static = bootstrap_pb2.Bootstrap.StaticResources(
-        clusters=[_admin(admin), *(_cluster(each, endpoints) for each in config.clusters)],
-        listeners=[_listener(each, routes) for each in config.listeners],
+        clusters=[_admin(admin), *(_cluster(each, endpoints, sockets) for each in config.clusters)],
+        listeners=[_listener(each, routes, sockets) for each in config.listeners],
         secrets=list(secrets),
     )
     pipe = address_pb2.Address(pipe=address_pb2.Pipe(path=admin, mode=0o600))
@@ -65,8 +67,16 @@ def _admin(path: str) -> Message:
     )
 
 
-def _cluster(found: Resource, endpoints: Mapping[str, Message]) -> Message:
+def _moved(address: Message, sockets: Mapping[str, str]) -> None:
+    if address.HasField("pipe"):
+        address.pipe.path = sockets.get(address.pipe.path, address.pipe.path)
+
+
+def _cluster(found: Resource, endpoints: Mapping[str, Message], sockets: Mapping[str, str]) -> Message:
     cluster = messages.unpacked(found, cluster_pb2.Cluster)
+    for place in cluster.load_assignment.endpoints:
+        for each in place.lb_endpoints:
+            _moved(each.endpoint.address, sockets)
     if cluster.HasField("eds_cluster_config"):
         cluster.ClearField("eds_cluster_config")
         cluster.type = cluster_pb2.Cluster.STATIC
@@ -76,8 +86,9 @@ def _cluster(found: Resource, endpoints: Mapping[str, Message]) -> Message:
     return cluster
 
 
-def _listener(found: Resource, routes: Mapping[str, Message]) -> Message:
+def _listener(found: Resource, routes: Mapping[str, Message], sockets: Mapping[str, str]) -> Message:
     listener = messages.unpacked(found, listener_pb2.Listener)
+    _moved(listener.address, sockets)
     for chain in listener.filter_chains:
         _secrets_inside(chain.transport_socket)
         for filter_ in chain.filters:

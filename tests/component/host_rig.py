@@ -1,0 +1,125 @@
+"""A pod whose proxy looks at the names of hosts, a name server, and hosts at addresses of every kind.
+
+Every address answers on every port, inside the pod too, and says that it was reached: what is refused must not only
+get no answer but reach nobody.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ringfence.model.resources import Rule
+from ringfence.model.world import World
+from ringfence.translate import envoy as translator
+
+from tests.component import proxy_net
+from tests.component.proxy_net import CALLER_UID, Identities, Net
+from tests.unit.policy import making as policies
+from tests.unit.policy.making import policy
+from tests.unit.translate.envoy import making
+
+PEERS = Path(__file__).with_name("host_peers.py")
+POD, OTHER_POD, NAME_SERVER = "10.244.0.1", "10.244.0.3", "20.0.0.53"
+#: Outside, but nothing leads there.
+GONE = "20.0.0.99"
+#: Addresses of hosts outside, of version 4 and 6; some that the installation lists, and some of its nodes.
+HOSTS = ("20.0.0.1", "20.0.0.2", "20.0.0.3", "2600:1f::1")
+LISTED, NODE = "10.50.0.1", "20.7.0.1"
+#: Where a name must never lead.
+INSIDE = (
+    *(OTHER_POD, "10.96.0.1", "172.16.0.1", "192.168.0.10", "100.64.0.1", "169.254.169.254", NODE, "192.168.0.1"),
+    *("fd00:ec2::254", "fd00::1", "fe80::5", "127.0.0.1", "127.0.0.53", "0.0.0.0", "::1", "::ffff:127.0.0.1", POD),
+    *("::ffff:10.96.0.1", "64:ff9b::a60:1", "224.0.0.1"),
+)
+PORTS = (80, 443, 8443)
+INSTALLATION = replace(policies.INSTALLATION, proxies=True, host_open=("10.50.0.0/16",), host_closed=("20.7.0.0/16",))
+
+
+def world(*egress: Rule) -> World:
+    """``web`` may call what the rules say, and nothing else."""
+    pods = tuple(replace(policies.pod(name, ip=ip), proxied=True) for name, ip in (("web", POD), ("db", OTHER_POD)))
+    return policies.world(policy(egress=egress), pods=pods, installation=INSTALLATION)
+
+
+@dataclass
+class Outside:
+    """The network with its hosts; ``zone`` is what the name server knows."""
+
+    net: Net
+    svids: Identities
+    zone: Path
+
+    def knows(self, names: dict[str, Any]) -> None:
+        """Names and their addresses from now on; a list of lists is given in turn."""
+        fresh = self.zone.with_suffix(".new")
+        fresh.write_text(json.dumps(names))
+        fresh.rename(self.zone)
+
+    @contextmanager
+    def proxied(self, known: World) -> Iterator[Path]:
+        """The proxy of ``web``, ready."""
+        mesh = making.mesh(known)
+        pod = making.pod("web")
+        pod["status"] = {"podIPs": [{"ip": POD}, {"ip": "fd00:244::1"}]}
+        config = translator.configure(translator.subject(pod, mesh), mesh)
+        with proxy_net.running(self.net, config, self.svids.secrets("shop", "web")) as log:
+            yield log
+
+    def call(self, wanted: list[dict[str, Any]]) -> list[str]:
+        """What came of each call: ``reached ADDRESS`` or ``refused``, with the status of HTTP."""
+        path = self.net.directory / "host-calls.json"
+        path.write_text(json.dumps(wanted))
+        command = self.net.command("pod", sys.executable, str(PEERS), "calls", str(path), str(CALLER_UID))
+        found: list[str] = json.loads(proxy_net.run(*command))
+        return found
+
+    def reached(self) -> set[str]:
+        """The addresses that were connected to since the last question."""
+        found: set[str] = set()
+        for place in (self.zone, self.zone.with_name("pod.json")):
+            seen = place.with_suffix(".reached")
+            if seen.exists():
+                found |= set(seen.read_text().split())
+                seen.unlink()
+        return found
+
+
+@contextmanager
+def outside(directory: Path) -> Iterator[Outside]:
+    """The network, the hosts and the name server."""
+    with ExitStack() as stack:
+        net = stack.enter_context(proxy_net.network(directory))
+        net.give("pod", [POD, "fd00:244::1"])
+        callers = [NAME_SERVER, *HOSTS, LISTED, *(each for each in INSIDE if _elsewhere(each))]
+        net.give("callers", callers)
+        proxy_net.run(*net.command("pod", "ip", "route", "add", "unreachable", f"{GONE}/32"))
+        config = Path("/etc/netns") / net.place("pod")
+        config.mkdir(parents=True)
+        stack.callback(shutil.rmtree, config)
+        (config / "resolv.conf").write_text(f"nameserver {NAME_SERVER}\nsearch svc.cluster.local\noptions ndots:5\n")
+        zone = directory / "zone.json"
+        for side, file, at in (("callers", zone, NAME_SERVER), ("pod", zone.with_name("pod.json"), "-")):
+            file.write_text("{}")
+            command = net.command(side, sys.executable, str(PEERS), "serve", str(file), at, *map(str, PORTS))
+            stack.enter_context(proxy_net.listening(command))
+        yield Outside(net, Identities(directory, "cluster.local"), zone)
+
+
+def _elsewhere(address: str) -> bool:
+    """Whether an address of INSIDE is somebody's outside of the pod."""
+    return address != POD and not address.startswith(("127.", "0.", "224.", "::", "64:ff9b", "fe80"))
+
+
+def tls(name: str, to: str = "20.9.9.9", port: int = 443) -> dict[str, Any]:
+    """TLS to a name, at an address that the program chose."""
+    return {"to": to, "port": port, "sni": name}
+
+
+def http(host: str, to: str = "20.9.9.9", port: int = 80, line: str = "GET / HTTP/1.1") -> dict[str, Any]:
+    """A plain request."""
+    return {"to": to, "port": port, "raw": f"{line}\r\nHost: {host}\r\nConnection: close\r\n\r\n"}
