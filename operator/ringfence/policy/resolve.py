@@ -53,6 +53,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     )
     if enrolment is not Enrolment.NONE:
         held.note(blocks, holding, notes)
+        traffic.note(policy, holding, notes)
     return _with_findings(policy, world, governed, notes)
 
 

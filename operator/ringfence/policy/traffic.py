@@ -11,6 +11,8 @@ from ringfence.model.net import PortSet
 from ringfence.model.resources import Mode, Protocol
 from ringfence.model.traffic import UNCHANGED, Asks, Bound, By, HeaderChanges, Limit, NamedRate
 from ringfence.model.world import World
+from ringfence.policy.closing import listing
+from ringfence.policy.held import Holding
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
 from ringfence.policy.rules import Policy, kind_of
@@ -113,14 +115,20 @@ def effective(
             ref = RuleRef(kind_of(policy).value, policy.meta.namespace, policy.meta.name, entry.name)
             asks = _with_accounts(entry.asks, ref, world, notes if told else Notes())
             found.append(EffectiveTraffic(ref, policy.spec.mode, subject, PortSet.of(entry.ports), asks))
-            if told and not world.installation.proxies:
-                notes.add((ref.kind, ref.namespace, ref.policy), FindingReason.NO_PROXIES, _NO_PROXIES)
     return tuple(found)
 
 
-_NO_PROXIES: Final = (
-    "traffic has no effect: pods get no proxies here, so nobody counts; set proxy.enabled in the chart, or leave it out"
-)
+def note(policy: EffectivePolicy, holding: Holding, notes: Notes) -> None:
+    """Say of policies that ask for something where no proxy stands that nobody counts there."""
+    for entry in policy.traffic:
+        why = "pods get no proxies here; set proxy.enabled in the chart, or leave it out"
+        if holding.proxies:
+            without = tuple(pod.name for pod in holding.without if entry.subject.matches(pod.labels))
+            if not without:
+                continue
+            why = f"pods that the policy governs have no proxy: {listing(without)}; restart them"
+        subject = entry.ref.kind, entry.ref.namespace, entry.ref.policy
+        notes.add(subject, FindingReason.NO_PROXIES, f"traffic has no effect: {why}")
 
 
 def _with_accounts(asks: Asks, ref: RuleRef, world: World, notes: Notes) -> Asks:

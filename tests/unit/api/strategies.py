@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from ringfence.api import schema
 from ringfence.api.v1alpha1 import RESOURCES
-from ringfence.model import durations
+from ringfence.model import durations, sizes
 from ringfence.model.names import identity_secret
 
 Strategy = st.SearchStrategy[Any]
@@ -21,22 +21,30 @@ _NETWORKS = (
     {"cidr": "::1/128"},
 )
 _LIVES = ("10m", "4h", "1h30m", "600s", "24h", "23h59m60s", "0h0m3600s")
+_SIZES = ("1Ki", "64Ki", "98304", "96Ki")
 _TIMES = ("2027-03-31T00:00:00Z", "2028-02-29T23:59:59+14:00", "2000-01-01T00:00:00-12:30")
+#: By the node's id; the node is kept so that no other gets it.
+_MADE: dict[int, tuple[Strategy, schema.Node]] = {}
 
 
 def of(node: schema.Node) -> Strategy:
-    """Values that fit the node."""
-    return _STRATEGIES[type(node)](node)
+    """Values that fit the node. Made once: most of the time of a test would go into making them."""
+    if id(node) not in _MADE:
+        _MADE[id(node)] = _STRATEGIES[type(node)](node), node
+    return _MADE[id(node)][0]
 
 
 def _text(node: schema.Text) -> Strategy:
     if node.pattern == durations.PATTERN:
         return st.sampled_from(_LIVES)
+    if node.pattern == sizes.PATTERN:
+        return st.sampled_from(_SIZES)
     if node.format == "date-time":
         return st.sampled_from(_TIMES)
     pattern = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", node.pattern)
     fitting = st.from_regex(re.compile(pattern), fullmatch=True)
-    return fitting.filter(lambda text: node.min_length <= len(text) <= node.max_length and _encodable(text))
+    short = fitting.filter(lambda text: node.min_length <= len(text) <= node.max_length and _encodable(text))
+    return short.filter(lambda text: not any(rule.test(text) for rule in node.rules))
 
 
 def _encodable(text: str) -> bool:

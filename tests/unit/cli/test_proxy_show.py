@@ -39,6 +39,7 @@ def test_programs_see_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
         "proxy": None,
         "policies": ["SecurityPolicy data/db"],
         "transport": "Strict",
+        "traffic": [],
         "egressListed": False,
     }
     (first, rest) = inbound

@@ -139,6 +139,9 @@ def test_without_proxies_nobody_counts_and_that_is_said() -> None:
     (finding,) = findings(making.world(own), "NoProxies")
     assert finding.subject == ("SecurityPolicy", "shop", "a")
     assert findings(world(own), "NoProxies") == []
+    pods = (making.pod("db"), replace(making.pod("web"), proxied=True))
+    (finding,) = findings(making.world(own, installation=PROXIES, pods=pods), "NoProxies")
+    assert "have no proxy: db; restart" in finding.message
 
 
 def test_bytes_have_connections_only() -> None:
