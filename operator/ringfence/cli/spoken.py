@@ -2,7 +2,9 @@
 
 import argparse
 import re
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from ringfence.cli.problems import Usage
@@ -29,6 +31,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="may be repeated; host says where the request is sent to, upgrade that it would change its protocol",
     )
+    group.add_argument(
+        "--time",
+        type=_time,
+        metavar="TIME",
+        help="when it is sent, such as 2026-11-26T10:00Z or 2026-11-26T10:00:30+01:00; default: now",
+    )
+
+
+def _time(text: str) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return int(found.astimezone(UTC).timestamp())
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time: write it as 2026-11-26T10:00Z, with Z or an offset")
 
 
 def _method(text: str) -> str:
@@ -47,7 +65,7 @@ def _header(text: str) -> tuple[str, str]:
 def request(arguments: argparse.Namespace) -> Request | None:
     """The request of the command line, None when it describes none; raises Usage when it names no port."""
     headers: Sequence[tuple[str, str]] = arguments.header or ()
-    if arguments.method is None and arguments.path is None and not headers:
+    if arguments.method is None and arguments.path is None and arguments.time is None and not headers:
         return None
     if arguments.port is None:
         raise Usage("a request goes to one port: add --port")
@@ -57,7 +75,8 @@ def request(arguments: argparse.Namespace) -> Request | None:
     for name, value in headers:
         named[name] = (*named.get(name, ()), value)
     host, upgrade = named.pop("host", ("",))[-1], named.pop("upgrade", ("",))[-1]
-    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade)
+    moment = int(time.time()) if arguments.time is None else arguments.time
+    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, moment)
 
 
 def asked(

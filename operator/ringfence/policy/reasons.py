@@ -29,7 +29,7 @@ class FindingReason(StrEnum):
     RULE_SUSPENDED = "RuleSuspended"
     #: The same, would the policies in mode Audit be enforced.
     WOULD_BE_SUSPENDED = "WouldBeSuspended"
-    #: Everything that an Allow names is denied, or nothing of what it names exists.
+    #: All that an Allow names is denied, nothing of what it names exists, or its conditions contradict each other.
     RULE_NEVER_MATCHES = "RuleNeverMatches"
     #: A rule is about requests, and no proxy judges them: an Allow allows nothing, a Deny denies everything.
     REQUESTS_NOT_JUDGED = "RequestsNotJudged"

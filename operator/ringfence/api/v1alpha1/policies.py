@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ringfence.api.schema import Choice, Column, Complaint, Either, Field, Integer, ListOf, Obj, Text, at_least_one_of
-from ringfence.api.v1alpha1 import admission, identifiers, peers, requests
+from ringfence.api.v1alpha1 import admission, conditions, identifiers, peers, requests
 from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -68,7 +68,7 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
             ),
             *(requests.FIELDS if ingress else ()),
         ),
-        rules=tuple(requests.needs_ports(field.name) for field in requests.FIELDS) if ingress else (),
+        rules=(*(requests.needs_ports(field.name) for field in requests.FIELDS), *conditions.RULES) if ingress else (),
         hints=hints,
     )
 
