@@ -22,6 +22,7 @@ from ringfence.model.requests import (
     TimeCondition,
 )
 from ringfence.model.resources import Action, AnonymousPeer, Mode, Peer, PortSpec, Rule, SecurityPolicy
+from ringfence.model.sources import SourceAttribute, SourceCondition
 from ringfence.model.windows import Window
 
 from tests.component import proxy_net
@@ -36,6 +37,7 @@ PODS = (policies.pod("db", ip=POD), policies.pod("web", ip=WEB), policies.pod("a
 HTTP_PORT, TCP_PORT = 8080, 5432
 HTTP = {"shop": (making.service("db", ServicePort("http", 80, HTTP_PORT), ServicePort("sql", TCP_PORT, TCP_PORT)),)}
 PORTS = [{"name": "c", "ports": [{"containerPort": HTTP_PORT}, {"containerPort": TCP_PORT}]}]
+LABELLED = (policies.identity("shop", "web", role="front"), policies.identity("shop", "api"))
 INSTALLATION = replace(policies.INSTALLATION, proxies=True)
 
 PATTERNS = (
@@ -152,7 +154,23 @@ class Draw:
             ((caller("web"),), (caller("web"), caller("api")), (caller("api"),), (AnonymousPeer(),), None)
         )
         ports = (PortSpec(HTTP_PORT),) if self._chance(0.7) else (PortSpec(HTTP_PORT), PortSpec(TCP_PORT))
-        return Rule(name, action, peers, ports, self._requests() if self._chance(0.85) else None)
+        requests = self._requests() if self._chance(0.85) else None
+        source = () if peers == (AnonymousPeer(),) or self._chance(0.7) else (self._source(action),)
+        return Rule(name, action, peers, ports, requests, source)
+
+    def _source(self, action: Action) -> SourceCondition:
+        """A condition that holds for some of the callers, mostly."""
+        kinds = tuple(SourceAttribute) if action is Action.ALLOW else (SourceAttribute.NAMESPACE, SourceAttribute.ZONE)
+        attribute = self._random.choice(kinds)
+        tests = (Asks.IN, Asks.NOT_IN, Asks.EXISTS, Asks.ABSENT)
+        test = self._random.choice(tests[:2] if attribute is SourceAttribute.NAMESPACE else tests)
+        among = {
+            SourceAttribute.NAMESPACE: ("shop", "bank", "lab"),
+            SourceAttribute.ZONE: ("a", "b"),
+            SourceAttribute.LABEL: ("front", "back"),
+        }[attribute]
+        values = self._some(among, 2, 1) if test in {Asks.IN, Asks.NOT_IN} else ()
+        return SourceCondition(attribute, test, values, "role" if attribute is SourceAttribute.LABEL else "")
 
     def _requests(self) -> Requests:
         http = tuple(self._match() for _ in range(self._random.randint(0, 2)))
@@ -300,7 +318,8 @@ class Draw:
 
 def mesh(*written: SecurityPolicy) -> Mesh:
     """The pods of the shop under these policies, each with its proxy."""
-    return making.mesh(policies.world(*written, pods=PODS, installation=INSTALLATION), HTTP)
+    known = policies.world(*written, pods=PODS, installation=INSTALLATION, identities=LABELLED)
+    return making.mesh(known, HTTP)
 
 
 def config(known: Mesh) -> ProxyConfig:

@@ -100,6 +100,7 @@ def _moment(description: str) -> Text:
         pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
         what="a moment in UTC such as 2026-01-31T23:59:59Z",
         max_length=20,
+        format="date-time",
         rules=(Rule(test=_no_such_moment),),
     )
 

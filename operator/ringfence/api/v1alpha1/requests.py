@@ -239,8 +239,8 @@ FIELDS: Final = (
         node=ListOf(
             description=(
                 "Conditions, all of which must hold. Those on the request need ports that speak HTTP, as http does;"
-                " those on the source narrow from. A request in which a header or a parameter that is compared comes twice"
-                " is refused, and so is a header with a comma, or a parameter with %, + or ;."
+                " those on the source narrow from. A request in which a header or a parameter that is compared comes"
+                " twice is refused, and so is a header with a comma, or a parameter with %, + or ;."
             ),
             items=_WHEN,
             max_items=8,
