@@ -14,7 +14,7 @@ from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload
 from ringfence.policy import ends
 from ringfence.policy.ends import End
-from ringfence.translate.envoy.subject import speaks_http
+from ringfence.policy.speech import speaks_http
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 

@@ -33,6 +33,8 @@ class FindingReason(StrEnum):
     RULE_NEVER_MATCHES = "RuleNeverMatches"
     #: A rule is about requests, and no proxy judges them: an Allow allows nothing, a Deny denies everything.
     REQUESTS_NOT_JUDGED = "RequestsNotJudged"
+    #: A rule is about requests on a port that carries bytes: an Allow allows nothing there, a Deny denies everything.
+    REQUESTS_NOT_SEEN = "RequestsNotSeen"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.
