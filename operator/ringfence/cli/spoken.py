@@ -16,7 +16,9 @@ from ringfence.policy import ends
 from ringfence.policy.ends import End
 from ringfence.policy.speech import speaks_http
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: What names of headers and methods are made of (RFC 9110 5.6.2), as a regular expression.
+NAME_PATTERN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN: Final = re.compile(NAME_PATTERN)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
