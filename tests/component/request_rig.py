@@ -178,7 +178,7 @@ class Draw:
             self._condition() for _ in range(self._random.randint(0, 2) if self._chance(0.4) or not http else 0)
         )
         query = tuple(self._parameter() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
-        times = tuple(self._time() for _ in range(self._random.randint(1, 2) if self._chance(0.15) else 0))
+        times = tuple(self._time() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
         found = Requests(http, when, query, times)
         return found if found != Requests() else Requests((HttpMatch(paths=("/a/*",)),))
 

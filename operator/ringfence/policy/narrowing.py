@@ -6,13 +6,16 @@ otherwise also names those that have no identity at all (ADR 0211).
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ringfence.model.effective import EffectivePeer, PodPeers, Unidentified
 from ringfence.model.labels import ANY_VALUE, LabelBox, ValueSet, exists, missing, none_of, one_of
 from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME, LABEL_ZONE, MAX_LABEL_VALUE
 from ringfence.model.requests import Asks
-from ringfence.model.resources import Action, IdentityPeer, Rule, ServiceIdentity, ZonePeer
+from ringfence.model.resources import Action, IdentityPeer, Rule, SpiffePeer, ZonePeer
 from ringfence.model.sources import SourceAttribute, SourceCondition
+from ringfence.model.spiffe import SpiffeId
+from ringfence.model.world import World
 
 #: (namespace, ServiceAccount).
 Account = tuple[str, str]
@@ -26,13 +29,55 @@ def about_labels(conditions: Iterable[SourceCondition]) -> Conditions:
     return tuple(each for each in conditions if each.attribute is SourceAttribute.LABEL)
 
 
-def labelled(conditions: Conditions, identities: Mapping[str, Mapping[str, ServiceIdentity]]) -> tuple[Account, ...]:
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Conditions on labels, and where those callers are whom the rule may name: so that nobody looks at all others.
+
+    In these ``namespaces`` and in those of these ``zones``; ``everywhere`` if the rule does not say.
+    """
+
+    conditions: Conditions
+    namespaces: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    everywhere: bool = False
+
+
+def asked(rule: Rule) -> Labelled | None:
+    """What a rule asks of labels; None for nothing."""
+    conditions = about_labels(rule.source)
+    if not conditions:
+        return None
+    bounds = {each.attribute: each.values for each in rule.source if each.test is Asks.IN}
+    if SourceAttribute.NAMESPACE in bounds:
+        return Labelled(conditions, namespaces=bounds[SourceAttribute.NAMESPACE])
+    if SourceAttribute.ZONE in bounds:
+        return Labelled(conditions, zones=bounds[SourceAttribute.ZONE])
+    spaces: set[str] = set()
+    zones: set[str] = set()
+    for peer in rule.peers or (None,):
+        match peer:
+            case IdentityPeer(namespace):
+                spaces.add(namespace)
+            case ZonePeer(zone):
+                zones.add(zone)
+            case SpiffePeer(spiffe_id) if account := SpiffeId.parse(spiffe_id).service_account():
+                spaces.add(account[0])
+            case _:
+                return Labelled(conditions, everywhere=True)
+    return Labelled(conditions, tuple(sorted(spaces)), tuple(sorted(zones)))
+
+
+def labelled(wanted: Labelled, world: World) -> tuple[Account, ...]:
     """The ServiceAccounts, sorted, all of whose ServiceIdentities have labels that satisfy all the conditions."""
+    names: Iterable[str] = world.identities if wanted.everywhere else wanted.namespaces
+    if wanted.zones:
+        inside = (name for name, each in world.namespaces.items() if each.zone in wanted.zones)
+        names = {*names, *inside}
     found = []
-    for namespace, own in identities.items():
+    for namespace in names:
         by_account: dict[str, bool] = defaultdict(lambda: True)
-        for identity in own.values():
-            fits = all(_fits(each, dict(identity.labels)) for each in conditions)
+        for identity in world.identities.get(namespace, {}).values():
+            fits = all(_fits(each, dict(identity.labels)) for each in wanted.conditions)
             by_account[identity.service_account] = by_account[identity.service_account] and fits
         found += [(namespace, name) for name, fits in by_account.items() if fits and len(name) <= MAX_LABEL_VALUE]
     return tuple(sorted(found))

@@ -139,7 +139,8 @@ class PeerResolver:
                         self._namespace_exists(name, ref, f"namespace {name}")
                     case SourceAttribute.ZONE:
                         self._zone(name, ref)
-        accounts = dict(self.sight.labelled).get(narrowing.about_labels(rule.source), ())
+        wanted = narrowing.asked(rule)
+        accounts = () if wanted is None else dict(self.sight.labelled)[wanted]
         left = tuple(narrowing.narrowed(peers, rule.source, rule.action, accounts))
         if peers and not left:
             does = "allows" if rule.action is Action.ALLOW else "denies"

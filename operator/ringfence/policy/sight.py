@@ -16,7 +16,7 @@ from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment, World
 from ringfence.policy import narrowing
 from ringfence.policy.kept import Kept
-from ringfence.policy.narrowing import Account, Conditions
+from ringfence.policy.narrowing import Account, Labelled
 
 #: Rules, peers and ports of the policies whose names are kept.
 MAX_KEPT: Final = 200_000
@@ -43,7 +43,7 @@ class Sight:
     identities: tuple[tuple[Name, str], ...] = ()
     accounts: tuple[Name, ...] = ()
     zones: tuple[str, ...] = ()
-    labelled: tuple[tuple[Conditions, tuple[Account, ...]], ...] = ()
+    labelled: tuple[tuple[Labelled, tuple[Account, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Names:
     identities: tuple[Name, ...]
     accounts: tuple[Name, ...]
     zones: tuple[str, ...]
-    labels: tuple[Conditions, ...]
+    labels: tuple[Labelled, ...]
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Lookups:
     _namespaces: dict[str, tuple[str, bool] | None] = field(default_factory=dict, init=False)
     _identities: dict[str, Mapping[str, ServiceIdentity]] = field(default_factory=dict, init=False)
     _zones: frozenset[str] | None = field(default=None, init=False)
-    _labelled: dict[Conditions, tuple[Account, ...]] = field(default_factory=dict, init=False)
+    _labelled: dict[Labelled, tuple[Account, ...]] = field(default_factory=dict, init=False)
 
     def sight(self, spec: PolicySpec) -> Sight:
         """What the rules of ``spec`` see."""
@@ -82,13 +82,13 @@ class Lookups:
             identities=tuple(self._known(names.identities)),
             accounts=tuple(name for name in names.accounts if self._rested_on(*name)),
             zones=tuple(zone for zone in names.zones if zone in self._all_zones()),
-            labelled=tuple((conditions, self._satisfying(conditions)) for conditions in names.labels),
+            labelled=tuple((wanted, self._satisfying(wanted)) for wanted in names.labels),
         )
 
-    def _satisfying(self, conditions: Conditions) -> tuple[Account, ...]:
-        if conditions not in self._labelled:
-            self._labelled[conditions] = narrowing.labelled(conditions, self.world.identities)
-        return self._labelled[conditions]
+    def _satisfying(self, wanted: Labelled) -> tuple[Account, ...]:
+        if wanted not in self._labelled:
+            self._labelled[wanted] = narrowing.labelled(wanted, self.world)
+        return self._labelled[wanted]
 
     def _namespace(self, name: str) -> tuple[str, bool] | None:
         if name not in self._namespaces:
@@ -122,7 +122,7 @@ def _names(spec: PolicySpec) -> _Names:
     identities: dict[Name, None] = {}
     accounts: dict[Name, None] = {}
     zones: dict[str, None] = {}
-    labels: dict[Conditions, None] = {}
+    labels: dict[Labelled, None] = {}
     for rule in (*(spec.ingress or ()), *(spec.egress or ())):
         for peer in rule.peers or ():
             match peer:
@@ -142,8 +142,8 @@ def _names(spec: PolicySpec) -> _Names:
             if condition.attribute is not SourceAttribute.LABEL:
                 named = namespaces if condition.attribute is SourceAttribute.NAMESPACE else zones
                 named.update(dict.fromkeys(condition.values))
-        if asked := narrowing.about_labels(rule.source):
-            labels[asked] = None
+        if wanted := narrowing.asked(rule):
+            labels[wanted] = None
     return _Names(tuple(namespaces), tuple(identities), tuple(accounts), tuple(zones), tuple(labels))
 
 

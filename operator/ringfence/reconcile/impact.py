@@ -16,8 +16,9 @@ from ringfence.model.resources import (
     SpiffePeer,
     ZonePeer,
 )
-from ringfence.model.sources import SourceAttribute, SourceCondition
+from ringfence.model.sources import SourceAttribute
 from ringfence.model.spiffe import SpiffeId
+from ringfence.policy import narrowing
 
 #: Stands for every namespace, in policies that name a zone: any Namespace may be in it.
 _ANY = "*"
@@ -66,17 +67,11 @@ def named(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[str]:
         for peer in rule.peers or ():
             yield from _of_peer(peer)
         for condition in rule.source:
-            yield from _of_condition(condition)
-
-
-def _of_condition(condition: SourceCondition) -> Iterator[str]:
-    match condition.attribute:
-        case SourceAttribute.NAMESPACE:
-            yield from condition.values
-        case SourceAttribute.ZONE:
-            yield _ANY
-        case SourceAttribute.LABEL:
-            yield _LABELS
+            yield from condition.values if condition.attribute is SourceAttribute.NAMESPACE else ()
+            yield from (_ANY,) if condition.attribute is SourceAttribute.ZONE else ()
+        if wanted := narrowing.asked(rule):
+            yield from wanted.namespaces
+            yield from (_LABELS,) if wanted.zones or wanted.everywhere else ()
 
 
 def _of_peer(peer: Peer) -> Iterator[str]:

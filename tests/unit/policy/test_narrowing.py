@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ringfence.model.requests import Asks
-from ringfence.model.resources import Action, AnonymousPeer, Mode, Protocol, Rule
+from ringfence.model.resources import Action, AnonymousPeer, Mode, Protocol, Rule, SpiffePeer, ZonePeer
 from ringfence.model.sources import SourceAttribute, SourceCondition
 from ringfence.model.verdict import Reason
 from ringfence.model.world import Namespace, Workload, World
@@ -184,6 +184,19 @@ def test_who_must_be_computed_again() -> None:
     """A label may come anywhere, a zone with any Namespace."""
     impact = Impact()
     impact.note("shop", [policy(ingress=(rule(allow("r"), label(Asks.IN, "x")),), mode=Mode.AUDIT)])
+    within = SourceCondition(NAMESPACE, Asks.IN, ("free",))
+    impact.note("other", [policy(namespace="other", ingress=(rule(allow("r"), label(Asks.IN, "x"), within),))])
     impact.note("bank", [policy(namespace="bank", ingress=(rule(allow("r"), SourceCondition(ZONE, Asks.EXISTS)),))])
     assert impact.of_identity("lab") == {"shop"}
+    assert impact.of_identity("free") == {"shop", "other"}
     assert impact.of_namespace("lab") == {"bank"}
+
+
+def test_only_those_whom_a_rule_may_name_are_looked_at() -> None:
+    asked = label(Asks.IN, "front")
+    callers = (caller("web"), ZonePeer("b"), SpiffePeer("spiffe://cluster.local/ns/free/sa/api"))
+    wanted = narrowing.asked(rule(allow("r", *callers), asked))
+    assert wanted == narrowing.Labelled((asked,), ("free", "shop"), ("b",))
+    assert wanted is not None
+    assert narrowing.labelled(wanted, world()) == (("bank", "api"), ("free", "api"), ("shop", "web"))
+    assert named(rule(allow("r", *callers, ports=(80,)), asked)) == {"shop/web", "bank/api", "free/api"}
