@@ -255,7 +255,13 @@ class Draw:
                 headers[condition.header] = tuple(self._random.sample((value, *others), 1 + len(others)))
         if rule.query and self._chance(0.9):
             path = str(changed.get("path", request.path)).partition("?")[0]
-            asked = [(each.parameter, self._random.choice(each.values or _QUERY_VALUES)) for each in rule.query]
+            asked = [
+                (
+                    each.parameter,
+                    self._random.choice(each.values if each.values and self._chance(0.7) else _QUERY_VALUES),
+                )
+                for each in rule.query
+            ]
             changed["path"] = f"{path}?{self._query(asked)}"
         if rule.http and any(each.grpc for each in rule.http) and self._chance(0.7):
             headers["content-type"] = ("application/grpc",)
