@@ -23,7 +23,7 @@ from ringfence.model.ports import Clock, Lister, Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import identity_secret, rotation
 from ringfence.policy import closing, resolve
-from ringfence.reconcile import certificates, gather, ownership, proxy_files, scan
+from ringfence.reconcile import certificates, endpoints, gather, ownership, proxy_files, scan
 from ringfence.reconcile.ca import CaKeeper, CaOptions
 from ringfence.reconcile.ca_sight import CaListers
 from ringfence.reconcile.cluster import ClusterListers, ClusterReconciler
@@ -110,7 +110,12 @@ async def operator(
                 means,
                 resolve=resolve.resolve,
                 translate=network_policy.objects,
-                beside=Beside(issuing, cluster.ask_about_sessions, programmed),
+                beside=Beside(
+                    issuing,
+                    cluster.ask_about_sessions,
+                    programmed,
+                    lambda name: endpoints.services(held["services"].list(name)),
+                ),
             ),
             cluster=cluster,
             ca=ca,

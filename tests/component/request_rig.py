@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,8 +12,18 @@ from typing import Any
 
 from ringfence.model.mesh import Mesh, ServicePort
 from ringfence.model.proxy import ProxyConfig
-from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.requests import (
+    Asks,
+    HeaderCondition,
+    HttpMatch,
+    QueryCondition,
+    Request,
+    Requests,
+    TimeCondition,
+)
 from ringfence.model.resources import Action, AnonymousPeer, Mode, Peer, PortSpec, Rule, SecurityPolicy
+from ringfence.model.sources import SourceAttribute, SourceCondition
+from ringfence.model.windows import Window
 
 from tests.component import proxy_net
 from tests.component.proxy_net import Identities, Net
@@ -26,6 +37,7 @@ PODS = (policies.pod("db", ip=POD), policies.pod("web", ip=WEB), policies.pod("a
 HTTP_PORT, TCP_PORT = 8080, 5432
 HTTP = {"shop": (making.service("db", ServicePort("http", 80, HTTP_PORT), ServicePort("sql", TCP_PORT, TCP_PORT)),)}
 PORTS = [{"name": "c", "ports": [{"containerPort": HTTP_PORT}, {"containerPort": TCP_PORT}]}]
+LABELLED = (policies.identity("shop", "web", role="front"), policies.identity("shop", "api"))
 INSTALLATION = replace(policies.INSTALLATION, proxies=True)
 
 PATTERNS = (
@@ -66,6 +78,20 @@ _VALUES = (
     "pr\udcf8",
     "prod x",
 )
+_PARAMETERS = ("env", "team_id")
+#: Names that some program takes for one of these, and that none does.
+_NAMES = (
+    "env", "env", "team_id", "team_id", "Env", "ENV", "e%6ev", "%65nv", "%45nv", "%2565nv", "env[]", "env[a]", "env%5b",
+    "env%00x", "+env", "%20env", "env+", "env%20", "%65%6E%56", "env.x", "envx", "xenv", "e", "env%", "env%3d", "",
+    "team.id", "team+id", "team%20id", "team[id", "team[id]", "team%5fid", "team%5Fid", "team-id", "teamid",
+    "team__id", "TEAM_ID", "team%2eid", "team_id%5B%5D", "env;", "env%26", "x;env",
+)  # fmt: skip
+_QUERY_VALUES = (
+    "prod", "prod", "dev", "pro", "production", "PROD", "", "prod,dev", "%70rod", "prod%20", "prod+", "prod;x", "pr?od",
+    "prod=1", "=prod", "prod%00", "pr%6fd", "prod/..", "prod%", "x&", "pr\xe9d", "prod~", "prod;env=dev",
+)  # fmt: skip
+#: How long before and after now a window may not begin or end: a run takes a while.
+_MARGIN = 900
 METHODS = ("GET", "POST", "DELETE", "OPTIONS", "PATCH")
 
 
@@ -128,14 +154,58 @@ class Draw:
             ((caller("web"),), (caller("web"), caller("api")), (caller("api"),), (AnonymousPeer(),), None)
         )
         ports = (PortSpec(HTTP_PORT),) if self._chance(0.7) else (PortSpec(HTTP_PORT), PortSpec(TCP_PORT))
-        return Rule(name, action, peers, ports, self._requests() if self._chance(0.85) else None)
+        requests = self._requests() if self._chance(0.85) else None
+        source = () if peers == (AnonymousPeer(),) or self._chance(0.7) else (self._source(action),)
+        return Rule(name, action, peers, ports, requests, source)
+
+    def _source(self, action: Action) -> SourceCondition:
+        """A condition that holds for some of the callers, mostly."""
+        kinds = tuple(SourceAttribute) if action is Action.ALLOW else (SourceAttribute.NAMESPACE, SourceAttribute.ZONE)
+        attribute = self._random.choice(kinds)
+        tests = (Asks.IN, Asks.NOT_IN, Asks.EXISTS, Asks.ABSENT)
+        test = self._random.choice(tests[:2] if attribute is SourceAttribute.NAMESPACE else tests)
+        among = {
+            SourceAttribute.NAMESPACE: ("shop", "bank", "lab"),
+            SourceAttribute.ZONE: ("a", "b"),
+            SourceAttribute.LABEL: ("front", "back"),
+        }[attribute]
+        values = self._some(among, 2, 1) if test in {Asks.IN, Asks.NOT_IN} else ()
+        return SourceCondition(attribute, test, values, "role" if attribute is SourceAttribute.LABEL else "")
 
     def _requests(self) -> Requests:
         http = tuple(self._match() for _ in range(self._random.randint(0, 2)))
         when = tuple(
             self._condition() for _ in range(self._random.randint(0, 2) if self._chance(0.4) or not http else 0)
         )
-        return Requests(http, when) if http or when else Requests((HttpMatch(paths=("/a/*",)),))
+        query = tuple(self._parameter() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
+        times = tuple(self._time() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
+        found = Requests(http, when, query, times)
+        return found if found != Requests() else Requests((HttpMatch(paths=("/a/*",)),))
+
+    def _parameter(self) -> QueryCondition:
+        asks = self._random.choice(tuple(Asks))
+        values = () if asks in {Asks.EXISTS, Asks.ABSENT} else self._some(("prod", "dev", "pro"), 2, 1)
+        return QueryCondition(self._random.choice(_PARAMETERS), asks, values)
+
+    def _time(self) -> TimeCondition:
+        windows = tuple(self._window() for _ in range(self._random.randint(1, 2)))
+        return TimeCondition(windows, outside=self._chance(0.4))
+
+    def _window(self) -> Window:
+        """One that does not begin or end while the test runs."""
+        now = int(time.time())
+        while True:
+            bounds = [now + self._random.choice((-1, 1)) * self._random.randint(_MARGIN, 10**7) for _ in range(2)]
+            found = Window(
+                tuple(sorted(self._random.sample(range(7), self._random.randint(1, 7)))) if self._chance(0.7) else (),
+                self._random.randrange(86400) if self._chance(0.7) else 0,
+                self._random.randint(1, 86400) if self._chance(0.7) else 86400,
+                self._random.randint(-12 * 60, 14 * 60) * 60,
+                bounds[0] if self._chance(0.3) else None,
+                bounds[1] if self._chance(0.3) else None,
+            )
+            if found.opens != found.closes and len({found.holds(now + late) for late in range(0, _MARGIN, 60)}) == 1:
+                return found
 
     def _match(self) -> HttpMatch:
         if self._chance(0.1):
@@ -183,6 +253,16 @@ class Draw:
                 value = self._random.choice(condition.values)
                 others = (self._random.choice(_VALUES),) if self._chance(0.25) else ()
                 headers[condition.header] = tuple(self._random.sample((value, *others), 1 + len(others)))
+        if rule.query and self._chance(0.9):
+            path = str(changed.get("path", request.path)).partition("?")[0]
+            asked = [
+                (
+                    each.parameter,
+                    self._random.choice(each.values if each.values and self._chance(0.7) else _QUERY_VALUES),
+                )
+                for each in rule.query
+            ]
+            changed["path"] = f"{path}?{self._query(asked)}"
         if rule.http and any(each.grpc for each in rule.http) and self._chance(0.7):
             headers["content-type"] = ("application/grpc",)
         return replace(request, headers=headers, **changed)
@@ -207,6 +287,8 @@ class Draw:
         path = self._random.choice(_PLAIN)
         if self._chance(0.5):
             path = "/" + "".join(self._random.choice(_PARTS) for _ in range(self._random.randint(0, 7)))
+        if self._chance(0.2):
+            path = f"{path.partition('?')[0]}?{self._query([])}"
         if self._chance(0.02):
             path = self._random.choice(("*", "admin", "a/admin", "\\admin"))
         headers = self._headers() if self._chance(0.5) else {}
@@ -216,7 +298,18 @@ class Draw:
             )
         upgrade = self._random.choice(("websocket", "WebSocket", "foo")) if self._chance(0.06) and not http2 else ""
         method = self._random.choice(METHODS if not http2 else (*METHODS, "get", "delete", "FOO"))
-        return Request(method if not upgrade else "GET", path, self._random.choice(_SENT_HOSTS), headers, upgrade)
+        host, now = self._random.choice(_SENT_HOSTS), int(time.time())
+        return Request(method if not upgrade else "GET", path, host, headers, upgrade, now)
+
+    def _query(self, asked: list[tuple[str, str]]) -> str:
+        """A query with these parameters, mostly, and often with others that are like them."""
+        parts = [f"{name}={value}" for name, value in asked if self._chance(0.9)]
+        for _ in range(self._random.choice((0, 0, 0, 1, 1, 2))):
+            name, value = self._random.choice(_NAMES), self._random.choice(_QUERY_VALUES)
+            parts.append(self._random.choice((name, f"{name}=", f"{name}={value}", f"{name}={value}", f"x={value}")))
+        self._random.shuffle(parts)
+        joined = self._random.choice(("&", "&", "&", "&&", ";", "&amp;")).join(parts)
+        return joined if self._chance(0.9) else self._random.choice(("&", ";", "?", "=", "%26")) + joined
 
     def _headers(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
@@ -231,7 +324,8 @@ class Draw:
 
 def mesh(*written: SecurityPolicy) -> Mesh:
     """The pods of the shop under these policies, each with its proxy."""
-    return making.mesh(policies.world(*written, pods=PODS, installation=INSTALLATION), HTTP)
+    known = policies.world(*written, pods=PODS, installation=INSTALLATION, identities=LABELLED)
+    return making.mesh(known, HTTP)
 
 
 def config(known: Mesh) -> ProxyConfig:

@@ -1,7 +1,7 @@
 """Ways around rules about requests, tried on a real Envoy: whatever is said of a path, a header or a port."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,16 @@ class Proxy:
 
     def ask(self, *requests: Request | Asked) -> list[tuple[int, str]]:
         """Status and body of what each gets, by web in mutual TLS where nothing else is said."""
-        asked = [each if isinstance(each, Asked) else Asked(each, WEB, True) for each in requests]
         with self.running():
-            answers = request_rig.ask(self._net, self._svids, asked)
+            return self._answers(requests)
+
+    def asked(self, *requests: Request | Asked) -> list[int]:
+        """The statuses, of one that runs."""
+        return [status for status, _ in self._answers(requests)]
+
+    def _answers(self, requests: Iterable[Request | Asked]) -> list[tuple[int, str]]:
+        asked = [each if isinstance(each, Asked) else Asked(each, WEB, True) for each in requests]
+        answers = request_rig.ask(self._net, self._svids, asked)
         return [(status if not program else 200, body) for status, program, body in answers]
 
     def statuses(self, *requests: Request | Asked) -> list[int]:

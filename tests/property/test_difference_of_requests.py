@@ -19,7 +19,7 @@ from tests.property.test_difference import compared
 from tests.property.worlds import about_requests
 
 #: Requests that rules of these worlds tell apart, each as a point of the sets.
-SENT: tuple[tuple[Asked, dict[str, Any]], ...] = (
+_POINTS: tuple[tuple[Asked, dict[str, Any]], ...] = (
     (Opaque(), {"traffic": "bytes"}),
     (Request("GET", "/a/x"), {"path": "/a/x"}),
     (Request("POST", "/a/x"), {"method": "POST", "path": "/a/x"}),
@@ -30,6 +30,17 @@ SENT: tuple[tuple[Asked, dict[str, Any]], ...] = (
     (Request("GET", "/a/x", headers={"x-env": ("prod",)}), {"path": "/a/x", "header:x-env": "prod"}),
     (Request("PUT", "/c", headers={"x-env": ("test",)}), {"method": "PUT", "path": "/c", "header:x-env": "test"}),
     (Request("GET", "/a/x", upgrade="websocket"), {"path": "/a/x", "upgrade": "websocket"}),
+    (Request("GET", "/a/x?env=prod"), {"path": "/a/x", "query:env": "prod"}),
+    (Request("GET", "/a/x?env=test"), {"path": "/a/x", "query:env": "test"}),
+    (Request("GET", "/a/x?env"), {"path": "/a/x", "query:env": ""}),
+)
+#: A Monday and the day after it, as the sets have them.
+MONDAY = 4 * 86400
+TIMES = ((MONDAY, "within"), (MONDAY + 86400, "outside"))
+SENT = tuple(
+    (replace(asked, time=time) if isinstance(asked, Request) else asked, {**point, "time Mon UTC": side})
+    for asked, point in _POINTS
+    for time, side in TIMES
 )
 CALLS = 400
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ringfence.model import labels
 from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY, LABEL_ZONE
-from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, QueryCondition, Requests, TimeCondition
 from ringfence.model.resources import (
     MTLS,
     Action,
@@ -33,6 +33,7 @@ from ringfence.model.resources import (
 )
 from ringfence.model.traffic import Asks as TrafficAsks
 from ringfence.model.traffic import Bound, By, HeaderChanges, Limit, NamedRate, Rate
+from ringfence.model.windows import Window
 from ringfence.model.world import ContainerPort, Installation, Namespace, OpenService, Workload, World
 
 NAMESPACES = ("bank", "shop")
@@ -284,6 +285,8 @@ REQUESTS = (
     Requests((HttpMatch(("GET",), ("/a/*",)),)),
     Requests((HttpMatch(paths=("/b",)), HttpMatch(("POST",)))),
     Requests(when=(HeaderCondition("x-env", Asks.IN, ("prod",)),)),
+    Requests(query=(QueryCondition("env", Asks.NOT_IN, ("prod",)),)),
+    Requests((HttpMatch(("GET",)),), times=(TimeCondition((Window((0,)),)),)),
 )
 
 

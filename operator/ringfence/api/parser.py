@@ -143,6 +143,7 @@ def _service_identity(meta: ResourceMeta, spec: Mapping[str, Any]) -> ServiceIde
         meta=meta,
         service_account=spec.get("serviceAccountName", meta.name),
         certificate=Certificate() if certificate is None else _certificate(certificate),
+        labels=tuple(sorted(spec.get("labels", {}).items())),
     )
 
 
@@ -234,6 +235,7 @@ def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> 
             peers=tuple(_peer(peer, namespace) for peer in rule[ends]) if ends in rule else None,
             ports=_ports(rule.get("ports")),
             requests=requests.requests(rule),
+            source=requests.source(rule),
         )
         for rule in value
     )

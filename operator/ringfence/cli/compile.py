@@ -3,10 +3,12 @@
 import argparse
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.cli import inputs, options, proxies
 from ringfence.cli.console import Console, Output
+from ringfence.policy import unseen
 from ringfence.translate import admission_policy, network_policy
 from ringfence.translate.backstop import asked
 
@@ -67,7 +69,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     networks = (obj for policy in policies for obj in network_policy.objects(policy, loaded.world.installation))
     objects = [obj for obj in (*networks, *admission) if obj["kind"] in wanted]
     console.objects(sorted(objects, key=_key))
-    inputs.report(inputs.findings(policies), loaded, console)
+    services = proxies.services(loaded, arguments.namespace)
+    told = [
+        # Files without Services say nothing of ports.
+        replace(each, findings=unseen.findings(each, loaded.world.workloads.get(each.namespace, ()), found))
+        if (found := services.get(each.namespace))
+        else each
+        for each in policies
+    ]
+    inputs.report(inputs.findings(told), loaded, console)
     return 0
 
 

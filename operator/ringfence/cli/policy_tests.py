@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ringfence.cli import calls, inputs, junit, options, suite, world
+from ringfence.cli import calls, inputs, junit, options, proxies, suite, world
 from ringfence.cli.console import COMMON, Cell, Console, Output, Style
 from ringfence.cli.documents import Document
 from ringfence.cli.judging import judge, malformed
@@ -99,6 +99,10 @@ class _Runner:
         self._installation, self._proxy = configured.installation, configured.injection
         self._now = time.time() if tested.time is None else tested.time
         self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
+        if arguments.config is None and inputs.needs_proxies(self._loaded):
+            # As can-i has it: what nobody has configured is not to make rules about requests say nothing.
+            self._installation = replace(self._installation, proxies=True)
+            self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
         for remark in self._loaded.ignored:
             console.detail(remark)
         self._effective: Effective = inputs.effective(self._loaded.world)
@@ -137,7 +141,10 @@ class _Runner:
     def _call(self, case: Case, call: Call) -> list[str]:
         try:
             source, target = (calls.read(end, self._loaded.world, self._default) for end in (call.source, call.target))
-            row = Question(self._loaded.world, self._effective, source, target).ask(call.protocol, call.port)
+            sent = None if call.request is None else call.request.request(self._now)
+            services = proxies.services(self._loaded, self._default)
+            question = Question(self._loaded.world, self._effective, source, target, request=sent, services=services)
+            row = question.ask(call.protocol, call.port)
         except (CannotTell, Usage) as error:
             field = f"spec.cases[{self._suite.cases.index(case)}].call"
             raise BadInput([self._suite.document.problem(str(error), field=field, subject=suite.KIND)]) from error

@@ -2,7 +2,9 @@
 
 import argparse
 import re
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from ringfence.cli.problems import Usage
@@ -12,9 +14,11 @@ from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload
 from ringfence.policy import ends
 from ringfence.policy.ends import Called
-from ringfence.translate.envoy.subject import speaks_http
+from ringfence.policy.speech import speaks_http
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: What names of headers and methods are made of (RFC 9110 5.6.2), as a regular expression.
+NAME_PATTERN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN: Final = re.compile(NAME_PATTERN)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +33,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="may be repeated; host says where the request is sent to, upgrade that it would change its protocol",
     )
+    group.add_argument(
+        "--time",
+        type=_time,
+        metavar="TIME",
+        help="when it is sent, such as 2026-11-26T10:00Z or 2026-11-26T10:00:30+01:00; default: now",
+    )
+
+
+def _time(text: str) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return int(found.astimezone(UTC).timestamp())
+    except (ValueError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time: write it as 2026-11-26T10:00Z, with Z or an offset")
 
 
 def _method(text: str) -> str:
@@ -47,7 +67,7 @@ def _header(text: str) -> tuple[str, str]:
 def request(arguments: argparse.Namespace) -> Request | None:
     """The request of the command line, None when it describes none; raises Usage when it names no port."""
     headers: Sequence[tuple[str, str]] = arguments.header or ()
-    if arguments.method is None and arguments.path is None and not headers:
+    if arguments.method is None and arguments.path is None and arguments.time is None and not headers:
         return None
     if arguments.port is None:
         raise Usage("a request goes to one port: add --port")
@@ -57,7 +77,8 @@ def request(arguments: argparse.Namespace) -> Request | None:
     for name, value in headers:
         named[name] = (*named.get(name, ()), value)
     host, upgrade = named.pop("host", ("",))[-1], named.pop("upgrade", ("",))[-1]
-    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade)
+    moment = int(time.time()) if arguments.time is None else arguments.time
+    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, moment)
 
 
 def asked(

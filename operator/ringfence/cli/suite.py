@@ -13,11 +13,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from ringfence.cli import documents, workloads
+from ringfence.cli import documents, spoken, workloads
 from ringfence.cli.documents import Document
 from ringfence.cli.problems import BadInput, Problem
 from ringfence.controls import templates
 from ringfence.model.errors import FieldError
+from ringfence.model.requests import Request
 from ringfence.model.resources import Protocol
 
 GROUP: Final = "test.ringfence.dev"
@@ -60,6 +61,29 @@ class Expectation(_Struct, frozen=True):
     warnings: list[Named] | None = None
 
 
+class Sent(_Struct, frozen=True):
+    """A request as ``can-i`` takes it; ``headers`` by name, with one value or several. ``time`` None: that of all."""
+
+    method: Annotated[str, msgspec.Meta(pattern=rf"^{spoken.NAME_PATTERN}\Z")] = "GET"
+    path: Annotated[str, msgspec.Meta(min_length=1)] = "/"
+    host: str = ""
+    headers: dict[
+        Annotated[str, msgspec.Meta(pattern=rf"^{spoken.NAME_PATTERN}\Z")],
+        str | Annotated[list[str], msgspec.Meta(min_length=1)],
+    ] = {}
+    upgrade: str = ""
+    time: _Moment | None = None
+
+    def request(self, now: float) -> Request:
+        """As a value; ``now`` is when it is sent unless it says so itself."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, value in self.headers.items():
+            values = (value,) if isinstance(value, str) else tuple(value)
+            found[name.lower()] = (*found.get(name.lower(), ()), *values)
+        moment = now if self.time is None else self.time.timestamp()
+        return Request(self.method, self.path, self.host, found, self.upgrade, int(moment))
+
+
 class Call(_Struct, frozen=True):
     """A question as ``can-i`` takes it."""
 
@@ -67,6 +91,7 @@ class Call(_Struct, frozen=True):
     target: str = msgspec.field(name="to")
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | Annotated[str, msgspec.Meta(min_length=1)]
     protocol: Protocol = Protocol.TCP
+    request: Sent | None = None
 
 
 class _Change(_Struct, frozen=True):
@@ -113,7 +138,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A file of cases. ``time``, seconds since the epoch, is when exceptions are judged; None: now."""
+    """A file of cases. ``time``, seconds since the epoch, is when exceptions and requests are judged; None: now."""
 
     name: str
     document: Document
@@ -186,6 +211,8 @@ def _case(case: _Case, document: Document, path: tuple[str | int, ...], at: str)
         return _object(value, document, (*path, *below), f"{at}.{'.'.join(below)}")
 
     if case.call is not None:
+        if case.call.request is not None and case.call.protocol is not Protocol.TCP:
+            raise workloads.Malformed(FieldError(f"{at}.call.protocol", "carries no requests", "leave it out, or TCP"))
         return Case(case.name, line, expect, call=case.call)
     if case.change is None:
         return Case(case.name, line, expect, taken(case.object, "object"))

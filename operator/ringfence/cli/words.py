@@ -39,7 +39,7 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.ALLOWED_FOR_REQUESTS: "{rule} allows some requests",
     Reason.ALLOWED_FOR_HOSTS: "{rule} allows hosts of some names there (ask for host:NAME)",
     Reason.REQUEST_REFUSED: "a proxy refuses such a request whatever the rules say (path, method or upgrade)",
-    Reason.REQUEST_UNCLEAR: "programs may read such a path or header in another way than the rules that look at it",
+    Reason.REQUEST_UNCLEAR: "programs may read such a path, query or header in another way than rules that look at it",
 }
 
 

@@ -100,10 +100,10 @@ def mesh_slice(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def service(obj: dict[str, Any]) -> dict[str, Any]:
-    """Which pods a Service selects."""
+    """Which pods a Service selects, and what it says of its ports."""
     kept = metadata(obj)
     spec = obj.get("spec", {})
-    return {**kept, "spec": {key: spec[key] for key in ("selector", "type") if key in spec}}
+    return {**kept, "spec": {key: spec[key] for key in ("selector", "type", "ports") if key in spec}}
 
 
 def _named_ports(spec: dict[str, Any]) -> list[dict[str, Any]]:

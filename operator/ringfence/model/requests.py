@@ -1,13 +1,15 @@
 """Requests, and what a rule can say of them: layer 7 as values.
 
-A rule names requests by ``http`` (any of several matches) and ``when`` (every one of some conditions). What that means
-of a request is in policy.requests.
+A rule names requests by ``http`` (any of several matches) and by conditions on headers, the query and the time, every
+one of which must hold. What that means of a request is in policy.requests.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from ringfence.model.windows import Window
 
 #: The upgrades of HTTP/1.1 and HTTP/2 (RFC 8441) that proxies pass on.
 UPGRADES: Final = ("websocket",)
@@ -29,7 +31,7 @@ class HttpMatch:
 
 
 class Asks(StrEnum):
-    """What a condition asks of a header's value."""
+    """What a condition asks of a value."""
 
     IN = "in"
     NOT_IN = "notIn"
@@ -48,11 +50,33 @@ class HeaderCondition:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class QueryCondition:
+    """A condition on the parameter of this name in the query; ``values`` are empty for EXISTS and ABSENT only."""
+
+    parameter: str
+    test: Asks
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TimeCondition:
+    """A condition on when the request begins: in one of ``windows``, or (``outside``) in none of them."""
+
+    windows: tuple[Window, ...]
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Requests:
-    """The requests that a rule names: any of ``http`` (empty: whatever it is) and all of ``when``. Never both empty."""
+    """The requests that a rule names: any of ``http`` (empty: whatever it is) and all conditions. Never all empty.
+
+    ``when`` are conditions on headers, ``query`` on parameters, ``times`` on the moment.
+    """
 
     http: tuple[HttpMatch, ...] = ()
     when: tuple[HeaderCondition, ...] = ()
+    query: tuple[QueryCondition, ...] = ()
+    times: tuple[TimeCondition, ...] = ()
 
     @property
     def paths(self) -> bool:
@@ -65,7 +89,8 @@ class Request:
     """A request as its caller sends it.
 
     ``path`` with its query, before anything is normalized; ``headers`` by name in lower case, the values of one that
-    is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none.
+    is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none. ``time`` is when it
+    begins by the clock of the target's proxy, in seconds since 1970; None where that is not known.
     """
 
     method: str = "GET"
@@ -73,6 +98,7 @@ class Request:
     host: str = ""
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upgrade: str = ""
+    time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 from ringfence.model.requests import HttpMatch, Requests
 from ringfence.model.signatures import SignatureRule
+from ringfence.model.sources import SourceCondition
 from ringfence.model.traffic import Asks
 
 
@@ -91,11 +92,15 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class ServiceIdentity:
-    """An identity: the ServiceAccount it rests on (default: the name of the resource)."""
+    """An identity: the ServiceAccount it rests on (default: the name of the resource).
+
+    ``labels``, sorted by name, are what conditions of rules may ask of it.
+    """
 
     meta: ResourceMeta
     service_account: str
     certificate: Certificate = Certificate()
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,8 @@ Peer = IdentityPeer | ZonePeer | NamespacePeer | SpiffePeer | CidrPeer | HostPee
 class Rule:
     """One rule; ``peers`` None means any authenticated identity, ``ports`` None every port. Neither is ever empty.
 
-    ``requests`` (of ingress rules whose ports are TCP) narrows it to these; None means whatever is sent.
+    ``requests`` (of ingress rules whose ports are TCP) narrows it to these; None means whatever is sent. ``source``
+    narrows the peers of an ingress rule to those of whom all of it holds.
     """
 
     name: str
@@ -176,6 +182,7 @@ class Rule:
     peers: tuple[Peer, ...] | None
     ports: tuple[PortSpec, ...] | None
     requests: Requests | None = None
+    source: tuple[SourceCondition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

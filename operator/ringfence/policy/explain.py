@@ -6,11 +6,11 @@ from typing import Final
 
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
 from ringfence.model.net import PortSet
-from ringfence.model.requests import Asked, Asks, HeaderCondition, HttpMatch, Opaque, Request, Requests
+from ringfence.model.requests import Asked, HttpMatch, Opaque, Request, Requests
 from ringfence.model.resources import Action, Mode, Protocol
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide, ends, requests
+from ringfence.policy import decide, ends, requests, spelling
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Call, Effective
 from ringfence.policy.ends import Address, Called, End, Host
@@ -132,7 +132,10 @@ def _of(rule: EffectiveRule) -> dict[str, str]:
 def requests_in_words(rule: Requests) -> str:
     """The requests that a rule is about: ``POST /charges, /charges/*; with x-env in prod``."""
     http = " or ".join(_http(match) for match in rule.http) or "any request"
-    return http + "".join(f"; with {_condition(each)}" for each in rule.when)
+    said = [f"with {spelling.header(each)}" for each in rule.when]
+    said += [f"with {spelling.parameter(each)}" for each in rule.query]
+    said += [spelling.time(each) for each in rule.times]
+    return "; ".join((http, *said))
 
 
 def _http(match: HttpMatch) -> str:
@@ -140,15 +143,6 @@ def _http(match: HttpMatch) -> str:
     parts += [f"at {', '.join(match.hosts)}" if match.hosts else "", "in gRPC" if match.grpc else ""]
     parts.append(f"that change to {', '.join(match.upgrades)}" if match.upgrades else "")
     return " ".join(filter(None, parts))
-
-
-def _condition(condition: HeaderCondition) -> str:
-    if condition.test in {Asks.EXISTS, Asks.ABSENT}:
-        return f"{'a' if condition.test is Asks.EXISTS else 'no'} header {condition.header}"
-    return f"header {condition.header} {_ASKS[condition.test]} {', '.join(condition.values)}"
-
-
-_ASKS: Final = {Asks.IN: "in", Asks.NOT_IN: "not in", Asks.PREFIX: "that begins with"}
 
 
 def _name(end: Called) -> str:

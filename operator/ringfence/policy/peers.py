@@ -28,9 +28,12 @@ from ringfence.model.names import (
     MAX_LABEL_VALUE,
 )
 from ringfence.model.net import IpSet
+from ringfence.model.requests import Asks
 from ringfence.model.resources import Action
+from ringfence.model.sources import SourceAttribute
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment, Installation
+from ringfence.policy import narrowing
 from ringfence.policy.notes import Notes
 from ringfence.policy.reasons import FindingReason
 from ringfence.policy.sight import Name, Sight
@@ -128,6 +131,35 @@ class PeerResolver:
         self, rule: resources.Rule, ref: RuleRef, direction: Direction
     ) -> tuple[tuple[EffectivePeer, ...], bool]:
         """The peers of a rule and whether all that was named exists. No peers means any authenticated identity."""
+        found, complete = self._named(rule, ref, direction)
+        return (self._narrowed(found, rule, ref) if rule.source else found), complete
+
+    def _narrowed(
+        self, peers: tuple[EffectivePeer, ...], rule: resources.Rule, ref: RuleRef
+    ) -> tuple[EffectivePeer, ...]:
+        """What the rule's conditions on the source leave of its peers."""
+        for condition in rule.source:
+            for name in condition.values if condition.test is Asks.IN else ():
+                match condition.attribute:
+                    case SourceAttribute.NAMESPACE:
+                        self._namespace_exists(name, ref, f"namespace {name}")
+                    case SourceAttribute.ZONE:
+                        self._zone(name, ref)
+        wanted = narrowing.asked(rule)
+        accounts = () if wanted is None else dict(self.sight.labelled)[wanted]
+        left = tuple(narrowing.narrowed(peers, rule.source, rule.action, accounts))
+        if peers and not left:
+            does = "allows" if rule.action is Action.ALLOW else "denies"
+            self.notes.rule(
+                ref,
+                FindingReason.RULE_NEVER_MATCHES,
+                f"{does} nothing: its conditions on the source hold for nobody that it names; correct them or from",
+            )
+        return left + narrowing.strangers(rule.source, rule.action, named=rule.peers is not None)
+
+    def _named(
+        self, rule: resources.Rule, ref: RuleRef, direction: Direction
+    ) -> tuple[tuple[EffectivePeer, ...], bool]:
         if rule.peers is None:
             return (ANY_IDENTITY,), True
         found: list[EffectivePeer] = []

@@ -29,7 +29,7 @@ class FindingReason(StrEnum):
     RULE_SUSPENDED = "RuleSuspended"
     #: The same, would the policies in mode Audit be enforced.
     WOULD_BE_SUSPENDED = "WouldBeSuspended"
-    #: Everything that an Allow names is denied, or nothing of what it names exists.
+    #: All that an Allow names is denied, nothing of what it names exists, or its conditions contradict each other.
     RULE_NEVER_MATCHES = "RuleNeverMatches"
     #: A rule is about requests, and no proxy judges them: an Allow allows nothing, a Deny denies everything.
     REQUESTS_NOT_JUDGED = "RequestsNotJudged"
@@ -37,6 +37,8 @@ class FindingReason(StrEnum):
     HOSTS_NOT_JUDGED = "HostsNotJudged"
     #: A rule names a host that a wildcard opens anyway.
     HOST_SHADOWED = "HostShadowed"
+    #: A rule is about requests on a port that carries bytes: an Allow allows nothing there, a Deny denies everything.
+    REQUESTS_NOT_SEEN = "RequestsNotSeen"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.

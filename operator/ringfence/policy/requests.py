@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Request, Requests, TimeCondition
 from ringfence.model.resources import Action
-from ringfence.policy import paths
+from ringfence.policy import paths, queries
 
 ANY_SEGMENT: Final = "{*}"
 BELOW: Final = "/*"
@@ -24,11 +24,13 @@ def refused(request: Request) -> bool:
 
 
 def unclear(request: Request, rules: Iterable[Requests]) -> bool:
-    """Whether programs may read a request in another way than rules do that look at its path or its headers."""
+    """Whether programs may read a request in another way than rules do that look at its path, headers or query."""
     asked = list(rules)
     if any(each.paths for each in asked) and paths.unclear(paths.normalized(request.path) or "//"):
         return True
     if any(name in request.headers for each in asked for name in twins(each)):
+        return True
+    if any(queries.unclear(condition, request.path) for each in asked for condition in each.query):
         return True
     return any("," in _joined(request.headers, name) for each in asked for name in compared(each))
 
@@ -56,7 +58,17 @@ def matches(rule: Requests, request: Request, action: Action) -> bool:
     """Whether a rule of this action names a request."""
     if rule.http and not any(_http(match, request, action) for match in rule.http):
         return False
+    if not all(queries.matches(condition, request.path, action) for condition in rule.query):
+        return False
+    if not all(_moment(condition, request.time, action) for condition in rule.times):
+        return False
     return all(_condition(condition, request.headers, action) for condition in rule.when)
+
+
+def _moment(condition: TimeCondition, time: int | None, action: Action) -> bool:
+    if time is None:
+        return action is Action.DENY
+    return any(window.holds(time) for window in condition.windows) is not condition.outside
 
 
 def _http(match: HttpMatch, request: Request, action: Action) -> bool:

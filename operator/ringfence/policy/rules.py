@@ -11,7 +11,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.net import PortSet
 from ringfence.model.requests import Requests
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, PolicySpec, SecurityPolicy
-from ringfence.policy import sight
+from ringfence.policy import never, sight
 from ringfence.policy.kept import Kept
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import peer_key, rule_key
@@ -20,6 +20,9 @@ from ringfence.policy.reasons import FindingReason
 from ringfence.policy.sight import Lookups, Sight
 
 Policy = SecurityPolicy | ClusterSecurityPolicy
+
+#: What is said of a rule whose conditions contradict each other.
+NO_REQUEST: Final = "matches no request: its conditions contradict each other; correct them, or write several rules"
 
 
 def kind_of(policy: Policy) -> Kind:
@@ -94,6 +97,8 @@ def _block(key: _Key) -> Block:
             ends, complete = peers.resolve(rule, ref, direction)
             if not ends and not complete and rule.action is Action.ALLOW:
                 notes.rule(ref, FindingReason.RULE_NEVER_MATCHES, "allows nothing: all that it names is missing")
+            if rule.requests is not None and never.named(rule.requests, rule.action):
+                notes.rule(ref, FindingReason.RULE_NEVER_MATCHES, NO_REQUEST)
             found.append(_rule(ref, direction, rule.action, spec.mode, subject, ends, rule.ports, rule.requests))
     return Block.of(found, notes.sorted())
 

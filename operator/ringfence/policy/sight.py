@@ -11,9 +11,12 @@ from typing import Final
 from ringfence.model import resources
 from ringfence.model.requests import Requests
 from ringfence.model.resources import PolicySpec, ServiceIdentity
+from ringfence.model.sources import SourceAttribute
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment, World
+from ringfence.policy import narrowing
 from ringfence.policy.kept import Kept
+from ringfence.policy.narrowing import Account, Labelled
 
 #: Rules, peers and ports of the policies whose names are kept.
 MAX_KEPT: Final = 200_000
@@ -28,7 +31,8 @@ class Sight:
 
     ``namespaces`` are those that exist, with whether they are enrolled; ``identities`` those that exist, with the
     ServiceAccounts that they rest on; ``accounts`` the ServiceAccounts that some ServiceIdentity rests on; ``zones``
-    those that some namespace is in. The rest is the installation's.
+    those that some namespace is in; ``labelled`` the ServiceAccounts that satisfy conditions on labels, for each set of
+    them. The rest is the installation's.
     """
 
     trust_domain: str
@@ -41,16 +45,21 @@ class Sight:
     identities: tuple[tuple[Name, str], ...] = ()
     accounts: tuple[Name, ...] = ()
     zones: tuple[str, ...] = ()
+    labelled: tuple[tuple[Labelled, tuple[Account, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What the rules of a policy name, each once: namespaces (of identities too), identities, accounts, zones."""
+    """What the rules of a policy name, each once: namespaces (of identities too), identities, accounts, zones, labels.
+
+    ``labels`` are the conditions on labels of each rule that has some.
+    """
 
     namespaces: tuple[str, ...]
     identities: tuple[Name, ...]
     accounts: tuple[Name, ...]
     zones: tuple[str, ...]
+    labels: tuple[Labelled, ...]
 
 
 @dataclass(slots=True)
@@ -61,6 +70,7 @@ class Lookups:
     _namespaces: dict[str, tuple[str, bool] | None] = field(default_factory=dict, init=False)
     _identities: dict[str, Mapping[str, ServiceIdentity]] = field(default_factory=dict, init=False)
     _zones: frozenset[str] | None = field(default=None, init=False)
+    _labelled: dict[Labelled, tuple[Account, ...]] = field(default_factory=dict, init=False)
 
     def sight(self, spec: PolicySpec) -> Sight:
         """What the rules of ``spec`` see."""
@@ -76,7 +86,13 @@ class Lookups:
             identities=tuple(self._known(names.identities)),
             accounts=tuple(name for name in names.accounts if self._rested_on(*name)),
             zones=tuple(zone for zone in names.zones if zone in self._all_zones()),
+            labelled=tuple((wanted, self._satisfying(wanted)) for wanted in names.labels),
         )
+
+    def _satisfying(self, wanted: Labelled) -> tuple[Account, ...]:
+        if wanted not in self._labelled:
+            self._labelled[wanted] = narrowing.labelled(wanted, self.world)
+        return self._labelled[wanted]
 
     def _namespace(self, name: str) -> tuple[str, bool] | None:
         if name not in self._namespaces:
@@ -110,6 +126,7 @@ def _names(spec: PolicySpec) -> _Names:
     identities: dict[Name, None] = {}
     accounts: dict[Name, None] = {}
     zones: dict[str, None] = {}
+    labels: dict[Labelled, None] = {}
     for rule in (*(spec.ingress or ()), *(spec.egress or ())):
         for peer in rule.peers or ():
             match peer:
@@ -125,20 +142,33 @@ def _names(spec: PolicySpec) -> _Names:
                         namespaces[account[0]] = accounts[account] = None
                 case _:
                     pass
-    return _Names(tuple(namespaces), tuple(identities), tuple(accounts), tuple(zones))
+        for condition in rule.source:
+            if condition.attribute is not SourceAttribute.LABEL:
+                named = namespaces if condition.attribute is SourceAttribute.NAMESPACE else zones
+                named.update(dict.fromkeys(condition.values))
+        if wanted := narrowing.asked(rule):
+            labels[wanted] = None
+    return _Names(tuple(namespaces), tuple(identities), tuple(accounts), tuple(zones), tuple(labels))
 
 
 def weight(spec: PolicySpec) -> int:
     """How long a policy is: its rules, their peers and their ports."""
     rules = (*(spec.ingress or ()), *(spec.egress or ()))
-    return 1 + sum(1 + len(rule.peers or ()) + len(rule.ports or ()) + _spoken(rule.requests) for rule in rules)
+    return 1 + sum(
+        1 + len(rule.peers or ()) + len(rule.ports or ()) + _spoken(rule.requests) + _asked(rule) for rule in rules
+    )
+
+
+def _asked(rule: resources.Rule) -> int:
+    return sum(1 + len(each.values) for each in rule.source)
 
 
 def _spoken(requests: Requests | None) -> int:
     if requests is None:
         return 0
     http = sum(1 + len(each.methods) + len(each.paths) + len(each.hosts) for each in requests.http)
-    return http + sum(1 + len(each.values) for each in requests.when)
+    values = [len(each.values) for each in requests.when] + [len(each.values) for each in requests.query]
+    return http + len(values) + sum(values) + sum(1 + len(each.windows) for each in requests.times)
 
 
 _NAMES: Final = Kept(_names, weigh=lambda spec, _: weight(spec), most=MAX_KEPT)

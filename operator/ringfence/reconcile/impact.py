@@ -16,10 +16,14 @@ from ringfence.model.resources import (
     SpiffePeer,
     ZonePeer,
 )
+from ringfence.model.sources import SourceAttribute
 from ringfence.model.spiffe import SpiffeId
+from ringfence.policy import narrowing
 
 #: Stands for every namespace, in policies that name a zone: any Namespace may be in it.
 _ANY = "*"
+#: Stands for every ServiceIdentity, in policies that ask for labels: any may have them.
+_LABELS = "*labels"
 
 
 class Impact:
@@ -50,7 +54,7 @@ class Impact:
 
     def of_identity(self, namespace: str) -> frozenset[str]:
         """Namespaces, beside its own, to compute again when a ServiceIdentity of ``namespace`` has changed."""
-        return frozenset(self._named_by.get(namespace, ()))
+        return frozenset(self._named_by.get(namespace, ())) | frozenset(self._named_by.get(_LABELS, ()))
 
     def of_namespace(self, namespace: str) -> frozenset[str]:
         """The same when the Namespace itself has changed: it may have come, gone or changed its zone."""
@@ -62,6 +66,12 @@ def named(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[str]:
     for rule in (*(policy.spec.ingress or ()), *(policy.spec.egress or ())):
         for peer in rule.peers or ():
             yield from _of_peer(peer)
+        for condition in rule.source:
+            yield from condition.values if condition.attribute is SourceAttribute.NAMESPACE else ()
+            yield from (_ANY,) if condition.attribute is SourceAttribute.ZONE else ()
+        if wanted := narrowing.asked(rule):
+            yield from wanted.namespaces
+            yield from (_LABELS,) if wanted.zones or wanted.everywhere else ()
 
 
 def _of_peer(peer: Peer) -> Iterator[str]:

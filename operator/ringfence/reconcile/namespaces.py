@@ -7,16 +7,18 @@ the NetworkPolicies go first, the latch last.
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ringfence.model.acknowledgements import PolicyState
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import InvalidResource, RingfenceError
+from ringfence.model.mesh import ServiceValue
 from ringfence.model.ports import Object
 from ringfence.model.resources import ClusterSecurityPolicy, Kind, Mode, ServiceIdentity
 from ringfence.model.world import Enrolment, Installation, Workload, World
+from ringfence.policy import unseen
 from ringfence.policy.notes import Notes
 from ringfence.policy.subjects import subject_of
 from ringfence.reconcile import certificate_status, gather, plan, programmed, staging, status
@@ -63,6 +65,7 @@ class Beside:
     certificates: certificates_.Certificates | None = None
     ask_about_sessions: AskAboutSessions | None = None
     programmed: Callable[[], Mapping[str, PolicyState]] = dict
+    services: Callable[[str], Iterable[ServiceValue]] | None = None
 
 
 class NamespaceReconciler:
@@ -87,6 +90,7 @@ class NamespaceReconciler:
         self._translate = translate
         self._certificates = beside.certificates
         self._ask_about_sessions = beside.ask_about_sessions
+        self._services = beside.services
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=True)
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
@@ -168,6 +172,8 @@ class NamespaceReconciler:
         observed = self._listers.network_policies.list(name)
         objects, told = self._network(world, policy, observed)
         workloads = world.workloads.get(name, ())
+        if self._services is not None:
+            policy = replace(policy, findings=unseen.findings(policy, workloads, self._services(name)))
         outcome = Outcome(
             policy=policy,
             staging=told,

@@ -37,6 +37,7 @@ REMARKS: Final = frozenset(
         FindingReason.SELECTS_NO_PODS,
         FindingReason.WOULD_BE_SUSPENDED,
         FindingReason.API_SERVER_PORT,
+        FindingReason.REQUESTS_NOT_SEEN,
         FindingReason.HOST_NETWORK_PODS,
         FindingReason.PODS_OUTSIDE_RANGES,
     }

@@ -9,6 +9,8 @@ from ringfence import api
 from ringfence.controls import expiry, registry
 from ringfence.model.errors import FieldError, InvalidResource
 from ringfence.model.resources import Action, ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
+from ringfence.policy import narrowing, never
+from ringfence.policy.rules import NO_REQUEST
 from ringfence.signatures import keys
 from ringfence.webhook.view import Rules, View
 from ringfence.webhook.wire import ALLOWED, Answer, Request
@@ -50,8 +52,9 @@ def validate(request: Request, reading: Reading, view: View, rules: Rules, now: 
     if errors := tuple(_beyond(parsed, view)):
         return _refused(InvalidResource(request.kind.kind, parsed.meta.name, errors))
     warnings = tuple(_ended(parsed, now)) if isinstance(parsed, ClusterSecurityPolicy) else ()
-    if rules.proxy is None and not isinstance(parsed, ServiceIdentity):
-        warnings += tuple(_not_judged(parsed))
+    if not isinstance(parsed, ServiceIdentity):
+        warnings += tuple(_never_matching(parsed))
+        warnings += tuple(_not_judged(parsed)) if rules.proxy is None else ()
     return Answer(True, warnings=warnings) if warnings else ALLOWED
 
 
@@ -91,6 +94,15 @@ def _ended(policy: ClusterSecurityPolicy, now: float) -> Iterator[str]:
     for exception in policy.exceptions:
         if not expiry.in_force(exception, now):
             yield f"Ringfence: exception {exception.name} ended at {exception.until} and frees nobody"
+
+
+def _never_matching(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[str]:
+    """Rules that name nobody or nothing, whatever else there is."""
+    for rule in policy.spec.ingress or ():
+        if rule.requests is not None and never.named(rule.requests, rule.action):
+            yield f"Ringfence: rule {rule.name} {NO_REQUEST}"
+        if narrowing.contradictory(rule):
+            yield f"Ringfence: rule {rule.name} matches nobody: its conditions on the source contradict it"
 
 
 def _not_judged(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[str]:

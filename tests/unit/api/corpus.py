@@ -79,6 +79,22 @@ GOOD: dict[str, Object] = {
         http=[{"methods": ["GET"], "paths": ["/", "/a/*", "/a/{*}/b"], "hosts": ["a.b"]}, {"upgrades": ["websocket"]}],
         when=[{"attribute": "request.headers[a-b]", "in": ["c"]}, {"attribute": "request.headers[d]", "absent": True}],
     ),
+    "rule: parameters and times": ingress(
+        ports=[80],
+        when=[
+            {"attribute": "request.query[a.b]", "prefix": ["c"]},
+            {"attribute": "request.time", "within": [{"days": ["Mon"], "from": "22:00", "to": "06:00"}]},
+            {"attribute": "request.time", "outside": [{"notBefore": "2026-01-31T23:59:59Z"}]},
+        ],
+    ),
+    "rule: the source, on every port": ingress(
+        when=[
+            {"attribute": "source.namespace", "in": ["a"]},
+            {"attribute": "source.zone", "exists": True},
+            {"attribute": "source.labels[role]", "notIn": ["b"]},
+        ]
+    ),
+    "identity: labels for policies": identity(spec={"labels": {"role": "a.b-c_D", "1": "2"}}),
     "rule: gRPC": ingress(ports=[80], http=[{"grpc": [{"service": "a.b.C", "methods": ["D"]}], "hosts": ["a.b"]}]),
     "certificate: nothing said": certificate(),
     "certificate: whole": certificate(

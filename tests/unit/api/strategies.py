@@ -27,6 +27,18 @@ _TIMES = ("2027-03-31T00:00:00Z", "2028-02-29T23:59:59+14:00", "2000-01-01T00:00
 _MADE: dict[int, tuple[Strategy, schema.Node]] = {}
 
 
+_CONDITIONS = (
+    {"attribute": "request.headers[x-env]", "in": ["prod", "a b"]},
+    {"attribute": "request.headers[x]", "absent": True},
+    {"attribute": "request.query[a.b_c]", "notIn": ["prod"]},
+    {"attribute": "request.query[A]", "prefix": ["p", "q.r"]},
+    {"attribute": "request.query[A]", "exists": True},
+    {"attribute": "request.time", "within": [{"days": ["Mon", "Sun"], "from": "22:00", "to": "06:00"}]},
+    {"attribute": "request.time", "outside": [{"notAfter": "2026-01-31T23:59:59Z"}, {"to": "24:00"}]},
+    {"attribute": "request.time", "within": [{"from": "00:00", "to": "00:01", "offset": "-12:30"}]},
+)
+
+
 def of(node: schema.Node) -> Strategy:
     """Values that fit the node. Made once: most of the time of a test would go into making them."""
     if id(node) not in _MADE:
@@ -68,6 +80,8 @@ def _object(node: schema.Obj) -> Strategy:
     if {"identity", "zone"} <= names:
         kinds = [st.fixed_dictionaries({f.name: of(f.node)}) for f in node.fields if f.name not in {"cidr", "except"}]
         return st.one_of(*kinds, st.sampled_from(_NETWORKS))
+    if "attribute" in names:
+        return st.sampled_from(_CONDITIONS)
     if {"identities", "podSelector"} == names:
         return st.one_of(*(st.fixed_dictionaries({f.name: of(f.node)}) for f in node.fields))
     if {"key", "operator", "values"} == names:

@@ -6,6 +6,7 @@ import pytest
 from ringfence.cli import suite
 from ringfence.cli.problems import BadInput
 from ringfence.cli.suite import Expected
+from ringfence.model.requests import Request
 
 HEAD = "apiVersion: test.ringfence.dev/v1alpha1\nkind: PolicyTest\nmetadata: {name: t}\nspec:\n"
 
@@ -46,9 +47,28 @@ def test_the_time_is_a_moment_with_its_zone(tmp_path: Path) -> None:
         _read(tmp_path, '  time: "2027-01-31T12:00:00"\n' + case)
 
 
+def test_a_request_is_read(tmp_path: Path) -> None:
+    sent = "{method: POST, path: /a?b, host: h, headers: {X-A: b, x-c: [d, e]}, time: '1970-01-01T00:00:09Z'}"
+    call = f"{{from: a/b, to: c/d, port: 80, request: {sent}}}"
+    (case,) = _read(tmp_path, f"  cases: [{{name: a, call: {call}, expect: Allowed}}]\n").cases
+    assert case.call is not None
+    assert case.call.request is not None
+    headers = {"x-a": ("b",), "x-c": ("d", "e")}
+    assert case.call.request.request(5.0) == Request("POST", "/a?b", "h", headers, time=9)
+    assert suite.Sent().request(5.9) == Request(time=5)
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [
+        (
+            "{name: a, call: {from: a/b, to: c/d, port: 80, request: {method: 'A B'}}, expect: Allowed}",
+            r"call\.request\.method",
+        ),
+        (
+            "{name: a, call: {from: a/b, to: c/d, port: 80, protocol: UDP, request: {}}, expect: Allowed}",
+            "carries no requests",
+        ),
         ("{name: a, expect: Admitted}", "has none of object, change and call"),
         ("{name: a, object: 3, expect: Admitted}", "is a number"),
         ("{name: a, object: {kind: Service}, expect: Admitted}", "is neither a Pod nor a workload"),

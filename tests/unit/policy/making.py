@@ -32,8 +32,8 @@ def enforced(name: str, zone: str = "") -> Namespace:
     return Namespace.of(name, labels, enforced=True)
 
 
-def identity(namespace: str, name: str, service_account: str = "") -> ServiceIdentity:
-    return ServiceIdentity(ResourceMeta(name, namespace), service_account or name)
+def identity(namespace: str, name: str, service_account: str = "", **labels: str) -> ServiceIdentity:
+    return ServiceIdentity(ResourceMeta(name, namespace), service_account or name, labels=tuple(sorted(labels.items())))
 
 
 def caller(name: str, namespace: str = "shop") -> IdentityPeer:

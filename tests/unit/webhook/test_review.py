@@ -273,6 +273,22 @@ class TestOwnKinds:
         ]
         assert "warnings" not in ask(cluster, encoded(floor("f", "baseline", ingress=rules[2:])))
 
+    def test_rules_that_can_never_match_are_told(self, cluster: FakeCluster) -> None:
+        head = {"attribute": "request.headers[x]"}
+        contradicting = [{**head, "exists": True}, {**head, "absent": True}]
+        elsewhere = {"from": [{"identity": {"namespace": "a", "name": "b"}}]}
+        rules = [
+            {"name": "request", "ports": [80], "when": contradicting},
+            {"name": "source", **elsewhere, "when": [{"attribute": "source.namespace", "in": ["c"]}]},
+            {"name": "fine", **elsewhere, "when": [{"attribute": "source.namespace", "in": ["a"]}]},
+        ]
+        response = ask(cluster, encoded(floor("f", "baseline", ingress=rules)))
+        assert response["allowed"]
+        assert [each.partition(":")[2].strip()[:30] for each in response["warnings"]][:2] == [
+            "rule request matches no reques",
+            "rule source matches nobody: it",
+        ]
+
     def test_what_leaves_the_spec_alone_passes_though_it_is_invalid_by_now(self, cluster: FakeCluster) -> None:
         old = floor("f", "nonsense")
         old["metadata"]["finalizers"] = ["x/y"]

@@ -16,7 +16,7 @@ from ringfence.api.schema import (
     Text,
     at_least_one_of,
 )
-from ringfence.api.v1alpha1 import admission, identifiers, peers, requests, traffic
+from ringfence.api.v1alpha1 import admission, conditions, identifiers, peers, requests, traffic
 from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
@@ -81,7 +81,9 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
             ),
             *(requests.FIELDS if ingress else ()),
         ),
-        rules=tuple(requests.needs_ports(field.name) for field in requests.FIELDS) if ingress else (_HOSTS,),
+        rules=(*(requests.needs_ports(field.name) for field in requests.FIELDS), *conditions.RULES)
+        if ingress
+        else (_HOSTS,),
         hints=hints,
     )
 

@@ -16,12 +16,31 @@ from ringfence.api.schema import (
     at_least_one_of,
     exactly_one_of,
 )
-from ringfence.api.v1alpha1 import identifiers
-from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Requests
+from ringfence.api.v1alpha1 import conditions, identifiers
+from ringfence.model.requests import (
+    UPGRADES,
+    HeaderCondition,
+    HttpMatch,
+    QueryCondition,
+    Requests,
+    TimeCondition,
+)
+from ringfence.model.sources import SourceCondition
 
 _CHAR: Final = "[A-Za-z0-9._~!$&'()+,=:@-]"
 _NOT_DOT: Final = "[A-Za-z0-9_~!$&'()+,=:@-]"
 _SEGMENT: Final = rf"({_NOT_DOT}|\.{_NOT_DOT}|\.\.{_CHAR}){_CHAR}*"
+
+#: Of a path with {*}: what Envoy takes as a regular expression (at most a hundred steps).
+MAX_OPEN_PATH: Final = 80
+
+
+def _too_long(path: str) -> Complaint | None:
+    if "{*}" not in path or len(path) <= MAX_OPEN_PATH:
+        return None
+    fix = f"with {{*}} at most {MAX_OPEN_PATH} are allowed; name all below it with /*"
+    return Complaint(f"has {len(path)} characters", fix)
+
 
 _PATH: Final = Text(
     description=(
@@ -33,6 +52,7 @@ _PATH: Final = Text(
     pattern=rf"^(/({_SEGMENT}|\{{\*\}}))*(/|/\*)?$",
     what="a path such as /charges, /charges/* or /orders/{*}/items, without %, ;, * elsewhere and dot segments",
     max_length=256,
+    rules=(Rule(test=_too_long),),
 )
 
 
@@ -141,7 +161,6 @@ _HTTP: Final = Obj(
     },
 )
 
-_NAME: Final = "request.headers["
 #: What proxies say themselves, or take out; and what is said elsewhere.
 _OWN: Final = frozenset(
     {"connection", "content-length", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -150,16 +169,19 @@ _OWN_PREFIXES: Final = ("x-forwarded-", "x-envoy-", "proxy-")
 
 
 def _own_header(attribute: str) -> Complaint | None:
-    name = _header(attribute)
-    if name not in _OWN and not name.startswith(_OWN_PREFIXES):
+    what, name = conditions.split(attribute)
+    if what != conditions.HEADERS or (name not in _OWN and not name.startswith(_OWN_PREFIXES)):
         return None
     return Complaint(f"names {name}, which callers or proxies on the way write as they like", "name another header")
 
 
 _ATTRIBUTE: Final = Text(
-    description="What is looked at: request.headers[NAME], the name in lower case.",
-    pattern=r"^request\.headers\[[a-z0-9]+(-[a-z0-9]+){0,3}\]$",
-    what="request.headers[NAME] with a name of lower-case letters, digits and at most three '-'",
+    description=(
+        "What is looked at: request.headers[NAME] (in lower case), request.query[NAME], request.time; and of the"
+        " caller's identity source.namespace, source.zone and source.labels[NAME], those of its ServiceIdentity."
+    ),
+    pattern=conditions.PATTERN,
+    what=conditions.WHAT,
     max_length=96,
     rules=(Rule(test=_own_header),),
 )
@@ -176,10 +198,13 @@ def _values(description: str) -> ListOf:
     return ListOf(description=description, items=_VALUES, max_items=32, unique=True)
 
 
-_UNKNOWN: Final = "Where the header is missing an Allow does not match, and a Deny does."
+_UNKNOWN: Final = "Where the attribute is missing an Allow does not match, and a Deny does."
 
 _WHEN: Final = Obj(
-    description="A condition: an attribute, and exactly one of in, notIn, prefix, exists and absent.",
+    description=(
+        "A condition: an attribute, and exactly one of in, notIn, prefix, exists and absent, or of request.time within"
+        " and outside."
+    ),
     fields=(
         Field(name="attribute", node=_ATTRIBUTE, required=True),
         Field(name="in", node=_values(f"It has one of these values. {_UNKNOWN}")),
@@ -187,8 +212,10 @@ _WHEN: Final = Obj(
         Field(name="prefix", node=_values(f"It begins with one of these. {_UNKNOWN}")),
         Field(name="exists", node=Flag(description="It is there, whatever its value.")),
         Field(name="absent", node=Flag(description="It is not there.")),
+        Field(name="within", node=conditions.windows("The request begins in one of these windows of time.")),
+        Field(name="outside", node=conditions.windows("The request begins in none of these windows of time.")),
     ),
-    rules=(exactly_one_of(tuple(each.value for each in Asks), "a condition"),),
+    rules=(exactly_one_of(conditions.TESTS, "a condition"), conditions.FITS),
     hints={
         "values": Complaint("is not a field", "write in or notIn"),
         "notExists": Complaint("is not a field", "write absent: true"),
@@ -211,8 +238,9 @@ FIELDS: Final = (
         name="when",
         node=ListOf(
             description=(
-                "Conditions on the request, all of which must hold; as http they need ports that speak HTTP. A request"
-                " in which a header that is compared comes twice or has a comma is refused."
+                "Conditions, all of which must hold. Those on the request need ports that speak HTTP, as http does;"
+                " those on the source narrow from. A request in which a header or a parameter that is compared comes"
+                " twice is refused, and so is a header with a comma, or a parameter with %, + or ;."
             ),
             items=_WHEN,
             max_items=8,
@@ -225,7 +253,7 @@ def needs_ports(name: str) -> Rule:
     """The field has a meaning beside TCP ports only."""
 
     def test(value: Mapping[str, Any]) -> Complaint | None:
-        if name not in value:
+        if name not in value or (name == "when" and all(map(conditions.about_source, value[name]))):
             return None
         if "ports" not in value:
             return Complaint("needs ports beside it", "give the ports that speak HTTP", at=name)
@@ -242,9 +270,19 @@ def needs_ports(name: str) -> Rule:
 
 def requests(rule: Mapping[str, Any]) -> Requests | None:
     """What a rule says of requests; None for nothing."""
-    http = matches(rule)
-    when = tuple(sorted({_condition(each) for each in rule.get("when", ())}))
-    return Requests(http, when) if http or when else None
+    when = [conditions.condition(each) for each in rule.get("when", ())]
+    found = Requests(
+        matches(rule),
+        conditions.of_kind(HeaderCondition, when),
+        conditions.of_kind(QueryCondition, when),
+        conditions.of_kind(TimeCondition, when),
+    )
+    return found if found != Requests() else None
+
+
+def source(rule: Mapping[str, Any]) -> tuple[SourceCondition, ...]:
+    """What a rule says of the identity that calls."""
+    return conditions.of_kind(SourceCondition, [conditions.condition(each) for each in rule.get("when", ())])
 
 
 def matches(value: Mapping[str, Any]) -> tuple[HttpMatch, ...]:
@@ -263,13 +301,3 @@ def _matches(entry: Mapping[str, Any]) -> Iterable[HttpMatch]:
 
 def _sorted(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(sorted(entry.get(name, ())))
-
-
-def _header(attribute: str) -> str:
-    return attribute.removeprefix(_NAME).removesuffix("]")
-
-
-def _condition(value: Mapping[str, Any]) -> HeaderCondition:
-    (test,) = (each for each in Asks if each.value in value)
-    found = value[test.value]
-    return HeaderCondition(_header(value["attribute"]), test, () if found is True else tuple(sorted(found)))

@@ -4,8 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ringfence.api.schema import Choice, Column, Complaint, Field, Integer, ListOf, Number, Obj, Resource, Rule, Text
-from ringfence.api.v1alpha1 import identifiers, policies
+from ringfence.api.schema import (
+    Choice,
+    Column,
+    Complaint,
+    Field,
+    Integer,
+    ListOf,
+    MapOf,
+    Number,
+    Obj,
+    Resource,
+    Rule,
+    Text,
+)
+from ringfence.api.v1alpha1 import conditions, identifiers, policies
 from ringfence.model import durations
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.names import IDENTITY_SECRET_SUFFIX, MAX_LABEL_VALUE, identity_secret
@@ -132,6 +145,28 @@ _SPEC: Final = Obj(
                 ),
             ),
         ),
+        Field(
+            name="labels",
+            node=MapOf(
+                description=(
+                    "What policies may ask of callers with this identity (source.labels[NAME]), such as role: batch."
+                    " Whoever may write this resource says so. They are not the labels of the resource, nor of pods."
+                ),
+                keys=Text(
+                    description="The name of a label, without a prefix.",
+                    pattern=f"^{conditions.LABEL}$",
+                    what="a name of letters, digits and, inside, '-', '_' and '.'",
+                    max_length=63,
+                ),
+                values=Text(
+                    description="Its value.",
+                    pattern=f"^{conditions.LABEL}$",
+                    what="a value of letters, digits and, inside, '-', '_' and '.'",
+                    max_length=63,
+                ),
+                max_items=16,
+            ),
+        ),
         Field(name="certificate", node=_CERTIFICATE),
     ),
     hints={
@@ -222,6 +257,7 @@ kind: ServiceIdentity
 metadata: {name: payments, namespace: shop}
 spec:
   serviceAccountName: payments
+  labels: {role: store}
   certificate:
     secretName: payments-identity
     ttl: 4h

@@ -28,7 +28,13 @@ PATH: Final = Dimension(40, "path", EVERY_PATH)
 UPGRADE: Final = Dimension(50, "upgrade", EVERY_METHOD)
 NO_UPGRADE: Final = Methods.of(("",))
 
+#: Whether the moment is within some windows of time.
+WITHIN: Final = Methods.of(("within",))
+OUTSIDE: Final = Methods.of(("outside",))
+
 _ATTRIBUTES: Final = 60
+_TIMES: Final = 70
+TIME: Final = "time "
 
 #: What a request is where nothing more is asked of it.
 _PLAIN: Final = {
@@ -42,7 +48,10 @@ _PLAIN: Final = {
 
 @lru_cache(maxsize=4096)
 def attribute(name: str) -> Dimension:
-    """A header (``header:x-env``), a claim (``claim:sub``), a member of a list (``claim:scope has read``)."""
+    """A header (``header:x-env``), a parameter (``query:env``), a claim (``claim:sub``), a member of a list.
+
+    The last is written ``claim:scope has read``.
+    """
     return Dimension(_ATTRIBUTES, name, ANY_OR_NONE)
 
 
@@ -56,6 +65,12 @@ def name_of(text: str) -> str:
     """The name that ``name_text`` wrote."""
     rest, slash, label = text.partition("/")
     return f"{label}.{rest}" if slash else text
+
+
+@lru_cache(maxsize=4096)
+def time(windows: str) -> Dimension:
+    """The time, as far as these windows tell it apart, in words."""
+    return Dimension(_TIMES, f"{TIME}{windows}", WITHIN | OUTSIDE)
 
 
 def point(witness: Mapping[str, Any]) -> Mapping[str, Any]:

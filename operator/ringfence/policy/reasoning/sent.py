@@ -1,7 +1,8 @@
-"""What rules say of requests, as sets: methods, paths, hosts, upgrades and headers.
+"""What rules say of requests, as sets: methods, paths, hosts, upgrades, headers, parameters and the time.
 
 What is missing or can be read in two ways counts against the request: the same words are a smaller set in an Allow than
-in a Deny. Requests that a proxy refuses whatever the rules say are not taken out.
+in a Deny. Requests that a proxy refuses whatever the rules say are not taken out. A condition on the time is one that
+holds or does not: sets do not know which windows are within which.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from ringfence.model import hosts
+from ringfence.model.requests import TimeCondition
+from ringfence.policy import spelling
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
@@ -18,6 +21,8 @@ from ringfence.policy.algebra.values import Attribute, Methods
 _BELOW: Final = "/*"
 _GRPC: Final = TextSet.starting(("application/grpc",))
 _CONTENT_TYPE: Final = "content-type"
+#: A parameter that has no value: some programs read it as missing.
+_EMPTY: Final = TextSet.exactly(("",))
 
 Part = tuple[Dimension, Any]
 
@@ -54,14 +59,33 @@ class Condition(Protocol):
     def values(self) -> tuple[str, ...]: ...
 
 
+class Parameter(Protocol):
+    """The same on a parameter of the query."""
+
+    @property
+    def parameter(self) -> str: ...
+
+    @property
+    def test(self) -> str: ...
+
+    @property
+    def values(self) -> tuple[str, ...]: ...
+
+
 class Sent(Protocol):
-    """The requests that a rule names: any of ``http`` (empty: all) and all of ``when``."""
+    """The requests that a rule names: any of ``http`` (empty: all) and all of ``when``, ``query`` and ``times``."""
 
     @property
     def http(self) -> tuple[Match, ...]: ...
 
     @property
     def when(self) -> tuple[Condition, ...]: ...
+
+    @property
+    def query(self) -> tuple[Parameter, ...]: ...
+
+    @property
+    def times(self) -> tuple[TimeCondition, ...]: ...
 
 
 @lru_cache(maxsize=16384)
@@ -73,6 +97,12 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
     for condition in sent.when:
         values = _condition(str(condition.test), condition.values, deny)
         found = intersect(found, cube([(dimensions.attribute(f"header:{condition.header}"), values)]))
+    for asked in sent.query:
+        values = _parameter(str(asked.test), asked.values, deny)
+        found = intersect(found, cube([(dimensions.attribute(f"query:{asked.parameter}"), values)]))
+    for moment in sent.times:
+        holds = dimensions.OUTSIDE if moment.outside else dimensions.WITHIN
+        found = intersect(found, cube([(dimensions.time(spelling.windows(moment.windows)), holds)]))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
 
@@ -134,3 +164,14 @@ def _condition(test: str, values: tuple[str, ...], deny: bool) -> Attribute:
         case "absent":
             return Attribute(NO_TEXT, absent=True)
     raise ValueError(f"{test!r} is no test of a header")
+
+
+def _parameter(test: str, values: tuple[str, ...], deny: bool) -> Attribute:
+    """As of a header, but for a parameter without a value, which counts against the request."""
+    found = _condition(test, values, deny)
+    if test == "exists":
+        return found if deny else Attribute(found.texts - _EMPTY, several=True)
+    if test == "absent":
+        return Attribute(_EMPTY, absent=True) if deny else found
+    texts = found.texts | _EMPTY if deny else found.texts - _EMPTY
+    return Attribute(texts, found.absent, found.several)

@@ -39,6 +39,8 @@ def _rest(cube: Cube) -> Iterator[str]:
     for name, values in cube.items():
         if isinstance(values, Attribute) and name not in {dimensions.HOST.name, dimensions.NAME.name}:
             yield f"with {name} {attribute_text(values)}"
+        elif isinstance(values, Methods) and name.startswith(dimensions.TIME):
+            yield f"{values.witness()} {name.removeprefix(dimensions.TIME)}"
 
 
 def method_text(methods: Methods) -> str:
@@ -112,6 +114,8 @@ def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
                 yield name, upgrade_text(values)
             case Methods() if name == dimensions.METHOD.name:
                 yield "methods", method_text(values)
+            case Methods() if name.startswith(dimensions.TIME):
+                yield name, values.witness()
             case PathSet():
                 yield "paths", [str(clause) for clause in values.clauses()]
             case Attribute() if name == dimensions.NAME.name:

@@ -22,7 +22,7 @@ from ringfence.model.proxy import Resource
 from ringfence.model.resources import Mode, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.world import Enrolment, Workload
-from ringfence.policy import reach
+from ringfence.policy import reach, speech
 from ringfence.policy.ends import Address, End
 from ringfence.policy.reach import EVERY_PORT, PORT, Reach, Target
 from ringfence.translate.envoy import (
@@ -43,7 +43,7 @@ from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import FIRST_BYTES, Made, listening, original_destination, tls_inspector
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules
-from ringfence.translate.envoy.subject import Subject, is_http
+from ringfence.translate.envoy.subject import Subject
 
 #: Ports of one address that the tree spells out; where more would have to be, the chain asks.
 MAX_PORTS: Final = 512
@@ -315,8 +315,8 @@ class Outbound:
             tuple(sorted(accounts)),
             self.mesh.world.installation.trust_domain,
             plain=not all(group.mesh for group in reached),
-            http=is_http(port),
-            bounds=self.bounds if is_http(port) else self.bounds.untraced,
+            http=speech.is_http(port),
+            bounds=self.bounds if speech.is_http(port) else self.bounds.untraced,
         )
         endpoints = reached[0].endpoints
         if len(reached) > 1:

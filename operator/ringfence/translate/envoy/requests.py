@@ -12,6 +12,7 @@ from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import paths
 from ringfence.policy.requests import ANY_SEGMENT, BELOW, compared, twins
+from ringfence.translate.envoy import queries, times
 from ringfence.translate.envoy.messages import Message
 
 _METHOD: Final = ":method"
@@ -26,9 +27,15 @@ _ANY: Final = rbac_pb2.Permission(any=True)
 
 
 def permission(rule: Requests, action: Action) -> Message:
-    """A permission that is the requests that a rule of this action names."""
+    """A permission that is the requests that a rule of this action names, the time aside (``condition``)."""
     http = [_http(match, action) for match in rule.http]
-    return _all([*([_any(http)] if http else ()), *(_condition(each, action) for each in rule.when)])
+    query = (queries.permission(each, action) for each in rule.query)
+    return _all([*([_any(http)] if http else ()), *(_condition(each, action) for each in rule.when), *query])
+
+
+def condition(rule: Requests) -> Message | None:
+    """What must be true beside the permission; None for nothing."""
+    return times.expression(rule.times)
 
 
 def _several(header: str) -> Message:
@@ -57,6 +64,7 @@ def unclear(rule: Requests) -> Iterator[Message]:
         odd = (string_pb2.StringMatcher(prefix="/"), _regex(_PRINTABLE))
         places += [*map(_path, parts), *(_not(_path(each)) for each in odd)]
     places += [_present(name) for name in twins(rule)]
+    places += [each for asked in rule.query for each in queries.unclear(asked)]
     if places:
         yield rbac_pb2.Policy(permissions=places)
     yield from map(_several, compared(rule))
@@ -99,7 +107,10 @@ def _patterns(pattern: str, action: Action) -> Iterable[Message]:
 
 def _hosts(host: str, action: Action) -> Iterable[Message]:
     if action is Action.ALLOW:
-        yield _header(_HOST, _regex(f"(?i){_quoted(host)}(:[0-9]{{1,5}})?"))
+        # No name stands in a regular expression: one whose program has more than a hundred steps Envoy does not take.
+        port = _header(_HOST, _regex("[^:]*:[0-9]{1,5}"))
+        yield _header(_HOST, string_pb2.StringMatcher(exact=host, ignore_case=True))
+        yield _all([_header(_HOST, string_pb2.StringMatcher(prefix=f"{host}:", ignore_case=True)), port])
         return
     for each in (host, f"{host}.", ""):
         yield _header(_HOST, string_pb2.StringMatcher(exact=each, ignore_case=bool(each)))

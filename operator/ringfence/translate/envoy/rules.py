@@ -116,10 +116,12 @@ def _rbac(half: _Half, rules: PortRules, who: Who, action: Action) -> Message:
     for place, rule in half.found:
         whom = who.principals(rule.peers)
         where = [rbac_pb2.Permission(any=True)] if rules.spans is None else permissions(rules.spans[place])
+        only_if = None
         if rule.requests is not None:
-            where = [requests.permission(rule.requests, action)]
+            where, only_if = [requests.permission(rule.requests, action)], requests.condition(rule.requests)
         if whom and where:
-            made.policies[names.policy_id(rule.ref)].CopyFrom(rbac_pb2.Policy(permissions=where, principals=whom))
+            policy = rbac_pb2.Policy(permissions=where, principals=whom, condition=only_if)
+            made.policies[names.policy_id(rule.ref)].CopyFrom(policy)
     return made
 
 

@@ -2,21 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ringfence.model import probes, proxy
-from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
+from ringfence.model.mesh import Mesh, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.ports import Object
 from ringfence.model.probes import Probe
-from ringfence.model.resources import Protocol
 from ringfence.model.world import ContainerPort, Enrolment, Workload
-from ringfence.policy import reach
-
-#: What a Service's ``appProtocol`` says when the port speaks HTTP (KEP-3726 and what people wrote before it).
-_HTTP: Final = frozenset({"http", "http2", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws"})
-#: The first word of a port's name, where there is no ``appProtocol``.
-_HTTP_NAMES: Final = frozenset({"http", "http2", "grpc", "ws"})
+from ringfence.policy import reach, speech
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -104,21 +98,6 @@ def of_pod(pod: Object, around: Surroundings) -> Subject:
     )
 
 
-def is_http(port: ServicePort) -> bool:
-    """Whether a Service says that this port speaks HTTP; ``https`` is TCP to the proxy."""
-    return _told(port) is True
-
-
-def _told(port: ServicePort) -> bool | None:
-    """What a Service says of a port: HTTP, something else, or nothing."""
-    if port.app_protocol:
-        return port.app_protocol.lower() in _HTTP
-    word = port.name.partition("-")[0]
-    if word in _HTTP_NAMES:
-        return True
-    return False if word in {"tcp", "tls", "https"} else None
-
-
 def _asked(labels: Mapping[str, str], around: Surroundings, account: str) -> tuple[tuple[str, str], ...]:
     kept = {key: value for key, value in labels.items() if key in around.asked}
     if around.enrolled:
@@ -139,45 +118,11 @@ def _ports(
         for port in container.get("ports") or ():
             if port.get("protocol", "TCP") == "TCP" and not _is_proxy(container):
                 names.setdefault(port["containerPort"], set()).update(filter(None, [port.get("name")]))
-    told = _told_of(services, labels, names)
+    told = speech.told_of(services, labels, names)
     numbers = (names.keys() | told.keys()) - proxy.RESERVED_PORTS
     return tuple(
-        Port(each, tuple(sorted(names.get(each, ()))), _agreed(told.get(each, set()))) for each in sorted(numbers)
+        Port(each, tuple(sorted(names.get(each, ()))), speech.agreed(told.get(each, set()))) for each in sorted(numbers)
     )
-
-
-def speaks_http(pod: Workload, number: int, services: Iterable[ServiceValue]) -> bool:
-    """Whether the proxy of a pod takes what comes to one of its ports for HTTP; ``services`` are of its namespace."""
-    names: dict[int, set[str]] = {}
-    for port in pod.ports:
-        if port.protocol is Protocol.TCP:
-            names.setdefault(port.port, set()).update(filter(None, [port.name]))
-    return _agreed(_told_of(services, pod.labels, names).get(number, set())) and number not in proxy.RESERVED_PORTS
-
-
-def _told_of(
-    services: Iterable[ServiceValue], labels: Mapping[str, str], names: Mapping[int, set[str]]
-) -> dict[int, set[bool | None]]:
-    """What the Services that select a pod say of its ports."""
-    told: dict[int, set[bool | None]] = {}
-    for service in services:
-        if service.selector and set(service.selector) <= labels.items():
-            for each in service.ports:
-                if each.protocol is Protocol.TCP:
-                    for target in _targets(each.target, names):
-                        told.setdefault(target, set()).add(_told(each))
-    return told
-
-
-def _agreed(told: set[bool | None]) -> bool:
-    """HTTP where some Service says so and none says otherwise: what is taken for TCP carries HTTP too, not so back."""
-    return True in told and False not in told
-
-
-def _targets(target: int | str, names: Mapping[int, set[str]]) -> list[int]:
-    if isinstance(target, int):
-        return [target]
-    return [number for number, own in names.items() if target in own]
 
 
 def _is_proxy(container: Mapping[str, Any]) -> bool:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from ringfence.model.requests import Asks, QueryCondition, TimeCondition
+from ringfence.model.windows import Window
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.values import SEVERAL, Methods
 from ringfence.policy.reasoning import sent, wording
@@ -29,6 +31,12 @@ class Condition:
 class Sent:
     http: tuple[Match, ...] = ()
     when: tuple[Condition, ...] = ()
+    query: tuple[QueryCondition, ...] = ()
+    times: tuple[TimeCondition, ...] = ()
+
+
+def PARAMETER(test: Asks, *values: str) -> Sent:  # noqa: N802 (a row of a table)
+    return Sent(query=(QueryCondition("p", test, values),))
 
 
 def asked(rule: Sent, deny: bool, **request: Any) -> bool:
@@ -84,6 +92,18 @@ A = Sent((Match(methods=("GET",), paths=("/a",)),))
         (Sent(when=(Condition("x", "absent"),)), {"x": None}, True, True),
         (Sent(when=(Condition("x", "exists"), Condition("x", "in", ("a",)))), {"x": None}, False, False),
         (Sent(when=(Condition("x", "exists"), Condition("x", "in", ("a",)))), {"x": "a"}, True, True),
+        (PARAMETER(Asks.IN, "a"), {"query:p": "a"}, True, True),
+        (PARAMETER(Asks.IN, "a"), {"query:p": ""}, False, True),
+        (PARAMETER(Asks.IN, "a"), {"query:p": "b"}, False, False),
+        (PARAMETER(Asks.NOT_IN, "a"), {"query:p": ""}, False, True),
+        (PARAMETER(Asks.PREFIX, "a"), {"query:p": "ab"}, True, True),
+        (PARAMETER(Asks.EXISTS), {"query:p": ""}, False, True),
+        (PARAMETER(Asks.EXISTS), {}, False, False),
+        (PARAMETER(Asks.ABSENT), {"query:p": ""}, False, True),
+        (PARAMETER(Asks.ABSENT), {}, True, True),
+        (Sent(times=(TimeCondition((Window((0,)),)),)), {"time Mon UTC": "within"}, True, True),
+        (Sent(times=(TimeCondition((Window((0,)),)),)), {"time Mon UTC": "outside"}, False, False),
+        (Sent(times=(TimeCondition((Window((0,)),), outside=True),)), {"time Mon UTC": "outside"}, True, True),
     ],
 )
 def test_what_is_missing_or_unclear_counts_against_the_request(
