@@ -175,7 +175,7 @@ def _of_region(
     found: dict[tuple[Names, frozenset[int]], Workload] = {}
     for pod in pods:
         if region.matches(pod.labels):
-            names = _names(pod)
+            names = names_of(pod)
             for signature, ips in addresses.of_pod(pod.ips):
                 found.setdefault((names, signature), replace(pod, ips=ips))
     known = bool(found)
@@ -211,7 +211,7 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
         address = end.ip if isinstance(end, Address) else end.ips[0]
         return kinds.first_address + kinds.addresses.place_of(address)
     account = _account(end, world)
-    names = _names(end)
+    names = names_of(end)
     signature = kinds.addresses.signature(end.ips)
     for number in kinds.by_namespace.get(end.namespace, ()):
         kind = kinds.all[number]
@@ -221,5 +221,6 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
     raise CannotTell(f"{end.namespace}/{end.name} is not among the pods that were compared")
 
 
-def _names(pod: Workload) -> Names:
+def names_of(pod: Workload) -> Names:
+    """The names that a pod gives to its ports."""
     return Names(tuple(sorted({(p.protocol, p.name, p.port) for p in pod.ports if p.name})))
