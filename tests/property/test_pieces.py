@@ -27,6 +27,8 @@ from ringfence.policy.reasoning.pieces import Between
 from tests.property.judging import questions, show
 from tests.property.worlds import NAMESPACES, about_requests
 
+pytestmark = pytest.mark.timeout(3600)
+
 FEWER = max(settings.default.max_examples * 2 // 5, 1)
 #: Pairs of ends in each world, and requests on each port of each.
 PAIRS = 24

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule, RuleRef
+from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
 from ringfence.model.requests import Request
 from ringfence.model.resources import MTLS, Action, Mode
 from ringfence.model.verdict import Reason
@@ -28,20 +28,31 @@ from ringfence.policy.transport import transport_of
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
 
 
+_ALLOWING: Final = frozenset({Reason.ALLOWED_BUILTIN, Reason.ALLOWED_INSIDE, Reason.ALLOWED_BY_RULE})
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Requests of which one end says the same for the same reason; None where that rests on an unknown address."""
+    """Requests of which one end says the same for the same reason; None where that rests on an unknown address.
+
+    ``rule`` is the rule that decides, None where none does.
+    """
 
     requests: Diagram
     outcome: Outcome | None
+    rule: EffectiveRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """What both ends say of all that one may send to the other. The pieces of each end are disjoint and everything."""
+    """What both ends say of all that one may send to the other. The pieces of each end are disjoint and everything.
+
+    ``names`` are those that the target gives to its ports.
+    """
 
     egress: tuple[Piece, ...]
     ingress: tuple[Piece, ...]
+    names: Names
 
     def half(self, direction: Direction) -> tuple[Piece, ...]:
         """The pieces of one end."""
@@ -52,19 +63,9 @@ class Between:
         """What both ends surely let pass."""
         return intersect(_allowed(self.egress), _allowed(self.ingress))
 
-    @property
-    def unknown(self) -> Diagram:
-        """What no end surely denies, and not both let pass: it rests on the address of a pod that is not known."""
-        perhaps = [union((_allowed(half), _unknown(half))) for half in (self.egress, self.ingress)]
-        return subtract(intersect(*perhaps), self.allowed)
-
 
 def _allowed(half: Iterable[Piece]) -> Diagram:
     return union(each.requests for each in half if each.outcome is not None and each.outcome.allowed)
-
-
-def _unknown(half: Iterable[Piece]) -> Diagram:
-    return union(each.requests for each in half if each.outcome is None)
 
 
 def at(half: Iterable[Piece], point: Mapping[str, Any]) -> Outcome | None:
@@ -96,7 +97,7 @@ def between(
         unproven = plaintext and ingress and transport_of(policy, governed.labels) is MTLS.STRICT
         return _half(_Calls(world, direction, governed, other, names, unproven, told if ingress else None), policy)
 
-    return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source))
+    return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +120,35 @@ class _Pieces:
     rest: Diagram = EVERYTHING
     found: list[Piece] = field(default_factory=list)
 
-    def take(self, some: Diagram, reason: Reason, rule: RuleRef | None = None, *, allowed: bool) -> None:
+    def take(self, some: Diagram, outcome: Outcome, rule: EffectiveRule | None = None) -> None:
         """Cut off what is left of ``some``."""
         part = intersect(some, self.rest)
         if part is not NOTHING:
-            self.found.append(Piece(part, Outcome(allowed, reason, rule)))
+            self.found.append(Piece(part, outcome, rule))
             self.rest = subtract(self.rest, some)
+
+    def by_rule(self, rule: EffectiveRule, names: Names, reason: Reason) -> None:
+        """Cut off what a rule decides."""
+        outcome = Outcome(reason in _ALLOWING, reason, None if reason is Reason.ALLOWED_INSIDE else rule.ref)
+        self.take(requests_of(rule, names), outcome, rule)
 
 
 def _half(calls: _Calls, policy: EffectivePolicy) -> tuple[Piece, ...]:
     pieces = _Pieces()
     if policy.enrolment is Enrolment.NONE:
-        pieces.take(EVERYTHING, Reason.NOT_ENROLLED, allowed=True)
+        pieces.take(EVERYTHING, Outcome(allowed=True, reason=Reason.NOT_ENROLLED))
         return tuple(pieces.found)
     if calls.told is not None and requests.refused(calls.told):
-        pieces.take(_HTTP, Reason.REQUEST_REFUSED, allowed=False)
+        pieces.take(_HTTP, Outcome(allowed=False, reason=Reason.REQUEST_REFUSED))
     if not policy.closed:
-        pieces.take(EVERYTHING, Reason.NOT_CLOSED, allowed=True)
+        pieces.take(EVERYTHING, Outcome(allowed=True, reason=Reason.NOT_CLOSED))
         return tuple(pieces.found)
     worst, best = (_judged(calls, policy, pieces, hopeful=hopeful) for hopeful in (False, True))
     if worst == best:
         return worst
     sure, perhaps = _allowed(worst), _allowed(best)
     open_ = union((subtract(sure, perhaps), subtract(perhaps, sure)))
-    known = (Piece(subtract(each.requests, open_), each.outcome) for each in worst)
+    known = (replace(each, requests=subtract(each.requests, open_)) for each in worst)
     return (
         *(each for each in known if each.requests is not NOTHING),
         *((Piece(open_, None),) * (open_ is not NOTHING)),
@@ -155,17 +161,17 @@ def _judged(calls: _Calls, policy: EffectivePolicy, before: _Pieces, *, hopeful:
     governing = list(_governing(calls, policy, hopeful=hopeful))
     for rule in governing:
         if rule.builtin:
-            pieces.take(requests_of(rule, calls.names), Reason.ALLOWED_BUILTIN, rule.ref, allowed=True)
+            pieces.by_rule(rule, calls.names, Reason.ALLOWED_BUILTIN)
     for rule in governing:
         if calls.told is not None and _unclear(rule, calls.told):
             on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, calls.names))])
-            pieces.take(intersect(on_ports, _HTTP), Reason.REQUEST_UNCLEAR, allowed=False)
+            pieces.take(intersect(on_ports, _HTTP), Outcome(allowed=False, reason=Reason.REQUEST_UNCLEAR))
     _by_rules([rule for rule in governing if not rule.builtin], calls, pieces)
     if calls.unproven:
         for each in _judged(replace(calls, unproven=False), policy, before, hopeful=hopeful):
             if each.outcome is not None and each.outcome.allowed:
-                pieces.take(each.requests, Reason.NEEDS_MUTUAL_TLS, each.outcome.rule, allowed=False)
-    pieces.take(EVERYTHING, Reason.NO_RULE_ALLOWS, allowed=False)
+                pieces.take(each.requests, Outcome(False, Reason.NEEDS_MUTUAL_TLS, each.outcome.rule))
+    pieces.take(EVERYTHING, Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS))
     return tuple(pieces.found)
 
 
@@ -178,16 +184,15 @@ def _by_rules(rules: Sequence[EffectiveRule], calls: _Calls, pieces: _Pieces) ->
     ordered = sorted(rules, key=lambda rule: rule.requests is not None)
     for rule in ordered:
         if rule.action is Action.DENY:
-            pieces.take(requests_of(rule, calls.names), Reason.DENIED_BY_RULE, rule.ref, allowed=False)
+            pieces.by_rule(rule, calls.names, Reason.DENIED_BY_RULE)
     allows = [rule for rule in ordered if rule.action is Action.ALLOW]
     for rule in allows:
         if rule.suspended_by is None:
             inside = is_inside(rule.ref)
-            reason = Reason.ALLOWED_INSIDE if inside else Reason.ALLOWED_BY_RULE
-            pieces.take(requests_of(rule, calls.names), reason, None if inside else rule.ref, allowed=True)
+            pieces.by_rule(rule, calls.names, Reason.ALLOWED_INSIDE if inside else Reason.ALLOWED_BY_RULE)
     for rule in allows:
         if rule.suspended_by is not None:
-            pieces.take(requests_of(rule, calls.names), Reason.RULE_SUSPENDED, rule.ref, allowed=False)
+            pieces.by_rule(rule, calls.names, Reason.RULE_SUSPENDED)
 
 
 def _governing(calls: _Calls, policy: EffectivePolicy, *, hopeful: bool) -> Iterator[EffectiveRule]:

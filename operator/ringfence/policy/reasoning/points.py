@@ -23,9 +23,9 @@ def header(name: str) -> str:
 def point(request: Request) -> dict[str, Any]:
     """The values of a request as rules see it, by dimension; an attribute that it does not have is left out.
 
-    A host that is none (user information, a port that is no number) is one that nobody can read. Requests that a proxy
-    refuses and those that can be read in two ways where a rule looks have no place in the sets: policy.requests knows
-    them.
+    A host with user information is one that nobody can read; so counts, here only, any that is not ``readable``.
+    Requests that a proxy refuses and those that can be read in two ways where a rule looks have no place in the sets:
+    policy.requests knows them.
     """
     # Rules name methods in upper case; one that is spelled otherwise is the same to Denies, however it is.
     method = request.method if request.method == request.method.upper() else request.method.lower()
@@ -37,6 +37,11 @@ def point(request: Request) -> dict[str, Any]:
         dimensions.UPGRADE.name: request.upgrade.lower(),
         **{header(name): ",".join(values) for name, values in request.headers.items()},
     }
+
+
+def readable(host: str) -> bool:
+    """Whether a host is a name, or a name with the number of a port."""
+    return _HOST.fullmatch(host) is not None
 
 
 def _host(text: str) -> str | tuple[str] | None:
