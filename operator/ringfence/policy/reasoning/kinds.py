@@ -126,8 +126,9 @@ def _of_namespace(
         accounts |= {name for box in boxes for name in box.get(LABEL_IDENTITY).values}
     if not accounts:
         accounts = {None}
+    told_apart = _by_labels(boxes)
     for account in sorted(accounts, key=lambda each: each or ""):
-        for region in _regions(namespace, account, boxes):
+        for region in _regions(namespace, account, told_apart):
             yield from _of_region(namespace, account, region, pods[account], named, addresses)
 
 
@@ -148,12 +149,21 @@ def _boxes(policy: EffectivePolicy) -> Iterator[LabelBox]:
     yield from policy.egress_listed_audit
 
 
-def _regions(namespace: str, account: str | None, boxes: Iterable[LabelBox]) -> list[LabelBox]:
+def _by_labels(boxes: Iterable[LabelBox]) -> list[tuple[ValueSet, LabelBox]]:
+    """Of boxes that ask for more than an identity: the identities that they mean, and what they ask for."""
+    found = (
+        (box.get(LABEL_IDENTITY), LabelBox.of({key: each for key, each in box.conditions if key != LABEL_IDENTITY}))
+        for box in boxes
+        if any(key != LABEL_IDENTITY for key, _ in box.conditions)
+    )
+    return list(found)
+
+
+def _regions(namespace: str, account: str | None, boxes: Iterable[tuple[ValueSet, LabelBox]]) -> list[LabelBox]:
     """The pods of one identity in parts that no box tells apart."""
     found = [LabelBox()]
-    for box in boxes:
-        own = LabelBox.of({key: values for key, values in box.conditions if key != LABEL_IDENTITY})
-        if not own.conditions or account not in box.get(LABEL_IDENTITY):
+    for accounts, own in boxes:
+        if account not in accounts:
             continue
         found = [part for region in found for part in (region & own, *region.minus(own)) if not part.empty]
         if len(found) > MAX_REGIONS:
