@@ -20,10 +20,10 @@ from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning import crowd, kinds, points
 from ringfence.policy.reasoning.crowd import Asked, Group
 
-from tests.property.judging import questions, show
+from tests.property.judging import show, telling
 from tests.property.test_difference import sides
 from tests.property.test_pieces import SOME, clear, some_request
-from tests.property.worlds import NAMESPACES, about_requests
+from tests.property.worlds import about_requests
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -53,9 +53,7 @@ def test_groups_hold_the_calls_that_decide_allows(counted: Callable[[int], None]
     dice = random.Random(seed)  # noqa: S311 (not drawn one by one: that would be a large example)
     effective = cache(lambda name: resolve.resolve(world, name))
     known, (side,) = sides(world)
-    asked = questions(world)
-    guarded = [each for each in asked if isinstance(each[1], Workload) and each[1].namespace in NAMESPACES]
-    calls = [*dice.sample(guarded, CALLS - 20), *dice.sample(asked, 20)]
+    calls = telling(world, dice, CALLS)
     pairs = [tuple(kinds.number_of(known, end, world) for end in call[:2]) for call in calls]
     sources, targets = Members.of(pair[0] for pair in pairs), Members.of(pair[1] for pair in pairs)
     told = some_request(dice) if dice.random() < 0.5 else None

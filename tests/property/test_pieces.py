@@ -14,7 +14,7 @@ from ringfence.model.errors import CannotTell
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Opaque, Request, Requests
 from ringfence.model.resources import Protocol
 from ringfence.model.verdict import Half, Verdict
-from ringfence.model.world import Workload, World
+from ringfence.model.world import World
 from ringfence.policy import decide, requests, resolve
 from ringfence.policy.algebra import diagram, dimensions, ports
 from ringfence.policy.algebra.diagram import Diagram
@@ -24,8 +24,8 @@ from ringfence.policy.reasoning import pieces, points, wording
 from ringfence.policy.reasoning import sent as sent_
 from ringfence.policy.reasoning.pieces import Between
 
-from tests.property.judging import questions, show
-from tests.property.worlds import NAMESPACES, about_requests
+from tests.property.judging import show, telling
+from tests.property.worlds import about_requests
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -105,9 +105,7 @@ def test_every_request_is_in_the_piece_that_decide_finds(
     dice = random.Random(seed)  # noqa: S311 (not drawn one by one: that would be a large example)
     effective = cache(lambda name: resolve.resolve(world, name))
     wrong = []
-    asked = questions(world)
-    guarded = [each for each in asked if isinstance(each[1], Workload) and each[1].namespace in NAMESPACES]
-    for source, target, protocol, port in (*dice.sample(guarded, PAIRS - 4), *dice.sample(asked, 4)):
+    for source, target, protocol, port in telling(world, dice, PAIRS):
         call = (world, effective, source, target)
         free = pieces.between(*call, plaintext=plaintext)
         for sent in (Opaque(), *(some_request(dice) for _ in range(SENT))):
@@ -115,7 +113,7 @@ def test_every_request_is_in_the_piece_that_decide_finds(
             forms = [pieces.between(*call, plaintext=plaintext, told=told)] + [free] * clear(sent)
             point = point_of(protocol, port, sent)
             verdict = decided(call, protocol, port, plaintext, sent)
-            counted("CannotTell" if verdict is None else str(telling(verdict).reason))
+            counted("CannotTell" if verdict is None else str(said_by(verdict).reason))
             for both in forms:
                 found = outcomes(both, point)
                 inside = diagram.holds(both.allowed, point)
@@ -129,7 +127,7 @@ def test_every_request_is_in_the_piece_that_decide_finds(
     assert wrong == []
 
 
-def telling(verdict: Verdict) -> Half:
+def said_by(verdict: Verdict) -> Half:
     return verdict.ingress if verdict.allowed or not verdict.ingress.allowed else verdict.egress
 
 

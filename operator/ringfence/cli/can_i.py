@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ringfence.cli import calls, inputs, layers, options, proxies, spoken, words
+from ringfence.cli import calls, crowds, inputs, layers, options, proxies, spoken, words
 from ringfence.cli.calls import Member
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.question import Answer, Question, Row
@@ -24,24 +24,26 @@ CANNOT: Final = 2
 
 _DESCRIPTION = f"""
 Say whether FROM may call TO, and which rule of which policy says so, at both ends: a call needs the source's leave
-(egress) and the target's (ingress). The ends are {calls.FORMS}.
-A zone stands for all its identities, which must agree.
+(egress) and the target's (ingress). The ends are {calls.FORMS};
+or {crowds.FORMS}, which stand for many: the answer is then who may and who may not.
 
 With --port the answer is about that port of the target's pods; without, about every port that a rule or a container
-names. A rule may let only some requests pass: the answer then says which, or with --method, --path and --header whether
-one of them may. Ports speak HTTP where a Service says so.
+names. What is not said of the request (--method, --path, --header) may be anything: the answer says which requests may
+be sent. With a method and a path it is about one request. Ports speak HTTP where a Service says so.
 """
 _EXAMPLES = """
   {prog} can-i -f examples/shop shop/frontend shop/checkout --port 8080
   {prog} can-i -f examples/shop shop/checkout shop-data/payments         # every port, in a table
   {prog} can-i shop/checkout shop-data/payments --port http              # the cluster, a port by its name
   {prog} can-i -f examples/shop shop/checkout shop-data/payments --port 8443 --method POST --path /charges
+  {prog} can-i -f examples/shop shop/checkout shop-data/payments --path /charges   # by which methods?
+  {prog} can-i -f examples/shop anyone shop-data/ledger                    # who may?
   {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
   {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
   {prog} can-i -n shop frontend apiserver --port 6443 -o json
 
-exit status: 0 allowed (without --port: on at least one port), 1 denied, 2 cannot tell (an unknown end, members that
-differ, input that cannot be used)
+exit status: 0 something that was asked about is allowed (some port, some request), 1 all of it is denied, 2 cannot tell
+(an unknown end, those that an end stands for differ, input that cannot be used)
 """
 _ANSWERS: Final = {
     True: Cell("allowed", Style.GOOD),
@@ -90,10 +92,16 @@ def _port(text: str) -> int | str:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Ask and answer."""
     ends = (arguments.source, arguments.target)
+    many = [text for text in ends if crowds.is_set(text)]
     for text in ends:
-        calls.check(text)
+        if text not in many:
+            calls.check(text)
     request, told = spoken.request(arguments), spoken.told(arguments)
     loaded, _ = inputs.load(arguments, console)
+    if many:
+        inputs.must_be_readable(loaded, loaded.world.namespaces)
+        services = proxies.services(loaded, arguments.namespace)
+        return crowds.Crowds(loaded, inputs.effective(loaded.world), services).run(arguments, console)
     source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
     members = [each.end for asked in (source, target) for each in asked.members]
     inputs.must_be_readable(loaded, {end.namespace for end in members if isinstance(end, Workload)})

@@ -14,7 +14,7 @@ from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
 from ringfence.policy.algebra.values import Members
-from ringfence.policy.reasoning import points
+from ringfence.policy.reasoning import points, saying
 from ringfence.policy.reasoning.leaving import at
 from ringfence.policy.reasoning.side import SOURCE, TARGET, Side, requests_of
 
@@ -66,6 +66,15 @@ def groups(side: Side, sources: Members, targets: Members, asked: Asked) -> tupl
     return (*found, *none)
 
 
+def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, ...]:
+    """What each rule lets the target take from the source, in the parts in which it is written, as Group.requests."""
+    crowd = _Crowd(side, Members(1 << source), asked)
+    names = side.kinds.all[target].names
+    stated = side.stated(target, Direction.INGRESS) or ()
+    rules = (rule for rule, bits in stated if bits >> source & 1 and (rule.builtin or side.allows(rule)))
+    return tuple(crowd.asked_of(part, target) for rule in rules for part in saying.written(rule, names))
+
+
 def _callers(calls: Diagram, sources: Members) -> int:
     if not isinstance(calls, diagram.Split) or calls.dimension.name != SOURCE:
         return 0 if calls is NOTHING else sources.bits
@@ -90,13 +99,15 @@ class _Crowd:
             by_rest[self._let_out(source, target, names)] |= 1 << source
         leaving = split(self.side.axes.source, [(Members(bits), rest) for rest, bits in by_rest.items()])
         both = intersect(self._let_in(target, names), leaving)
-        ports = self.asked.ports(names)
-        http = ports & self.asked.http(target)
-        parts = [self._told(intersect(both, _on(http)), "HTTP"), _traffic(intersect(both, _on(ports - http)), "bytes")]
+        return intersect(self.asked_of(both, target), split(self.side.axes.source, [(self.sources, EVERYTHING)]))
+
+    def asked_of(self, calls: Diagram, target: int) -> Diagram:
+        """Those of calls to a target that were asked about, without what is told of them."""
+        ports = self.asked.ports(self.side.kinds.all[target].names)
         if not isinstance(self.side.ends[target], Workload):
-            # Nothing judges what is sent to an address.
-            parts = [intersect(both, _on(ports))]
-        return intersect(union(parts), split(self.side.axes.source, [(self.sources, EVERYTHING)]))
+            return intersect(calls, _on(ports))  # nothing judges what is sent there
+        http = ports & self.asked.http(target)
+        return union((self._told(intersect(calls, _on(http))), _traffic(intersect(calls, _on(ports - http)), "bytes")))
 
     def _let_out(self, source: int, target: int, names: Names) -> Diagram:
         stated = self.side.stated(source, Direction.EGRESS)
@@ -137,9 +148,9 @@ class _Crowd:
                 unclear.append(intersect(whole, http))
         return subtract(found, subtract(union(unclear), union(always))) if unclear else found
 
-    def _told(self, calls: Diagram, traffic: str) -> Diagram:
-        """Those that have the parts of the request that are told, without these."""
-        calls = _traffic(calls, traffic)
+    def _told(self, calls: Diagram) -> Diagram:
+        """Those requests that have the parts that are told, without these."""
+        calls = _traffic(calls, "HTTP")
         if self.asked.request is None:
             return calls
         values: Mapping[str, object] = points.point(self.asked.request)

@@ -26,36 +26,41 @@ def written(rule: EffectiveRule, names: Names) -> Iterator[Diagram]:
         yield requests_of(replace(rule, requests=replace(rule.requests, http=(match,))), names)
 
 
-def sentences(requests: Diagram, parts: Iterable[Diagram]) -> tuple[str, ...]:
-    """Texts that together say exactly ``requests``, on a port that is known; they may overlap.
+def sentences(requests: Diagram, parts: Iterable[Diagram], names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Texts that together say exactly ``requests``; they may overlap. Ports are told where they are not all the same.
 
-    ``parts`` are sets in whose terms it is said where that can be: those that rules name.
+    ``parts`` are sets in whose terms it is said where that can be: those that rules name. ``names`` are those of ports
+    whose number is not known.
     """
     found: list[str] = []
     said: Diagram = NOTHING
     for part in parts:
         inside = intersect(part, requests)
         if subtract(inside, said) is not NOTHING:
-            found += _part(part, inside)
+            found += _part(part, inside, names)
             said = union((said, inside))
-    found += map(_cube, diagram.cubes(subtract(requests, said)))
+    found += (_cube(each, names) for each in diagram.cubes(subtract(requests, said)))
     return tuple(dict.fromkeys(found))
 
 
-def _part(whole: Diagram, inside: Diagram) -> list[str]:
+def _part(whole: Diagram, inside: Diagram, names: tuple[str, ...]) -> list[str]:
     """What is left of a part: said directly, or as the part without what is missing, whichever is shorter."""
-    direct = [_cube(each) for each in diagram.cubes(inside)]
+    direct = [_cube(each, names) for each in diagram.cubes(inside)]
     cubes = list(diagram.cubes(whole))
     missing = list(diagram.cubes(subtract(whole, inside)))
     if len(cubes) != 1 or not missing:
         return direct
-    less = [_cube({name: values for name, values in each.items() if cubes[0].get(name) != values}) for each in missing]
-    without = f"{_cube(cubes[0])} but not {' nor '.join(less)}"
+    differing = ({name: values for name, values in each.items() if cubes[0].get(name) != values} for each in missing)
+    without = f"{_cube(cubes[0], names)} but not {' nor '.join(_cube(each, names) for each in differing)}"
     return [without] if len(without) < sum(map(len, direct)) else direct
 
 
-def _cube(cube: Cube) -> str:
-    return " ".join(_words(cube)) or "every request"
+def _cube(cube: Cube, names: tuple[str, ...]) -> str:
+    words = " ".join(_words(cube))
+    if (ports := cube.get(dimensions.PORT.name)) is None:
+        return words or "every request"
+    told = ", ".join(ports.told(names))
+    return f"{told}: {words}" if words else told
 
 
 def _words(cube: Cube) -> Iterator[str]:
