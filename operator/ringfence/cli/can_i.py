@@ -16,6 +16,7 @@ from ringfence.model.verdict import Half
 from ringfence.model.world import Workload
 from ringfence.policy import explain
 from ringfence.policy.algebra.diagram import Split
+from ringfence.policy.decide import Effective
 from ringfence.policy.reasoning import saying
 
 ALLOWED: Final = 0
@@ -90,26 +91,30 @@ def _port(text: str) -> int | str:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Ask and answer."""
+    """Load, ask and answer."""
+    for text in (arguments.source, arguments.target):
+        if not crowds.is_set(text):
+            calls.check(text)
+    spoken.request(arguments)
+    loaded, _ = inputs.load(arguments, console)
+    return answer(arguments, loaded, inputs.effective(loaded.world), console)
+
+
+def answer(arguments: argparse.Namespace, loaded: Loaded, effective: Effective, console: Console) -> int:
+    """Ask about what is loaded, and answer."""
     ends = (arguments.source, arguments.target)
     many = [text for text in ends if crowds.is_set(text)]
-    for text in ends:
-        if text not in many:
-            calls.check(text)
     request, told = spoken.request(arguments), spoken.told(arguments)
-    loaded, _ = inputs.load(arguments, console)
+    services = proxies.services(loaded, arguments.namespace)
     if many:
         inputs.must_be_readable(loaded, loaded.world.namespaces)
-        services = proxies.services(loaded, arguments.namespace)
-        return crowds.Crowds(loaded, inputs.effective(loaded.world), services).run(arguments, console)
+        return crowds.Crowds(loaded, effective, services).run(arguments, console)
     source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
     members = [each.end for asked in (source, target) for each in asked.members]
     inputs.must_be_readable(loaded, {end.namespace for end in members if isinstance(end, Workload)})
     for asked in (source, target):
         if asked.remark:
             console.note(asked.remark)
-    effective = inputs.effective(loaded.world)
-    services = proxies.services(loaded, arguments.namespace)
     question = Question(loaded.world, effective, source, target, arguments.plaintext, request, services, told)
     teller = _Teller(question, loaded, console)
     protocol = Protocol(arguments.protocol) if arguments.protocol else Protocol.TCP if request is not None else None

@@ -15,15 +15,15 @@ from ringfence.model.effective import Direction
 from ringfence.model.errors import CannotTell
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
-from ringfence.model.net import PortSet
+from ringfence.model.net import LAST_PORT, PortSet
 from ringfence.model.resources import PortSpec, Protocol
 from ringfence.model.spans import Spans
-from ringfence.model.verdict import Half, Verdict
+from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Workload
-from ringfence.policy import ends
+from ringfence.policy import decide, ends
 from ringfence.policy.algebra import diagram
 from ringfence.policy.algebra.diagram import NOTHING, Diagram
-from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
+from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports, protocol_of
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.decide import Effective
 from ringfence.policy.reasoning import crowd, deciding, kinds, naming, points, saying, wording
@@ -270,12 +270,29 @@ class _Told:
         spans = Spans.of(span for number in members if (span := self.side.kinds.all[number].span) is not None)
         return tuple(naming.addresses(spans & end.within, self.side))
 
+    def _half(self, group: Group, request: Mapping[str, Any]) -> Half:
+        """The end that decides of one of the calls. Of what no rule is asked about ``decide`` knows."""
+        source, target = group.sources.witness(), group.targets.witness()
+        halves = {each: deciding.half(self.side, each, source, target, request) for each in Direction}
+        known = layers.deciding(Verdict(halves[Direction.EGRESS], halves[Direction.INGRESS]))
+        both = (self.side.ends[source], self.side.ends[target])
+        kind, number = request.get("port", (0, 0))
+        protocol = protocol_of(kind)
+        if group.requests is not NOTHING or self.asked.request is None or protocol is None:
+            return known
+        if request.get("traffic", "HTTP") != "HTTP" or None in both or number > LAST_PORT:
+            return known
+        call = (self.side.world, self.side.effective, both[0], both[1], protocol, number)
+        said = decide.decide(*call, request=self.asked.request).deciding  # type: ignore[arg-type]
+        return said if said.reason in {Reason.REQUEST_REFUSED, Reason.REQUEST_UNCLEAR} else known
+
     def _example(self, requests: Diagram, target: int) -> dict[str, Any]:
         """One of the calls to a target that a group is about (algebra.dimensions.point)."""
         found = dict(diagram.witness(requests) or {})
         ports = self.asked.ports(self.side.kinds.all[target].names)
+        http = ports & self.asked.http(target)
         if "port" not in found and not ports.empty:
-            found["port"] = ports.witness()
+            found["port"] = (ports if http.empty or self.asked.request is None else http).witness()
         if "port" in found and found["port"] not in self.asked.http(target):
             return {**found, "traffic": "bytes"}
         if self.asked.request is None:
@@ -287,8 +304,7 @@ class _Told:
         """Why, of one of the calls; others of the same group may have other reasons."""
         source, target = group.sources.witness(), group.targets.witness()
         request = self._example(group.requests, target)
-        halves = {each: deciding.half(self.side, each, source, target, request) for each in Direction}
-        half = layers.deciding(Verdict(halves[Direction.EGRESS], halves[Direction.INGRESS]))
+        half = self._half(group, request)
         end = self.side.ends[source if half.direction is Direction.EGRESS else target]
         assert end is not None  # noqa: S101 (only those that are there are asked about)
         if isinstance(end, Workload) and end.namespace == OTHER:

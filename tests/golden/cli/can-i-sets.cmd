@@ -7,7 +7,8 @@ can-i -f requests.in.yaml anyone shop/pay
 can-i -f requests.in.yaml zone:front shop/pay
 can-i -f requests.in.yaml namespace:shop shop/pay --path /charges
 can-i -f requests.in.yaml anyone shop/pay --port api --method POST --path /charges
-can-i -f requests.in.yaml anyone shop/pay --port api --method POST --path /charges//7
+can-i -f requests.in.yaml shop/web namespace:shop --port api --method POST --path /charges//7
+can-i -f requests.in.yaml anyone shop/pay --path /charges%00
 can-i -f shop.in.yaml pod:shop/web shop/api --port 8080
 can-i -f shop.in.yaml spiffe://cluster.local/ns/shop/sa/web shop/api --port 8081
 can-i -f shop.in.yaml anyone anyone
