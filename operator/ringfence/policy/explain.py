@@ -37,7 +37,8 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     told: frozenset[str] = frozenset(),
 ) -> tuple[str, ...]:
     """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
-    that holds an Allow back. Of a half that allows, the Deny that differs in one part only. ``told`` as nearest has it.
+    that holds an Allow back. Of a half that a rule allows, the Deny that differs in one part only. ``told`` as nearest
+    has it.
     """
     call = _call(world, half, source, target, protocol, port, request)
     if call is None:
@@ -113,7 +114,7 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str]
         if rule.suspended_by == NO_PROXY:
             return ("it is about requests, which no proxy judges here",)
         return (f"{rule.suspended_by} overlaps it in a way that no NetworkPolicy can express",)
-    if half.allowed and policy.closed:
+    if half.reason in {Reason.ALLOWED_BY_RULE, Reason.ALLOWED_FOR_REQUESTS}:
         denies = nearest(policy, call, Action.DENY, told)
         return [f"{each.rule.ref} denies, but {missing(each, call)}" for each in denies if len(each.differing) == 1][:1]
     if half.reason is not Reason.NO_RULE_ALLOWS:
