@@ -187,7 +187,7 @@ def _of_region(
         if region.matches(pod.labels):
             names = names_of(pod)
             for signature, ips in addresses.of_pod(pod.ips):
-                found.setdefault((names, signature), replace(pod, ips=ips))
+                found.setdefault((names, signature), pod if pod.ips == ips else replace(pod, ips=ips))
     known = bool(found)
     if not known:
         thought = Workload(namespace, account or "pod", account or "default", _labels(region))
