@@ -17,6 +17,8 @@ from ringfence.policy.nearest import Near, nearest
 
 #: Near misses that are shown; more would hide the one that matters.
 MANY: Final = 5
+#: A rule that differs in more parts is another rule, not one that almost matched.
+CLOSE: Final = 2
 _MISSED: Final = {
     "subject": "it governs other pods than {governed}",
     "peer": "it does not name {other}",
@@ -120,8 +122,9 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str]
     if half.reason is not Reason.NO_RULE_ALLOWS:
         return ()
     found = nearest(policy, call, Action.ALLOW, told)
-    # Of those that differ in several parts one says as much as many.
-    shown = found[: MANY if found and len(found[0].differing) == 1 else 1]
+    differing = len(found[0].differing) if found else 0
+    # Of those that differ in several parts one says as much as many, and beyond some it is not close.
+    shown = found[: MANY if differing == 1 else 1 if differing <= CLOSE else 0]
     lines = [f"{near.rule.ref} comes close, but {missing(near, call)}" for near in shown]
     if len(shown) == MANY < len(found):
         lines.append(f"and {len(found) - MANY} more rules")
