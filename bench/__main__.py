@@ -16,6 +16,7 @@ NAMES = (
     "proxyd",
     "requests",
     "podstart",
+    "reasoning",
 )
 
 

@@ -1,11 +1,13 @@
 """What the property tests share: questions, the compiled policies, and answers by the plain evaluator."""
 
+import random
 import sys
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
 from typing import Any
 
+from ringfence.model.errors import CannotTell
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload, World
 from ringfence.policy import decide, resolve
@@ -45,6 +47,24 @@ def questions(world: World) -> list[Question]:
     ends = [*pods, *(Address(ip) for ip in OUTSIDE)]
     pairs = [(a, b) for a, b in product(ends, ends) if a != b and isinstance(a if a in pods else b, Workload)]
     return [(a, b, protocol, port) for a, b in pairs for protocol, port in PORTS]
+
+
+def telling(world: World, dice: random.Random, count: int) -> list[Question]:
+    """Some questions, most of them such that a rule has a say: drawn at random, most calls are denied by default."""
+    effective = cache(lambda namespace: resolve.resolve(world, namespace))
+    asked = questions(world)
+    dice.shuffle(asked)
+    found: list[Question] = []
+    for question in asked[: 4 * count]:
+        try:
+            verdict = decide.decide(world, effective, *question)
+        except CannotTell:
+            found.append(question)
+            continue
+        if verdict.ingress.rule is not None or verdict.egress.rule is not None:
+            found.append(question)
+    most = found[: count * 4 // 5]
+    return most + asked[4 * count :][: count - len(most)]
 
 
 def decided(world: World, asked: list[Question]) -> list[Answer]:

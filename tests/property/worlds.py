@@ -291,11 +291,11 @@ REQUESTS = (
 
 
 @st.composite
-def about_requests(draw: st.DrawFn) -> World:
-    """A world in which rules for TCP ports are often about requests, with proxies in all pods, some or none."""
+def about_requests(draw: st.DrawFn, some: tuple[Requests, ...] = REQUESTS) -> World:
+    """A world in which rules for TCP ports are often about ``some`` requests; proxies in all pods, some or none."""
     world = draw(worlds())
     proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
-    asked = st.sampled_from((None, *REQUESTS))
+    asked = st.sampled_from((None, *some))
 
     def spec(found: PolicySpec) -> PolicySpec:
         rules_ = tuple(

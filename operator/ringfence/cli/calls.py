@@ -3,17 +3,18 @@
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from ringfence.api.v1alpha1 import identifiers
 from ringfence.cli.problems import Usage
 from ringfence.model.errors import CannotTell
+from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import ends
 from ringfence.policy.ends import Address, Called, End, Host
 
-FORMS = "NAMESPACE/IDENTITY, ip:ADDRESS, zone:NAME, apiserver or (as TO) host:NAME"
+FORMS = "NAMESPACE/IDENTITY, pod:NAMESPACE/NAME, a SPIFFE ID, ip:ADDRESS, zone:NAME, apiserver or (as TO) host:NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,27 @@ def read(text: str, world: World, namespace: str) -> Asked:
     kind, colon, rest = text.partition(":")
     if text == "apiserver":
         return _api_server(world)
-    if kind == "ip" and colon:
-        return _address(rest)
-    if kind == "host" and colon:
-        return _host(rest)
-    if kind == "zone" and colon:
-        return _zone(rest, world)
+    of_kind: dict[str, Callable[[], Asked]] = {
+        "ip": lambda: _address(rest),
+        "host": lambda: _host(rest),
+        "zone": lambda: _zone(rest, world),
+        "pod": lambda: _pod(*_owned(rest, namespace), world),
+        "spiffe": lambda: _spiffe(text, world),
+    }
+    if colon and kind in of_kind:
+        return of_kind[kind]()
     owner, slash, name = text.partition("/")
     return _identity(owner, name, world) if slash else _identity(namespace, text, world)
 
 
 def check(text: str) -> None:
     """Refuse what is no end whatever the world is; raises as ``read`` does."""
-    kind, colon, _ = text.partition(":")
+    kind, colon, rest = text.partition(":")
+    if kind == "pod" and colon and rest.strip("/") == rest != "" and rest.count("/") <= 1:
+        return
+    if kind == "spiffe" and colon:
+        _account(text)
+        return
     bare = not colon and text.count("/") <= 1 and text.strip("/") == text != ""
     if not (bare or (colon and kind in {"ip", "zone", "host"})):
         raise Usage(f"{text!r} is no end of a call: write {FORMS}")
@@ -84,6 +93,42 @@ def _host(text: str) -> Asked:
     if not re.fullmatch(identifiers.DNS_NAME.pattern, name):
         raise Usage(f"host:{text} is no name of one host: write one like host:api.example.com")
     return Asked(f"host:{name}", (Member(f"host:{name}", Host(name)),))
+
+
+def _owned(text: str, namespace: str) -> tuple[str, str]:
+    owner, slash, name = text.partition("/")
+    return (owner, name) if slash else (namespace, text)
+
+
+def _pod(namespace: str, name: str, world: World) -> Asked:
+    """A pod, or a workload that makes pods, by its name."""
+    running = [each for each in world.workloads.get(namespace, ()) if not each.finished]
+    found = [each for each in running if each.name == name]
+    if not found:
+        near = _near(name, {each.name for each in running})
+        raise CannotTell(f"there is no pod or workload {name} in namespace {namespace}{near}")
+    return Asked(f"pod:{namespace}/{name}", _distinct(_member(ends.admitted(world, pod)) for pod in found))
+
+
+def _account(text: str) -> tuple[str, tuple[str, str] | None]:
+    """(trust domain, (namespace, ServiceAccount) or None) of a SPIFFE ID; raises Usage for what is none."""
+    try:
+        spiffe = SpiffeId.parse(text)
+    except ValueError as error:
+        raise Usage(f"{text} is no SPIFFE ID: {error}") from error
+    return spiffe.trust_domain, spiffe.service_account()
+
+
+def _spiffe(text: str, world: World) -> Asked:
+    """The identity that a SPIFFE ID of this cluster names."""
+    domain, account = _account(text)
+    if domain != world.installation.trust_domain or account is None:
+        raise CannotTell(
+            f"{text} is no identity of this cluster, whose trust domain is {world.installation.trust_domain}"
+        )
+    namespace, name = account
+    named = sorted(n for n, each in world.identities.get(namespace, {}).items() if each.service_account == name)
+    return replace(_identity(namespace, named[0] if named else name, world), text=text)
 
 
 def _api_server(world: World) -> Asked:

@@ -4,18 +4,21 @@ import argparse
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ringfence.cli import calls, inputs, options, proxies, spoken, words
+from ringfence.cli import calls, crowds, inputs, layers, options, proxies, spoken, words
 from ringfence.cli.calls import Member
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.problems import Usage
 from ringfence.cli.question import Answer, Question, Row
 from ringfence.cli.world import Loaded
-from ringfence.model.effective import EffectiveRule
+from ringfence.model.effective import Direction, EffectiveRule
 from ringfence.model.net import FIRST_PORT, LAST_PORT
 from ringfence.model.resources import Action, Protocol
-from ringfence.model.verdict import Half, Reason, Verdict
+from ringfence.model.verdict import Half
 from ringfence.model.world import Workload
 from ringfence.policy import explain
+from ringfence.policy.algebra.diagram import Split
+from ringfence.policy.decide import Effective
+from ringfence.policy.reasoning import saying
 
 ALLOWED: Final = 0
 DENIED: Final = 1
@@ -23,12 +26,12 @@ CANNOT: Final = 2
 
 _DESCRIPTION = f"""
 Say whether FROM may call TO, and which rule of which policy says so, at both ends: a call needs the source's leave
-(egress) and the target's (ingress). The ends are {calls.FORMS}.
-A zone stands for all its identities, which must agree.
+(egress) and the target's (ingress). The ends are {calls.FORMS};
+or {crowds.FORMS}, which stand for many: the answer is then who may and who may not.
 
 With --port the answer is about that port of the target's pods; without, about every port that a rule or a container
-names. A rule may let only some requests pass: the answer then says which, or with --method, --path, --header and --time
-whether one of them may. Ports speak HTTP where a Service says so.
+names. What is not said of the request (--method, --path, --header, --time) may be anything: the answer says which
+requests may be sent. With a method and a path it is about one request. Ports speak HTTP where a Service says so.
 """
 _EXAMPLES = """
   {prog} can-i -f examples/shop shop/frontend shop/checkout --port 8080
@@ -36,20 +39,25 @@ _EXAMPLES = """
   {prog} can-i shop/checkout shop-data/payments --port http              # the cluster, a port by its name
   {prog} can-i -f examples/shop shop/checkout shop-data/payments --port 8443 --method POST --path /charges
   {prog} can-i shop/report shop/ledger --port 8080 --path '/entries?kind=open' --time 2026-11-26T10:00Z
+  {prog} can-i -f examples/shop shop/checkout shop-data/payments --path /charges   # by which methods?
+  {prog} can-i -f examples/shop anyone shop-data/ledger                    # who may?
   {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
   {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
   {prog} can-i -n shop frontend apiserver --port 6443 -o json
 
-exit status: 0 allowed (without --port: on at least one port), 1 denied, 2 cannot tell (an unknown end, members that
-differ, input that cannot be used)
+exit status: 0 something that was asked about is allowed (some port, some request), 1 all of it is denied, 2 cannot tell
+(an unknown end, those that an end stands for differ, input that cannot be used)
 """
-#: Reasons to allow, without a rule, that are worth naming.
-_TELLING: Final = frozenset({Reason.NOT_ENROLLED, Reason.NOT_CLOSED})
 _ANSWERS: Final = {
     True: Cell("allowed", Style.GOOD),
     False: Cell("denied", Style.BAD),
     None: Cell("cannot tell", Style.CAUTION),
 }
+
+
+_SOME: Final = Cell("in part", Style.CAUTION)
+#: Sets of requests of a port that are shown.
+MANY: Final = 12
 
 
 def add(subparsers: options.Subparsers) -> None:
@@ -85,25 +93,35 @@ def _port(text: str) -> int | str:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Ask and answer."""
-    ends = (arguments.source, arguments.target)
-    for text in ends:
-        calls.check(text)
+    """Load, ask and answer."""
+    for text in (arguments.source, arguments.target):
+        if not crowds.is_set(text):
+            calls.check(text)
     if arguments.source.startswith("host:"):
         raise Usage(f"{arguments.source} is no caller: names of hosts can only be called")
-    request = spoken.request(arguments)
+    spoken.request(arguments)
     loaded, _ = inputs.load(arguments, console)
+    return answer(arguments, loaded, inputs.effective(loaded.world), console)
+
+
+def answer(arguments: argparse.Namespace, loaded: Loaded, effective: Effective, console: Console) -> int:
+    """Ask about what is loaded, and answer."""
+    ends = (arguments.source, arguments.target)
+    many = [text for text in ends if crowds.is_set(text)]
+    request, told = spoken.request(arguments), spoken.told(arguments)
+    services = proxies.services(loaded, arguments.namespace)
+    if many:
+        inputs.must_be_readable(loaded, loaded.world.namespaces)
+        return crowds.Crowds(loaded, effective, services).run(arguments, console)
     source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
     members = [each.end for asked in (source, target) for each in asked.members]
     inputs.must_be_readable(loaded, {end.namespace for end in members if isinstance(end, Workload)})
     for asked in (source, target):
         if asked.remark:
             console.note(asked.remark)
-    effective = inputs.effective(loaded.world)
-    services = proxies.services(loaded, arguments.namespace)
-    question = Question(loaded.world, effective, source, target, arguments.plaintext, request, services)
+    question = Question(loaded.world, effective, source, target, arguments.plaintext, request, services, told)
     teller = _Teller(question, loaded, console)
-    protocol = Protocol(arguments.protocol) if arguments.protocol else None
+    protocol = Protocol(arguments.protocol) if arguments.protocol else Protocol.TCP if request is not None else None
     if arguments.port is not None:
         return teller.one(question.ask(protocol or Protocol.TCP, arguments.port))
     for name in question.unknown_names():
@@ -125,6 +143,7 @@ class _Teller:
             self._data([row], row.allowed)
         elif len(row.answers) == 1:
             self._line(row)
+            self._passing([row], indent="  ")
             self._halves(row, row.answers[0])
         else:
             self._line(row)
@@ -145,8 +164,9 @@ class _Teller:
         else:
             source, target = self._question.source.text, self._question.target.text
             self._console.print(Cell(f"{source} -> {target}", Style.STRONG))
-            lines = [(row.shown, _ANSWERS[row.allowed], self._because(row)) for row in rows]
+            lines = [(row.shown, _answer(row), self._because(row)) for row in rows]
             self._console.table(("PORT", "ANSWER", "BECAUSE"), lines)
+            self._passing(rows)
         if overall is None:
             self._console.error("cannot tell for every port: the members differ, or something is not known")
             self._hint(rows)
@@ -162,6 +182,19 @@ class _Teller:
         source, target = self._question.source.text, self._question.target.text
         self._console.print(_ANSWERS[row.allowed], f": {source} -> {target} {row.shown}")
 
+    def _passing(self, rows: list[Row], *, indent: str = "") -> None:
+        """Which requests may be sent, of the ports on which not all may that were asked about."""
+        partly = [row for row in rows if isinstance(row.passing, Split)]
+        for row in partly:
+            texts = self._question.sentences(row.answers[0], row)
+            where = f" on {row.shown}" if len(rows) > 1 else ""
+            for text in texts[:MANY]:
+                self._console.print(f"{indent}yes{where} for {text}")
+            if len(texts) > MANY:
+                self._console.print(f"{indent}yes{where} for {len(texts) - MANY} more sets of requests (-o json)")
+        if partly:
+            self._console.print(f"{indent}no otherwise")
+
     def _halves(self, row: Row, answer: Answer) -> None:
         for half, member in _sides(answer):
             self._console.print(
@@ -169,9 +202,14 @@ class _Teller:
             )
             for text in self._question.hints(half, answer, row):
                 self._console.print(f"    {text}")
+            if (other := layers.without(self._question, half, answer, row)) is not None:
+                self._console.print(f"    {other[0]}")
         for rule in self._question.conditional(answer, row):
             verb = "denies" if rule.action is Action.DENY else "allows"
             self._console.print(f"    {rule.ref} {verb} {_requests(rule)}")
+        found = layers.layers(self._question, answer, row, self._loaded)
+        lines = [(each.name, _layer(each), each.because) for each in found]
+        self._console.table(("LAYER", "ANSWER", "BECAUSE"), lines, indent="  ")
 
     def _members(self, row: Row) -> None:
         """A line for all pairs that get the same answer for the same reason."""
@@ -195,7 +233,8 @@ class _Teller:
     def _deciding(self, answer: Answer) -> str:
         if answer.verdict is None:
             return answer.unknown
-        half, member = _deciding(answer.verdict, answer)
+        half = layers.deciding(answer.verdict)
+        member = answer.source if half.direction is Direction.EGRESS else answer.target
         return f"{half.direction}: {self._why(half, member)}"
 
     def _why(self, half: Half, member: Member) -> str:
@@ -207,29 +246,64 @@ class _Teller:
                 "from": self._question.source.text,
                 "to": self._question.target.text,
                 "allowed": overall,
-                "ports": [self._row_data(row) for row in rows],
+                "ports": [self._row_data(row, len(rows) == len(row.answers) == 1) for row in rows],
             }
         )
 
-    def _row_data(self, row: Row) -> dict[str, Any]:
+    def _row_data(self, row: Row, alone: bool) -> dict[str, Any]:
         return {
             "ports": row.shown,
             "protocol": None if row.protocol is None else str(row.protocol),
             "port": row.port,
             "endPort": row.last,
             "allowed": row.allowed,
-            "answers": [self._answer_data(answer, row) for answer in row.answers],
+            "answers": [self._answer_data(answer, row, alone) for answer in row.answers],
         }
 
-    def _answer_data(self, answer: Answer, row: Row) -> dict[str, Any]:
+    def _missing_data(self, half: Half, answer: Answer, row: Row) -> dict[str, Any]:
+        """What is missing for the other answer of one end."""
+        other = layers.without(self._question, half, answer, row)
+        near = (
+            {
+                "rule": words.rule_data(each.rule.ref, half.direction, self._loaded),
+                "action": str(each.rule.action),
+                "differs": list(each.differing),
+                "but": text,
+            }
+            for each, text in self._question.near(half, answer, row)
+        )
+        return {
+            "nearest": list(near),
+            "without": None if other is None else {"allowed": other[1].half.allowed, "text": other[0]},
+        }
+
+    def _passing_data(self, answer: Answer, row: Row) -> dict[str, Any]:
+        """How much of what was asked about is allowed; where it is some, which."""
+        some = isinstance(answer.passing, Split)
+        passes = None if answer.allowed is None else "some" if some else "every" if answer.allowed else "none"
+        return {
+            "passes": passes,
+            "passing": saying.data(answer.passing) if some else [],
+            "passingTexts": list(self._question.sentences(answer, row)),
+        }
+
+    def _answer_data(self, answer: Answer, row: Row, alone: bool) -> dict[str, Any]:
+        """An answer for programs; where it stands ``alone``, with what is missing for the other one, layer by layer."""
         data: dict[str, Any] = {
             "from": answer.source.shown,
             "to": answer.target.shown,
             "allowed": answer.allowed,
             "cannotTell": answer.unknown,
+            **self._passing_data(answer, row),
         }
         for half, member in _sides(answer):
-            data[str(half.direction)] = words.half_data(half, self._question.located(member), self._loaded)
+            data[str(half.direction)] = {
+                **words.half_data(half, self._question.located(member), self._loaded),
+                **(self._missing_data(half, answer, row) if alone else {}),
+            }
+        if alone:
+            found = layers.layers(self._question, answer, row, self._loaded)
+            data["layers"] = [each.data() for each in found]
         data["requests"] = [
             {
                 "action": str(rule.action),
@@ -239,6 +313,14 @@ class _Teller:
             for rule in self._question.conditional(answer, row)
         ]
         return data
+
+
+def _answer(row: Row) -> Cell:
+    return _SOME if isinstance(row.passing, Split) else _ANSWERS[row.allowed]
+
+
+def _layer(layer: layers.Layer) -> Cell:
+    return _SOME if layer.partly else _ANSWERS[layer.allowed]
 
 
 def _requests(rule: EffectiveRule) -> str:
@@ -254,11 +336,3 @@ def _sides(answer: Answer) -> tuple[tuple[Half, Member], ...]:
     if answer.verdict is None:
         return ()
     return (answer.verdict.egress, answer.source), (answer.verdict.ingress, answer.target)
-
-
-def _deciding(verdict: Verdict, answer: Answer) -> tuple[Half, Member]:
-    """The half to name in a line: the one that denies; where both allow, one with a rule, the target's first."""
-    half = verdict.deciding
-    if verdict.allowed:
-        half = max(verdict.ingress, verdict.egress, key=lambda each: (each.rule is not None, each.reason in _TELLING))
-    return half, answer.source if half is verdict.egress else answer.target

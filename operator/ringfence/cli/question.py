@@ -12,22 +12,34 @@ from ringfence.model.errors import CannotTell
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.net import PortSet
 from ringfence.model.requests import Asked as Sent
-from ringfence.model.requests import Request
+from ringfence.model.requests import Opaque, Request
 from ringfence.model.resources import PortSpec, Protocol
 from ringfence.model.verdict import Half, Verdict
 from ringfence.model.world import ContainerPort, Workload, World
 from ringfence.policy import decide, ends, explain
+from ringfence.policy.algebra import ports
+from ringfence.policy.algebra.diagram import NOTHING, Diagram, Split
 from ringfence.policy.decide import Effective
+from ringfence.policy.ends import Host
+from ringfence.policy.nearest import Near
+from ringfence.policy.reasoning import otherwise, passing, pieces
+from ringfence.policy.reasoning.otherwise import Otherwise
+from ringfence.policy.reasoning.passing import About
+from ringfence.policy.reasoning.pieces import Between
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What holds for one pair of members on one port. ``unknown`` says why there is no verdict."""
+    """What holds for one pair of members on one port. ``unknown`` says why there is no verdict.
+
+    ``passing`` are the requests, of those that were asked about, that may be sent: all of them (True), none, or some.
+    """
 
     source: Member
     target: Member
     verdict: Verdict | None
     unknown: str = ""
+    passing: Diagram = NOTHING
 
     @property
     def allowed(self) -> bool | None:
@@ -53,10 +65,19 @@ class Row:
         found = {answer.allowed for answer in self.answers}
         return found.pop() if len(found) == 1 else None
 
+    @property
+    def passing(self) -> Diagram | None:
+        """The requests that all let pass, where all let the same pass; else None."""
+        found = {answer.passing for answer in self.answers}
+        return found.pop() if self.allowed is not None and len(found) == 1 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May ``source`` call ``target``, with ``request`` if one is given? ``services`` say which ports speak HTTP."""
+    """May ``source`` call ``target``, with ``request`` if one is given? ``services`` say which ports speak HTTP.
+
+    ``told`` are the dimensions of the request of which anything is said, the others being free; empty: of all.
+    """
 
     world: World
     effective: Effective
@@ -65,6 +86,8 @@ class Question:
     plaintext: bool = False
     request: Request | None = None
     services: Mapping[str, tuple[ServiceValue, ...]] = field(default_factory=dict)
+    told: frozenset[str] = frozenset()
+    _between: dict[tuple[str, str], Between] = field(default_factory=dict, init=False, compare=False)
 
     def ask(self, protocol: Protocol, port: int | str) -> Row:
         """About one port, by number or by name."""
@@ -96,11 +119,23 @@ class Question:
             return ()
         source, target = caller(answer.source), answer.target.end
         asked = self._asked(answer.target, row.protocol, row.port)
-        return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port, asked)
+        return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port, asked, self.told)
+
+    def near(self, half: Half, answer: Answer, row: Row) -> tuple[tuple[Near, str], ...]:
+        """The rules that came closest to the other answer of a half, and in what they differ."""
+        if row.port is None or row.protocol is None:
+            return ()
+        call = (caller(answer.source), answer.target.end, row.protocol, row.port)
+        return explain.near(self.world, self.effective, half, *call, self.sent(answer, row), self.told)
 
     def conditional(self, answer: Answer, row: Row) -> tuple[EffectiveRule, ...]:
-        """The rules that let only some requests pass where none was named and the call is allowed, Denies first."""
-        if self.request is not None or not answer.allowed or row.port is None or row.protocol is None:
+        """The rules that let only some requests pass where no one was named and the call is allowed, Denies first."""
+        if (
+            (self.request is not None and not self.told)
+            or not answer.allowed
+            or row.port is None
+            or row.protocol is None
+        ):
             return ()
         source, target = caller(answer.source), answer.target.end
         return explain.conditional(self.world, self.effective, source, target, row.protocol, row.port)
@@ -118,20 +153,83 @@ class Question:
 
     def _answer(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
         try:
-            asked = self._asked(target, protocol, port)
-            verdict = decide.decide(
-                self.world,
-                self.effective,
-                caller(source),
-                target.end,
-                protocol,
-                port,
-                plaintext=self.plaintext,
-                request=asked,
-            )
+            sent = self._asked(target, protocol, port)
+            one = isinstance(sent, Opaque) or (sent is not None and not self.told)
+            if one or not isinstance(self.located(target), Workload):
+                verdict = self._decided(source, target, protocol, port, sent)
+                return Answer(source, target, verdict, passing=verdict.allowed)
+            return self._some(source, target, protocol, port)
         except CannotTell as error:
             return Answer(source, target, None, str(error))
-        return Answer(source, target, verdict)
+
+    def _decided(self, source: Member, target: Member, protocol: Protocol, port: int | str, sent: Sent) -> Verdict:
+        call = (self.world, self.effective, caller(source), target.end, protocol, port)
+        return decide.decide(*call, plaintext=self.plaintext, request=sent)
+
+    def _some(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
+        """The answer about all requests that have the parts that the question names."""
+        asked = self._about(target, protocol, port)
+        found = passing.passing(self.between(source, target), asked)
+        # Without a request `decide` says for which policies in mode Audit it would be another, so it is asked first.
+        if self.request is None and (found.unknown or found.verdict.allowed):
+            return Answer(source, target, self._decided(source, target, protocol, port, None), passing=found.requests)
+        if found.unknown:
+            self._decided(source, target, protocol, port, None)
+            raise CannotTell("the answer depends on the address of a pod, which is not known")
+        return Answer(source, target, found.verdict, passing=found.requests)
+
+    def _about(self, target: Member, protocol: Protocol, port: int | str) -> About:
+        number = port if isinstance(port, int) else ends.port_number(self.located(target), port, protocol)
+        return About(ports.member(protocol, number), self.request, self.told)
+
+    def connected(self, answer: Answer, row: Row, *, plaintext: bool) -> Verdict:
+        """What holds for a connection on one port, whatever is sent. Raises CannotTell."""
+        assert row.port is not None and row.protocol is not None  # noqa: S101, PT018 (the caller has seen to it)
+        call = (self.world, self.effective, caller(answer.source), answer.target.end, row.protocol, row.port)
+        return decide.decide(*call, plaintext=plaintext)
+
+    def sent(self, answer: Answer, row: Row) -> Sent:
+        """What the target's proxy sees on one port (spoken.asked)."""
+        assert row.port is not None and row.protocol is not None  # noqa: S101, PT018 (as above)
+        return self._asked(answer.target, row.protocol, row.port)
+
+    def without(self, half: Half, answer: Answer, row: Row) -> Otherwise | None:
+        """What would hold without the rule that decides a half, where one does."""
+        governed = self.located(answer.source if half.direction is Direction.EGRESS else answer.target)
+        target = answer.target.end
+        if row.port is None or row.protocol is None or not isinstance(governed, Workload) or isinstance(target, Host):
+            return None
+        about = self._about(answer.target, row.protocol, row.port)
+        if isinstance(sent := self.sent(answer, row), Opaque):
+            about = replace(about, sent=sent, told=frozenset())
+        return otherwise.without(
+            self.world,
+            self.effective,
+            caller(answer.source),
+            target,
+            half,
+            about,
+            answer.passing,
+            namespace=governed.namespace,
+            plaintext=self.plaintext,
+        )
+
+    def sentences(self, answer: Answer, row: Row) -> tuple[str, ...]:
+        """The requests that may be sent in words, where some may and some may not."""
+        if not isinstance(answer.passing, Split) or row.port is None or row.protocol is None:
+            return ()
+        asked = self._about(answer.target, row.protocol, row.port)
+        return passing.told(self.between(answer.source, answer.target), answer.passing, asked)
+
+    def between(self, source: Member, target: Member) -> Between:
+        """What both ends say of all that one may send to the other, worked out once."""
+        key = (source.shown, target.shown)
+        if key not in self._between:
+            if isinstance(target.end, Host):
+                raise CannotTell(f"{target.shown}: what may be sent to a host by its name is not known beforehand")
+            call = (self.world, self.effective, caller(source), target.end)
+            self._between[key] = pieces.between(*call, plaintext=self.plaintext, told=self.request)
+        return self._between[key]
 
     def _named(self) -> list[PortSet]:
         """The ports of every rule that may have a say at either end; what is always open is left out."""

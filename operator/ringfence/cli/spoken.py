@@ -14,6 +14,7 @@ from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload
 from ringfence.policy import ends
 from ringfence.policy.ends import Called
+from ringfence.policy.reasoning import points
 from ringfence.policy.speech import speaks_http
 
 #: What names of headers and methods are made of (RFC 9110 5.6.2), as a regular expression.
@@ -23,9 +24,12 @@ _TOKEN: Final = re.compile(NAME_PATTERN)
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options that describe a request."""
-    group = parser.add_argument_group("which request (each of these asks about one request; needs --port)")
-    group.add_argument("--method", type=_method, help="default: GET")
-    group.add_argument("--path", help="as it is sent, with its query; default: /")
+    group = parser.add_argument_group(
+        "which requests (what is left out may be anything; with --method and --path it is one request, and what is left"
+        " out is not sent)"
+    )
+    group.add_argument("--method", type=_method, help="such as POST")
+    group.add_argument("--path", help="as it is sent, with its query")
     group.add_argument(
         "--header",
         action="append",
@@ -65,20 +69,35 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def request(arguments: argparse.Namespace) -> Request | None:
-    """The request of the command line, None when it describes none; raises Usage when it names no port."""
+    """The request of the command line, with defaults for what it leaves out; None when it says nothing of requests.
+
+    Raises Usage where it cannot be one.
+    """
     headers: Sequence[tuple[str, str]] = arguments.header or ()
     if arguments.method is None and arguments.path is None and arguments.time is None and not headers:
         return None
-    if arguments.port is None:
-        raise Usage("a request goes to one port: add --port")
     if (arguments.protocol or Protocol.TCP) != Protocol.TCP:
         raise Usage("requests are sent over TCP: leave --protocol out")
     named: dict[str, tuple[str, ...]] = {}
     for name, value in headers:
         named[name] = (*named.get(name, ()), value)
     host, upgrade = named.pop("host", ("",))[-1], named.pop("upgrade", ("",))[-1]
+    if host and "@" not in host and not points.readable(host):
+        raise Usage(f"{host!r} is no host: write a name, or a name and a port like shop.example:8443")
     moment = int(time.time()) if arguments.time is None else arguments.time
     return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, moment)
+
+
+def told(arguments: argparse.Namespace) -> frozenset[str]:
+    """The dimensions of requests of which the command line says something.
+
+    Empty where it says everything (it names a method and a path: one request) or nothing.
+    """
+    if arguments.method is not None and arguments.path is not None:
+        return frozenset()
+    found = {each for each in ("method", "path") if getattr(arguments, each) is not None}
+    found |= {name if name in {"host", "upgrade"} else points.header(name) for name, _ in arguments.header or ()}
+    return frozenset(found)
 
 
 def asked(

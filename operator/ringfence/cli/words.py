@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ringfence.cli.world import Loaded
+from ringfence.cli.world import Loaded, ResourceKey
 from ringfence.model.effective import RuleRef
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Enrolment, Workload
@@ -17,6 +17,14 @@ def place(ref: RuleRef, section: str, loaded: Loaded) -> str:
         return ""
     rules = document.value["spec"].get(section) or []
     field = next((f"spec.{section}[{i}]" for i, rule in enumerate(rules) if rule["name"] == ref.rule), "spec")
+    return f"{document.source}:{document.position.line_of(field)}"
+
+
+def place_of(key: ResourceKey, field: str, loaded: Loaded) -> str:
+    """``file:line`` of a field of a resource; "" for one that comes from no file."""
+    document = loaded.resources.get(key)
+    if document is None or not document.position.line:
+        return ""
     return f"{document.source}:{document.position.line_of(field)}"
 
 

@@ -1,7 +1,6 @@
 """What came closest to allowing a denied call, and what holds an Allow back: the second half of an answer to "why?"."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
@@ -11,31 +10,21 @@ from ringfence.model.resources import Action, Mode, Protocol
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Workload, World
 from ringfence.policy import decide, ends, requests, spelling
-from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Call, Effective
 from ringfence.policy.ends import Address, Called, End, Host
 from ringfence.policy.held import NO_PROXY
+from ringfence.policy.nearest import Near, nearest
 
 #: Near misses that are shown; more would hide the one that matters.
 MANY: Final = 5
+#: A rule that differs in more parts is another rule, not one that almost matched.
+CLOSE: Final = 2
 _MISSED: Final = {
-    "subject": "but it governs other pods than {governed}",
-    "peer": "but it does not name {other}",
-    "port": "but only on {ports}",
-    "request": "but only for {requests}",
-    "bytes": "but only for {requests}, and the port does not speak HTTP as far as Services say",
+    "subject": "it governs other pods than {governed}",
+    "peer": "it does not name {other}",
+    "port": "only on {ports}",
+    "bytes": "only for {requests}, and the port does not speak HTTP as far as Services say",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class NearMiss:
-    """An Allow that fails to match a call in one thing: ``missed`` is ``subject``, ``peer``, ``port`` or ``request``.
-
-    ``bytes`` is a request that cannot be seen.
-    """
-
-    rule: EffectiveRule
-    missed: str
 
 
 def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
@@ -47,19 +36,49 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     protocol: Protocol,
     port: int | str,
     request: Asked = None,
+    told: frozenset[str] = frozenset(),
 ) -> tuple[str, ...]:
     """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
-    that holds an Allow back. Empty for every other half.
+    that holds an Allow back. Of a half that a rule allows, the Deny that differs in one part only. ``told`` as nearest
+    has it.
     """
+    call = _call(world, half, source, target, protocol, port, request)
+    if call is None:
+        return ()
+    return tuple(_hints(half, effective(call.governed.namespace), call, told))
+
+
+def near(  # noqa: PLR0913, PLR0917 (as above)
+    world: World,
+    effective: Effective,
+    half: Half,
+    source: End,
+    target: Called,
+    protocol: Protocol,
+    port: int | str,
+    request: Asked = None,
+    told: frozenset[str] = frozenset(),
+) -> tuple[tuple[Near, str], ...]:
+    """The rules that came closest to the other answer of a half (at most MANY), and in what each differs."""
+    call = _call(world, half, source, target, protocol, port, request)
+    if call is None or not (policy := effective(call.governed.namespace)).closed:
+        return ()
+    found = nearest(policy, call, Action.DENY if half.allowed else Action.ALLOW, told)
+    return tuple((each, missing(each, call)) for each in found[:MANY])
+
+
+def _call(
+    world: World, half: Half, source: End, target: Called, protocol: Protocol, port: int | str, request: Asked
+) -> Call | None:
+    """The call as the end of a half sees it; None where nothing governs that end."""
     source, target = ends.locate(world, source), ends.called(world, target)
     governed, other = (source, target) if half.direction is Direction.EGRESS else (target, source)
-    if not isinstance(governed, Workload) or half.reason not in {Reason.NO_RULE_ALLOWS, Reason.RULE_SUSPENDED}:
-        return ()
+    if not isinstance(governed, Workload) or governed.host_network:
+        return None
     number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
     names = ends.port_names(target, number, protocol)
     sent = request if half.direction is Direction.INGRESS else None
-    call = Call(world, half.direction, governed, other, protocol, number, names, request=sent)
-    return tuple(_hints(half, effective(governed.namespace), call))
+    return Call(world, half.direction, governed, other, protocol, number, names, request=sent)
 
 
 def conditional(
@@ -81,21 +100,6 @@ def conditional(
     return tuple(sorted(hit, key=lambda rule: (rule.action is Action.ALLOW, rule.ref)))
 
 
-def near_misses(policy: EffectivePolicy, call: Call) -> tuple[NearMiss, ...]:
-    """The enforced Allows that miss a call in one thing only, those that miss the port first."""
-    found = []
-    for rule in policy.rules:
-        if rule.action is not Action.ALLOW or rule.direction is not call.direction or rule.mode is Mode.AUDIT:
-            continue
-        if rule.builtin or is_inside(rule.ref):
-            continue
-        missed = [name for name, hit in _conditions(rule, call) if not hit]
-        if len(missed) == 1:
-            found.append(NearMiss(rule, missed[0]))
-    order = ("request", "bytes", "port", "peer", "subject")
-    return tuple(sorted(found, key=lambda miss: (order.index(miss.missed), miss.rule.ref)))
-
-
 def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
     yield "subject", rule.subject.matches(call.governed.labels)
     yield "peer", any(decide.matches(peer, call.other, call.world) for peer in rule.peers)
@@ -106,22 +110,36 @@ def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
         yield "bytes", rule.action is Action.DENY
 
 
-def _hints(half: Half, policy: EffectivePolicy, call: Call) -> Iterable[str]:
+def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str]) -> Iterable[str]:
     if half.reason is Reason.RULE_SUSPENDED:
         rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
         if rule.suspended_by == NO_PROXY:
             about = "names of hosts" if half.direction is Direction.EGRESS else "requests"
             return (f"it is about {about}, which no proxy judges here",)
         return (f"{rule.suspended_by} overlaps it in a way that no NetworkPolicy can express",)
-    misses = near_misses(policy, call)
-    words = {"governed": _name(call.governed), "other": _name(call.other)}
-    lines = [
-        f"{miss.rule.ref} comes close, {_MISSED[miss.missed].format(**words, **_of(miss.rule))}"
-        for miss in misses[:MANY]
-    ]
-    if len(misses) > MANY:
-        lines.append(f"and {len(misses) - MANY} more rules")
+    if half.reason in {Reason.ALLOWED_BY_RULE, Reason.ALLOWED_FOR_REQUESTS}:
+        denies = nearest(policy, call, Action.DENY, told)
+        return [f"{each.rule.ref} denies, but {missing(each, call)}" for each in denies if len(each.differing) == 1][:1]
+    if half.reason is not Reason.NO_RULE_ALLOWS:
+        return ()
+    found = nearest(policy, call, Action.ALLOW, told)
+    differing = len(found[0].differing) if found else 0
+    # Of those that differ in several parts one says as much as many, and beyond some it is not close.
+    shown = found[: MANY if differing == 1 else 1 if differing <= CLOSE else 0]
+    lines = [f"{near.rule.ref} comes close, but {missing(near, call)}" for near in shown]
+    if len(shown) == MANY < len(found):
+        lines.append(f"and {len(found) - MANY} more rules")
     return lines
+
+
+def missing(near: Near, call: Call) -> str:
+    """In what a rule differs from a call."""
+    words = {"governed": _name(call.governed), "other": _name(call.other), **_of(near.rule)}
+    parts = [_MISSED[each].format(**words) for each in near.differing if each in _MISSED]
+    if near.of_request:
+        differs = f"{' and '.join(near.of_request)} {'differs' if len(near.of_request) == 1 else 'differ'}"
+        parts.insert(0, f"only for {words['requests']} ({differs})")
+    return " and ".join(parts)
 
 
 def _of(rule: EffectiveRule) -> dict[str, str]:

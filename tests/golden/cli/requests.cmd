@@ -15,3 +15,8 @@ can-i -f requests.in.yaml shop/web shop/pay --path /charges
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 --protocol UDP --path /charges
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 -o yaml
 proxy show shop/pay -f requests.in.yaml
+can-i -f requests.in.yaml shop/web shop/pay --method POST
+can-i -f requests.in.yaml shop/web shop/pay --port 8080 --path /charges/7/refund
+can-i -f requests.in.yaml shop/web shop/pay --port 8080 --header x-env=prod
+can-i -f requests.in.yaml shop/web shop/pay --port 8080 --header host=pay.shop:x
+can-i -f requests.in.yaml shop/web shop/pay --port 8080 --path /charges//7

@@ -62,6 +62,19 @@ def test_a_zone_stands_for_the_identities_of_all_its_namespaces() -> None:
     assert shown("zone:front") == ["shop/api", "Pod shop/a", "Pod shop/c", "till/web"]
 
 
+def test_a_pod_by_its_name() -> None:
+    assert shown("pod:shop/c") == ["Pod shop/c"]
+    assert shown("pod:c") == ["Pod shop/c"]
+
+
+def test_an_identity_by_its_spiffe_id() -> None:
+    asked = calls.read("spiffe://cluster.local/ns/shop/sa/web-account", WORLD, "default")
+    assert [member.shown for member in asked.members] == ["Pod shop/a", "Pod shop/c"]
+    assert asked.text == "spiffe://cluster.local/ns/shop/sa/web-account"
+    with pytest.raises(Usage, match="is no SPIFFE ID: trust domain '' may hold"):
+        calls.check("spiffe:///x")
+
+
 def test_addresses() -> None:
     assert calls.read("ip:2001:DB8::1", WORLD, "shop").members[0].end == Address("2001:db8::1")
     assert shown("apiserver") == ["apiserver (192.0.2.1)", "apiserver (192.0.2.2)"]
@@ -76,6 +89,9 @@ def test_addresses() -> None:
         ("zone:frnt", "did you mean front"),
         ("zone:", "no namespace is in zone ''"),
         ("zone:empty", "has no identities"),
+        ("pod:shop/e", "there is no pod or workload e in namespace shop"),
+        ("spiffe://other.example/ns/shop/sa/web", "whose trust domain is cluster.local"),
+        ("spiffe://cluster.local/workload", "is no identity of this cluster"),
     ],
 )
 def test_what_is_not_known_cannot_be_told(text: str, message: str) -> None:
@@ -96,7 +112,9 @@ def test_the_api_server_must_be_known() -> None:
         calls.read("apiserver", World(Installation()), "shop")
 
 
-@pytest.mark.parametrize("text", ["", "/", "a/", "/a", "a/b/c", "ip:", "ip:10.0.0.0/8", "ip:999.1.1.1", "pod:a"])
+@pytest.mark.parametrize(
+    "text", ["", "/", "a/", "/a", "a/b/c", "ip:", "ip:10.0.0.0/8", "ip:999.1.1.1", "pod:", "pod:a/b/c"]
+)
 def test_what_is_no_end_at_all(text: str) -> None:
     with pytest.raises(Usage, match=r"no end of a call|no address"):
         calls.read(text, WORLD, "shop")

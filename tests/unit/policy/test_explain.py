@@ -1,11 +1,12 @@
 """What is said beside a denial."""
 
 from ringfence.model.effective import Direction
-from ringfence.model.resources import AppliesTo, CidrPeer, Mode, PortSpec, Protocol
+from ringfence.model.resources import Action, AppliesTo, CidrPeer, Mode, PortSpec, Protocol
 from ringfence.model.world import ContainerPort, Workload, World
 from ringfence.policy.decide import Call, decide
 from ringfence.policy.ends import Address, End
-from ringfence.policy.explain import hints, near_misses
+from ringfence.policy.explain import hints
+from ringfence.policy.nearest import nearest
 from ringfence.policy.resolve import resolve
 
 from tests.unit.policy import making
@@ -50,8 +51,13 @@ def test_only_some_of_many_near_misses_are_shown() -> None:
 
 def test_a_rule_that_decided_needs_no_hint() -> None:
     known = making.world(policy(ingress=(allow("web", caller("web")), deny("no", caller("api")))))
-    assert lines(known, WEB, DB) == ()
     assert lines(known, API, DB) == ()
+
+
+def test_an_allowed_call_names_the_deny_that_differs_in_one_part() -> None:
+    denies = (deny("no", caller("api")), deny("far", caller("api"), ports=(1,)))
+    known = making.world(policy(ingress=(allow("web", caller("web")), *denies)))
+    assert lines(known, WEB, DB) == ("SecurityPolicy shop/p rule no denies, but it does not name shop/web",)
 
 
 def test_a_suspended_rule_says_by_whom() -> None:
@@ -83,4 +89,4 @@ def test_denies_audits_and_the_default_are_no_near_misses() -> None:
         policy("b", ingress=(allow("yes", caller("web"), ports=(1,)),), mode=Mode.AUDIT),
     )
     call = Call(known, Direction.INGRESS, DB, WEB, Protocol.TCP, 8443, frozenset())
-    assert near_misses(resolve(known, "shop"), call) == ()
+    assert nearest(resolve(known, "shop"), call, Action.ALLOW) == ()

@@ -96,7 +96,7 @@ def test_a_suspended_allow_says_why() -> None:
 def test_what_came_close_is_told_with_the_requests() -> None:
     world = known(RULE)
     for request, text in (
-        (Request("GET", "/charges"), "but only for POST /charges"),
+        (Request("GET", "/charges"), "but only for POST /charges (method differs)"),
         (Opaque(), "but only for POST /charges, and the port does not speak HTTP as far as Services say"),
     ):
         hints = explain.hints(

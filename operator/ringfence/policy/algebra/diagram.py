@@ -127,6 +127,38 @@ def holds(diagram: Diagram, point: Mapping[str, Any]) -> bool:
     return diagram
 
 
+def names(diagram: Diagram) -> frozenset[str]:
+    """The dimensions on which a set depends."""
+    found: set[str] = set()
+    seen: set[Diagram] = set()
+    pending = [diagram]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Split) and part not in seen:
+            seen.add(part)
+            found.add(part.dimension.name)
+            pending += [rest for _, rest in part.rows]
+    return frozenset(found)
+
+
+def given(diagram: Diagram, known: Mapping[str, Any]) -> Diagram:
+    """What is left of a set where the values of some dimensions are ``known``: a set of the other dimensions."""
+    found: dict[Diagram, Diagram] = {}
+
+    def left(part: Diagram) -> Diagram:
+        if not isinstance(part, Split):
+            return part
+        if part not in found:
+            name = part.dimension.name
+            if name in known:
+                found[part] = left(next((rest for values, rest in part.rows if known[name] in values), False))
+            else:
+                found[part] = split(part.dimension, [(values, left(rest)) for values, rest in part.rows])
+        return found[part]
+
+    return left(diagram)
+
+
 def split(dimension: Dimension, rows: Iterable[tuple[Any, Diagram]]) -> Diagram:
     """The set that holds, for the values of each row, what is beside them; the rows' values are disjoint."""
     by_rest: dict[Diagram, Any] = {}

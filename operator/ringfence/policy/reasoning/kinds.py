@@ -126,8 +126,9 @@ def _of_namespace(
         accounts |= {name for box in boxes for name in box.get(LABEL_IDENTITY).values}
     if not accounts:
         accounts = {None}
+    told_apart = _by_labels(boxes)
     for account in sorted(accounts, key=lambda each: each or ""):
-        for region in _regions(namespace, account, boxes):
+        for region in _regions(namespace, account, told_apart):
             yield from _of_region(namespace, account, region, pods[account], named, addresses)
 
 
@@ -148,12 +149,21 @@ def _boxes(policy: EffectivePolicy) -> Iterator[LabelBox]:
     yield from policy.egress_listed_audit
 
 
-def _regions(namespace: str, account: str | None, boxes: Iterable[LabelBox]) -> list[LabelBox]:
+def _by_labels(boxes: Iterable[LabelBox]) -> list[tuple[ValueSet, LabelBox]]:
+    """Of boxes that ask for more than an identity: the identities that they mean, and what they ask for."""
+    found = (
+        (box.get(LABEL_IDENTITY), LabelBox.of({key: each for key, each in box.conditions if key != LABEL_IDENTITY}))
+        for box in boxes
+        if any(key != LABEL_IDENTITY for key, _ in box.conditions)
+    )
+    return list(found)
+
+
+def _regions(namespace: str, account: str | None, boxes: Iterable[tuple[ValueSet, LabelBox]]) -> list[LabelBox]:
     """The pods of one identity in parts that no box tells apart."""
     found = [LabelBox()]
-    for box in boxes:
-        own = LabelBox.of({key: values for key, values in box.conditions if key != LABEL_IDENTITY})
-        if not own.conditions or account not in box.get(LABEL_IDENTITY):
+    for accounts, own in boxes:
+        if account not in accounts:
             continue
         found = [part for region in found for part in (region & own, *region.minus(own)) if not part.empty]
         if len(found) > MAX_REGIONS:
@@ -175,9 +185,9 @@ def _of_region(
     found: dict[tuple[Names, frozenset[int]], Workload] = {}
     for pod in pods:
         if region.matches(pod.labels):
-            names = _names(pod)
+            names = names_of(pod)
             for signature, ips in addresses.of_pod(pod.ips):
-                found.setdefault((names, signature), replace(pod, ips=ips))
+                found.setdefault((names, signature), pod if pod.ips == ips else replace(pod, ips=ips))
     known = bool(found)
     if not known:
         thought = Workload(namespace, account or "pod", account or "default", _labels(region))
@@ -211,7 +221,7 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
         address = end.ip if isinstance(end, Address) else end.ips[0]
         return kinds.first_address + kinds.addresses.place_of(address)
     account = _account(end, world)
-    names = _names(end)
+    names = names_of(end)
     signature = kinds.addresses.signature(end.ips)
     for number in kinds.by_namespace.get(end.namespace, ()):
         kind = kinds.all[number]
@@ -221,5 +231,6 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
     raise CannotTell(f"{end.namespace}/{end.name} is not among the pods that were compared")
 
 
-def _names(pod: Workload) -> Names:
+def names_of(pod: Workload) -> Names:
+    """The names that a pod gives to its ports."""
     return Names(tuple(sorted({(p.protocol, p.name, p.port) for p in pod.ports if p.name})))

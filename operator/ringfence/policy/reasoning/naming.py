@@ -98,7 +98,13 @@ class Naming:
             yield _Group(f"every identity of namespace {name}", identified)
 
     def _of_namespace(self, name: str) -> int:
-        return Members.of(self.side.kinds.by_namespace.get(name, ())).bits & self.side.there
+        return self._bits.get(name, 0)
+
+    @cached_property
+    def _bits(self) -> dict[str, int]:
+        """The ends of each namespace."""
+        there = self.side.there
+        return {name: Members.of(found).bits & there for name, found in self.side.kinds.by_namespace.items()}
 
     # --- one by one --------------------------------------------------------------------------------------------------
 
@@ -124,7 +130,9 @@ class Naming:
     def _parts(self, numbers: Iterable[int]) -> Iterator[str]:
         """Kinds that are not all of their identity; those of one address in a whole namespace together."""
         left = Members.of(numbers)
-        for ips, there in self._by_address.items():
+        # Where no rule tells pods apart by their addresses there is nothing to say of these.
+        asked = not left.empty and bool(self.side.kinds.addresses.covering)
+        for ips, there in self._by_address.items() if asked else ():
             whole = {name: Members(there & self._of_namespace(name)) for name in self.side.kinds.by_namespace}
             found = [name for name, pods in whole.items() if ips and not pods.empty and (pods - left).empty]
             if found:

@@ -1,0 +1,110 @@
+"""The rules that almost matched a call: those that differ from it in the fewest parts, and in which.
+
+The parts are the pod that is governed (``subject``), the other end (``peer``), the port, and of the requests that a
+rule names the method, path, host, upgrade, gRPC and each header; of several entries of ``http`` the one that differs
+least counts.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ringfence.model.effective import EffectivePolicy, EffectiveRule
+from ringfence.model.requests import HttpMatch, Opaque, Request, Requests
+from ringfence.model.resources import Action, Mode
+from ringfence.policy import decide, requests
+from ringfence.policy.builtins import is_inside
+from ringfence.policy.decide import Call
+
+#: Parts that come before all others in what is shown: what people most likely got wrong.
+_ORDER: Final = ("request", "bytes", "port", "peer", "subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A rule and the parts in which it differs from a call.
+
+    ``differing`` are some of ``subject``, ``peer``, ``port``; ``bytes`` (the call carries bytes, in which nobody sees a
+    request); ``method``, ``path``, ``host``, ``upgrade``, ``gRPC``, ``header NAME``; ``request`` for any other part.
+    """
+
+    rule: EffectiveRule
+    differing: tuple[str, ...]
+
+    @property
+    def of_request(self) -> tuple[str, ...]:
+        """Those of the parts that are of the request."""
+        return tuple(each for each in self.differing if each not in _ORDER[1:])
+
+
+def nearest(
+    policy: EffectivePolicy, call: Call, action: Action, told: frozenset[str] = frozenset()
+) -> tuple[Near, ...]:
+    """The enforced rules of an action that differ from a call in the fewest parts, those most likely meant first.
+
+    Of the request only the dimensions that ``told`` names count, if it names any. What always or never holds (built-in
+    rules, calls inside) is not among them.
+    """
+    found = [
+        Near(rule, parts)
+        for rule in policy.rules
+        if rule.action is action and rule.direction is call.direction and rule.mode is Mode.ENFORCE
+        if not rule.builtin and not is_inside(rule.ref) and (parts := tuple(_differing(rule, call, told)))
+    ]
+    fewest = min((len(each.differing) for each in found), default=0)
+    close = (each for each in found if len(each.differing) == fewest)
+    return tuple(sorted(close, key=lambda each: (_place(each), each.rule.ref)))
+
+
+def _place(near: Near) -> list[int]:
+    return sorted(_ORDER.index(each) if each in _ORDER else 0 for each in near.differing)
+
+
+def _differing(rule: EffectiveRule, call: Call, told: frozenset[str]) -> Iterator[str]:
+    if isinstance(call.request, Request) and rule.requests is not None:
+        yield from _of_request(rule.requests, call.request, rule.action, told)
+    elif isinstance(call.request, Opaque) and rule.requests is not None and rule.action is Action.ALLOW:
+        yield "bytes"
+    if not rule.ports.contains(call.protocol, call.port, call.names):
+        yield "port"
+    if not any(decide.matches(peer, call.other, call.world, unproven=call.unproven) for peer in rule.peers):
+        yield "peer"
+    if not rule.subject.matches(call.governed.labels):
+        yield "subject"
+
+
+def _of_request(rule: Requests, request: Request, action: Action, told: frozenset[str]) -> list[str]:
+    """The parts of a request in which it differs from the rule."""
+    ways = [list(_of_match(match, request, action)) for match in rule.http] or [[]]
+    found = [
+        *min((_counting(way, told) for way in ways), key=len),
+        *_counting(_of_headers(rule, request, action), told),
+    ]
+    if not found and not told and not requests.matches(rule, request, action):
+        return ["request"]
+    return found
+
+
+def _counting(parts: Iterable[str], told: frozenset[str]) -> list[str]:
+    return [each for each in parts if not told or each.replace("header ", "header:") in told]
+
+
+def _of_match(match: HttpMatch, request: Request, action: Action) -> Iterator[str]:
+    """The parts that differ, each found by asking about that part alone."""
+    alone = (
+        ("method", HttpMatch(methods=match.methods, grpc=match.grpc and action is Action.DENY), match.methods),
+        ("path", HttpMatch(paths=match.paths), match.paths),
+        ("host", HttpMatch(hosts=match.hosts), match.hosts),
+        ("gRPC", HttpMatch(grpc=match.grpc), match.grpc),
+    )
+    for name, part, there in alone:
+        if there and not requests.matches(Requests((part,)), replace(request, upgrade=""), action):
+            yield name
+    if not requests.matches(Requests((HttpMatch(upgrades=match.upgrades),)), request, action):
+        yield "upgrade"
+
+
+def _of_headers(rule: Requests, request: Request, action: Action) -> Iterator[str]:
+    for condition in rule.when:
+        if not requests.matches(Requests(when=(condition,)), request, action):
+            yield f"header {condition.header}"

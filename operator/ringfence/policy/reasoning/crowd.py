@@ -1,0 +1,168 @@
+"""Who of many may call whom of many, and what may be sent: sets of ends that are answered alike."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ringfence.model.effective import Direction, EffectiveRule
+from ringfence.model.requests import Request
+from ringfence.model.resources import Action
+from ringfence.model.world import Enrolment, Workload
+from ringfence.policy import requests
+from ringfence.policy.algebra import diagram, dimensions
+from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
+from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
+from ringfence.policy.algebra.values import Members
+from ringfence.policy.reasoning import points, saying
+from ringfence.policy.reasoning.leaving import at
+from ringfence.policy.reasoning.side import SOURCE, TARGET, Side, requests_of
+
+_NO_PORT: Final = Ports()
+_ENDS: Final = frozenset({SOURCE, TARGET, dimensions.PORT.name, dimensions.TRAFFIC.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Any of ``sources`` may send any of ``requests`` to any of ``targets``, and nothing else that was asked about."""
+
+    sources: Members
+    targets: Members
+    requests: Diagram
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked about calls: the ports (by the names that a target's have), and what is sent.
+
+    ``http`` gives the ports at a target (a kind) that speak HTTP: what is sent elsewhere are bytes. ``request`` and
+    ``told`` as points.named has them, None for any request.
+    """
+
+    ports: Callable[[Names], Ports] = lambda _: EVERY_PORT
+    http: Callable[[int], Ports] = lambda _: _NO_PORT
+    request: Request | None = None
+    told: frozenset[str] = frozenset()
+
+
+def groups(side: Side, sources: Members, targets: Members, asked: Asked) -> tuple[Group, ...]:
+    """Every call from any of ``sources`` to any of ``targets`` once: what passes first, then who may send nothing.
+
+    Both are kinds of ends that are there on this side.
+    """
+    crowd = _Crowd(side, sources, asked)
+    rows, missing = [], defaultdict[int, int](int)
+    for target in targets:
+        calls = crowd.calls(target)
+        rows.append((Members(1 << target), calls))
+        missing[sources.bits & ~_callers(calls, sources)] |= 1 << target
+    passing = split(side.axes.target, rows)
+    found = [
+        Group(Members(who.bits & sources.bits), Members(whom.bits & targets.bits), what)
+        for whom, rest in at(passing, side.axes.target)
+        for who, what in at(rest, side.axes.source)
+    ]
+    none = [Group(Members(who), Members(whom), NOTHING) for who, whom in sorted(missing.items()) if who]
+    return (*found, *none)
+
+
+def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, ...]:
+    """What each rule lets the target take from the source, in the parts in which it is written, as Group.requests."""
+    crowd = _Crowd(side, Members(1 << source), asked)
+    names = side.kinds.all[target].names
+    stated = side.stated(target, Direction.INGRESS) or ()
+    rules = (rule for rule, bits in stated if bits >> source & 1 and (rule.builtin or side.allows(rule)))
+    return tuple(crowd.asked_of(part, target) for rule in rules for part in saying.written(rule, names))
+
+
+def _callers(calls: Diagram, sources: Members) -> int:
+    if not isinstance(calls, diagram.Split) or calls.dimension.name != SOURCE:
+        return 0 if calls is NOTHING else sources.bits
+    found = 0
+    for who, _ in calls.rows:
+        found |= who.bits
+    return found
+
+
+@dataclass(frozen=True)
+class _Crowd:
+    side: Side
+    sources: Members
+    asked: Asked
+    _leaving: dict[tuple[tuple[EffectiveRule, ...], Names], Diagram] = field(default_factory=dict)
+
+    def calls(self, target: int) -> Diagram:
+        """Source and request of every call to a target that was asked about and passes."""
+        names = self.side.kinds.all[target].names
+        by_rest: dict[Diagram, int] = defaultdict(int)
+        for source in self.sources:
+            by_rest[self._let_out(source, target, names)] |= 1 << source
+        leaving = split(self.side.axes.source, [(Members(bits), rest) for rest, bits in by_rest.items()])
+        both = intersect(self._let_in(target, names), leaving)
+        return intersect(self.asked_of(both, target), split(self.side.axes.source, [(self.sources, EVERYTHING)]))
+
+    def asked_of(self, calls: Diagram, target: int) -> Diagram:
+        """Those of calls to a target that were asked about, without what is told of them."""
+        ports = self.asked.ports(self.side.kinds.all[target].names)
+        if not isinstance(self.side.ends[target], Workload):
+            return intersect(calls, _on(ports))  # nothing judges what is sent there
+        http = ports & self.asked.http(target)
+        return union((self._told(intersect(calls, _on(http))), _traffic(intersect(calls, _on(ports - http)), "bytes")))
+
+    def _let_out(self, source: int, target: int, names: Names) -> Diagram:
+        stated = self.side.stated(source, Direction.EGRESS)
+        if stated is None:
+            return EVERYTHING
+        rules = tuple(rule for rule, bits in stated if bits >> target & 1)
+        key = (rules, names if any(rule.ports.names for rule in rules) else Names())
+        if key not in self._leaving:
+            self._leaving[key] = self._open(rules, names)
+        return self._leaving[key]
+
+    def _open(self, rules: Iterable[EffectiveRule], names: Names) -> Diagram:
+        always: list[Diagram] = []
+        allowed: list[Diagram] = []
+        denied: list[Diagram] = []
+        for rule in rules:
+            kind = always if rule.builtin else denied if rule.action is Action.DENY else allowed
+            if kind is not allowed or self.side.allows(rule):
+                kind.append(requests_of(rule, names))
+        return union((*always, subtract(union(allowed), union(denied))))
+
+    def _let_in(self, target: int, names: Names) -> Diagram:
+        """What the target lets in, less what cannot be read in one way where a rule looks, or is refused."""
+        found = self.side.let_in(target)
+        stated = self.side.stated(target, Direction.INGRESS)
+        request, end = self.asked.request, self.side.ends[target]
+        if request is None or not isinstance(end, Workload):
+            return found
+        http = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
+        if requests.refused(request) and self.side.effective(end.namespace).enrolment is not Enrolment.NONE:
+            return subtract(found, http)
+        unclear, always = [], []
+        for rule, bits in stated or ():
+            whole = split(self.side.axes.source, [(Members(bits), _on(Ports.at(rule.ports, names)))])
+            if rule.builtin:
+                always.append(whole)
+            elif rule.requests is not None and rule.suspended_by is None and requests.unclear(request, [rule.requests]):
+                unclear.append(intersect(whole, http))
+        return subtract(found, subtract(union(unclear), union(always))) if unclear else found
+
+    def _told(self, calls: Diagram) -> Diagram:
+        """Those requests that have the parts that are told, without these."""
+        calls = _traffic(calls, "HTTP")
+        if self.asked.request is None:
+            return calls
+        values: Mapping[str, object] = points.point(self.asked.request)
+        whole = dimensions.point(values)
+        names = diagram.names(calls) - _ENDS
+        told = self.asked.told or names
+        return diagram.given(calls, {name: whole[name] for name in names & told})
+
+
+def _traffic(calls: Diagram, traffic: str) -> Diagram:
+    return diagram.given(calls, {dimensions.TRAFFIC.name: traffic})
+
+
+def _on(ports: Ports) -> Diagram:
+    return cube([(dimensions.PORT, ports)])

@@ -1,0 +1,165 @@
+"""The symbolic answer says of every request what ``decide`` says, for the same reason and by the same rule."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ringfence.model.effective import Direction
+from ringfence.model.errors import CannotTell
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Opaque, Request, Requests
+from ringfence.model.resources import Protocol
+from ringfence.model.verdict import Half, Verdict
+from ringfence.model.world import World
+from ringfence.policy import decide, requests, resolve
+from ringfence.policy.algebra import diagram, dimensions, ports
+from ringfence.policy.algebra.diagram import Diagram
+from ringfence.policy.decide import Effective, Outcome
+from ringfence.policy.ends import End
+from ringfence.policy.reasoning import pieces, points, wording
+from ringfence.policy.reasoning import sent as sent_
+from ringfence.policy.reasoning.pieces import Between
+
+from tests.property.judging import show, telling
+from tests.property.worlds import about_requests
+
+pytestmark = pytest.mark.timeout(3600)
+
+FEWER = max(settings.default.max_examples * 2 // 5, 1)
+#: Pairs of ends in each world, and requests on each port of each.
+PAIRS = 24
+SENT = 5
+
+SOME = (
+    Requests((HttpMatch(("GET",), ("/a/*",)),)),
+    Requests((HttpMatch(paths=("/b",)), HttpMatch(("POST",)))),
+    Requests((HttpMatch(("GET", "PUT"), ("/a/{*}/c", "/", "/b/*")),)),
+    Requests((HttpMatch(hosts=("h", "k")),)),
+    Requests((HttpMatch(paths=("/live",), upgrades=("websocket",)), HttpMatch(("GET",), hosts=("h",)))),
+    Requests((HttpMatch(("POST",), ("/s.T/*",), grpc=True),)),
+    Requests(when=(HeaderCondition("x-env", Asks.IN, ("prod", "test")),)),
+    Requests(when=(HeaderCondition("x-env", Asks.NOT_IN, ("prod",)),)),
+    Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.PREFIX, ("pr",)),)),
+    Requests(when=(HeaderCondition("x-env", Asks.EXISTS), HeaderCondition("x-debug", Asks.ABSENT))),
+)
+METHODS = (*("GET", "POST", "PUT") * 4, "get", "Post", "M-SEARCH", "CONNECT")
+PATHS = (
+    "/", "/a", "/a/", "/a/x", "/a/x/c", "/a/x/c/", "/a//c", "/b", "/b/", "/b/x?y", "/live", "/s.T/Do", "/x/../b",
+    "/a/%2fb", "/a;x", "/%00", "/é", "/a/y", "/b/y", "/a/y/c",
+)  # fmt: skip
+HOSTS = ("", "h", "H", "h.", "h:80", "h.:80", "k", "other", "me@h")
+HEADERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+    ("x-env", (("prod",), ("test",), ("pre",), ("",), ("prod", "test"), ("prod,x",))),
+    ("x_env", (("prod",),)),
+    ("x-debug", (("1",), ("1", "2"))),
+    ("content-type", (("application/grpc",), ("application/grpc+proto",), ("text/plain", "application/grpc"))),
+)  # fmt: skip
+
+
+def some_request(dice: random.Random) -> Request:
+    headers = {name: dice.choice(values) for name, values in HEADERS if dice.random() < 0.4}
+    upgrade = dice.choice((*("",) * 12, "websocket", "WebSocket", "h2c"))
+    return Request(dice.choice(METHODS), dice.choice(PATHS), dice.choice(HOSTS), headers, upgrade)
+
+
+@pytest.fixture(scope="module")
+def counted(summary: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Counts the requests that were asked about by what was said, for the end of the run."""
+    counts: dict[str, int] = {}
+
+    def count(what: str) -> None:
+        counts[what] = counts.get(what, 0) + 1
+
+    yield count
+    told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+    summary(f"symbolic answers: {sum(counts.values())} requests, as decide says of each ({told})")
+
+
+def point_of(protocol: Protocol, port: int, sent: Request | Opaque) -> Mapping[str, Any]:
+    values = points.point(sent) if isinstance(sent, Request) else {"traffic": "bytes"}
+    return dimensions.point({**values, "port": ports.member(protocol, port)})
+
+
+def outcomes(both: Between, point: Mapping[str, Any]) -> dict[Direction, Outcome | None]:
+    return {each: pieces.at(both.half(each), point) for each in Direction}
+
+
+def said(half: Half) -> Outcome:
+    return Outcome(half.allowed, half.reason, half.rule)
+
+
+def clear(request: Request | Opaque) -> bool:
+    """Whether no rule of these worlds could find two ways to read it, and the proxy would take it."""
+    return isinstance(request, Opaque) or not (requests.refused(request) or requests.unclear(request, SOME))
+
+
+@settings(max_examples=FEWER)
+@given(about_requests(SOME), st.booleans(), st.integers(0, 2**32))
+def test_every_request_is_in_the_piece_that_decide_finds(
+    counted: Callable[[str], None], world: World, plaintext: bool, seed: int
+) -> None:
+    dice = random.Random(seed)  # noqa: S311 (not drawn one by one: that would be a large example)
+    effective = cache(lambda name: resolve.resolve(world, name))
+    wrong = []
+    for source, target, protocol, port in telling(world, dice, PAIRS):
+        call = (world, effective, source, target)
+        free = pieces.between(*call, plaintext=plaintext)
+        for sent in (Opaque(), *(some_request(dice) for _ in range(SENT))):
+            told = sent if isinstance(sent, Request) else None
+            forms = [pieces.between(*call, plaintext=plaintext, told=told)] + [free] * clear(sent)
+            point = point_of(protocol, port, sent)
+            verdict = decided(call, protocol, port, plaintext, sent)
+            counted("CannotTell" if verdict is None else str(said_by(verdict).reason))
+            for both in forms:
+                found = outcomes(both, point)
+                inside = diagram.holds(both.allowed, point)
+                if verdict is None:
+                    good = None in found.values() and not inside
+                else:
+                    good = found == {half.direction: said(half) for half in (verdict.egress, verdict.ingress)}
+                    good = good and inside is verdict.allowed
+                if not good:
+                    wrong.append(f"{show((source, target, protocol, port))} {sent}: {verdict}, but {found}")
+    assert wrong == []
+
+
+def said_by(verdict: Verdict) -> Half:
+    return verdict.ingress if verdict.allowed or not verdict.ingress.allowed else verdict.egress
+
+
+def decided(
+    call: tuple[World, Effective, End, End], protocol: Protocol, port: int, plaintext: bool, sent: Request | Opaque
+) -> Verdict | None:
+    try:
+        return decide.decide(*call, protocol, port, plaintext=plaintext, request=sent)
+    except CannotTell:
+        return None
+
+
+def test_every_field_of_a_request_has_its_place_in_the_sets() -> None:
+    """Whoever gives requests another part has to say what its dimension is (reasoning.points)."""
+    assert {each.name for each in fields(Request)} == {"method", "path", "host", "headers", "upgrade"}
+
+
+def test_a_question_about_part_of_a_request_leaves_the_rest_free() -> None:
+    on = ports.member(Protocol.TCP, 80)
+    rule = requests_named(Requests((HttpMatch(("GET", "POST"), ("/a/*",)), HttpMatch(("PUT",), ("/b",)))))
+    left = points.named(rule, on, Request(path="/a/x"), frozenset({"path"}))
+    assert wording.lines(left) == ("every port: GET or POST",)
+    left = points.named(rule, on, Request("PUT"), frozenset({"method"}))
+    assert wording.lines(left) == ("every port: /b",)
+    assert points.named(rule, on, Request("PUT", "/a/x"), frozenset({"method", "path"})) is False
+    assert points.named(rule, on, Request("PUT", "/b"), frozenset()) is True
+    assert points.named(rule, on, Opaque(), frozenset()) is False
+    assert wording.lines(points.named(rule, on, None, frozenset())) == (
+        "every port: GET or POST /a/*",
+        "every port: PUT /b",
+    )
+
+
+def requests_named(rule: Requests) -> Diagram:
+    return sent_.named(rule, False)
