@@ -124,6 +124,8 @@ class Crowds:
         kind, _, name = text.partition(":")
         if not is_set(text):
             asked = calls.read(text, self.loaded.world, namespace)
+            if not all(isinstance(each.end, Workload | ends.Address) for each in asked.members):
+                raise CannotTell(f"{text}: sets of ends are pods and addresses; ask about one caller")
             found = Members.of(number for each in asked.members for number in _numbers(side, each.end))
             return _End(text, found, found)
         if text == ANYONE:
