@@ -305,8 +305,9 @@ class _Told:
             return {**found, "traffic": "bytes"}
         if self.asked.request is None:
             return found
-        told = points.point(self.asked.request)
-        return {**{name: each for name, each in told.items() if name in (self.asked.told or told)}, **found}
+        whole = points.point(self.asked.request)
+        told = frozenset(whole) if self.asked.told is None else self.asked.told
+        return {**{name: each for name, each in whole.items() if name in told}, **found}
 
     def _because(self, group: Group) -> tuple[str, Half]:
         """Why, of one of the calls; others of the same group may have other reasons."""

@@ -76,7 +76,7 @@ class Row:
 class Question:
     """May ``source`` call ``target``, with ``request`` if one is given? ``services`` say which ports speak HTTP.
 
-    ``told`` are the dimensions of the request of which anything is said, the others being free; empty: of all.
+    ``told`` are the dimensions of the request of which anything is said, the others being free; None: of all.
     """
 
     world: World
@@ -86,8 +86,8 @@ class Question:
     plaintext: bool = False
     request: Request | None = None
     services: Mapping[str, tuple[ServiceValue, ...]] = field(default_factory=dict)
-    told: frozenset[str] = frozenset()
-    _between: dict[tuple[str, str], Between] = field(default_factory=dict, init=False, compare=False)
+    told: frozenset[str] | None = None
+    _between: dict[tuple[str, str, bool], Between] = field(default_factory=dict, init=False, compare=False)
 
     def ask(self, protocol: Protocol, port: int | str) -> Row:
         """About one port, by number or by name."""
@@ -131,7 +131,7 @@ class Question:
     def conditional(self, answer: Answer, row: Row) -> tuple[EffectiveRule, ...]:
         """The rules that let only some requests pass where no one was named and the call is allowed, Denies first."""
         if (
-            (self.request is not None and not self.told)
+            (self.request is not None and self.told is None)
             or not answer.allowed
             or row.port is None
             or row.protocol is None
@@ -154,7 +154,7 @@ class Question:
     def _answer(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
         try:
             sent = self._asked(target, protocol, port)
-            one = isinstance(sent, Opaque) or (sent is not None and not self.told)
+            one = isinstance(sent, Opaque) or (sent is not None and self.told is None)
             if one or not isinstance(self.located(target), Workload):
                 verdict = self._decided(source, target, protocol, port, sent)
                 return Answer(source, target, verdict, passing=verdict.allowed)
@@ -169,7 +169,7 @@ class Question:
     def _some(self, source: Member, target: Member, protocol: Protocol, port: int | str) -> Answer:
         """The answer about all requests that have the parts that the question names."""
         asked = self._about(target, protocol, port)
-        found = passing.passing(self.between(source, target), asked)
+        found = passing.passing(self.between(source, target, asked.request), asked)
         # Without a request `decide` says for which policies in mode Audit it would be another, so it is asked first.
         if self.request is None and (found.unknown or found.verdict.allowed):
             return Answer(source, target, self._decided(source, target, protocol, port, None), passing=found.requests)
@@ -180,7 +180,7 @@ class Question:
 
     def _about(self, target: Member, protocol: Protocol, port: int | str) -> About:
         number = port if isinstance(port, int) else ends.port_number(self.located(target), port, protocol)
-        return About(ports.member(protocol, number), self.request, self.told)
+        return About(ports.member(protocol, number), self._asked(target, protocol, port), self.told)
 
     def connected(self, answer: Answer, row: Row, *, plaintext: bool) -> Verdict:
         """What holds for a connection on one port, whatever is sent. Raises CannotTell."""
@@ -200,8 +200,6 @@ class Question:
         if row.port is None or row.protocol is None or not isinstance(governed, Workload) or isinstance(target, Host):
             return None
         about = self._about(answer.target, row.protocol, row.port)
-        if isinstance(sent := self.sent(answer, row), Opaque):
-            about = replace(about, sent=sent, told=frozenset())
         return otherwise.without(
             self.world,
             self.effective,
@@ -219,16 +217,16 @@ class Question:
         if not isinstance(answer.passing, Split) or row.port is None or row.protocol is None:
             return ()
         asked = self._about(answer.target, row.protocol, row.port)
-        return passing.told(self.between(answer.source, answer.target), answer.passing, asked)
+        return passing.told(self.between(answer.source, answer.target, asked.request), answer.passing, asked)
 
-    def between(self, source: Member, target: Member) -> Between:
-        """What both ends say of all that one may send to the other, worked out once."""
-        key = (source.shown, target.shown)
+    def between(self, source: Member, target: Member, sent: Request | None) -> Between:
+        """What both ends say of all that one may send to the other, as far as it is told; worked out once."""
+        key = (source.shown, target.shown, sent is None)
         if key not in self._between:
             if isinstance(target.end, Host):
                 raise CannotTell(f"{target.shown}: what may be sent to a host by its name is not known beforehand")
             call = (self.world, self.effective, caller(source), target.end)
-            self._between[key] = pieces.between(*call, plaintext=self.plaintext, told=self.request)
+            self._between[key] = pieces.between(*call, plaintext=self.plaintext, told=sent, whole=self.told is None)
         return self._between[key]
 
     def _named(self) -> list[PortSet]:

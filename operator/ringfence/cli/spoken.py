@@ -88,13 +88,13 @@ def request(arguments: argparse.Namespace) -> Request | None:
     return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, moment)
 
 
-def told(arguments: argparse.Namespace) -> frozenset[str]:
-    """The dimensions of requests of which the command line says something.
+def told(arguments: argparse.Namespace) -> frozenset[str] | None:
+    """The dimensions of requests of which the command line says something; None where it names one request.
 
-    Empty where it says everything (it names a method and a path: one request) or nothing.
+    It does by a method and a path.
     """
     if arguments.method is not None and arguments.path is not None:
-        return frozenset()
+        return None
     found = {each for each in ("method", "path") if getattr(arguments, each) is not None}
     found |= {name if name in {"host", "upgrade"} else points.header(name) for name, _ in arguments.header or ()}
     return frozenset(found)

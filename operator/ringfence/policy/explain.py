@@ -36,7 +36,7 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     protocol: Protocol,
     port: int | str,
     request: Asked = None,
-    told: frozenset[str] = frozenset(),
+    told: frozenset[str] | None = None,
 ) -> tuple[str, ...]:
     """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
     that holds an Allow back. Of a half that a rule allows, the Deny that differs in one part only. ``told`` as nearest
@@ -57,7 +57,7 @@ def near(  # noqa: PLR0913, PLR0917 (as above)
     protocol: Protocol,
     port: int | str,
     request: Asked = None,
-    told: frozenset[str] = frozenset(),
+    told: frozenset[str] | None = None,
 ) -> tuple[tuple[Near, str], ...]:
     """The rules that came closest to the other answer of a half (at most MANY), and in what each differs."""
     call = _call(world, half, source, target, protocol, port, request)
@@ -110,7 +110,7 @@ def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
         yield "bytes", rule.action is Action.DENY
 
 
-def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str]) -> Iterable[str]:
+def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str] | None) -> Iterable[str]:
     if half.reason is Reason.RULE_SUSPENDED:
         rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
         if rule.suspended_by == NO_PROXY:

@@ -38,11 +38,11 @@ class Near:
 
 
 def nearest(
-    policy: EffectivePolicy, call: Call, action: Action, told: frozenset[str] = frozenset()
+    policy: EffectivePolicy, call: Call, action: Action, told: frozenset[str] | None = None
 ) -> tuple[Near, ...]:
     """The enforced rules of an action that differ from a call in the fewest parts, those most likely meant first.
 
-    Of the request only the dimensions that ``told`` names count, if it names any. What always or never holds (built-in
+    Of the request only the dimensions that ``told`` names count; None: all. What always or never holds (built-in
     rules, calls inside) is not among them.
     """
     found = [
@@ -60,7 +60,7 @@ def _place(near: Near) -> list[int]:
     return sorted(_ORDER.index(each) if each in _ORDER else 0 for each in near.differing)
 
 
-def _differing(rule: EffectiveRule, call: Call, told: frozenset[str]) -> Iterator[str]:
+def _differing(rule: EffectiveRule, call: Call, told: frozenset[str] | None) -> Iterator[str]:
     if isinstance(call.request, Request) and rule.requests is not None:
         yield from _of_request(rule.requests, call.request, rule.action, told)
     elif isinstance(call.request, Opaque) and rule.requests is not None and rule.action is Action.ALLOW:
@@ -73,20 +73,20 @@ def _differing(rule: EffectiveRule, call: Call, told: frozenset[str]) -> Iterato
         yield "subject"
 
 
-def _of_request(rule: Requests, request: Request, action: Action, told: frozenset[str]) -> list[str]:
+def _of_request(rule: Requests, request: Request, action: Action, told: frozenset[str] | None) -> list[str]:
     """The parts of a request in which it differs from the rule."""
     ways = [list(_of_match(match, request, action)) for match in rule.http] or [[]]
     found = [
         *min((_counting(way, told) for way in ways), key=len),
         *_counting(_of_headers(rule, request, action), told),
     ]
-    if not found and not told and not requests.matches(rule, request, action):
+    if not found and told is None and not requests.matches(rule, request, action):
         return ["request"]
     return found
 
 
-def _counting(parts: Iterable[str], told: frozenset[str]) -> list[str]:
-    return [each for each in parts if not told or each.replace("header ", "header:") in told]
+def _counting(parts: Iterable[str], told: frozenset[str] | None) -> list[str]:
+    return [each for each in parts if told is None or each.replace("header ", "header:") in told]
 
 
 def _of_match(match: HttpMatch, request: Request, action: Action) -> Iterator[str]:

@@ -21,7 +21,7 @@ CHARGES = Requests(
 PROD = {"x-env": ("prod",)}
 
 
-def parts(request: Asked, told: frozenset[str] = frozenset(), **other: object) -> tuple[tuple[str, ...], ...]:
+def parts(request: Asked, told: frozenset[str] | None = None, **other: object) -> tuple[tuple[str, ...], ...]:
     """In what the only rule differs from a call; none where it matches."""
     rule = replace(allow("charges", caller("web"), ports=(8080,)), requests=CHARGES)
     known = making.world(

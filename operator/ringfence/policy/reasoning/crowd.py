@@ -1,7 +1,7 @@
 """Who of many may call whom of many, and what may be sent: sets of ends that are answered alike."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,10 +16,9 @@ from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning import points, saying
 from ringfence.policy.reasoning.leaving import at
-from ringfence.policy.reasoning.side import SOURCE, TARGET, Side, requests_of
+from ringfence.policy.reasoning.side import SOURCE, Side, Stated
 
 _NO_PORT: Final = Ports()
-_ENDS: Final = frozenset({SOURCE, TARGET, dimensions.PORT.name, dimensions.TRAFFIC.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,12 @@ class Asked:
     ports: Callable[[Names], Ports] = lambda _: EVERY_PORT
     http: Callable[[int], Ports] = lambda _: _NO_PORT
     request: Request | None = None
-    told: frozenset[str] = frozenset()
+    told: frozenset[str] | None = None
+
+    @property
+    def one(self) -> Request | None:
+        """The only request that is asked about, None where there are more."""
+        return self.request if self.told is None else None
 
 
 def groups(side: Side, sources: Members, targets: Members, asked: Asked) -> tuple[Group, ...]:
@@ -71,7 +75,9 @@ def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, 
     crowd = _Crowd(side, Members(1 << source), asked)
     names = side.kinds.all[target].names
     stated = side.stated(target, Direction.INGRESS) or ()
-    rules = (rule for rule, bits in stated if bits >> source & 1 and (rule.builtin or side.allows(rule)))
+    rules = [rule for rule, bits in stated if bits >> source & 1 and (rule.builtin or side.allows(rule))]
+    if asked.one is not None:
+        return tuple(crowd.asked_of(points.says(rule, names, asked.one), target) for rule in rules)
     return tuple(crowd.asked_of(part, target) for rule in rules for part in saying.written(rule, names))
 
 
@@ -89,7 +95,7 @@ class _Crowd:
     side: Side
     sources: Members
     asked: Asked
-    _leaving: dict[tuple[tuple[EffectiveRule, ...], Names], Diagram] = field(default_factory=dict)
+    _leaving: dict[tuple[Stated, Names], Diagram] = field(default_factory=dict)
 
     def calls(self, target: int) -> Diagram:
         """Source and request of every call to a target that was asked about and passes."""
@@ -113,51 +119,58 @@ class _Crowd:
         stated = self.side.stated(source, Direction.EGRESS)
         if stated is None:
             return EVERYTHING
-        rules = tuple(rule for rule, bits in stated if bits >> target & 1)
-        key = (rules, names if any(rule.ports.names for rule in rules) else Names())
+        # What is sent is nothing that a source's rules know of.
+        rules = tuple((rule, self._everyone) for rule, bits in stated if bits >> target & 1)
+        key = (rules, names if any(rule.ports.names for rule, _ in rules) else Names())
         if key not in self._leaving:
             self._leaving[key] = self._open(rules, names)
         return self._leaving[key]
 
-    def _open(self, rules: Iterable[EffectiveRule], names: Names) -> Diagram:
+    @property
+    def _everyone(self) -> int:
+        return int(self.side.axes.source.full.bits)
+
+    def _open(self, stated: Stated, names: Names) -> Diagram:
+        """Source and request of what rules let pass."""
         always: list[Diagram] = []
         allowed: list[Diagram] = []
         denied: list[Diagram] = []
-        for rule in rules:
+        for rule, bits in stated:
             kind = always if rule.builtin else denied if rule.action is Action.DENY else allowed
             if kind is not allowed or self.side.allows(rule):
-                kind.append(requests_of(rule, names))
+                kind.append(split(self.side.axes.source, [(Members(bits), points.says(rule, names, self.asked.one))]))
         return union((*always, subtract(union(allowed), union(denied))))
 
     def _let_in(self, target: int, names: Names) -> Diagram:
         """What the target lets in, less what cannot be read in one way where a rule looks, or is refused."""
-        found = self.side.let_in(target)
-        stated = self.side.stated(target, Direction.INGRESS)
-        request, end = self.asked.request, self.side.ends[target]
-        if request is None or not isinstance(end, Workload):
+        stated, end = self.side.stated(target, Direction.INGRESS), self.side.ends[target]
+        found = EVERYTHING if stated is None else self._open(stated, names)
+        told, http = self.asked.request, cube([(dimensions.TRAFFIC, dimensions.HTTP)])
+        if told is None or not isinstance(end, Workload):
             return found
-        http = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
-        if requests.refused(request) and self.side.effective(end.namespace).enrolment is not Enrolment.NONE:
+        if requests.refused(told) and self.side.effective(end.namespace).enrolment is not Enrolment.NONE:
             return subtract(found, http)
-        unclear, always = [], []
-        for rule, bits in stated or ():
-            whole = split(self.side.axes.source, [(Members(bits), _on(Ports.at(rule.ports, names)))])
-            if rule.builtin:
-                always.append(whole)
-            elif rule.requests is not None and rule.suspended_by is None and requests.unclear(request, [rule.requests]):
-                unclear.append(intersect(whole, http))
-        return subtract(found, subtract(union(unclear), union(always))) if unclear else found
+        looking = [
+            (rule, bits)
+            for rule, bits in stated or ()
+            if rule.requests is not None and rule.suspended_by is None and requests.unclear(told, [rule.requests])
+        ]
+        always = [(rule, bits) for rule, bits in stated or () if rule.builtin]
+        unclear = subtract(intersect(self._anything(looking, names), http), self._anything(always, names))
+        return subtract(found, unclear)
+
+    def _anything(self, stated: Iterable[tuple[EffectiveRule, int]], names: Names) -> Diagram:
+        """All calls of those that rules name to their ports."""
+        return union(split(self.side.axes.source, [(Members(b), _on(Ports.at(r.ports, names)))]) for r, b in stated)
 
     def _told(self, calls: Diagram) -> Diagram:
         """Those requests that have the parts that are told, without these."""
         calls = _traffic(calls, "HTTP")
         if self.asked.request is None:
             return calls
-        values: Mapping[str, object] = points.point(self.asked.request)
-        whole = dimensions.point(values)
-        names = diagram.names(calls) - _ENDS
-        told = self.asked.told or names
-        return diagram.given(calls, {name: whole[name] for name in names & told})
+        told = self.asked.told or frozenset()
+        values = dimensions.point(points.point(self.asked.request))
+        return diagram.given(calls, {name: values[name] for name in told})
 
 
 def _traffic(calls: Diagram, traffic: str) -> Diagram:

@@ -59,7 +59,9 @@ def without(  # noqa: PLR0913 (a call is all of that)
     def known(name: str) -> EffectivePolicy:
         return policy if name == namespace else effective(name)
 
-    both = pieces.between(changed, known, source, target, plaintext=plaintext, told=asked.request)
+    both = pieces.between(
+        changed, known, source, target, plaintext=plaintext, told=asked.request, whole=asked.told is None
+    )
     found = passing.passing(both, asked)
     if found.unknown:
         return None

@@ -18,7 +18,7 @@ class About:
 
     port: tuple[int, int]
     sent: Request | Opaque | None = None
-    told: frozenset[str] = frozenset()
+    told: frozenset[str] | None = None
 
     @property
     def request(self) -> Request | None:

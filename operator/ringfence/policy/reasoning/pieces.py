@@ -22,7 +22,7 @@ from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Effective, Outcome
 from ringfence.policy.ends import End
 from ringfence.policy.reasoning.kinds import names_of
-from ringfence.policy.reasoning.side import requests_of
+from ringfence.policy.reasoning.points import says
 from ringfence.policy.transport import transport_of
 
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
@@ -81,10 +81,12 @@ def between(
     *,
     plaintext: bool = False,
     told: Request | None = None,
+    whole: bool = False,
 ) -> Between:
     """What ``source`` may send to ``target``, as ``decide`` says of each request with the same arguments.
 
-    ``told`` is what is known of every request that is asked about, with the defaults of Request for the rest.
+    ``told`` is what is known of every request that is asked about, with the defaults of Request for the rest; with
+    ``whole`` it is the only one, and the pieces depend on ports alone.
     """
     source, target = ends.locate(world, source), ends.locate(world, target)
     names = names_of(target) if isinstance(target, Workload) else NO_NAMES
@@ -95,7 +97,9 @@ def between(
         policy = effective(governed.namespace)
         ingress = direction is Direction.INGRESS
         unproven = plaintext and ingress and transport_of(policy, governed.labels) is MTLS.STRICT
-        return _half(_Calls(world, direction, governed, other, names, unproven, told if ingress else None), policy)
+        return _half(
+            _Calls(world, direction, governed, other, names, unproven, told if ingress else None, whole), policy
+        )
 
     return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names)
 
@@ -111,6 +115,11 @@ class _Calls:
     names: Names
     unproven: bool
     told: Request | None
+    whole: bool
+
+    def names_of(self, rule: EffectiveRule) -> Diagram:
+        """The requests that a rule names."""
+        return says(rule, self.names, self.told if self.whole else None)
 
 
 @dataclass(slots=True)
@@ -127,10 +136,10 @@ class _Pieces:
             self.found.append(Piece(part, outcome, rule))
             self.rest = subtract(self.rest, some)
 
-    def by_rule(self, rule: EffectiveRule, names: Names, reason: Reason) -> None:
+    def by_rule(self, rule: EffectiveRule, calls: _Calls, reason: Reason) -> None:
         """Cut off what a rule decides."""
         outcome = Outcome(reason in _ALLOWING, reason, None if reason is Reason.ALLOWED_INSIDE else rule.ref)
-        self.take(requests_of(rule, names), outcome, rule)
+        self.take(calls.names_of(rule), outcome, rule)
 
 
 def _half(calls: _Calls, policy: EffectivePolicy) -> tuple[Piece, ...]:
@@ -161,7 +170,7 @@ def _judged(calls: _Calls, policy: EffectivePolicy, before: _Pieces, *, hopeful:
     governing = list(_governing(calls, policy, hopeful=hopeful))
     for rule in governing:
         if rule.builtin:
-            pieces.by_rule(rule, calls.names, Reason.ALLOWED_BUILTIN)
+            pieces.by_rule(rule, calls, Reason.ALLOWED_BUILTIN)
     for rule in governing:
         if calls.told is not None and _unclear(rule, calls.told):
             on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, calls.names))])
@@ -184,15 +193,15 @@ def _by_rules(rules: Sequence[EffectiveRule], calls: _Calls, pieces: _Pieces) ->
     ordered = sorted(rules, key=lambda rule: rule.requests is not None)
     for rule in ordered:
         if rule.action is Action.DENY:
-            pieces.by_rule(rule, calls.names, Reason.DENIED_BY_RULE)
+            pieces.by_rule(rule, calls, Reason.DENIED_BY_RULE)
     allows = [rule for rule in ordered if rule.action is Action.ALLOW]
     for rule in allows:
         if rule.suspended_by is None:
             inside = is_inside(rule.ref)
-            pieces.by_rule(rule, calls.names, Reason.ALLOWED_INSIDE if inside else Reason.ALLOWED_BY_RULE)
+            pieces.by_rule(rule, calls, Reason.ALLOWED_INSIDE if inside else Reason.ALLOWED_BY_RULE)
     for rule in allows:
         if rule.suspended_by is not None:
-            pieces.by_rule(rule, calls.names, Reason.RULE_SUSPENDED)
+            pieces.by_rule(rule, calls, Reason.RULE_SUSPENDED)
 
 
 def _governing(calls: _Calls, policy: EffectivePolicy, *, hopeful: bool) -> Iterator[EffectiveRule]:

@@ -3,14 +3,19 @@
 import re
 from typing import Any, Final
 
+from ringfence.model.effective import EffectiveRule
 from ringfence.model.requests import Opaque, Request
-from ringfence.policy import paths
+from ringfence.model.resources import Action
+from ringfence.policy import paths, requests
 from ringfence.policy.algebra import diagram, dimensions
-from ringfence.policy.algebra.diagram import Diagram
-from ringfence.policy.algebra.values import MISSING, SEVERAL
+from ringfence.policy.algebra.diagram import Diagram, cube
+from ringfence.policy.algebra.ports import Names, Ports
+from ringfence.policy.algebra.values import MISSING, SEVERAL, Methods
+from ringfence.policy.reasoning.side import requests_of
 
 #: A host with its port, which is no part of its name.
 _HOST: Final = re.compile(r"(?P<name>[^:@]*)(:[0-9]{1,5})?")
+_NOTHING: Final = Methods()
 _BYTES: Final = {dimensions.TRAFFIC.name: "bytes"}
 _HTTP: Final = {dimensions.TRAFFIC.name: "HTTP"}
 
@@ -51,18 +56,28 @@ def _host(text: str) -> str | tuple[str] | None:
     return found["name"] if found is not None else SEVERAL
 
 
-def named(requests: Diagram, port: tuple[int, int], sent: Request | Opaque | None, told: frozenset[str]) -> Diagram:
-    """Those of ``requests`` that a question about one port (a member of Ports) names, by what it leaves free.
+def named(calls: Diagram, port: tuple[int, int], sent: Request | Opaque | None, told: frozenset[str] | None) -> Diagram:
+    """Those of ``calls`` that a question about one port (a member of Ports) names, by what it leaves free.
 
     ``sent`` is the request, bytes, or None for any request at all. ``told`` are the dimensions of which the question
-    says anything; empty: of all, so that the answer is True or False.
+    says anything; None: it is this one request, so that the answer is True or False.
     """
     on_port = {dimensions.PORT.name: port}
     if sent is None:
-        return diagram.given(requests, {**on_port, **_HTTP})
+        return diagram.given(calls, {**on_port, **_HTTP})
     if isinstance(sent, Opaque):
-        return diagram.given(requests, {**on_port, **_BYTES})
+        return diagram.given(calls, {**on_port, **_BYTES})
     whole = point(sent)
-    if not told:
-        return diagram.holds(requests, dimensions.point({**on_port, **whole}))
-    return diagram.given(requests, {**on_port, **_HTTP, **{name: whole.get(name, MISSING) for name in told}})
+    if told is None:
+        return diagram.holds(calls, dimensions.point({**on_port, **whole}))
+    return diagram.given(calls, {**on_port, **_HTTP, **{name: whole.get(name, MISSING) for name in told}})
+
+
+def says(rule: EffectiveRule, names: Names, one: Request | None) -> Diagram:
+    """The requests that a rule names; where all that is asked about is ``one``, by their ports alone."""
+    if rule.requests is None or one is None:
+        return requests_of(rule, names)
+    deny = rule.action is Action.DENY
+    http = dimensions.HTTP if requests.matches(rule.requests, one, rule.action) else _NOTHING
+    traffic = http | dimensions.BYTES if deny else http
+    return cube([(dimensions.PORT, Ports.at(rule.ports, names)), (dimensions.TRAFFIC, traffic)])
