@@ -5,7 +5,18 @@ import sys
 
 from bench import table
 
-NAMES = ("compile", "webhook", "controller", "certificates", "identities", "storm", "proxy", "proxyd", "podstart")
+NAMES = (
+    "compile",
+    "flows",
+    "webhook",
+    "controller",
+    "certificates",
+    "identities",
+    "storm",
+    "proxy",
+    "proxyd",
+    "podstart",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -22,6 +22,7 @@ from ringfence.cli import (
     processes,
     prove,
     proxy,
+    simulate,
 )
 from ringfence.cli import compile as compile_
 from ringfence.cli.console import Console, Output
@@ -62,7 +63,21 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ringfence {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (compile_, admit, can_i, explain, diff, prove, graph, policy_tests, commands, ca, proxy, processes):
+    for module in (
+        compile_,
+        admit,
+        can_i,
+        explain,
+        diff,
+        prove,
+        graph,
+        simulate,
+        policy_tests,
+        commands,
+        ca,
+        proxy,
+        processes,
+    ):
         module.add(subparsers)
     return top
 
