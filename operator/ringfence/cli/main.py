@@ -23,6 +23,7 @@ from ringfence.cli import (
     prove,
     proxy,
     simulate,
+    suggest,
 )
 from ringfence.cli import compile as compile_
 from ringfence.cli.console import Console, Output
@@ -72,6 +73,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         prove,
         graph,
         simulate,
+        suggest,
         policy_tests,
         commands,
         ca,

@@ -98,7 +98,7 @@ class Cast:
         pods = [pod for pod in self.world.workloads.get(namespace, ()) if self._is_of(pod, account)]
         if pods:
             return self._of(pods)
-        identity = self._identity(namespace, account)
+        identity = self.identity(namespace, account)
         if identity:
             return self._of(ends.bearers(self.world, namespace, identity))
         return Nobody(f"{namespace}/{account}", "there is neither a ServiceIdentity nor a pod of that name")
@@ -139,7 +139,7 @@ class Cast:
         for pod in sorted(pods, key=lambda pod: (pod.kind, pod.name)):
             told.setdefault(self._told(pod), pod)
         first = next(iter(told.values()))
-        name = f"{first.namespace}/{self._identity(first.namespace, first.service_account) or first.service_account}"
+        name = f"{first.namespace}/{self.identity(first.namespace, first.service_account) or first.service_account}"
         return Role(name, tuple(told.values()), (name, frozenset(told)), first.namespace, first.service_account)
 
     def _told(self, pod: Workload) -> object:
@@ -149,7 +149,8 @@ class Cast:
         unknown = bool(self._addresses.covering) and not pod.ips
         return tuple(sorted(pod.labels.items())), ports, pod.proxied, ips, unknown
 
-    def _identity(self, namespace: str, account: str) -> str:
+    def identity(self, namespace: str, account: str) -> str:
+        """The ServiceIdentity of a ServiceAccount, "" for none."""
         return self._names.get((namespace, account), "")
 
     @cached_property

@@ -39,6 +39,13 @@ class Seen:
             self.first = flow.first
         self.last = max(self.last, flow.last)
 
+    def take(self, other: "Seen") -> None:
+        """All that another one has counted."""
+        for view, number in other.counts.items():
+            self.counts[view] = self.counts.get(view, 0) + number
+        self.first = min(filter(None, (self.first, other.first)), default=0.0)
+        self.last = max(self.last, other.last)
+
     @property
     def count(self) -> int:
         """How many calls; the target has seen all that came, so what sources have seen of them is left out."""

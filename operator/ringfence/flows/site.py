@@ -16,13 +16,14 @@ from ringfence.flows.general import CLEAN
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule, RuleRef
 from ringfence.model.errors import CannotTell
 from ringfence.model.requests import Asked, HttpMatch, Opaque, Request, Requests
-from ringfence.model.resources import Action, Mode, Protocol
+from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.verdict import Half
 from ringfence.model.world import Workload, World
 from ringfence.policy import decide, ends, requests
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Effective
 from ringfence.policy.ends import End
+from ringfence.policy.transport import transport_of
 
 #: Requests of one site whose answers are kept.
 _MANY: Final = 50_000
@@ -247,8 +248,15 @@ class Site:
 
     def _names(self, rule: EffectiveRule, end: End, other: End) -> bool:
         """Whether the rule names the other end for sure or perhaps, as it comes to ``end``."""
-        unproven = self.plaintext and end is self.target
+        unproven = end is self.target and self._unproven
         return any(decide.matches(peer, other, self.world, unproven=unproven) is not False for peer in rule.peers)
+
+    @cached_property
+    def _unproven(self) -> bool:
+        """Whether the caller shows no identity to a target that demands one."""
+        if not self.plaintext or not isinstance(self.target, Workload):
+            return False
+        return transport_of(self.effective(self.target.namespace), self.target.labels) is MTLS.STRICT
 
     def _sides(self, direction: Direction) -> tuple[End, End]:
         """Who is governed in a direction, and the other end."""
