@@ -108,11 +108,15 @@ def read(arguments: argparse.Namespace, console: Console) -> Compared:
 
 
 def compare(reader: Reader, old: str, new: str, *, alone: bool = False) -> Compared:
-    """Both sides by name; ``alone`` as for Reader.side. Raises BadInput, CannotTell and Usage."""
+    """Both sides by name. ``alone``: they are two environments, of which each is judged with the namespaces of both.
+
+    Raises BadInput, CannotTell and Usage.
+    """
     if old == new:
         raise Usage(f"OLD and NEW are the same: {old}")
     given = [reader.side(old, new, alone=alone), reader.side(new, old, alone=alone)]
-    return sides(*pair(given, reader.arguments, reader.console), audit=reader.arguments.audit)
+    loaded = pair(given, reader.arguments, reader.console)
+    return sides(*(_united(*loaded) if alone else loaded), audit=reader.arguments.audit)
 
 
 def pair(given: Sequence[Given], arguments: argparse.Namespace, console: Console) -> list[Loaded]:
@@ -170,6 +174,15 @@ def _alike(*loaded: Loaded) -> list[Loaded]:
         assumed = {**each.assumed, **dict.fromkeys(mended, Enrolment.ENFORCE)}
         found.append(replace(each, world=replace(each.world, namespaces=namespaces), assumed=assumed))
     return found
+
+
+def _united(*loaded: Loaded) -> list[Loaded]:
+    """Each with the namespaces of all, so that rules about one that is missing somewhere are compared too."""
+    known = {name: each for one in reversed(loaded) for name, each in one.world.namespaces.items()}
+    return [
+        replace(one, world=replace(one.world, namespaces=dict(sorted({**known, **one.world.namespaces}.items()))))
+        for one in loaded
+    ]
 
 
 def _remark(before: Loaded, after: Loaded, console: Console) -> None:
