@@ -22,9 +22,9 @@ allows, and by which rule. What counts is what policies mean, not how they are w
 are compared with.
 
 Each is a directory, a file, REVISION:PATH of the git repository here, `cluster` for the live one, or cluster:CONTEXT
-for that of a context of the kubeconfig. What -f names belongs to all. Files beside a cluster are judged with the cluster's
-namespaces and workloads, but with no policy or identity of it; a namespace that one has not is taken as it is in the
-other.
+for that of a context of the kubeconfig. What -f names belongs to all. Files beside a cluster are judged with the
+cluster's namespaces and workloads, but with no policy or identity of it; a namespace that one has not is taken as it is
+in the other.
 """
 _EXAMPLES = """
   {prog} drift policies/dev policies/test policies/prod

@@ -46,6 +46,14 @@ class Seen:
         self.first = min(filter(None, (self.first, other.first)), default=0.0)
         self.last = max(self.last, other.last)
 
+    @classmethod
+    def total(cls, parts: Iterable["Seen"]) -> "Seen":
+        """All of these together, each counted by itself."""
+        found = cls()
+        for part in parts:
+            found.take(cls({View.UNKNOWN: part.count}, part.first, part.last))
+        return found
+
     @property
     def count(self) -> int:
         """How many calls; the target has seen all that came, so what sources have seen of them is left out."""
@@ -88,14 +96,14 @@ class Replay:
     """Judges flows by ``new``; with ``old`` only what that one allows can break.
 
     ``broken`` got through when recorded and will not, ``opened`` the other way round; ``unknown`` cannot be told.
-    ``already`` were recorded as passing although ``old`` denies them. ``allowed`` and ``denied`` stay as they were.
+    ``already`` were recorded as passing although ``old`` denies them.
     """
 
     new: Judge
     old: Judge | None = None
     flows: int = 0
-    allowed: Seen = field(default_factory=Seen)
-    denied: Seen = field(default_factory=Seen)
+    _allowed: dict[_Key, Seen] = field(default_factory=dict)
+    _denied: dict[_Key, Seen] = field(default_factory=dict)
     broken: dict[_Key, Group] = field(default_factory=dict)
     opened: dict[_Key, Group] = field(default_factory=dict)
     already: dict[_Key, Group] = field(default_factory=dict)
@@ -115,11 +123,21 @@ class Replay:
             if flow.denied:
                 _group(self.opened, judged, flow)
             else:
-                self.allowed.add(flow)
+                _count_among(self._allowed, judged, flow)
         elif flow.denied:
-            self.denied.add(flow)
+            _count_among(self._denied, judged, flow)
         else:
             self._lost(judged, flow)
+
+    @property
+    def allowed(self) -> Seen:
+        """What is allowed as it was."""
+        return Seen.total(self._allowed.values())
+
+    @property
+    def denied(self) -> Seen:
+        """What is denied as it was."""
+        return Seen.total(self._denied.values())
 
     def _lost(self, judged: Judged, flow: Flow) -> None:
         before = self.old.judged(flow).outcome.state if self.old is not None else State.ALLOWED
@@ -130,6 +148,14 @@ class Replay:
         else:
             unknown = Outcome(State.UNKNOWN, why="whether it was allowed before cannot be told")
             _group(self.unknown, Judged(judged.source, judged.target, unknown), flow)
+
+
+def _count_among(counts: dict[_Key, Seen], judged: Judged, flow: Flow) -> None:
+    key: _Key = (_name(judged.source), _name(judged.target), flow.protocol, flow.port)
+    found = counts.get(key)
+    if found is None:
+        found = counts.setdefault(key if len(counts) < _MANY else ("others",), Seen())
+    found.add(flow)
 
 
 def _group(groups: dict[_Key, Group], judged: Judged, flow: Flow) -> None:

@@ -112,6 +112,11 @@ def test_a_call_that_both_ends_have_seen_counts_once() -> None:
     assert group.seen.count == 5
 
 
+def test_calls_that_each_end_alone_has_seen_all_count() -> None:
+    flows = [flow(view=View.TARGET), flow(port=80, view=View.SOURCE), flow(view=View.SOURCE)]
+    assert replayed(world(WEB), flows).allowed.count == 2
+
+
 def test_rules_that_nobody_used() -> None:
     bank = caller("web", "bank")
     known = world(
