@@ -40,8 +40,8 @@ BROKEN_PIPE: Final = 141
 
 _DESCRIPTION = """
 Ringfence closes the networks of namespaces and checks their pods, from policies that speak of identities.
-This command says what those policies mean before they are in force (compile, admit, can-i, prove, graph: they need no
-cluster), and looks after a cluster that runs Ringfence (status, enroll, ca, proxy).
+This command says what those policies mean before they are in force (compile, admit, can-i, diff, simulate, prove: they
+need no cluster), and looks after a cluster that runs Ringfence (status, enroll, ca, proxy).
 """
 _EPILOG = """
 examples:

@@ -22,7 +22,7 @@ from ringfence.flows.replay import Replay
 from ringfence.flows.suggesting import SuggestedPolicy
 from ringfence.flows.wanted import Wanted
 from ringfence.model.names import GROUP
-from ringfence.model.resources import IdentityPeer, Kind
+from ringfence.model.resources import IdentityPeer, Kind, NamespacePeer
 from ringfence.model.world import Workload
 
 DONE: Final = 0
@@ -79,6 +79,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     flow_files.remark(files.tally, console)
     for why, count in found.left_out.most_common():
         console.warn(f"left out, {counted(count)}: {why}")
+    open_ = sorted({each.target.name for each in found.wants if isinstance(each.target, NamespacePeer)})
+    for namespace in open_:
+        console.note(f"namespace {namespace} is not enrolled, so nothing is suggested for what is called there")
     if replayed is None:
         console.warn("no calls are in there for which a policy is needed")
     elif console.output is Output.JSON:
@@ -105,6 +108,7 @@ def _base(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, tupl
         installation = settings.installation
     kept = tuple(each for each in found if not _is_policy(each))
     loaded = world.load(kept, installation, default_namespace=arguments.namespace, tolerant=not arguments.filename)
+    inputs.must_be_readable(loaded, loaded.world.namespaces)
     inputs.remark(loaded, console)
     return loaded, kept
 
