@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Final, cast
 
 from ringfence.cli.console import Console
-from ringfence.cli.problems import BadInput, Problem
+from ringfence.cli.problems import BadInput, Problem, Usage
 from ringfence.flows import reading
 from ringfence.flows.cast import Learned
 from ringfence.flows.flow import Flow, Party
@@ -88,7 +88,9 @@ class Files:
 
 
 def opened(arguments: argparse.Namespace, console: Console) -> Files:
-    """The files that ``--flows`` names. Raises BadInput with every one that cannot be opened."""
+    """The files that ``--flows`` names. Raises BadInput with every one that cannot be opened, and Usage."""
+    if STDIN in arguments.filename and any(each.rpartition("=")[2] == STDIN for each in arguments.flows):
+        raise Usage("standard input can be given once: name a file for -f or for --flows")
     sources: list[tuple[str, Party | None, IO[bytes]]] = []
     problems = []
     for text in dict.fromkeys(arguments.flows):

@@ -189,6 +189,13 @@ def test_who_calls_outside_lists_all_that_it_calls() -> None:
     ]
 
 
+def test_where_another_policy_lists_egress_inside_calls_are_listed_too() -> None:
+    found = collected([flow("shop/web", "shop/db", 5432)])
+    (db, web) = suggesting.suggest(found.wants, lambda identity: identity.name == "web")
+    assert (db.identity.name, db.egress, web.ingress) == ("db", None, ())
+    assert [rule.name for rule in web.egress or ()] == ["db-5432"]
+
+
 def test_who_calls_too_many_addresses_is_told_so() -> None:
     many = [flow("shop/web", f"ip:2001:db8::{n:x}", 443) for n in range(1, wanted.CALLED + 3)]
     found = collected([*many, many[0]])
