@@ -19,7 +19,7 @@ from ringfence.model.requests import Asked, HttpMatch, Opaque, Request, Requests
 from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.verdict import Half
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide, ends, requests
+from ringfence.policy import decide, ends, paths, requests
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Effective
 from ringfence.policy.ends import End
@@ -28,8 +28,9 @@ from ringfence.policy.transport import transport_of
 #: Requests of one site whose answers are kept.
 _MANY: Final = 50_000
 _NEVER: Final = re.compile(r"[\x00-\x20\x7f#]")
-#: A segment that no rule names.
+#: A segment that no rule names, and a path that no rule sees.
 _OTHER: Final = "*"
+_REFUSED: Final = "!"
 
 
 class State(StrEnum):
@@ -98,17 +99,22 @@ class Site:
             return None
         path = self._abstract(request.path)
         if not self._stated:
-            return path, request.method == "CONNECT", request.upgrade
+            return path == _REFUSED, request.method == "CONNECT", request.upgrade
         shown = tuple((name, request.headers.get(name)) for name in self._looked_at) if headers else None
         return request.method, path, request.host if self._hosts else bool(request.host), shown, request.upgrade
 
     def _abstract(self, target: str) -> str:
-        """The path with what no rule names taken out; one that is not clean as it is, led by a mark."""
+        """The path as rules see it, with the segments that none of them names taken out."""
         path, _, query = target.partition("?")
         if not CLEAN.fullmatch(path) or _NEVER.search(query):
-            return f"!{target}"
+            found = paths.normalized(target)
+            if found is None:
+                return _REFUSED
+            if paths.unclear(found):
+                return f"!{found}"
+            path = found
         if not self._stated:
-            return "/"
+            return ""
         return "/".join([part if part in self._literals or not part else _OTHER for part in path.split("/")])
 
     @cached_property
@@ -118,8 +124,8 @@ class Site:
 
     @cached_property
     def _literals(self) -> frozenset[str]:
-        paths = (path for each in self._stated for match in each.http for path in match.paths)
-        return frozenset(part for path in paths for part in path.split("/"))
+        named = (path for each in self._stated for match in each.http for path in match.paths)
+        return frozenset(part for path in named for part in path.split("/"))
 
     @cached_property
     def _looked_at(self) -> tuple[str, ...]:
