@@ -7,6 +7,7 @@ from bench import table
 
 NAMES = (
     "compile",
+    "flows",
     "webhook",
     "controller",
     "certificates",

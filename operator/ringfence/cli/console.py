@@ -76,6 +76,7 @@ class Console:
         self._out = out
         self._err = err
         wanted = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self._terminal = err.isatty() and environment.get("TERM") != "dumb"
         self._colour = {out: wanted and out.isatty(), err: wanted and err.isatty()}
 
     # --- answers ----------------------------------------------------------------------------------------------------
@@ -141,6 +142,12 @@ class Console:
         """A step of something that takes time."""
         self._err.write(safe(message) + "\n")
         self._err.flush()
+
+    def ticking(self, message: str) -> None:
+        """How far something is, on a line that the next one takes the place of; "" ends it. On a terminal only."""
+        if self._terminal:
+            self._err.write(f"\r\x1b[K{safe(message)}")
+            self._err.flush()
 
     def _remark(self, word: str, style: Style, message: str) -> None:
         self._err.write(f"{self._shown(Cell(word, style), self._err)}: {safe(message)}\n")

@@ -19,9 +19,10 @@ Say exactly which calls become allowed and which become denied between OLD and N
 It compares what policies mean, not how they are written: other names, another order, rules split or joined are the
 same.
 
-OLD and NEW are each a file, a directory, REVISION:PATH of the git repository here, or `cluster` for the live one. With
-`cluster` on one side the other is laid over it: what the cluster would be with these files. What -f names belongs to
-both. Pods of either side, and those that could be there, are judged by the policies of both.
+OLD and NEW are each a file, a directory, REVISION:PATH of the git repository here, `cluster` for the live one, or
+cluster:CONTEXT for that of a context of the kubeconfig. With a cluster on one side files on the other are laid over it:
+what the cluster would be with these files. What -f names belongs to files on both sides. Pods of either side, and those
+that could be there, are judged by the policies of both.
 """
 _EXAMPLES = """
   {prog} diff policies/ proposed/                        # two directories

@@ -75,9 +75,9 @@ def from_cluster(arguments: argparse.Namespace, console: Console) -> tuple[Loade
 
 
 def cluster_documents(
-    arguments: argparse.Namespace, console: Console
+    arguments: argparse.Namespace, console: Console, context: str = ""
 ) -> tuple[tuple[Document, ...], settings.Settings]:
-    """What the cluster says, and the settings of its installation."""
+    """What the cluster says, and the settings of its installation; ``context`` instead of the command line's."""
     # The client takes half a second that files need not wait.
     from ringfence.cli import live  # noqa: PLC0415
     from ringfence.kube import resources  # noqa: PLC0415
@@ -85,7 +85,8 @@ def cluster_documents(
     more: tuple[resources.Resource, ...] = (resources.SERVICES,) if getattr(arguments, "services", False) else ()
     if getattr(arguments, "proxy", None):
         more = (resources.SERVICES, resources.ENDPOINT_SLICES)
-    answered = asyncio.run(live.ask(options.target(arguments), more))
+    target = options.target(arguments)
+    answered = asyncio.run(live.ask(replace(target, context=context) if context else target, more))
     for text in answered.remarks:
         console.note(text)
     return answered.documents, _with_ranges(answered.settings, arguments)

@@ -15,6 +15,7 @@ from ringfence.cli import (
     can_i,
     commands,
     diff,
+    drift,
     explain,
     graph,
     options,
@@ -22,6 +23,8 @@ from ringfence.cli import (
     processes,
     prove,
     proxy,
+    simulate,
+    suggest,
 )
 from ringfence.cli import compile as compile_
 from ringfence.cli.console import Console, Output
@@ -37,8 +40,8 @@ BROKEN_PIPE: Final = 141
 
 _DESCRIPTION = """
 Ringfence closes the networks of namespaces and checks their pods, from policies that speak of identities.
-This command says what those policies mean before they are in force (compile, admit, can-i, prove, graph: they need no
-cluster), and looks after a cluster that runs Ringfence (status, enroll, ca, proxy).
+This command says what those policies mean before they are in force (compile, admit, can-i, diff, simulate, prove: they
+need no cluster), and looks after a cluster that runs Ringfence (status, enroll, ca, proxy).
 """
 _EPILOG = """
 examples:
@@ -62,7 +65,23 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ringfence {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (compile_, admit, can_i, explain, diff, prove, graph, policy_tests, commands, ca, proxy, processes):
+    for module in (
+        compile_,
+        admit,
+        can_i,
+        explain,
+        diff,
+        drift,
+        prove,
+        graph,
+        simulate,
+        suggest,
+        policy_tests,
+        commands,
+        ca,
+        proxy,
+        processes,
+    ):
         module.add(subparsers)
     return top
 

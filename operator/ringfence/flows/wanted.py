@@ -1,0 +1,213 @@
+"""What recorded calls ask policies for: who calls whom, on which ports, by which requests, and how often.
+
+Memory is bounded by the number of ends that talk, not by the number of calls.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ringfence.flows.cast import Nobody, Role
+from ringfence.flows.flow import Flow
+from ringfence.flows.folding import Folded
+from ringfence.flows.general import general
+from ringfence.flows.judge import Judge
+from ringfence.flows.replay import Seen
+from ringfence.model.effective import Direction
+from ringfence.model.requests import UPGRADES, Request
+from ringfence.model.resources import AnonymousPeer, ApiServerPeer, CidrPeer, IdentityPeer, NamespacePeer, Protocol
+from ringfence.model.world import Enrolment, Workload, World
+from ringfence.policy import decide, ends
+from ringfence.policy.ends import End
+
+#: A method as a policy can write it.
+_METHOD: Final = re.compile(r"[A-Z]([A-Z-]{0,30}[A-Z])?")
+#: More different addresses that call one port are taken for anyone.
+ADDRESSES: Final = 10
+#: More different addresses that one identity calls on one port are left out.
+CALLED: Final = 256
+#: Reasons for leaving calls out that are told apart.
+_REASONS: Final = 200
+
+Peer = IdentityPeer | NamespacePeer | CidrPeer | ApiServerPeer | AnonymousPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Two ends and a port."""
+
+    source: Peer
+    target: Peer
+    protocol: Protocol
+    port: int
+
+
+@dataclass(slots=True)
+class Want:
+    """Calls between two ends. ``requests`` by (method, upgrade); none where they are bytes or nobody saw them.
+
+    ``plaintext`` counts the calls without mutual TLS.
+    """
+
+    seen: Seen = field(default_factory=Seen)
+    requests: dict[tuple[str, str], Folded] = field(default_factory=dict)
+    plaintext: int = 0
+
+    def take(self, other: "Want") -> None:
+        """All that another one has seen."""
+        self.seen.take(other.seen)
+        self.plaintext += other.plaintext
+        for place, paths in other.requests.items():
+            self.requests.setdefault(place, Folded()).join(paths)
+
+
+@dataclass
+class Wanted:
+    """Collects what calls ask for. ``left_out`` are calls that no policy is suggested for, with the reason."""
+
+    judge: Judge
+    denied: bool = False
+    wants: dict[Between, Want] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    #: Addresses by who calls, or is called, on which port. Of callers, empty once there are too many.
+    _addresses: dict[Between, set[str]] = field(default_factory=dict)
+
+    def add(self, flow: Flow) -> None:
+        """One more record; one that was denied counts with ``denied`` only."""
+        if flow.denied and not self.denied:
+            return
+        source, target = self.judge.cast.role(flow.source), self.judge.cast.role(flow.target)
+        if isinstance(source, Nobody) or isinstance(target, Nobody):
+            nobody = source if isinstance(source, Nobody) else target
+            assert isinstance(nobody, Nobody)  # noqa: S101 (one of them is)
+            self._leave(f"{nobody.name}: {nobody.why}", flow)
+            return
+        ends_ = self._peer(source), self._peer(target)
+        if None in ends_:
+            unnamed = source if ends_[0] is None else target
+            self._leave(f"{unnamed.name}: its ServiceAccount has no ServiceIdentity, so no rule can name it", flow)
+            return
+        if self._always(source, target, flow):
+            return
+        self._want(Between(ends_[0], ends_[1], flow.protocol, flow.port), target, flow)  # type: ignore[arg-type]
+
+    def _want(self, between: Between, target: Role, flow: Flow) -> None:
+        request = flow.request if self._judged(target, flow) else None
+        place = _place(request) if request is not None else None
+        if request is not None and place is None:
+            shown = request.path.partition("?")[0][:80]
+            self._leave(f"{_shown(between)}: {request.method[:20]} {shown}: no rule can name such a request", flow)
+            return
+        counted = self._counted(between)
+        if counted is None:
+            self._leave(f"{name(between.source)} calls more than {CALLED} addresses on port {between.port}", flow)
+            return
+        want = self.wants.setdefault(counted, Want())
+        want.seen.add(flow)
+        if flow.plaintext:
+            want.plaintext += flow.count
+        if place is not None:
+            method, upgrade, parts = place
+            want.requests.setdefault((method, upgrade), Folded()).add(parts)
+
+    def _counted(self, between: Between) -> Between | None:
+        """The same, from anyone where too many addresses call; None where too many are called."""
+        if isinstance(between.target, CidrPeer):
+            called = self._addresses.setdefault(replace(between, target=AnonymousPeer()), set())
+            if len(called) < CALLED:
+                called.add(between.target.cidr)
+            return between if between.target.cidr in called else None
+        if not isinstance(between.source, CidrPeer):
+            return between
+        anyone = replace(between, source=AnonymousPeer())
+        if anyone in self.wants:
+            return anyone
+        calling = self._addresses.setdefault(anyone, set())
+        calling.add(between.source.cidr)
+        if len(calling) <= ADDRESSES:
+            return between
+        merged = self.wants.setdefault(anyone, Want())
+        for cidr in calling:
+            found = self.wants.pop(replace(between, source=CidrPeer(cidr)), None)
+            if found is not None:
+                merged.take(found)
+        calling.clear()
+        return anyone
+
+    def _judged(self, target: Role, flow: Flow) -> bool:
+        """Whether a proxy judges requests at the target."""
+        if not self.judge.world.installation.proxies or flow.protocol is not Protocol.TCP:
+            return False
+        pods = [each for each in target.members if isinstance(each, Workload)]
+        return bool(pods) and all(
+            pod.proxied and self.judge.http(pod, flow.protocol, flow.port) is not False for pod in pods
+        )
+
+    def _always(self, source: Role, target: Role, flow: Flow) -> bool:
+        """Whether it is open by itself (DNS and the like), so that no rule is needed."""
+        return any(self._open(a, b, flow) for a in source.members for b in target.members)
+
+    def _open(self, source: End, target: End, flow: Flow) -> bool:
+        if not isinstance(source, Workload) or source.host_network:
+            return False
+        names = ends.port_names(target, flow.port, flow.protocol)
+        return any(
+            rule.builtin
+            and rule.direction is Direction.EGRESS
+            and rule.ports.contains(flow.protocol, flow.port, names)
+            and any(decide.matches(peer, target, self.judge.world) for peer in rule.peers)
+            for rule in self.judge.effective(source.namespace).rules
+        )
+
+    def _peer(self, role: Role) -> Peer | None:
+        """How a rule names an end; None for one that no rule can name."""
+        world = self.judge.world
+        if not role.name:
+            return _outside(role, world)
+        namespace = world.namespaces.get(role.namespace)
+        if namespace is None or namespace.enrolment is Enrolment.NONE:
+            return NamespacePeer(role.namespace)
+        identity = self.judge.cast.identity(role.namespace, role.account)
+        return IdentityPeer(role.namespace, identity) if identity else None
+
+    def _leave(self, why: str, flow: Flow) -> None:
+        known = why in self.left_out or len(self.left_out) < _REASONS
+        self.left_out[why if known else "others"] += flow.count
+
+
+def _outside(role: Role, world: World) -> Peer:
+    (address,) = (each.ip for each in role.members if not isinstance(each, Workload))
+    if any(address == each for each, _ in world.installation.api_server):
+        return ApiServerPeer()
+    return CidrPeer(f"{address}/{128 if ':' in address else 32}")
+
+
+def _place(request: Request) -> tuple[str, str, list[str]] | None:
+    """Method, upgrade and segments of a request; None for one that no rule can let pass."""
+    path, upgrade = general(request.path), request.upgrade.lower()
+    if path is None or not _METHOD.fullmatch(request.method) or request.method == "CONNECT":
+        return None
+    if upgrade not in {"", *UPGRADES}:
+        return None
+    return request.method, upgrade, path.split("/")
+
+
+def _shown(between: Between) -> str:
+    return f"{name(between.source)} -> {name(between.target)} {between.protocol} {between.port}"
+
+
+def name(peer: Peer) -> str:
+    """A peer in a word."""
+    match peer:
+        case IdentityPeer(namespace, identity):
+            return f"{namespace}/{identity}"
+        case NamespacePeer(namespace):
+            return f"namespace {namespace}"
+        case CidrPeer(cidr):
+            return cidr.removesuffix("/32").removesuffix("/128")
+        case ApiServerPeer():
+            return "the API server"
+        case AnonymousPeer():
+            return "anyone"
+    raise AssertionError(peer)
