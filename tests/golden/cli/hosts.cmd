@@ -15,3 +15,4 @@ explain -f hosts.in.yaml shop/pay --pod-cidr 10.244.0.0/16
 diff hosts.in.yaml hosts-other.in.yaml --pod-cidr 10.244.0.0/16
 prove -f hosts.in.yaml --pod-cidr 10.244.0.0/16
 proxy show shop/web -f hosts.in.yaml --pod-cidr 10.244.0.0/16
+test suites/hosts.yaml
