@@ -17,10 +17,9 @@ import yaml
 
 from ringfence import settings_proxy
 from ringfence.inject.injection import Injection
-from ringfence.model import durations, hosts, names
+from ringfence.model import durations, names
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.errors import FieldError, RingfenceError
-from ringfence.model.net import IpSet
 from ringfence.model.proxy_settings import ProxySettings, Quantities
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Enrolment, Installation, OpenService
@@ -158,7 +157,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         pod_cidrs=tuple(reader.cidr(path, each) for path, each in reader.items("podCIDRs")),
         cidr_covers_pods=reader.flag("cidrCoversPods", False),
         api_server=tuple(reader.endpoint(path, each) for path, each in reader.items("apiServer")),
-        host_open=_host_open(reader),
+        host_open=settings_proxy.host_open(reader),
         host_closed=tuple(reader.cidr(path, each) for path, each in reader.items("hostClosedCIDRs")),
         open_services=_open_services(reader) + settings_proxy.opened(proxy, namespace),
     )
@@ -176,18 +175,6 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         http_host=reader.text("httpHost", ""),
         http_port=reader.number("httpPort", reader.document.get("httpPort", 8081), 0),
     )
-
-
-def _host_open(reader: "_Reader") -> tuple[str, ...]:
-    """Networks inside that names of hosts may lead to: never this host, link-local addresses or multicast."""
-    found = []
-    for path, each in reader.items("hostOpenCIDRs"):
-        network = reader.cidr(path, each)
-        if IpSet.of(network).minus_networks(hosts.NEVER).empty:
-            fix = "loopback, link-local and multicast addresses are never called by name: leave it out"
-            reader.wrong(path, f"{each!r} stays closed", fix)
-        found.append(network)
-    return tuple(found)
 
 
 def _open_services(reader: "_Reader") -> tuple[OpenService, ...]:

@@ -4,7 +4,8 @@ import ipaddress
 import re
 from typing import Any, Final, Protocol
 
-from ringfence.model import image_reference, resources
+from ringfence.model import hosts, image_reference, resources
+from ringfence.model.net import IpSet
 from ringfence.model.proxy import PROXYD_PORT, PROXYD_SERVICE
 from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings, Quantities, Tracing
 from ringfence.model.world import OpenService
@@ -37,7 +38,21 @@ class Reader(Protocol):
     def one_of(self, key: str, default: str, choices: tuple[str, ...]) -> str: ...
     def whole(self, key: str, default: int, least: int, most: int) -> int: ...
     def duration(self, key: str, default: int, least: int, most: int) -> int: ...
+    def items(self, key: str) -> list[tuple[str, Any]]: ...
+    def cidr(self, path: str, value: Any) -> str: ...
     def quantities(self, key: str, default: Quantities) -> Quantities: ...
+
+
+def host_open(reader: "Reader") -> tuple[str, ...]:
+    """Networks inside that names of hosts may lead to: never this host, link-local addresses or multicast."""
+    found = []
+    for path, each in reader.items("hostOpenCIDRs"):
+        network = reader.cidr(path, each)
+        if IpSet.of(network).minus_networks(hosts.NEVER).empty:
+            fix = "loopback, link-local and multicast addresses are never called by name: leave it out"
+            reader.wrong(path, f"{each!r} stays closed", fix)
+        found.append(network)
+    return tuple(found)
 
 
 def opened(proxy: ProxySettings, namespace: str) -> tuple[OpenService, ...]:

@@ -71,8 +71,12 @@ async def serve(zone: Path, at: str, ports: list[int]) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             data = await asyncio.wait_for(reader.read(4096), 3)
             text = f"reached {address}"
+            if data[:1] == b"\x16" and b"held" in data:
+                writer.write(text.encode())
+                await reader.read()
             if data[:1] not in {b"\x16", b""}:
-                text = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}"
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n"
+                text = f"{head}Connection: close\r\n\r\n{text}"
             writer.write(text.encode())
             await writer.drain()
         writer.close()
@@ -112,6 +116,18 @@ async def _call(call: dict[str, Any]) -> str:
         data = await reader.read(4096)
         while data.startswith(b"HTTP/1.1 200") and b"reached" not in data and (more := await reader.read(4096)):
             data += more
+        for again in call.get("again", ()):
+            # On the same connection, after a while.
+            await asyncio.sleep(again["after"])
+            if again.get("raw"):
+                writer.write(again["raw"].encode())
+            try:
+                told = await asyncio.wait_for(reader.read(4096), again["within"])
+            except TimeoutError:
+                told = b"open"
+            except ConnectionError:
+                told = b""
+            data += b" then " + (told[9:12] if told.startswith(b"HTTP") else told or b"ended")
     finally:
         writer.close()
     return data.decode("latin-1").rpartition("\r\n\r\n")[2] if b"reached " in data else f"refused {data[9:12].decode()}"

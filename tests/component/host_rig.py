@@ -7,15 +7,20 @@ get no answer but reach nobody.
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import any_pb2, json_format
+from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import Rule
 from ringfence.model.world import World
 from ringfence.translate import envoy as translator
+from ringfence.translate.envoy import messages, static
 
 from tests.component import proxy_net
 from tests.component.proxy_net import CALLER_UID, Identities, Net
@@ -60,15 +65,38 @@ class Outside:
         fresh.write_text(json.dumps(names))
         fresh.rename(self.zone)
 
-    @contextmanager
-    def proxied(self, known: World) -> Iterator[Path]:
-        """The proxy of ``web``, ready."""
+    def _config(self, known: World) -> ProxyConfig:
         mesh = making.mesh(known)
         pod = making.pod("web")
         pod["status"] = {"podIPs": [{"ip": POD}, {"ip": "fd00:244::1"}]}
-        config = translator.configure(translator.subject(pod, mesh), mesh)
-        with proxy_net.running(self.net, config, self.svids.secrets("shop", "web")) as log:
+        return translator.configure(translator.subject(pod, mesh), mesh)
+
+    @contextmanager
+    def proxied(self, known: World) -> Iterator[Path]:
+        """The proxy of ``web``, ready."""
+        with proxy_net.running(self.net, self._config(known), self.svids.secrets("shop", "web")) as log:
             yield log
+
+    @contextmanager
+    def live(self, known: World) -> Iterator[Callable[[World], None]]:
+        """The same, its listeners and routes in files; what is yielded changes what the rules say."""
+        place = self.net.directory
+
+        def write(told: World) -> ProxyConfig:
+            config = self._config(told)
+            moved = static.bootstrap(config, (), admin=str(place / "admin.sock")).static_resources.listeners
+            for each in config.routes:
+                _write(place / f"{each.name.replace('|', '.')}.json", config.revision, [each.body])
+            found = [_from_files(each, place) for each in moved]
+            _write(place / "lds.json", config.revision, [messages.packed(each).SerializeToString() for each in found])
+            return config
+
+        made = write(known)
+        lds = proxy_net.listeners_from(place / "lds.json")
+        secrets = self.svids.secrets("shop", "web")
+        node = {"id": "test", "cluster": "test"}
+        with proxy_net.running(self.net, replace(made, listeners=()), secrets, dynamic_resources=lds, node=node):
+            yield write
 
     def call(self, wanted: list[dict[str, Any]]) -> list[str]:
         """What came of each call: ``reached ADDRESS`` or ``refused``, with the status of HTTP."""
@@ -113,6 +141,30 @@ def outside(directory: Path) -> Iterator[Outside]:
 def _elsewhere(address: str) -> bool:
     """Whether an address of INSIDE is somebody's outside of the pod."""
     return address != POD and not address.startswith(("127.", "0.", "224.", "::", "64:ff9b", "fe80"))
+
+
+def _write(path: Path, version: str, bodies: list[bytes]) -> None:
+    response = discovery_pb2.DiscoveryResponse(
+        version_info=version, resources=[any_pb2.Any.FromString(each) for each in bodies]
+    )
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json_format.MessageToJson(response, preserving_proto_field_name=True))
+    fresh.rename(path)
+
+
+def _from_files(listener: Any, place: Path) -> Any:
+    """The listener, with the routes of its managers in files."""
+    for chain in listener.filter_chains:
+        for each in chain.filters:
+            if each.typed_config.Is(hcm_pb2.HttpConnectionManager.DESCRIPTOR):
+                manager = hcm_pb2.HttpConnectionManager.FromString(each.typed_config.value)
+                name = manager.route_config.name
+                if name == "status":
+                    continue
+                manager.rds.route_config_name = name
+                manager.rds.config_source.path_config_source.path = str(place / f"{name.replace('|', '.')}.json")
+                each.typed_config.CopyFrom(messages.packed(manager))
+    return listener
 
 
 def tls(name: str, to: str = "20.9.9.9", port: int = 443) -> dict[str, Any]:

@@ -1,18 +1,29 @@
 """proxyd with the real compiler and real Envoys: what a policy says is what they acknowledge."""
 
+import contextlib
 import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ringfence.kube import client, resources
+from ringfence.model import proxy
 from ringfence.proxyd.compiler import EnvoyCompiler
+from ringfence.reconcile import staging
 
 from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster, people
 from tests.component.proxyd_envoy import Envoy
-from tests.component.proxyd_rig import Plane, named, running
+from tests.component.proxyd_rig import SETTINGS, Plane, named, running
 
 pytestmark = pytest.mark.component
+
+#: Of an installation in which pods get proxies.
+PROXIES = replace(SETTINGS, installation=replace(SETTINGS.installation, proxies=True))
 
 
 def test_envoys_acknowledge_all_that_policies_make_of_them(control_plane: ControlPlane) -> None:
@@ -55,6 +66,77 @@ def test_envoys_acknowledge_all_that_policies_make_of_them(control_plane: Contro
                     each.stop()
 
     running(control_plane, test)
+
+
+def test_envoys_take_hosts_by_name_and_lose_them(control_plane: ControlPlane) -> None:
+    async def test(plane: Plane) -> None:
+        await plane.enrol("outside", "web")
+        await _close(plane, "outside")
+        web = await plane.pod("outside", "web-1", "web", address="10.9.0.1")
+        await cluster.apply(plane.api, cluster.identity("outside", "web"))
+        async with plane.proxyd(EnvoyCompiler(), settings=PROXIES) as serving:
+            with _run_directory():
+                envoy = await Envoy.alone(binary(), serving, await plane.token(web), named(web))
+                try:
+                    await envoy.ready()
+                    fleet = serving.parts.fleet
+
+                    async def says(path: str, text: str, *, there: bool = True) -> None:
+                        async def told() -> bool:
+                            return (text in await envoy.get(path)) is there and all(e.acknowledged for e in fleet)
+
+                        await cluster.eventually(told, f"{text} is at {path}: {there}")
+
+                    routes = "/config_dump?resource=dynamic_route_configs"
+                    for names, text in (
+                        (["api.example.com"], "api.example"),
+                        (["api.example.com", "*.wide.example"], "wide"),
+                        (["other.example"], "other.example"),
+                    ):
+                        await cluster.apply(plane.api, _named(*names))
+                        await says(routes, text)
+                    await says("/listeners", proxy.NAMES_SOCKET)
+                    await plane.api.request("DELETE", resources.SECURITY_POLICIES.path("outside", "web"))
+                    await says("/listeners", proxy.NAMES_SOCKET, there=False)
+                    await cluster.apply(plane.api, _named("again.example"))
+                    await says("/listeners", proxy.NAMES_SOCKET)
+                    await says(routes, "again.example")
+                    assert [each.nacks for each in fleet] == [0]
+                    assert "rejected" not in envoy.log(), envoy.log()[-3000:]
+                finally:
+                    envoy.stop()
+
+    running(control_plane, test)
+
+
+async def _close(plane: Plane, namespace: str) -> None:
+    """As the controller records that a namespace is enforced."""
+    await cluster.apply(plane.api, cluster.namespace(namespace, "enforce"))
+    told = {"type": staging.CONDITION_ENFORCED, "status": "True", "reason": "Closed", "message": "closed"}
+    body = {"status": {"conditions": [told | {"lastTransitionTime": "2026-01-01T00:00:00Z"}]}}
+    path = resources.NAMESPACES.path("", namespace, "status")
+    await plane.api.request("PATCH", path, body=body, content_type=client.MERGE)
+
+
+@contextlib.contextmanager
+def _run_directory() -> Iterator[None]:
+    """Where a proxy has its sockets; in a pod it is a volume."""
+    place = Path(proxy.RUN_MOUNT)
+    place.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(place)
+
+
+def _named(*names: str) -> dict[str, Any]:
+    rule = {"name": "hosts", "to": [{"host": each} for each in names], "ports": [80, 443]}
+    return {
+        "apiVersion": cluster.API_VERSION,
+        "kind": "SecurityPolicy",
+        "metadata": {"name": "web", "namespace": "outside"},
+        "spec": {"egress": [rule]},
+    }
 
 
 async def _shown(control_plane: ControlPlane, pod: str) -> bool:

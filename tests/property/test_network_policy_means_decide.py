@@ -9,7 +9,7 @@ from ringfence.model.world import World
 from e2e.judge.client import Judge, Pod, Port, Traffic
 from e2e.judge.client import Protocol as JudgeProtocol
 from tests.property.judging import Answer, Question, compiled, decided, differences, evaluated, key, questions
-from tests.property.worlds import about_requests, worlds
+from tests.property.worlds import about_hosts, about_requests, worlds
 from tests.unit.policy import making
 
 
@@ -53,6 +53,14 @@ def test_our_own_evaluator_finds_what_decide_says(world: World) -> None:
 
 @given(about_requests())
 def test_a_port_is_open_where_some_request_may_pass(judge: Judge, world: World) -> None:
+    asked = questions(world)
+    decisions = decided(world, asked)
+    assert differences(asked, decisions, evaluated(world, asked)) == []
+    assert differences(asked, decisions, judged(judge, world, asked)) == []
+
+
+@given(about_hosts())
+def test_an_address_is_open_where_some_host_may_be_called(judge: Judge, world: World) -> None:
     asked = questions(world)
     decisions = decided(world, asked)
     assert differences(asked, decisions, evaluated(world, asked)) == []

@@ -15,6 +15,7 @@ from ringfence.model.resources import (
     AppliesTo,
     CidrPeer,
     ClusterSecurityPolicy,
+    HostPeer,
     IdentityPeer,
     Mode,
     NamespacePeer,
@@ -309,6 +310,38 @@ def about_requests(draw: st.DrawFn, some: tuple[Requests, ...] = REQUESTS) -> Wo
     return replace(
         world,
         installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, True, False)))),
+        policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
+        cluster_policies=tuple(replace(p, spec=spec(p.spec)) for p in world.cluster_policies),
+        workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},
+    )
+
+
+NAMES = ("api.example.com", "*.example.com", "other.example")
+
+
+@st.composite
+def about_hosts(draw: st.DrawFn) -> World:
+    """A world in which Allows of calls out often name hosts, with proxies in all pods, some or none."""
+    world = draw(worlds())
+    proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
+    named = st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True)
+
+    def rule(found: Rule) -> Rule:
+        if found.action is Action.DENY or not draw(st.booleans()):
+            return found
+        others = draw(st.sampled_from(((), found.peers or ())))
+        ports_ = draw(st.sampled_from(((PortSpec(80),), (PortSpec(8080), PortSpec(80)))))
+        return replace(found, peers=(*map(HostPeer, draw(named)), *others), ports=ports_)
+
+    def spec(found: PolicySpec) -> PolicySpec:
+        return replace(found, egress=tuple(map(rule, found.egress)) if found.egress is not None else None)
+
+    # One of the addresses outside is open to names, another is not.
+    ranges = {"host_open": draw(st.sampled_from((("203.0.113.0/24",), ("203.0.113.0/24", "2001:db8::/32"), ())))}
+    proxies = draw(st.sampled_from((True, True, True, False)))
+    return replace(
+        world,
+        installation=replace(world.installation, proxies=proxies, **ranges),
         policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
         cluster_policies=tuple(replace(p, spec=spec(p.spec)) for p in world.cluster_policies),
         workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},

@@ -195,7 +195,10 @@ def _sentence(standing: Standing, naming: Naming) -> str:
     others = some(naming.names(standing.others)) or "nobody"
     who, whom = (others, governed) if standing.direction is Direction.INGRESS else (governed, others)
     names, requests = _requests(standing)
-    return f"{who} {_VERBS[standing.action]} {whom} on {' and '.join(wording.lines(requests, names))}"
+    first = standing.rules[0]
+    named = ", ".join(name for peer in first.hosts for name in peer.hosts) if first.others else ""
+    outside = f"; outside only hosts {named}" if named else ""
+    return f"{who} {_VERBS[standing.action]} {whom} on {' and '.join(wording.lines(requests, names))}{outside}"
 
 
 def _requests(standing: Standing) -> tuple[tuple[str, ...], Diagram]:

@@ -99,10 +99,11 @@ class _Runner:
         self._installation, self._proxy = configured.installation, configured.injection
         self._now = time.time() if tested.time is None else tested.time
         self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
-        if arguments.config is None and inputs.needs_proxies(self._loaded):
-            # As can-i has it: what nobody has configured is not to make rules about requests say nothing.
+        if arguments.config is None and (why := inputs.needs_proxies(self._loaded)):
+            # What nobody has configured is not to make rules that proxies judge say nothing.
             self._installation = replace(self._installation, proxies=True)
             self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
+            console.detail(f"rules {why}: taken as an installation with proxies, since --config names none")
         for remark in self._loaded.ignored:
             console.detail(remark)
         self._effective: Effective = inputs.effective(self._loaded.world)

@@ -10,6 +10,7 @@ from ringfence.model.labels import LabelBox, ValueSet
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.spans import ALL, Spans
 from ringfence.model.world import Workload
+from ringfence.policy import peers
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning.kinds import OTHER, Kind
 from ringfence.policy.reasoning.side import Side, union_of
@@ -200,6 +201,11 @@ def addresses(spans: Spans, side: Side) -> Iterator[str]:
     if spans.empty:
         return
     networks, rest = spans.networks(), (ALL - spans).networks()
+    outside = Spans.of_set(peers.outside(side.world.installation))
+    if min(len(networks), len(rest)) > _FEW and (spans - outside).empty and len((outside - spans).networks()) <= _FEW:
+        but = " and ".join((outside - spans).networks())
+        yield f"every address outside but {but}" if but else "every address outside"
+        return
     if len(rest) < len(networks):
         yield f"every address but {' and '.join(rest)}" if rest else "every address"
         return

@@ -79,15 +79,31 @@ def attribute_text(values: Attribute) -> str:
 
 
 def host_text(values: Attribute) -> str:
-    """``api.example.com or *.example.org``, ``other than those of example.com``."""
+    """``api.example.com or *.example.org but a.example.org``, ``other than those of example.com``."""
     for other, texts in (("", values.texts), ("other than ", ~values.texts)):
-        told = texts.told()
-        if told is not None:
-            singles, prefixes = told
-            wide = [f"*.{each.removesuffix('/')}" for each in prefixes]
-            named = [*map(dimensions.name_of, singles), *wide]
-            return other + (" or ".join(sorted(named)) or "of no name")
+        named = _hosts(texts)
+        if named is not None:
+            return other + (" or ".join(named) or "of no name")
     return f"like {dimensions.name_of(values.texts.witness())}"
+
+
+def _hosts(texts: TextSet) -> tuple[str, ...] | None:
+    """Names and wildcards that are these texts together; None where they are none."""
+    found: list[str] = []
+    left = texts
+    for suffix in sorted({first.partition("/")[0] for first, _ in texts.spans}):
+        below = TextSet.starting((f"{suffix}/",))
+        part, missing = (texts & below).told(), (below - texts).told()
+        left -= below
+        if part is not None and not part[1]:
+            found += map(dimensions.name_of, part[0])
+        elif part == ((), (f"{suffix}/",)):
+            found.append(f"*.{suffix}")
+        elif missing is not None and not missing[1]:
+            found.append(f"*.{suffix} but {' and '.join(map(dimensions.name_of, missing[0]))}")
+        else:
+            return None
+    return tuple(found) if left.empty else None
 
 
 def _texts(texts: TextSet) -> str:

@@ -269,7 +269,8 @@ class Outbound:
         if not self._hosts:
             return
         for one in self._hosts:
-            tls, plain = (f"out|{kind}|{one.port}|{one.digest}" for kind in (names.TO_NAMES, names.BY_NAME))
+            # Of requests each is judged by the routes; TLS that is open ends when what is open by name changes.
+            tls, plain = f"out|{names.TO_NAMES}|{one.port}|{one.digest}", hosts.route_name(one.port)
             self.made.chain(tls, hosts.of_tls(one, self.bounds))
             self.made.chain(plain, hosts.of_http(one, self.bounds))
             by_kind = matching.by_tls(matching.to_chain(tls), matching.to_chain(plain))
