@@ -10,9 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringfence.model.effective import Direction
 from ringfence.model.errors import CannotTell
-from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Opaque, Request, Requests
+from ringfence.model.requests import (
+    Asks,
+    HeaderCondition,
+    HttpMatch,
+    Opaque,
+    QueryCondition,
+    Request,
+    Requests,
+    TimeCondition,
+)
 from ringfence.model.resources import Protocol
 from ringfence.model.verdict import Half, Verdict
+from ringfence.model.windows import Window
 from ringfence.model.world import World
 from ringfence.policy import decide, requests, resolve
 from ringfence.policy.algebra import diagram, dimensions, ports
@@ -44,11 +54,18 @@ SOME = (
     Requests(when=(HeaderCondition("x-env", Asks.NOT_IN, ("prod",)),)),
     Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.PREFIX, ("pr",)),)),
     Requests(when=(HeaderCondition("x-env", Asks.EXISTS), HeaderCondition("x-debug", Asks.ABSENT))),
+    Requests(query=(QueryCondition("env", Asks.IN, ("prod",)),)),
+    Requests((HttpMatch(("GET",)),), query=(QueryCondition("env", Asks.NOT_IN, ("prod", "test")),)),
+    Requests(query=(QueryCondition("env", Asks.EXISTS), QueryCondition("debug", Asks.ABSENT))),
+    Requests(times=(TimeCondition((Window(days=(0, 1, 2)),)),)),
+    Requests((HttpMatch(paths=("/a/*",)),), times=(TimeCondition((Window(opens=9 * 3600, closes=17 * 3600),), True),)),
 )
 METHODS = (*("GET", "POST", "PUT") * 4, "get", "Post", "M-SEARCH", "CONNECT")
 PATHS = (
     "/", "/a", "/a/", "/a/x", "/a/x/c", "/a/x/c/", "/a//c", "/b", "/b/", "/b/x?y", "/live", "/s.T/Do", "/x/../b",
     "/a/%2fb", "/a;x", "/%00", "/é", "/a/y", "/b/y", "/a/y/c",
+    "/a/x?env=prod", "/a/x?env=test", "/b?env", "/?env=", "/a/x?env=prod&env=test", "/a/x?ENV=prod", "/a/x?env=pr%6fd",
+    "/a/x?debug=1&env=other", "/b?debug",
 )  # fmt: skip
 HOSTS = ("", "h", "H", "h.", "h:80", "h.:80", "k", "other", "me@h")
 HEADERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
@@ -62,7 +79,8 @@ HEADERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
 def some_request(dice: random.Random) -> Request:
     headers = {name: dice.choice(values) for name, values in HEADERS if dice.random() < 0.4}
     upgrade = dice.choice((*("",) * 12, "websocket", "WebSocket", "h2c"))
-    return Request(dice.choice(METHODS), dice.choice(PATHS), dice.choice(HOSTS), headers, upgrade)
+    moment = dice.randrange(7 * 86400)
+    return Request(dice.choice(METHODS), dice.choice(PATHS), dice.choice(HOSTS), headers, upgrade, moment)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +96,11 @@ def counted(summary: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
     summary(f"symbolic answers: {sum(counts.values())} requests, as decide says of each ({told})")
 
 
-def point_of(protocol: Protocol, port: int, sent: Request | Opaque) -> Mapping[str, Any]:
-    values = points.point(sent) if isinstance(sent, Request) else {"traffic": "bytes"}
+def point_of(protocol: Protocol, port: int, sent: Request | Opaque, both: Between) -> Mapping[str, Any]:
+    values: dict[str, Any] = {"traffic": "bytes"}
+    if isinstance(sent, Request):
+        for piece in (*both.egress, *both.ingress):
+            values |= points.whole(sent, piece.requests)
     return dimensions.point({**values, "port": ports.member(protocol, port)})
 
 
@@ -110,10 +131,10 @@ def test_every_request_is_in_the_piece_that_decide_finds(
         for sent in (Opaque(), *(some_request(dice) for _ in range(SENT))):
             told = sent if isinstance(sent, Request) else None
             forms = [pieces.between(*call, plaintext=plaintext, told=told, whole=True)] + [free] * clear(sent)
-            point = point_of(protocol, port, sent)
             verdict = decided(call, protocol, port, plaintext, sent)
             counted("CannotTell" if verdict is None else str(said_by(verdict).reason))
             for both in forms:
+                point = point_of(protocol, port, sent, both)
                 found = outcomes(both, point)
                 inside = diagram.holds(both.allowed, point)
                 if verdict is None:
@@ -146,6 +167,17 @@ def test_a_question_about_part_of_a_request_leaves_the_rest_free() -> None:
     assert wording.lines(left) == ("every port: GET or POST",)
     left = points.named(rule, on, Request("PUT"), frozenset({"method"}))
     assert wording.lines(left) == ("every port: /b",)
+    timed = requests_named(
+        Requests(query=(QueryCondition("env", Asks.IN, ("prod",)),), times=(TimeCondition((Window(days=(0,)),)),))
+    )
+    monday = 4 * 86400
+    left = points.named(timed, on, Request(path="/?env=prod", time=monday), frozenset({"path"}))
+    assert wording.lines(left) == ("every port: within Mon UTC",)
+    assert points.named(timed, on, Request(path="/?env=test", time=monday), frozenset({"path"})) is False
+    assert points.named(timed, on, Request(path="/", time=monday), frozenset({"path"})) is False
+    left = points.named(timed, on, Request(time=monday), frozenset({"time"}))
+    assert wording.lines(left) == ("every port: with query:env 'prod'",)
+    assert points.named(timed, on, Request(time=monday + 86400), frozenset({"time"})) is False
     assert points.named(rule, on, Request("PUT", "/a/x"), frozenset({"method", "path"})) is False
     assert points.named(rule, on, Request("PUT", "/b"), None) is True
     assert points.named(rule, on, Opaque(), None) is False

@@ -95,7 +95,7 @@ def told(arguments: argparse.Namespace) -> frozenset[str] | None:
     """
     if arguments.method is not None and arguments.path is not None:
         return None
-    found = {each for each in ("method", "path") if getattr(arguments, each) is not None}
+    found = {each for each in ("method", "path", points.TIME) if getattr(arguments, each) is not None}
     found |= {name if name in {"host", "upgrade"} else points.header(name) for name, _ in arguments.header or ()}
     return frozenset(found)
 

@@ -11,7 +11,7 @@ from typing import Final
 DAY: Final = 86400
 WEEK: Final = 7 * DAY
 #: Seconds from the Monday before 1970-01-01T00:00:00Z to it.
-_MONDAY: Final = 3 * DAY
+MONDAY: Final = 3 * DAY
 
 #: Seconds of the week, from Monday 00:00 UTC: from the first on, before the last.
 Span = tuple[int, int]
@@ -76,7 +76,7 @@ class Window:
 
 def second_of_week(time: int) -> int:
     """How many seconds after Monday 00:00 UTC a moment is."""
-    return (time + _MONDAY) % WEEK
+    return (time + MONDAY) % WEEK
 
 
 def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:

@@ -54,6 +54,11 @@ def matches(condition: QueryCondition, target: str, action: Action) -> bool:
             return value.startswith(condition.values)
 
 
+def value(target: str, name: str) -> str | None:
+    """The value of a parameter in a path with its query: "" where it has none, None where it is not there."""
+    return _value(_query(target), name)
+
+
 def _query(target: str) -> str:
     return target.partition("?")[2]
 

@@ -127,6 +127,20 @@ def holds(diagram: Diagram, point: Mapping[str, Any]) -> bool:
     return diagram
 
 
+def names(diagram: Diagram) -> frozenset[str]:
+    """The names of the dimensions that matter for a set."""
+    seen: set[Diagram] = set()
+    found: set[str] = set()
+    pending = [diagram]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Split) and part not in seen:
+            seen.add(part)
+            found.add(part.dimension.name)
+            pending += [rest for _, rest in part.rows]
+    return frozenset(found)
+
+
 def given(diagram: Diagram, known: Mapping[str, Any]) -> Diagram:
     """What is left of a set where the values of some dimensions are ``known``: a set of the other dimensions."""
     found: dict[Diagram, Diagram] = {}

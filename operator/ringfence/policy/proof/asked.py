@@ -1,6 +1,6 @@
 """The requests that an invariant is about, and whom some rules let through with which of them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import sub
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from ringfence.policy.reasoning import sent
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
 _PLAIN: Final = cube([(dimensions.UPGRADE, dimensions.NO_UPGRADE)])
 _HEADER: Final = "header:"
+_QUERY: Final = "query:"
 
 #: A set of callers: parties as bits, or addresses.
 Callers = TypeVar("Callers", int, Spans)
@@ -107,15 +108,20 @@ def _regions(
 def _request(whole: Mapping[str, Any], point: Mapping[str, Any]) -> Request:
     """A point of the sets as a request; what no rule asks for is left out."""
     host = whole[dimensions.HOST.name]
-    headers = {
-        name.removeprefix(_HEADER): (value,) if isinstance(value, str) else ("a", "b")
-        for name, value in point.items()
-        if name.startswith(_HEADER) and value is not None
-    }
+    query = [f"{name}={value}" for name, values in _given(point, _QUERY) for value in values]
+    times = {name: value for name, value in point.items() if name.startswith(dimensions.TIME)}
     return Request(
         whole[dimensions.METHOD.name],
-        whole[dimensions.PATH.name],
+        whole[dimensions.PATH.name] + (f"?{'&'.join(query)}" if query else ""),
         host if isinstance(host, str) else "",
-        headers,
+        dict(_given(point, _HEADER)),
         whole[dimensions.UPGRADE.name],
+        sent.some_moment(times) if times else None,
     )
+
+
+def _given(point: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The names of attributes of one kind with their values: two where it must not be clear which one counts."""
+    for name, value in point.items():
+        if name.startswith(prefix) and value is not None:
+            yield name.removeprefix(prefix), (value,) if isinstance(value, str) else ("a", "b")

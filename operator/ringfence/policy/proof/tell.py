@@ -9,7 +9,7 @@ from ringfence.model.requests import Asked, Opaque
 from ringfence.model.resources import Invariant, Promise
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide
+from ringfence.policy import decide, spelling
 from ringfence.policy.decide import Effective
 from ringfence.policy.ends import Address, End
 from ringfence.policy.proof.prove import Outcome, Proof, Step
@@ -55,7 +55,8 @@ def sent(request: Asked) -> str:
     headers = "".join(f", {name}: {' and '.join(values)}" for name, values in sorted(request.headers.items()))
     host = f" at host {request.host}" if request.host else ""
     upgrade = f", to become {request.upgrade}" if request.upgrade else ""
-    return f": {request.method} {request.path}{host}{headers}{upgrade}"
+    when = f", at {spelling.moment(request.time)}" if request.time is not None else ""
+    return f": {request.method} {request.path}{host}{headers}{upgrade}{when}"
 
 
 def reasons(found: Verdict | None) -> Iterator[tuple[Direction, str]]:

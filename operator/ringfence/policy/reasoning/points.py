@@ -6,11 +6,12 @@ from typing import Any, Final
 from ringfence.model.effective import EffectiveRule
 from ringfence.model.requests import Opaque, Request
 from ringfence.model.resources import Action
-from ringfence.policy import paths, requests
+from ringfence.policy import paths, queries, requests
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import Diagram, cube
 from ringfence.policy.algebra.ports import Names, Ports
 from ringfence.policy.algebra.values import MISSING, SEVERAL, Methods
+from ringfence.policy.reasoning import sent as sent_
 from ringfence.policy.reasoning.side import requests_of
 
 #: A host with its port, which is no part of its name.
@@ -18,6 +19,9 @@ _HOST: Final = re.compile(r"(?P<name>[^:@]*)(:[0-9]{1,5})?")
 _NOTHING: Final = Methods()
 _BYTES: Final = {dimensions.TRAFFIC.name: "bytes"}
 _HTTP: Final = {dimensions.TRAFFIC.name: "HTTP"}
+_QUERY: Final = "query:"
+#: What is told of where the moment is.
+TIME: Final = "time"
 
 
 def header(name: str) -> str:
@@ -44,6 +48,17 @@ def point(request: Request) -> dict[str, Any]:
     }
 
 
+def whole(request: Request, calls: Diagram) -> dict[str, Any]:
+    """The values of a request in every dimension that matters for some calls, its parameters and the time too."""
+    found = point(request)
+    for name in diagram.names(calls):
+        if name.startswith(_QUERY):
+            found[name] = queries.value(request.path, name.removeprefix(_QUERY))
+        elif name.startswith(dimensions.TIME) and request.time is not None:
+            found[name] = sent_.moment(name, request.time)
+    return found
+
+
 def readable(host: str) -> bool:
     """Whether a host is a name, or a name with the number of a port."""
     return _HOST.fullmatch(host) is not None
@@ -67,10 +82,18 @@ def named(calls: Diagram, port: tuple[int, int], sent: Request | Opaque | None, 
         return diagram.given(calls, {**on_port, **_HTTP})
     if isinstance(sent, Opaque):
         return diagram.given(calls, {**on_port, **_BYTES})
-    whole = point(sent)
+    found = whole(sent, calls)
     if told is None:
-        return diagram.holds(calls, dimensions.point({**on_port, **whole}))
-    return diagram.given(calls, {**on_port, **_HTTP, **{name: whole.get(name, MISSING) for name in told}})
+        return diagram.holds(calls, dimensions.point({**on_port, **found}))
+    known = told | {name for name in found if _comes_with(name) in told}
+    return diagram.given(calls, {**on_port, **_HTTP, **{name: found.get(name, MISSING) for name in known}})
+
+
+def _comes_with(name: str) -> str:
+    """What says all of a dimension, where it is told: the query is a part of the path as it is sent."""
+    if name.startswith(_QUERY):
+        return dimensions.PATH.name
+    return TIME if name.startswith(dimensions.TIME) else name
 
 
 def says(rule: EffectiveRule, names: Names, one: Request | None) -> Diagram:

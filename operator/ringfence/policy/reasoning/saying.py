@@ -15,6 +15,8 @@ from ringfence.policy.reasoning.side import requests_of
 
 _GRPC: Final = TextSet.starting(("application/grpc",))
 _CONTENT_TYPE: Final = "header:content-type"
+#: How a text begins that says nothing of method and path.
+_CONDITIONS: Final = ("with ", "within ", "outside ")
 
 
 def written(rule: EffectiveRule, names: Names) -> Iterator[Diagram]:
@@ -40,7 +42,7 @@ def sentences(requests: Diagram, parts: Iterable[Diagram], names: tuple[str, ...
             found += _part(part, inside, names)
             said = union((said, inside))
     found += (_cube(each, names) for each in diagram.cubes(subtract(requests, said)))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(f"requests {each}" if each.startswith(_CONDITIONS) else each for each in found))
 
 
 def _part(whole: Diagram, inside: Diagram, names: tuple[str, ...]) -> list[str]:
@@ -73,6 +75,9 @@ def _words(cube: Cube) -> Iterator[str]:
     conditions = list(_conditions(cube))
     if conditions:
         yield f"with {' and '.join(conditions)}"
+    for name, values in cube.items():
+        if name.startswith(dimensions.TIME):
+            yield f"{values.witness()} {name.removeprefix(dimensions.TIME)}"
 
 
 def _conditions(cube: Cube) -> Iterator[str]:

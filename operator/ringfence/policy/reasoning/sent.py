@@ -5,12 +5,13 @@ in a Deny. Requests that a proxy refuses whatever the rules say are not taken ou
 holds or does not: sets do not know which windows are within which.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from ringfence.model import hosts
 from ringfence.model.requests import TimeCondition
+from ringfence.model.windows import MONDAY, WEEK, Window
 from ringfence.policy import spelling
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
@@ -102,9 +103,38 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
         found = intersect(found, cube([(dimensions.attribute(f"query:{asked.parameter}"), values)]))
     for moment in sent.times:
         holds = dimensions.OUTSIDE if moment.outside else dimensions.WITHIN
-        found = intersect(found, cube([(dimensions.time(spelling.windows(moment.windows)), holds)]))
+        found = intersect(found, cube([(_time(moment.windows), holds)]))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
+
+
+#: The windows behind each dimension of time, by its name: they say as much, in words.
+_WINDOWS: Final[dict[str, tuple[Window, ...]]] = {}
+
+
+@lru_cache(maxsize=4096)
+def _time(windows: tuple[Window, ...]) -> Dimension:
+    dimension = dimensions.time(spelling.windows(windows))
+    _WINDOWS[dimension.name] = windows
+    return dimension
+
+
+def moment(name: str, time: int) -> str:
+    """The value of a dimension of time (as rules have made it) at a moment, in seconds since the epoch."""
+    within = any(window.holds(time) for window in _WINDOWS[name])
+    return (dimensions.WITHIN if within else dimensions.OUTSIDE).witness()
+
+
+def some_moment(values: Mapping[str, str]) -> int | None:
+    """A moment at which dimensions of time (as rules have made them) have these values; None where there is none."""
+    windows = [window for name in values for window in _WINDOWS[name]]
+    bounds = {bound for each in windows for bound in (each.not_before, each.not_after) if bound is not None}
+    near = sorted({0, *bounds, *(bound - 1 for bound in bounds)})
+    edges = {edge for each in windows for span in each.spans() for edge in span}
+    weeks = {(moment + MONDAY) // WEEK * WEEK - MONDAY for moment in near}
+    moments = [*near, *sorted(week + edge for week in weeks for edge in edges)]
+    fitting = (each for each in moments if each >= 0 and all(moment(name, each) == values[name] for name in values))
+    return next(fitting, None)
 
 
 @lru_cache(maxsize=4096)
