@@ -1,7 +1,10 @@
 """Rules about requests: which of them pass, which do not, and that `ringfence can-i` says the same of each."""
 
 import json
+import tempfile
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from e2e.cluster.progress import step
 from e2e.demo import attempts, mesh
@@ -12,6 +15,7 @@ GROUP = "requests"
 SPACE = "shop-mesh"
 TARGET = "till"
 PORT = 80
+FEW = 5
 _SETTLES = 30.0
 
 
@@ -61,6 +65,10 @@ def show(admin: Client, image: str) -> list[Row]:
         rows = [_row(admin, each) for each in ASKED]
         rows.append(_row(admin, CHARGE, "stranger"))
     rows.append(_log(admin))
+    with step("asking more often than is allowed"):
+        rows.append(_limit(admin))
+    with step("policies from what the proxies have written down"), tempfile.TemporaryDirectory() as place:
+        rows += _from_logs(admin, Path(place))
     return rows
 
 
@@ -93,6 +101,51 @@ def _row(admin: Client, asked: Asked, source: str = "web") -> Row:
     wanted = "200" if says.allowed else "403"
     word = ALLOWED if says.allowed else DENIED
     return Row(GROUP, f"{source} → {TARGET}: {asked}", f"{word}: {says.why}", got.outcome, got.outcome == wanted)
+
+
+def _limit(admin: Client) -> Row:
+    """So many requests at once that some must be turned away, and no more of them pass than is said."""
+    traffic = [{"name": "few", "ports": [mesh.HTTP], "rateLimits": {"perCaller": {"requests": FEW, "per": "1m"}}}]
+    policy = mesh.policy(SPACE, "few", TARGET, [], traffic=traffic)
+    del policy["spec"]["ingress"]
+    admin.apply([policy])
+    try:
+        until(lambda: CHARGE.call(admin).outcome == "429", "the limit is in force", _SETTLES, every=0.1)
+        answers = Counter(CHARGE.call(admin).outcome for _ in range(FEW))
+    finally:
+        admin.run("delete", "secpol", "few", f"--namespace={SPACE}")
+    told = ", ".join(f"{outcome} {count} times" for outcome, count in sorted(answers.items()))
+    says = f"{DENIED}: SecurityPolicy few, {FEW} a minute for each caller"
+    return Row(GROUP, f"web → {TARGET}: {CHARGE}, too often", says, told, set(answers) == {"429"})
+
+
+def _from_logs(admin: Client, place: Path) -> list[Row]:
+    """`suggest` writes policies for what was seen; `simulate` breaks nothing of it with them."""
+    logs, world, made = place / "proxies.log", place / "world.yaml", place / "suggested.yaml"
+    apps = ("store", "web", "stranger", TARGET)
+    logs.write_text("".join("\n".join([*mesh.proxy_log(admin, SPACE, app, ""), ""]) for app in apps))
+    kinds = "namespaces,pods,services,serviceaccounts,serviceidentities.ringfence.dev"
+    world.write_text(admin.run("get", kinds, "--all-namespaces", "--output=yaml"))
+    suggested = attempts.ringfence(admin, "suggest", f"--flows={logs}", f"--filename={world}")
+    made.write_text(suggested.out)
+    good = f"name: {TARGET}" in suggested.out and "/orders/{*}/items" in suggested.out
+    rows = [
+        Row(
+            GROUP,
+            "ringfence suggest --flows, of the proxies' logs",
+            "the least policies that allow what was seen",
+            "written" if good else f"ended with {suggested.code}",
+            good,
+            suggested.out or suggested.message,
+        )
+    ]
+    files = [f"--filename={each}" for each in (world, made)]
+    done = attempts.ringfence(admin, "simulate", f"--flows={logs}", *files, "--output=json")
+    broken = json.loads(done.out)["broken"] if done.out else None
+    happened = "nothing breaks" if broken == [] else f"ended with {done.code}"
+    says = "nothing breaks with what was suggested"
+    rows.append(Row(GROUP, "ringfence simulate --flows -f SUGGESTED", says, happened, broken == [], done.message))
+    return rows
 
 
 def _log(admin: Client) -> Row:
