@@ -179,7 +179,7 @@ class Draw:
         )
         query = tuple(self._parameter() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
         times = tuple(self._time() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
-        found = Requests(http, when, query, times)
+        found = Requests(http, when, query=query, times=times)
         return found if found != Requests() else Requests((HttpMatch(paths=("/a/*",)),))
 
     def _parameter(self) -> QueryCondition:
