@@ -239,9 +239,9 @@ FIELDS: Final = (
         node=ListOf(
             description=(
                 "Conditions, all of which must hold. Those on the request need ports that speak HTTP, as http does;"
-                " those on the source narrow from, and in a Deny without from they mean callers without an identity too. A"
-                " request in which a header or a parameter that is compared comes twice is refused, and so is a header with"
-                " a comma, or a parameter with %, + or ;."
+                " those on the source narrow from, and in a Deny without from they mean callers without an identity"
+                " too. A request in which a header or a parameter that is compared comes twice is refused, and so is"
+                " a header with a comma, or a parameter with %, + or ;."
             ),
             items=_WHEN,
             max_items=8,
