@@ -179,7 +179,7 @@ class Draw:
         )
         query = tuple(self._parameter() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
         times = tuple(self._time() for _ in range(self._random.randint(1, 2) if self._chance(0.3) else 0))
-        found = Requests(http, when, query, times)
+        found = Requests(http, when, query=query, times=times)
         return found if found != Requests() else Requests((HttpMatch(paths=("/a/*",)),))
 
     def _parameter(self) -> QueryCondition:
@@ -201,8 +201,8 @@ class Draw:
                 self._random.randrange(86400) if self._chance(0.7) else 0,
                 self._random.randint(1, 86400) if self._chance(0.7) else 86400,
                 self._random.randint(-12 * 60, 14 * 60) * 60,
-                bounds[0] if self._chance(0.3) else None,
-                bounds[1] if self._chance(0.3) else None,
+                bounds[0] if self._chance(0.15) else None,
+                bounds[1] if self._chance(0.15) else None,
             )
             if found.opens != found.closes and len({found.holds(now + late) for late in range(0, _MARGIN, 60)}) == 1:
                 return found

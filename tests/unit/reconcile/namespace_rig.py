@@ -6,8 +6,8 @@ from typing import Any
 from ringfence import api
 from ringfence.model.world import Installation
 from ringfence.policy import resolve
-from ringfence.reconcile import gather
-from ringfence.reconcile.namespaces import NamespaceReconciler
+from ringfence.reconcile import endpoints, gather
+from ringfence.reconcile.namespaces import Beside, NamespaceReconciler
 from ringfence.translate import network_policy
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
 
@@ -20,8 +20,9 @@ ALLOW = "ringfence-policy-payments-ingress"
 class Rig:
     """A reconciler on a cluster in memory."""
 
-    def __init__(self, cluster: FakeCluster | None = None) -> None:
+    def __init__(self, cluster: FakeCluster | None = None, *, proxies: bool = False) -> None:
         self.cluster = cluster or FakeCluster()
+        self.proxies = proxies
         self.clock = fakes.FakeClock()
         self.restart()
 
@@ -29,13 +30,14 @@ class Rig:
         """Forget everything that is not in the cluster."""
         self.events = fakes.FakeEvents()
         listers = fakes.listers(self.cluster)
-        self.gatherer = gather.Gatherer(listers, api.parse, Installation)
+        self.gatherer = gather.Gatherer(listers, api.parse, lambda: Installation(proxies=self.proxies))
         self.reconciler = NamespaceReconciler(
             listers,
             self.gatherer,
             fakes.means(self.cluster, self.events, self.clock),
             resolve=resolve.resolve,
             translate=network_policy.objects,
+            beside=Beside(services=lambda name: endpoints.services(self.cluster.lister("Service").list(name))),
         )
 
     def reconcile(self, name: str = "shop") -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from ringfence.model.errors import RingfenceError
+from ringfence.model.names import LABEL_IDENTITY
 from ringfence.reconcile.apply import PartlyApplied
 from ringfence.reconcile.namespaces import WRITES_AT_ONCE
 from ringfence.translate.admission_policy import CONDITION_ENFORCED
@@ -291,3 +292,27 @@ def test_a_policy_that_closes_sessions_is_in_force_once_the_api_server_asks() ->
     assert rig.ready("SecurityPolicy", "payments")["reason"] == "NotApplied"
     rig.reconcile()
     assert rig.ready("SecurityPolicy", "payments")["reason"] == "InForce"
+
+
+def test_rules_about_requests_are_told_where_no_service_says_that_http_is_spoken() -> None:
+    rig = shop()
+    rig.proxies = True
+    rig.restart()
+    written = fakes.policy("shop", "payments", [("shop", "checkout")])
+    written["spec"]["ingress"][0]["http"] = [{"methods": ["GET"]}]
+    proxy = [{"name": "ringfence-proxy", "image": "proxy", "restartPolicy": "Always"}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": "shop", "name": "payments"},
+        "spec": {"selector": {LABEL_IDENTITY: "payments"}, "ports": [{"name": "web", "port": 80, "targetPort": 8080}]},
+    }
+    rig.cluster.put(written, fakes.pod("shop", "a", "payments", initContainers=proxy), service)
+    rig.reconcile()
+    said = rig.ready("SecurityPolicy", "payments")
+    assert said["status"] == "True"
+    assert "rule from-checkout allows nothing on 8080: it is about requests" in said["message"]
+    service["spec"]["ports"][0]["name"] = "http"
+    rig.cluster.put(service)
+    rig.reconcile()
+    assert "about requests" not in rig.ready("SecurityPolicy", "payments")["message"]

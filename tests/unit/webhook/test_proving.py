@@ -74,6 +74,17 @@ def test_what_breaks_an_invariant_is_refused_with_the_calls() -> None:
     ]
 
 
+def test_a_label_that_lets_an_identity_in_is_a_change_like_any_other() -> None:
+    by_label = lets_in("middle", "api", {"zone": "public"})
+    by_label["spec"]["ingress"][0]["when"] = [{"attribute": "source.labels[role]", "in": ["reader"]}]
+    cluster = FakeCluster([*WORLD, by_label, promises()])
+    reader = resource("ServiceIdentity", "web", {"labels": {"role": "reader"}}, "front")
+    response = ask(cluster, reader)
+    assert not response["allowed"]
+    assert response["status"]["message"].startswith("Ringfence refuses ServiceIdentity front/web: with it")
+    assert ask(cluster, resource("ServiceIdentity", "web", {"labels": {"role": "writer"}}, "front"))["allowed"]
+
+
 def test_without_invariants_or_with_reported_ones_it_is_let_in() -> None:
     assert ask(FakeCluster(WORLD), BREAKS)["allowed"]
     assert ask(FakeCluster([*WORLD, promises("Audit")]), BREAKS)["allowed"]

@@ -239,8 +239,9 @@ FIELDS: Final = (
         node=ListOf(
             description=(
                 "Conditions, all of which must hold. Those on the request need ports that speak HTTP, as http does;"
-                " those on the source narrow from. A request in which a header or a parameter that is compared comes"
-                " twice is refused, and so is a header with a comma, or a parameter with %, + or ;."
+                " those on the source narrow from, and in a Deny without from they mean callers without an identity"
+                " too. A request in which a header or a parameter that is compared comes twice is refused, and so is"
+                " a header with a comma, or a parameter with %, + or ;."
             ),
             items=_WHEN,
             max_items=8,
@@ -272,10 +273,10 @@ def requests(rule: Mapping[str, Any]) -> Requests | None:
     """What a rule says of requests; None for nothing."""
     when = [conditions.condition(each) for each in rule.get("when", ())]
     found = Requests(
-        matches(rule),
-        conditions.of_kind(HeaderCondition, when),
-        conditions.of_kind(QueryCondition, when),
-        conditions.of_kind(TimeCondition, when),
+        http=matches(rule),
+        when=conditions.of_kind(HeaderCondition, when),
+        query=conditions.of_kind(QueryCondition, when),
+        times=conditions.of_kind(TimeCondition, when),
     )
     return found if found != Requests() else None
 
