@@ -28,7 +28,7 @@ _TIMES: Final = frozenset({Bound.REQUEST, Bound.IDLE, Bound.STREAM})
 _SEEN_IN_AUDIT: Final = frozenset({Bound.BODY})
 
 #: Of what is asked of a port on which nobody sees a request.
-NO_HTTP: Final = "without effect: the port does not speak HTTP as far as Services say"
+NO_HTTP: Final = "no effect: not HTTP"
 
 Said = tuple[str, str]
 
