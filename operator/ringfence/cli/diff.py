@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ringfence.cli import compared, differing, options
+from ringfence.cli.compared import Compared
 from ringfence.cli.console import COMMON, Cell, Console, Output, Style
 from ringfence.cli.differing import Line, Told
 
@@ -54,7 +55,11 @@ def add(subparsers: options.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compare and tell."""
-    told = differing.told(compared.read(arguments, console))
+    both = compared.read(arguments, console)
+    told = differing.told(both)
+    limits = _limits(both)
+    if limits:
+        console.note(f"what they ask of traffic (limits, bounds, headers) differs too, and is not compared: {limits}")
     match console.output:
         case Output.TEXT:
             _text(told, console)
@@ -63,6 +68,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         case _:
             console.data(_data(told))
     return WIDER if told.wider else SAME_OR_NARROWER
+
+
+def _limits(both: Compared) -> str:
+    """The policies whose ``traffic`` is another; "" for none."""
+    old, new = (
+        {(name, entry.ref): entry for name in side.world.namespaces for entry in side.effective(name).traffic}
+        for side in (both.old, both.new)
+    )
+    differing_ = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    return some(tuple(sorted({ref.owner for _, ref in differing_})))
 
 
 def summary(told: Told) -> str:

@@ -27,6 +27,9 @@ _TIMES: Final = frozenset({Bound.REQUEST, Bound.IDLE, Bound.STREAM})
 #: What is only counted while it is in mode Audit; other bounds say nothing then.
 _SEEN_IN_AUDIT: Final = frozenset({Bound.BODY})
 
+#: Of what is asked of a port on which nobody sees a request.
+NO_HTTP: Final = "no effect: not HTTP"
+
 Said = tuple[str, str]
 
 
@@ -77,7 +80,10 @@ def report(of: Enforced) -> list[dict[str, Any]]:
     found = []
     for port in of.subject.ports:
         held = traffic.on_port(of.policy, dict(of.subject.labels), port.number, port.names)
-        rows = list(_rows(held if port.http else held.of_bytes(), of.loaded))
+        rows = list(_rows(held, of.loaded))
+        if not port.http:
+            kept = list(_rows(held.of_bytes(), of.loaded))
+            rows = [row if row in kept else {**row, "effect": NO_HTTP} for row in rows]
         if rows:
             found.append({"port": port.number, "protocol": "HTTP" if port.http else "TCP", "bounds": rows})
     return found
