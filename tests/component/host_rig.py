@@ -42,6 +42,8 @@ INSIDE = (
     *("::ffff:10.96.0.1", "64:ff9b::a60:1", "224.0.0.1"),
 )
 PORTS = (80, 443, 8443)
+#: What a program that runs as root has written into the pod's /etc/hosts, which its containers share.
+FILED = {"out.filed.example": HOSTS[1], "in.filed.example": "10.96.0.1", "own.filed.example": "127.0.0.1"}
 INSTALLATION = replace(policies.INSTALLATION, proxies=True, host_open=("10.50.0.0/16",), host_closed=("20.7.0.0/16",))
 
 
@@ -130,6 +132,8 @@ def outside(directory: Path) -> Iterator[Outside]:
         config.mkdir(parents=True)
         stack.callback(shutil.rmtree, config)
         (config / "resolv.conf").write_text(f"nameserver {NAME_SERVER}\nsearch svc.cluster.local\noptions ndots:5\n")
+        lines = (f"{address} {name}\n" for name, address in FILED.items())
+        (config / "hosts").write_text("127.0.0.1 localhost\n" + "".join(lines))
         zone = directory / "zone.json"
         for side, file, at in (("callers", zone, NAME_SERVER), ("pod", zone.with_name("pod.json"), "-")):
             file.write_text("{}")

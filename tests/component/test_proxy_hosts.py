@@ -17,7 +17,7 @@ pytestmark = pytest.mark.component
 
 RULES = (
     allow("api", HostPeer("api.example.com"), ports=(443, 80, 8443)),
-    allow("wide", HostPeer("*.wide.example"), ports=(443, 80)),
+    allow("wide", HostPeer("*.wide.example"), HostPeer("*.filed.example"), ports=(443, 80)),
     allow("net", CidrPeer("20.0.0.2/32"), ports=(443,)),
     deny("not-there", CidrPeer("20.0.0.3/32"), ports=(443, 80)),
 )
@@ -141,6 +141,19 @@ def test_addresses_that_are_denied_listed_or_opened_by_network(outside: Outside)
         "refused", "refused", f"reached {LISTED}", f"reached {HOSTS[3]}", f"reached {HOSTS[3]}", "refused",
         f"reached {HOSTS[1]}", f"reached {HOSTS[1]}", "refused",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("log")
+def test_a_file_of_hosts_in_the_pod_leads_outside_at_most(outside: Outside) -> None:
+    """The limit of ADR 225: the proxy's resolver reads /etc/hosts, and whoever writes it names addresses outside."""
+    outside.knows({})
+    outside.reached()
+    names = host_rig.FILED
+    answers = came(outside, *(call for name in names for call in (tls(name), http(name))))
+    told = {name: answers[2 * number : 2 * number + 2] for number, name in enumerate(names)}
+    assert told.pop("out.filed.example") == [f"reached {HOSTS[1]}"] * 2
+    assert set(map(tuple, told.values())) == {("refused", "refused")}
+    assert outside.reached() == {HOSTS[1]}
 
 
 def test_the_log_names_the_rule_and_the_name(outside: Outside, log: Path) -> None:

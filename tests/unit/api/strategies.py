@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from ringfence.api import schema
-from ringfence.api.v1alpha1 import RESOURCES
+from ringfence.api.v1alpha1 import RESOURCES, peers
 from ringfence.model import durations, sizes
 from ringfence.model.names import identity_secret
 
@@ -20,6 +20,7 @@ _NETWORKS = (
     {"cidr": "2001:db8::/32", "except": ["2001:db8:1::/48"]},
     {"cidr": "::1/128"},
 )
+_HOSTS = ("api.example.com", "*.example.com", "xn--bcher-kva.example", "a.b-c.example")
 _LIVES = ("10m", "4h", "1h30m", "600s", "24h", "23h59m60s", "0h0m3600s")
 _SIZES = ("1Ki", "64Ki", "98304", "96Ki")
 _TIMES = ("2027-03-31T00:00:00Z", "2028-02-29T23:59:59+14:00", "2000-01-01T00:00:00-12:30")
@@ -53,6 +54,8 @@ def _text(node: schema.Text) -> Strategy:
         return st.sampled_from(_SIZES)
     if node.format == "date-time":
         return st.sampled_from(_TIMES)
+    if node is peers.HOST:
+        return st.sampled_from(_HOSTS)
     pattern = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", node.pattern)
     fitting = st.from_regex(re.compile(pattern), fullmatch=True)
     short = fitting.filter(lambda text: node.min_length <= len(text) <= node.max_length and _encodable(text))
@@ -86,7 +89,14 @@ def _object(node: schema.Obj) -> Strategy:
         return st.one_of(*(st.fixed_dictionaries({f.name: of(f.node)}) for f in node.fields))
     if {"key", "operator", "values"} == names:
         return _fields(node).filter(lambda value: ("values" in value) == (value["operator"] in {"In", "NotIn"}))
-    return _fields(node).filter(lambda value: not any(rule.test(value) for rule in node.rules))
+    return _fields(node).map(_fitting).filter(lambda value: not any(rule.test(value) for rule in node.rules))
+
+
+def _fitting(value: dict[str, Any]) -> dict[str, Any]:
+    """The value; a rule that names hosts with an action and ports that go with them."""
+    if any("host" in each for each in value.get("to", ())):
+        return {**value, "action": "Allow", "ports": [443, {"port": 8443, "protocol": "TCP"}]}
+    return value
 
 
 def _fields(node: schema.Obj) -> Strategy:
