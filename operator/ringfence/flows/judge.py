@@ -19,7 +19,7 @@ from ringfence.translate.envoy.subject import speaks_http
 #: Sites that are kept.
 _MANY: Final = 100_000
 
-Learned = Mapping[str, tuple[str, str] | None]
+Learned = Mapping[str, tuple[str, str, str] | None]
 Services = Mapping[str, tuple[ServiceValue, ...]]
 _Key = tuple[tuple[object, ...], tuple[object, ...], Protocol, int, bool]
 
