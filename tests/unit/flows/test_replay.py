@@ -326,6 +326,8 @@ def test_many_different_calls_take_no_more_room(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(replay, "_MANY", 10)
     found = replayed(world(WEB), [flow("shop/api", port=number) for number in range(1, 100)])
     assert len(found.broken) == 11
+    (rest,) = (group for group in found.broken.values() if group.half is None)
+    assert (rest.source, rest.why, rest.seen.count) == ("others", "too many different calls to tell apart", 89)
     assert sum(group.seen.count for group in found.broken.values()) == 99
 
 
