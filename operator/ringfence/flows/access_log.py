@@ -99,7 +99,7 @@ def _party(peer: str, ip: str, field: str) -> Party:
     if not peer:
         return Party(ip=ip)
     found = own.identity(peer, field)
-    return Party(found.namespace, found.account, ip=ip)
+    return Party(found.namespace, found.account, ip=ip, domain=found.domain)
 
 
 @lru_cache(maxsize=65536)

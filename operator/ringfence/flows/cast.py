@@ -49,15 +49,18 @@ class Nobody:
 
 @dataclass(slots=True)
 class Learned:
-    """Whose address is whose, by what proxies have seen in certificates: what no world of manifests can say."""
+    """Whose address is whose, by what proxies have seen in certificates: what no world of manifests can say.
 
-    accounts: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    Trust domain, namespace and ServiceAccount by address; None where there was more than one.
+    """
+
+    accounts: dict[str, tuple[str, str, str] | None] = field(default_factory=dict)
 
     def add(self, flow: Flow) -> None:
         """Learn from one record of a proxy."""
         end = flow.source if flow.view is View.TARGET else flow.target
         if end.account and end.ip and not flow.plaintext:
-            found = (end.namespace, end.account)
+            found = (end.domain, end.namespace, end.account)
             # An address that two had one after the other tells nothing.
             if self.accounts.setdefault(end.ip, found) != found:
                 self.accounts[end.ip] = None
@@ -69,7 +72,7 @@ class Cast:
 
     world: World
     effective: Effective
-    learned: Mapping[str, tuple[str, str] | None]
+    learned: Mapping[str, tuple[str, str, str] | None]
     _kept: dict[Party, Role | Nobody] = field(default_factory=dict, repr=False)
 
     def role(self, party: Party) -> Role | Nobody:
@@ -83,12 +86,14 @@ class Cast:
 
     def _role(self, party: Party) -> Role | Nobody:
         if party.account:
-            return self._account(party.namespace, party.account, party.ip, named=party.named)
+            return self._account(party.domain, party.namespace, party.account, party.ip, named=party.named)
         if party.pod:
             return self._pod(party)
         return self._address(party.ip, local=party.local)
 
-    def _account(self, namespace: str, account: str, ip: str = "", *, named: bool = False) -> Role | Nobody:
+    def _account(self, domain: str, namespace: str, account: str, ip: str, *, named: bool = False) -> Role | Nobody:
+        if domain not in {"", self.world.installation.trust_domain}:
+            return Nobody(f"spiffe://{domain}/ns/{namespace}/sa/{account}", "it is of another trust domain")
         identities = self.world.identities.get(namespace, {})
         if named and account in identities:
             account = identities[account].service_account

@@ -21,7 +21,7 @@ class Party(msgspec.Struct, frozen=True, gc=False):
 
     ``account`` is the ServiceAccount of ``namespace``, "" where nobody says; ``named`` says that it may as well be the
     name of a ServiceIdentity. ``pod`` is a pod's name in ``namespace``, ``ip`` an address, "" likewise. ``local`` says
-    that it is a pod for sure: the one whose proxy wrote the record.
+    that it is a pod for sure: the one whose proxy wrote the record. ``domain`` is the trust domain of a SPIFFE ID.
     """
 
     namespace: str = ""
@@ -30,6 +30,7 @@ class Party(msgspec.Struct, frozen=True, gc=False):
     ip: str = ""
     named: bool = False
     local: bool = False
+    domain: str = ""
 
 
 class Flow(msgspec.Struct, frozen=True):

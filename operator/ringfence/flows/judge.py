@@ -19,7 +19,7 @@ from ringfence.policy.speech import speaks_http
 #: Sites that are kept.
 _MANY: Final = 100_000
 
-Learned = Mapping[str, tuple[str, str] | None]
+Learned = Mapping[str, tuple[str, str, str] | None]
 Services = Mapping[str, tuple[ServiceValue, ...]]
 _Key = tuple[tuple[object, ...], tuple[object, ...], Protocol, int, bool]
 

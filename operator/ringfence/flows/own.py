@@ -84,12 +84,13 @@ def party(text: str, field: str) -> Party:
 def identity(text: str, field: str) -> Party:
     """The ServiceAccount of a SPIFFE ID; raises BadLine for one that Ringfence does not give."""
     try:
-        account = SpiffeId.parse(text).service_account()
+        found = SpiffeId.parse(text)
+        account = found.service_account()
     except ValueError as error:
         raise BadLine(f"{field} {text[:80]!r}: {error}") from error
     if account is None:
         raise BadLine(f"{field} {text[:80]!r} is no ID of a ServiceAccount: /ns/NAMESPACE/sa/ACCOUNT is expected")
-    return Party(*account)
+    return Party(*account, domain=found.trust_domain)
 
 
 def address(text: str, field: str) -> str:

@@ -164,9 +164,10 @@ def _group(groups: dict[_Key, Group], judged: Judged, flow: Flow) -> None:
     decided = (half.direction, half.reason, half.rule) if half is not None else ()
     key: _Key = (source, target, flow.protocol, flow.port, decided, why)
     group = groups.get(key)
-    if group is None:
-        if len(groups) >= _MANY:
-            key, source, target, why = ("others",), "others", "others", "too many different calls to tell them apart"
+    if group is None and len(groups) >= _MANY:
+        many = Group("others", "others", flow.protocol, flow.port, None, None, "too many different calls to tell apart")
+        group = groups.setdefault(("others",), many)
+    elif group is None:
         made = Group(source, target, flow.protocol, flow.port, half, judged.outcome.governed, why)
         group = groups.setdefault(key, made)
     group.add(flow)

@@ -30,6 +30,9 @@ CALLED: Final = 256
 #: Reasons for leaving calls out that are told apart.
 _REASONS: Final = 200
 
+#: Facts that are kept.
+_KEPT: Final = 200_000
+
 Peer = IdentityPeer | NamespacePeer | CidrPeer | ApiServerPeer | AnonymousPeer
 
 
@@ -72,6 +75,8 @@ class Wanted:
     left_out: Counter[str] = field(default_factory=Counter)
     #: Addresses by who calls, or is called, on which port. Of callers, empty once there are too many.
     _addresses: dict[Between, set[str]] = field(default_factory=dict)
+    #: What holds for all calls between two roles on a port: whether it is always open, whether requests are judged.
+    _facts: dict[object, tuple[bool, bool]] = field(default_factory=dict)
 
     def add(self, flow: Flow) -> None:
         """One more record; one that was denied counts with ``denied`` only."""
@@ -88,12 +93,21 @@ class Wanted:
             unnamed = source if ends_[0] is None else target
             self._leave(f"{unnamed.name}: its ServiceAccount has no ServiceIdentity, so no rule can name it", flow)
             return
-        if self._always(source, target, flow):
-            return
-        self._want(Between(ends_[0], ends_[1], flow.protocol, flow.port), target, flow)  # type: ignore[arg-type]
+        always, judged = self._known(source, target, flow)
+        if not always:
+            between = Between(ends_[0], ends_[1], flow.protocol, flow.port)  # type: ignore[arg-type]
+            self._want(between, flow.request if judged else None, flow)
 
-    def _want(self, between: Between, target: Role, flow: Flow) -> None:
-        request = flow.request if self._judged(target, flow) else None
+    def _known(self, source: Role, target: Role, flow: Flow) -> tuple[bool, bool]:
+        key = (source.key, target.key, flow.protocol, flow.port)
+        found = self._facts.get(key)
+        if found is None:
+            if len(self._facts) > _KEPT:
+                self._facts.clear()
+            found = self._facts[key] = (self._always(source, target, flow), self._judged(target, flow))
+        return found
+
+    def _want(self, between: Between, request: Request | None, flow: Flow) -> None:
         place = _place(request) if request is not None else None
         if request is not None and place is None:
             shown = request.path.partition("?")[0][:80]

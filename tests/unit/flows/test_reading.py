@@ -113,7 +113,7 @@ def test_own_request_with_everything() -> None:
         ("ip:10.0.0.1", Party(ip="10.0.0.1")),
         ("ip:2001:DB8::1", Party(ip="2001:db8::1")),
         ("ip:::ffff:10.0.0.1", Party(ip="10.0.0.1")),
-        ("spiffe://example.org/ns/shop/sa/web", Party("shop", "web")),
+        ("spiffe://example.org/ns/shop/sa/web", Party("shop", "web", domain="example.org")),
     ],
 )
 def test_own_ends(text: str, party: Party) -> None:
@@ -156,7 +156,7 @@ def test_own_without_a_port() -> None:
 
 def test_inbound_connection() -> None:
     found = one(INBOUND)
-    assert found.source == Party("shop", "web", ip="10.244.0.2")
+    assert found.source == Party("shop", "web", ip="10.244.0.2", domain="cluster.local")
     assert found.target == Party(ip="10.244.0.1", local=True)
     assert (found.port, found.view, found.denied, found.plaintext) == (8080, View.TARGET, False, False)
     assert found.request is None
@@ -200,7 +200,7 @@ def test_inbound_denied(change: dict[str, Any]) -> None:
 def test_outbound() -> None:
     found = one(OUTBOUND)
     assert found.source == Party(ip="10.244.0.2", local=True)
-    assert found.target == Party("shop", "api", ip="10.244.0.1")
+    assert found.target == Party("shop", "api", ip="10.244.0.1", domain="cluster.local")
     assert (found.port, found.view, found.denied, found.plaintext) == (8080, View.SOURCE, False, False)
 
 

@@ -166,6 +166,14 @@ def test_an_address_is_whose_certificate_was_seen_there() -> None:
     assert replayed(world(WEB, pods=()), [log()], learned_of("db", "db")).allowed.count == 1
 
 
+def test_an_identity_of_another_trust_domain_is_nobody_here() -> None:
+    foreign = Party("shop", "web", domain="example.org")
+    found = replayed(world(WEB), [Flow(foreign, named("shop/db"), Protocol.TCP, 5432)])
+    assert why(found) == "spiffe://example.org/ns/shop/sa/web: it is of another trust domain"
+    own = Party("shop", "web", domain="cluster.local")
+    assert replayed(world(WEB), [Flow(own, named("shop/db"), Protocol.TCP, 5432)]).allowed.count == 1
+
+
 def test_an_address_that_two_had_tells_nothing() -> None:
     found = replayed(world(WEB, pods=()), [log()], learned_of("db", "api"))
     assert why(found) == "address 10.244.0.1: it is a pod's, and several pods had it"
@@ -318,6 +326,8 @@ def test_many_different_calls_take_no_more_room(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(replay, "_MANY", 10)
     found = replayed(world(WEB), [flow("shop/api", port=number) for number in range(1, 100)])
     assert len(found.broken) == 11
+    (rest,) = (group for group in found.broken.values() if group.half is None)
+    assert (rest.source, rest.why, rest.seen.count) == ("others", "too many different calls to tell apart", 89)
     assert sum(group.seen.count for group in found.broken.values()) == 99
 
 
