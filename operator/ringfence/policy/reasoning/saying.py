@@ -14,9 +14,21 @@ from ringfence.policy.reasoning import wording
 from ringfence.policy.reasoning.side import requests_of
 
 _GRPC: Final = TextSet.starting(("application/grpc",))
-_CONTENT_TYPE: Final = "header:content-type"
+_HEADER: Final = "header:"
+_CONTENT_TYPE: Final = f"{_HEADER}content-type"
 #: How a text begins that says nothing of method and path.
 _CONDITIONS: Final = ("with ", "within ", "outside ")
+_SAID: Final = {
+    each.name
+    for each in (
+        dimensions.PORT,
+        dimensions.TRAFFIC,
+        dimensions.HOST,
+        dimensions.METHOD,
+        dimensions.PATH,
+        dimensions.UPGRADE,
+    )
+}
 
 
 def written(rule: EffectiveRule, names: Names) -> Iterator[Diagram]:
@@ -75,9 +87,12 @@ def _words(cube: Cube) -> Iterator[str]:
     conditions = list(_conditions(cube))
     if conditions:
         yield f"with {' and '.join(conditions)}"
-    for name, values in cube.items():
-        if name.startswith(dimensions.TIME):
-            yield f"{values.witness()} {name.removeprefix(dimensions.TIME)}"
+    yield from wording.phrases({name: values for name, values in cube.items() if not _said(name)})
+
+
+def _said(name: str) -> bool:
+    """Whether the words here say all of a dimension; of any other those of ``wording`` do."""
+    return name in _SAID or name.startswith(_HEADER)
 
 
 def _conditions(cube: Cube) -> Iterator[str]:
@@ -85,7 +100,8 @@ def _conditions(cube: Cube) -> Iterator[str]:
     if upgrade is not None and upgrade != dimensions.NO_UPGRADE:
         yield wording.upgrade_text(upgrade)
     for name, values in cube.items():
-        if isinstance(values, Attribute) and not (name == _CONTENT_TYPE and values.texts == _GRPC):
+        header = name.startswith(_HEADER) and not (name == _CONTENT_TYPE and values.texts == _GRPC)
+        if header or name == dimensions.HOST.name:
             yield f"{name.replace(':', ' ', 1)} {wording.attribute_text(values)}"
 
 
