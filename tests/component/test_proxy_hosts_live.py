@@ -1,13 +1,16 @@
 """Egress by host while rules change: what is open ends, or is judged anew."""
 
+import json
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 from ringfence.model.resources import HostPeer
 
-from tests.component import host_rig
-from tests.component.host_rig import HOSTS, Outside, tls
+from tests.component import host_rig, proxy_net
+from tests.component.host_rig import HOSTS, PEERS, Outside, tls
+from tests.component.proxy_net import CALLER_UID
 from tests.unit.policy.making import allow
 
 pytestmark = pytest.mark.component
@@ -41,3 +44,15 @@ def test_a_rule_that_is_tightened_ends_what_it_had_opened(outside: Outside) -> N
         assert answers == [f"reached {HOSTS[0]} then {what}" for what in ("ended", "open", "403")]
         lost, gained = outside.call([tls("held.example.com"), tls("b-held.example.com")])
         assert (lost.strip(), gained) == ("refused", f"reached {HOSTS[0]}")
+
+
+def test_tls_passes_whole_in_both_directions(outside: Outside) -> None:
+    outside.knows({"large.example": [HOSTS[0]]})
+    certificate, key, _ = outside.svids.files("shop", "outside")
+    net, size = outside.net, 32 << 20
+    serving = net.command("callers", sys.executable, str(PEERS), "large", certificate, key, HOSTS[0], "9443")
+    asking = (str(PEERS), "ask", "large.example", "20.9.9.9", "9443", str(size), str(CALLER_UID))
+    rule = allow("large", HostPeer("large.example"), ports=(9443,))
+    with proxy_net.listening(serving), outside.proxied(host_rig.world(rule)):
+        found = json.loads(proxy_net.run(*net.command("pod", sys.executable, *asking)))
+    assert found == {"same": True, "size": size, "tls": "TLSv1.3"}
