@@ -3,11 +3,14 @@
 host_peers.py serve ZONE AT PORT...  answers DNS at an address ("-": nowhere) by a JSON file (name: addresses, or lists
                                      of them to give in turn), and TCP on these ports: says at which address it
                                      was reached, and writes that to ZONE.reached
+host_peers.py large CERT KEY AT PORT a host that speaks TLS: sends back as many bytes as the first eight say
+host_peers.py ask NAME TO PORT SIZE UID   calls it by a name at an address; writes what came back in TLS
 host_peers.py calls FILE UID         makes the calls of a JSON file as a user; writes what came of each
 """
 
 import asyncio
 import contextlib
+import importlib
 import ipaddress
 import itertools
 import json
@@ -150,8 +153,46 @@ async def calls(wanted: list[dict[str, Any]]) -> list[str]:
     return await asyncio.gather(*(_came_of(call, gate) for call in wanted))
 
 
+async def large(certificate: str, key: str, at: str, port: int) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (size,) = struct.unpack(">Q", await reader.readexactly(8))
+        data = await reader.readexactly(size)
+        writer.write(data)
+        await writer.drain()
+        writer.close()
+
+    await asyncio.start_server(answer, at, port, ssl=context)
+    print("listening", flush=True)
+    await asyncio.Event().wait()
+
+
+async def ask(name: str, to: str, port: int, size: int) -> dict[str, Any]:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    sent = os.urandom(1 << 16) * (size >> 16)
+    reader, writer = await asyncio.open_connection(to, port, ssl=context, server_hostname=name)
+    writer.write(struct.pack(">Q", len(sent)) + sent)
+    version = writer.get_extra_info("ssl_object").version()
+    found = await reader.readexactly(len(sent))
+    writer.close()
+    return {"same": found == sent, "size": len(found), "tls": version}
+
+
 def main() -> None:
     what, path, *rest = sys.argv[1:]
+    if what == "large":
+        asyncio.run(large(path, rest[0], rest[1], int(rest[2])))
+    if what == "ask":
+        # What its names are encoded with lies where the user below may not read.
+        importlib.import_module("encodings.idna")
+        os.setgroups([])
+        os.setuid(int(rest[3]))
+        print(json.dumps(asyncio.run(ask(path, rest[0], int(rest[1]), int(rest[2])))))
+        return
     if what == "serve":
         asyncio.run(serve(Path(path), rest[0], [int(each) for each in rest[1:]]))
         return

@@ -20,7 +20,7 @@ from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import Rule
 from ringfence.model.world import World
 from ringfence.translate import envoy as translator
-from ringfence.translate.envoy import messages, static
+from ringfence.translate.envoy import messages, names, static
 
 from tests.component import proxy_net
 from tests.component.proxy_net import CALLER_UID, Identities, Net
@@ -81,23 +81,28 @@ class Outside:
 
     @contextmanager
     def live(self, known: World) -> Iterator[Callable[[World], None]]:
-        """The same, its listeners and routes in files; what is yielded changes what the rules say."""
+        """The same, its listeners, routes and clusters in files; what is yielded changes what the rules say."""
         place = self.net.directory
 
         def write(told: World) -> ProxyConfig:
             config = self._config(told)
-            moved = static.bootstrap(config, (), admin=str(place / "admin.sock")).static_resources.listeners
+            moved = static.bootstrap(config, (), admin=str(place / "admin.sock")).static_resources
+            made = [messages.packed(each).SerializeToString() for each in moved.clusters if each.name in _BY_NAME]
+            _write(place / "cds.json", config.revision, made)
             for each in config.routes:
                 _write(place / f"{each.name.replace('|', '.')}.json", config.revision, [each.body])
-            found = [_from_files(each, place) for each in moved]
+            found = [_from_files(each, place) for each in moved.listeners]
             _write(place / "lds.json", config.revision, [messages.packed(each).SerializeToString() for each in found])
             return config
 
         made = write(known)
-        lds = proxy_net.listeners_from(place / "lds.json")
+        moving = proxy_net.listeners_from(place / "lds.json")
+        moving.cds_config.path_config_source.path = str(place / "cds.json")
         secrets = self.svids.secrets("shop", "web")
         node = {"id": "test", "cluster": "test"}
-        with proxy_net.running(self.net, replace(made, listeners=()), secrets, dynamic_resources=lds, node=node):
+        rest = tuple(each for each in made.clusters if each.name not in _BY_NAME)
+        stays = replace(made, listeners=(), clusters=rest)
+        with proxy_net.running(self.net, stays, secrets, dynamic_resources=moving, node=node):
             yield write
 
     def call(self, wanted: list[dict[str, Any]]) -> list[str]:
@@ -145,6 +150,10 @@ def outside(directory: Path) -> Iterator[Outside]:
 def _elsewhere(address: str) -> bool:
     """Whether an address of INSIDE is somebody's outside of the pod."""
     return address != POD and not address.startswith(("127.", "0.", "224.", "::", "64:ff9b", "fe80"))
+
+
+#: Clusters that come with rules about hosts.
+_BY_NAME = frozenset({names.BY_NAME, names.TO_NAMES})
 
 
 def _write(path: Path, version: str, bodies: list[bytes]) -> None:
