@@ -5,15 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ringfence.cli import compared, differing, flow_files, inputs, options, simulate, words
+from ringfence.cli import compared, differing, inputs, options, words
 from ringfence.cli.compared import Compared
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.diff import SIGNS, line_data, some
 from ringfence.cli.differing import Line, Told
 from ringfence.cli.problems import Usage
+from ringfence.cli.unused import Records
 from ringfence.cli.world import Loaded
-from ringfence.flows.replay import Replay
-from ringfence.flows.site import Used
 from ringfence.model.effective import Direction, EffectiveRule, RuleRef
 from ringfence.model.errors import CannotTell
 from ringfence.model.resources import Action, ClusterSecurityPolicy, Kind, Mode, SecurityPolicy
@@ -54,7 +53,6 @@ _NOTES: Final[Mapping[Remark, str]] = {
     Remark.GUARD: "a guard: nothing that it denies is allowed by any rule now",
 }
 _VERBS: Final = {Action.ALLOW: "may call", Action.DENY: "may never call"}
-_UNUSED: Final = "unused: no recorded call is let in or out by it"
 _DEFAULT: Final = "the default for calls inside"
 
 
@@ -67,13 +65,6 @@ class _Explained:
     rules: tuple[Standing, ...]
     told: Told
     remarks: tuple[str, ...]
-    #: The Allows that recorded calls have used; None without records.
-    used: frozenset[Used] | None = None
-
-    def unused(self, standing: Standing) -> bool:
-        """Whether records are given and none of their calls has used a rule."""
-        allows = standing.action is Action.ALLOW
-        return allows and self.used is not None and (standing.direction, standing.ref) not in self.used
 
 
 def add(subparsers: options.Subparsers) -> None:
@@ -82,7 +73,7 @@ def add(subparsers: options.Subparsers) -> None:
         subparsers, "explain", "say in plain words what a policy does, and for whom", _DESCRIPTION, _EXAMPLES
     )
     parser.add_argument("policy", metavar="POLICY", help="which")
-    flow_files.add(parser, required=False)
+    Records.add(parser)
     options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
     options.cluster(parser)
     options.output(parser)
@@ -97,30 +88,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     inputs.must_be_readable(loaded, loaded.world.namespaces)
     policy = _found(loaded.world, kind, namespace, name)
     explained = _explained(policy, loaded)
-    if arguments.flows:
-        explained = replace(explained, used=_used(explained, arguments, console))
+    records = Records.read(explained.both.loaded_new, arguments, console, audit=explained.both.new.audit)
     if console.output is Output.TEXT:
-        _text(explained, console)
+        _text(explained, records, console)
     else:
-        console.data(_data(explained))
+        console.data(records.marked(_data(explained), explained.rules))
     return 0
-
-
-def _used(explained: _Explained, arguments: argparse.Namespace, console: Console) -> frozenset[Used]:
-    """What recorded calls have used, of the same world."""
-    with_audit = argparse.Namespace(**{**vars(arguments), "audit": explained.both.new.audit})
-    files = flow_files.opened(arguments, console)
-    try:
-        replayed = Replay(simulate.judge(explained.both.loaded_new, files.learn(), with_audit))
-        for flow in files.flows():
-            replayed.add(flow)
-    finally:
-        files.close()
-    flow_files.remark(files.tally, console)
-    unknown = sum(group.seen.count for group in replayed.unknown.values())
-    if unknown:
-        console.note(f"of {simulate.counted(unknown)} it cannot be told what they use (`ringfence simulate` says why)")
-    return frozenset(replayed.used)
 
 
 def _asked(text: str, namespace: str) -> tuple[Kind, str, str]:
@@ -241,7 +214,7 @@ def _note(note: Note) -> str:
     return _NOTES[note.remark].format(by=by + more)
 
 
-def _text(explained: _Explained, console: Console) -> None:
+def _text(explained: _Explained, records: Records, console: Console) -> None:
     place = explained.policy.meta.source
     console.print(Cell(_title(explained.policy), Style.STRONG), f" ({place})" if place else "")
     for remark in explained.remarks:
@@ -251,10 +224,10 @@ def _text(explained: _Explained, console: Console) -> None:
         console.print("")
         console.print(Cell(f"{standing.direction} rule {standing.ref.rule}", Style.STRONG))
         console.print(f"  {_sentence(standing, naming)}")
+        if records.unused(standing):
+            console.print("  ", Cell("unused: no recorded call is let in or out by it", Style.CAUTION))
         for note in standing.notes:
             console.print("  ", Cell(_note(note), Style.CAUTION))
-        if explained.unused(standing):
-            console.print("  ", Cell(_UNUSED, Style.CAUTION))
     if not explained.rules:
         console.print("")
         console.print("  it has no rules about calls")
@@ -284,13 +257,7 @@ def _data(explained: _Explained) -> dict[str, Any]:
         "source": explained.policy.meta.source,
         "mode": explained.policy.spec.mode,
         "remarks": list(explained.remarks),
-        "rules": [
-            {
-                **_rule_data(standing, naming, explained.both.loaded_new),
-                **({} if explained.used is None else {"unused": explained.unused(standing)}),
-            }
-            for standing in explained.rules
-        ],
+        "rules": [_rule_data(standing, naming, explained.both.loaded_new) for standing in explained.rules],
         "gained": [line_data(line) for line in explained.told.gained],
         "lost": [line_data(line) for line in explained.told.lost],
     }
