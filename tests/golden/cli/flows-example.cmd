@@ -1,4 +1,3 @@
 simulate -f ../../../examples/shop --flows ../../../examples/flows/shop.jsonl
 suggest -f ../../../examples/shop --flows ../../../examples/flows/shop.jsonl
 explain -f ../../../examples/shop shop-data/payments --flows ../../../examples/flows/shop.jsonl
-explain -f shop.in.yaml shop/api --flows flows.in.jsonl -o json
