@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ringfence.flows.flow import Flow, View
@@ -88,10 +89,34 @@ def test_nothing_is_allowed_but_what_was_seen_in_general(seen: list[Flow]) -> No
             for peer in rule.peers:
                 of = [each for each in seen if _is(each, name(peer), policy, rule.protocol, rule.port)]
                 assert of
+                # Every call of that port has a request, so no rule may leave it open to all. No Service speaks for api.
+                http = (rule.protocol, rule.port) == (Protocol.TCP, 8080) and policy.identity.name != "api"
+                assert bool(rule.matches) is http
+                assert all(match.methods and match.paths for match in rule.matches)
                 for match in rule.matches:
                     for method in match.methods:
                         for path in match.paths:
                             assert any(_asks(each, method, path, match.upgrades) for each in of)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(flows(), min_size=1, max_size=40), st.lists(flows(), min_size=1, max_size=40))
+def test_what_was_never_seen_is_denied(seen: list[Flow], others: list[Flow]) -> None:
+    made = suggested(collected(seen))
+    governed = {(each.identity.namespace, each.identity.name) for each in made if each.ingress}
+    allowed = {_told(each) for each in seen if not each.denied}
+    for other in others:
+        probe = msgspec.structs.replace(other, denied=False)
+        closed = (probe.target.namespace, probe.target.account) in governed
+        if closed and _told(probe) not in allowed:
+            assert not replayed([probe], made).allowed.count
+
+
+def _told(flow: Flow) -> object:
+    """What a suggestion keeps of a call."""
+    sent = flow.request if flow.target.account != "api" else None
+    asked = (sent.method, general(sent.path) or sent.path, sent.upgrade) if sent is not None else None
+    return flow.source, flow.target, flow.protocol, flow.port, asked
 
 
 def _is(flow: Flow, peer: str, policy: SuggestedPolicy, protocol: Protocol, port: int) -> bool:

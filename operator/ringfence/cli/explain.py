@@ -11,6 +11,7 @@ from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.diff import SIGNS, line_data, some
 from ringfence.cli.differing import Line, Told
 from ringfence.cli.problems import Usage
+from ringfence.cli.unused import Records
 from ringfence.cli.world import Loaded
 from ringfence.model.effective import Direction, EffectiveRule, RuleRef
 from ringfence.model.errors import CannotTell
@@ -37,6 +38,7 @@ _EXAMPLES = """
   {prog} explain -f examples/shop shop-data/ledger
   {prog} explain -f examples/shop cluster:floor
   {prog} explain -n shop checkout                # the cluster's own
+  {prog} explain -f examples/shop shop-data/payments --flows examples/flows/shop.jsonl    # which rules nobody uses
   {prog} explain -f policies/ shop/api -o json | jq '.rules[] | select(.notes != [])'
 
 exit status: 0 explained, 2 cannot tell (there is no such policy, input that cannot be used)
@@ -72,6 +74,7 @@ def add(subparsers: options.Subparsers) -> None:
         subparsers, "explain", "say in plain words what a policy does, and for whom", _DESCRIPTION, _EXAMPLES
     )
     parser.add_argument("policy", metavar="POLICY", help="which")
+    Records.add(parser)
     options.files(parser, "policies, identities, namespaces and workloads; without it, those of the cluster")
     options.cluster(parser)
     options.output(parser)
@@ -81,14 +84,16 @@ def add(subparsers: options.Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Find the policy and explain it."""
     kind, namespace, name = _asked(arguments.policy, arguments.namespace)
+    arguments.services = bool(arguments.flows)
     loaded, _ = inputs.load(arguments, console)
     inputs.must_be_readable(loaded, loaded.world.namespaces)
     policy = _found(loaded.world, kind, namespace, name)
     explained = _explained(policy, loaded)
+    records = Records.read(explained.both.loaded_new, arguments, console, audit=explained.both.new.audit)
     if console.output is Output.TEXT:
-        _text(explained, console)
+        _text(explained, records, console)
     else:
-        console.data(_data(explained))
+        console.data(records.marked(_data(explained), explained.rules))
     return 0
 
 
@@ -213,7 +218,7 @@ def _note(note: Note) -> str:
     return _NOTES[note.remark].format(by=by + more)
 
 
-def _text(explained: _Explained, console: Console) -> None:
+def _text(explained: _Explained, records: Records, console: Console) -> None:
     place = explained.policy.meta.source
     console.print(Cell(_title(explained.policy), Style.STRONG), f" ({place})" if place else "")
     for remark in explained.remarks:
@@ -223,6 +228,8 @@ def _text(explained: _Explained, console: Console) -> None:
         console.print("")
         console.print(Cell(f"{standing.direction} rule {standing.ref.rule}", Style.STRONG))
         console.print(f"  {_sentence(standing, naming)}")
+        if records.unused(standing):
+            console.print("  ", Cell("unused: no recorded call is let in or out by it", Style.CAUTION))
         for note in standing.notes:
             console.print("  ", Cell(_note(note), Style.CAUTION))
     for entry in explained.policy.spec.traffic:

@@ -26,12 +26,13 @@ _STEP: Final = 20_000
 _CUT: Final = (EOFError, OSError)
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The option that names the records."""
     parser.add_argument(
         "--flows",
         action="append",
-        required=True,
+        default=[],
+        required=required,
         metavar="FILE",
         help=(
             "recorded calls, one JSON object a line (.gz too), or - for standard input: proxies' access logs, Hubble's "

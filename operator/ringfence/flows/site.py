@@ -6,10 +6,10 @@ host, which request it was) is tried both ways: where the answers differ it cann
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from ringfence.flows.flow import Flow
 from ringfence.flows.general import CLEAN
@@ -31,6 +31,11 @@ _NEVER: Final = re.compile(r"[\x00-\x20\x7f#]")
 #: A segment that no rule names, and a path that no rule sees.
 _OTHER: Final = "*"
 _REFUSED: Final = "!"
+#: What rules can say of requests, and the value that says nothing; and what of it no record tells.
+_SAYS: Final[tuple[tuple[str, Any], ...]] = tuple((each.name, each.default) for each in fields(Requests))
+_UNRECORDED: Final = tuple((name, nothing) for name, nothing in _SAYS if name not in {"http", "when"})
+#: Begins the reasons of calls that are allowed as far as nobody has asked further.
+_FOR_SOME: Final = "AllowedFor"
 
 
 class State(StrEnum):
@@ -154,14 +159,15 @@ class Site:
             return Outcome(State.UNKNOWN, why=str(error))
         if best.state is worst.state:
             return best
-        return Outcome(State.UNKNOWN, why="rules look at headers or hosts that the record does not have")
+        return Outcome(State.UNKNOWN, used=best.used, why="rules look at something that the record does not have")
 
     def _of_some(self) -> Outcome:
         """The answer about a call that may have been any request."""
         found = self._answer(self._policies, None)
         if found.state is State.DENIED:
             return found
-        return Outcome(State.UNKNOWN, why="rules are about requests, and the record does not say which it was")
+        why = "rules are about requests, and the record does not say which it was"
+        return Outcome(State.UNKNOWN, used=found.used, why=why)
 
     def _answer(self, policies: Mapping[str, EffectivePolicy], request: Request | None) -> Outcome:
         asked: Asked = Opaque() if self.http is False and isinstance(self.target, Workload) else request
@@ -179,6 +185,9 @@ class Site:
         if verdict.allowed:
             half = max(verdict.ingress, verdict.egress, key=lambda each: each.rule is not None)
             state, used = State.ALLOWED, frozenset(self._used(policies, asked))
+            if any(each.reason.startswith(_FOR_SOME) for each in (verdict.ingress, verdict.egress)):
+                why = "a rule allows only some of such calls, and the record does not say which it was"
+                return Outcome(State.UNKNOWN, used=used, why=why)
         else:
             state, used = State.DENIED, frozenset[Used]()
         return Outcome(state, half, self.source if half.direction is Direction.EGRESS else self.target, used)
@@ -203,7 +212,12 @@ class Site:
         return not any(rule.action is Action.DENY and rule.requests is None for rule in enforced)
 
     def _blind(self, request: Request, *, headers: bool) -> bool:
-        return (not headers and bool(self._looked_at)) or (self._hosts and not request.host)
+        return self._beyond or (not headers and bool(self._looked_at)) or (self._hosts and not request.host)
+
+    @cached_property
+    def _beyond(self) -> bool:
+        """Whether a rule looks at what no record tells."""
+        return any(getattr(each, name) != nothing for each in self._stated for name, nothing in _UNRECORDED)
 
     def _supposing(self, request: Request | None, *, hopeful: bool, headers: bool) -> Mapping[str, EffectivePolicy]:
         """The policies with what is not recorded taken for what lets the call pass, or for what does not."""
@@ -275,14 +289,14 @@ def _lets(rule: EffectiveRule, asked: Asked) -> bool:
         return False
     if rule.mode is Mode.AUDIT or rule.suspended_by is not None:
         return False
-    if rule.requests is None:
+    if rule.requests is None or asked is None:
         return True
     return isinstance(asked, Request) and requests.matches(rule.requests, asked, Action.ALLOW)
 
 
 def _as_bytes(said: Requests) -> Requests:
     """Calls of gRPC are told by a header. Without any, what has the path and method of one is taken for one."""
-    return Requests(tuple(replace(match, grpc=False) for match in said.http), said.when)
+    return replace(said, http=tuple(replace(match, grpc=False) for match in said.http))
 
 
 def _told(said: Requests, *, headers: bool, host: bool) -> Requests | None:
@@ -291,4 +305,6 @@ def _told(said: Requests, *, headers: bool, host: bool) -> Requests | None:
     if any(match == HttpMatch() for match in http):
         http = ()
     when = said.when if headers else ()
-    return Requests(http, when) if http or when else None
+    changed: dict[str, Any] = {"http": http, "when": when, **dict(_UNRECORDED)}
+    found = replace(said, **changed)
+    return found if any(getattr(found, name) != nothing for name, nothing in _SAYS) else None

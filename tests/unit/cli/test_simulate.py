@@ -43,3 +43,14 @@ def test_many_kinds_of_calls_are_told_in_short(tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert "59 calls would break" in out
     assert "and 19 more, 19 calls (all with -o json)" in out
+
+
+def test_explain_says_which_rules_no_call_has_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flows.jsonl"
+    path.write_text(json.dumps({"source": "shop/web", "target": "shop/api", "port": 8080}))
+    assert main.main(["explain", "-f", WORLD, "shop/api", "--flows", str(path), "-o", "json"], {}) == 0
+    rules = json.loads(capsys.readouterr().out)["rules"]
+    unused = {each["name"]: each["unused"] for each in rules}
+    assert unused == {"web-calls": False, "metrics": True, "not-the-first": False, "store": True, "bank": True}
+    main.main(["explain", "-f", WORLD, "shop/api", "-o", "json"], {})
+    assert all("unused" not in each for each in json.loads(capsys.readouterr().out)["rules"])

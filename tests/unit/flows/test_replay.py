@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ringfence.flows import replay
+from ringfence.flows import replay, site
 from ringfence.flows.cast import Learned
 from ringfence.flows.flow import Flow, Party, View
 from ringfence.flows.general import general
@@ -293,6 +293,7 @@ def test_without_services_what_was_recorded_as_a_request_is_one() -> None:
 def test_a_connection_of_which_only_some_requests_pass_cannot_be_told() -> None:
     found = replayed(world(ORDERS), [flow(port=8080)])
     assert why(found) == "rules are about requests, and the record does not say which it was"
+    assert {ref.rule for _, ref in found.used} == {"some"}
 
 
 def test_a_connection_that_no_request_could_use_breaks() -> None:
@@ -303,10 +304,21 @@ def test_a_connection_that_no_request_could_use_breaks() -> None:
 def test_headers_that_were_not_recorded_are_not_guessed() -> None:
     rule = about(Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.IN, ("prod",)),)))
     known = world(policy(ingress=(rule,)))
-    assert why(replayed(known, [get("/")])) == "rules look at headers or hosts that the record does not have"
+    assert why(replayed(known, [get("/")])) == "rules look at something that the record does not have"
     assert len(replayed(known, [get("/", "POST")]).broken) == 1
     prod = flow(port=8080, request=Request("GET", "/", "db.shop", {"x-env": ("prod",)}), headers=True)
     assert replayed(known, [prod]).allowed.count == 1
+
+
+def test_what_no_record_tells_is_not_guessed_whatever_rules_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "_UNRECORDED", (("when", ()),))
+    rule = about(Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.EXISTS),)))
+    known = world(policy(ingress=(rule,)))
+    sent = Request("GET", "/", "db.shop", {"x-env": ("prod",)})
+    found = replayed(known, [flow(port=8080, request=sent, headers=True)])
+    assert why(found) == "rules look at something that the record does not have"
+    assert {ref.rule for _, ref in found.used} == {"some"}
+    assert len(replayed(known, [flow(port=8080, request=replace(sent, method="PUT"), headers=True)]).broken) == 1
 
 
 def test_a_host_that_was_not_recorded_is_not_guessed() -> None:
