@@ -23,6 +23,11 @@ def _line(cube: Cube, names: tuple[str, ...]) -> str:
     return f"{told}: {rest}" if rest else told
 
 
+def phrases(cube: Cube) -> tuple[str, ...]:
+    """What is said of each dimension of a cube but its ports."""
+    return tuple(filter(None, _rest(cube)))
+
+
 def _rest(cube: Cube) -> Iterator[str]:
     if cube.get(dimensions.TRAFFIC.name) == dimensions.BYTES:
         yield "bytes that are no HTTP"

@@ -1,8 +1,10 @@
 """Requests in few words: what rules allow, as written, less what is denied."""
 
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
-from ringfence.policy.algebra import diagram
-from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, subtract, union
+from ringfence.policy.algebra import diagram, dimensions
+from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, subtract, union
+from ringfence.policy.algebra.texts import TextSet
+from ringfence.policy.algebra.values import Attribute, Methods
 from ringfence.policy.reasoning import saying, sent
 
 ALLOW = Requests((HttpMatch(("GET", "POST"), ("/charges", "/charges/*")), HttpMatch(("POST",), ("/s/*",), grpc=True)))
@@ -45,3 +47,10 @@ def test_every_request_but_some() -> None:
 def test_without_parts_it_is_said_all_the_same() -> None:
     assert saying.sentences(allowed(ALLOW)[0], ()) == ("GET or POST /charges or /charges/*",)
     assert saying.sentences(NOTHING, ()) == ()
+
+
+def test_what_is_no_part_of_http_is_said_in_the_words_of_all_reports() -> None:
+    values = Attribute(TextSet.exactly(("a",)))
+    for name, text in (("claim:sub", "with claim sub 'a'"), ("token of corp: sub", "with token of corp: sub 'a'")):
+        found = cube([(dimensions.METHOD, Methods.of(("GET",))), (dimensions.attribute(name), values)])
+        assert saying.sentences(found, ()) == (f"GET {text}",)
