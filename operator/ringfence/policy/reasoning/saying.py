@@ -80,7 +80,7 @@ def _words(cube: Cube) -> Iterator[str]:
         yield wording.method_text(methods)
     if (paths := cube.get(dimensions.PATH.name)) is not None:
         yield wording.path_text(paths)
-    if cube.get(_CONTENT_TYPE) == Attribute(_GRPC, several=True):
+    if any(_is_grpc(name, values) for name, values in cube.items()):
         yield "in gRPC"
     conditions = list(_conditions(cube))
     if conditions:
@@ -88,9 +88,18 @@ def _words(cube: Cube) -> Iterator[str]:
     yield from wording.phrases({name: values for name, values in cube.items() if not _said(name)})
 
 
+def _is_grpc(name: str, values: Any) -> bool:
+    return name == _CONTENT_TYPE and values == Attribute(_GRPC, several=True)
+
+
 def _said(name: str) -> bool:
     """Whether the words here say all of a dimension; of any other those of ``wording`` do."""
-    return name in _SAID or name.startswith(_HEADER)
+    return name in _SAID or _is_attribute(name)
+
+
+def _is_attribute(name: str) -> bool:
+    """Whether it is of one named thing, like ``header:x-env``."""
+    return name.partition(":")[0].isalpha() and ":" in name and " " not in name
 
 
 def _conditions(cube: Cube) -> Iterator[str]:
@@ -98,8 +107,7 @@ def _conditions(cube: Cube) -> Iterator[str]:
     if upgrade is not None and upgrade != dimensions.NO_UPGRADE:
         yield wording.upgrade_text(upgrade)
     for name, values in cube.items():
-        header = name.startswith(_HEADER) and not (name == _CONTENT_TYPE and values.texts == _GRPC)
-        if header or name == dimensions.HOST.name:
+        if name == dimensions.HOST.name or (_is_attribute(name) and not _is_grpc(name, values)):
             yield f"{name.replace(':', ' ', 1)} {wording.attribute_text(values)}"
 
 

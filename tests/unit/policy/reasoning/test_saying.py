@@ -50,6 +50,7 @@ def test_without_parts_it_is_said_all_the_same() -> None:
 
 
 def test_what_is_no_part_of_http_is_said_in_the_words_of_all_reports() -> None:
-    token = Attribute(TextSet.exactly(("a",)))
-    found = cube([(dimensions.METHOD, Methods.of(("GET",))), (dimensions.attribute("claim:sub"), token)])
-    assert saying.sentences(found, ()) == ("GET with claim:sub 'a'",)
+    values = Attribute(TextSet.exactly(("a",)))
+    for name, text in (("claim:sub", "with claim sub 'a'"), ("token of corp: sub", "with token of corp: sub 'a'")):
+        found = cube([(dimensions.METHOD, Methods.of(("GET",))), (dimensions.attribute(name), values)])
+        assert saying.sentences(found, ()) == (f"GET {text}",)
