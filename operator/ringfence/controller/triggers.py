@@ -50,6 +50,7 @@ class Triggers:
             caches[name].subscribe(lambda namespace, _: self._ca(namespace))
         self._operator.trust.callback = lambda *_: self._add(CA)
         self._operator.ca.changed = self.every_enrolled
+        self._operator.cluster.serving.changed = self.every_enrolled
         for name in _EVERY_ENROLLED:
             caches[name].subscribe(lambda *_: self.every_enrolled())
         for name in _TRUSTED_BY_PROXIES:

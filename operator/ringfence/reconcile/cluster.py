@@ -106,6 +106,11 @@ class ClusterReconciler:
             raise failures[0]
         return again_in
 
+    @property
+    def serving(self) -> ServingCertificates:
+        """The serving certificates, whose roots proxies are told."""
+        return self._certificates
+
     def differs(self, namespace: str) -> bool:
         """Whether something else is asked of a namespace than what was last written for the whole cluster."""
         # Both look, and remember what they saw.

@@ -55,6 +55,8 @@ class ServingCertificates:
         self._namespace = namespace
         self._names = serving.names(namespace)
         self._trusted: tuple[bytes, float] | None = None
+        #: Called when other roots are to be trusted: caches do not tell of what this process writes itself.
+        self.changed: Callable[[], None] = lambda: None
 
     async def ensure(self, in_use: Sequence[bytes]) -> Trust:
         """Make, renew and replace what is due; ``in_use`` are the caBundles (PEM) that the API servers have now."""
@@ -114,7 +116,9 @@ class ServingCertificates:
     async def _write(self, held: Object | None, name: str, type_: str, data: dict[str, bytes]) -> Object:
         """Create or replace; raises when it is no longer as it was read."""
         secret = secret_of(held, name, self._namespace, type_, data)
-        return await (self._applier.create(secret) if held is None else self._applier.replace(secret))
+        stored = await (self._applier.create(secret) if held is None else self._applier.replace(secret))
+        self.changed()
+        return stored
 
     def _untold_for(self, root: bytes, in_use: Sequence[bytes]) -> float:
         """Seconds still to wait until every API server knows the root; 0 when nobody checks yet."""

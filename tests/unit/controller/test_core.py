@@ -45,6 +45,12 @@ class FakeReconciler:
         return self.again_in
 
 
+class FakeClusterReconciler(FakeReconciler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.serving = SimpleNamespace(changed=lambda: None)
+
+
 class FakeCa:
     """A CA with nothing to do for an hour."""
 
@@ -87,7 +93,7 @@ class Rig:
             made[name] = watch.Reflector(api, caches.KINDS[name][0])
         self.caches = caches.Caches(made)
         self.namespaces = FakeReconciler()
-        self.cluster = FakeReconciler()
+        self.cluster = FakeClusterReconciler()
         self.ca = FakeCa()
         parts = SimpleNamespace(
             clock=SystemClock(),
@@ -205,6 +211,14 @@ def test_serving_certificates_concern_whoever_has_proxies_too(rig: Rig, cache: s
     async def scenario() -> None:
         rig.tell(cache, "ringfence-system", "ringfence")
         assert await rig.settle() == ["shop", CLUSTER]
+
+    rig.drive(scenario)
+
+
+def test_serving_certificates_that_this_process_has_written_concern_them_too(rig: Rig) -> None:
+    async def scenario() -> None:
+        rig.cluster.serving.changed()
+        assert await rig.settle() == ["shop"]
 
     rig.drive(scenario)
 

@@ -170,3 +170,18 @@ def test_state_that_has_changed_meanwhile_is_not_overwritten() -> None:
     with pytest.raises(RingfenceError, match="conflict"):
         rig.ensure()
     assert rig.cluster.objects["Secret", NAMESPACE, CA_SECRET] == held
+
+
+def test_other_roots_are_told_since_caches_do_not_tell_of_own_writes() -> None:
+    rig = Rig()
+    told: list[bytes] = []
+    rig.certificates.changed = lambda: told.append(rig.ca)
+    first = rig.ensure()
+    assert told[-1] == rig.ca
+    told.clear()
+    rig.ensure(first.bundle)
+    assert told == []
+    held: Any = rig.cluster.find("Secret", NAMESPACE, CA_SECRET)
+    rig.cluster.put({**held, "data": {**held["data"], "tls.key": ""}})
+    rig.ensure(first.bundle)
+    assert told == [rig.ca]
