@@ -58,8 +58,13 @@ def _text(node: schema.Text) -> Strategy:
         return st.sampled_from(_HOSTS)
     pattern = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", node.pattern)
     fitting = st.from_regex(re.compile(pattern), fullmatch=True)
-    short = fitting.filter(lambda text: node.min_length <= len(text) <= node.max_length and _encodable(text))
-    return short.filter(lambda text: not any(rule.test(text) for rule in node.rules))
+    return fitting.filter(
+        lambda text: (
+            node.min_length <= len(text) <= node.max_length
+            and _encodable(text)
+            and not any(rule.test(text) for rule in node.rules)
+        )
+    )
 
 
 def _encodable(text: str) -> bool:
