@@ -4,9 +4,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from ringfence.model.requests import Request
 
-from tests.component import proxy_net, request_rig, traffic_rig
+from tests.component import proxy_net, traffic_rig
 from tests.component.proxy_net import POD, WEB, Identities
 from tests.component.traffic_rig import TCP_PORT, Call, Rig, config, lines, nobody, written
 
@@ -139,13 +138,3 @@ def test_connections_are_bounded_for_each_port(rig: Rig) -> None:
         assert rig.statuses(nobody()) == [200]
         figures = rig.metrics()
     assert 'limited_connections{limit="shop/p#few"} 2' in figures
-
-
-def test_http2_without_a_body_is_not_held(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """In HTTP/2 only the end of the stream tells that there is no body."""
-    with request_rig.network(tmp_path_factory.mktemp("http2")) as net:
-        svids = Identities(net.directory, "cluster.local")
-        made = config("[{name: small, maxBody: 1Ki}]")
-        with proxy_net.running(net, made, svids.secrets("shop", "db")):
-            asked = [request_rig.Asked(Request(path="/", host="pay.shop"), WEB, True, http2) for http2 in (True, False)]
-            assert [(status, program) for status, program, _ in request_rig.ask(net, svids, asked)] == [(200, True)] * 2
