@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import say, step
-from e2e.demo import admission, attempts, certificates, install, people, proxies, reasoning, requests, shop, table
+from e2e.demo import (
+    admission,
+    attempts,
+    certificates,
+    install,
+    people,
+    proxies,
+    reasoning,
+    requests,
+    shop,
+    table,
+    tokens,
+)
 from e2e.demo.client import Client, until
 
 NEXT = """\
@@ -67,7 +79,7 @@ def _up(name: str) -> int:
     with step("kubectl apply -f examples/shop, and waiting until it is open and closed"):
         _open_shop(admin, install.agnhost(cluster))
     rows = _try_everything(admin, install.agnhost(cluster)) + certificates.show(cluster, admin, image)
-    rows += proxies.show(cluster, admin, image) + requests.show(admin, image)
+    rows += proxies.show(cluster, admin, image) + requests.show(admin, image) + tokens.show(admin)
     table.show(rows)
     print(table.summary(rows), f"{time.monotonic() - begin:.0f} s in all.")
     print()
