@@ -128,9 +128,13 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _string(text: str) -> bytes:
+    """A string of HPACK without Huffman coding (RFC 7541 section 5.2), its length as an integer of 7 bits and more."""
     data = text.encode("utf-8", "surrogateescape")
-    assert len(data) < 127 + 128
-    return (bytes((len(data),)) if len(data) < 127 else bytes((127, len(data) - 127))) + data
+    length, rest = bytearray((min(len(data), 127),)), len(data) - 127
+    while rest >= 128:
+        length.append(rest % 128 + 128)
+        rest //= 128
+    return bytes(length) + (bytes((rest,)) if rest >= 0 else b"") + data
 
 
 def _headers(call: dict[str, Any]) -> bytes:

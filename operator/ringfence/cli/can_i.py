@@ -26,14 +26,15 @@ Say whether FROM may call TO, and which rule of which policy says so, at both en
 A zone stands for all its identities, which must agree.
 
 With --port the answer is about that port of the target's pods; without, about every port that a rule or a container
-names. A rule may let only some requests pass: the answer then says which, or with --method, --path and --header whether
-one of them may. Ports speak HTTP where a Service says so.
+names. A rule may let only some requests pass: the answer then says which, or with --method, --path, --header and
+--claim whether one of them may. Ports speak HTTP where a Service says so.
 """
 _EXAMPLES = """
   {prog} can-i -f examples/shop shop/frontend shop/checkout --port 8080
   {prog} can-i -f examples/shop shop/checkout shop-data/payments         # every port, in a table
   {prog} can-i shop/checkout shop-data/payments --port http              # the cluster, a port by its name
   {prog} can-i -f examples/shop shop/checkout shop-data/payments --port 8443 --method POST --path /charges
+  {prog} can-i shop/checkout shop-data/payments --port 8443 --issuer corp --claim scope=payments.write
   {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
   {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
   {prog} can-i -n shop frontend apiserver --port 6443 -o json

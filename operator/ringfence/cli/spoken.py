@@ -2,15 +2,19 @@
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ringfence.cli.problems import Usage
+from ringfence.model.effective import EffectivePolicy
+from ringfence.model.errors import CannotTell
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import Protocol
+from ringfence.model.tokens import Claims, name_of
 from ringfence.model.world import Workload
-from ringfence.policy import ends
+from ringfence.policy import ends, issuers, tokens
 from ringfence.policy.ends import End
 from ringfence.translate.envoy.subject import speaks_http
 
@@ -29,6 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="may be repeated; host says where the request is sent to, upgrade that it would change its protocol",
     )
+    group.add_argument("--issuer", metavar="NAME", help="it brings a good token of this issuer (jwtIssuers)")
+    group.add_argument(
+        "--claim",
+        action="append",
+        type=_claim,
+        metavar="NAME=VALUE",
+        help="the token says so; may be repeated; without --issuer it is the one issuer that there is",
+    )
+    group.add_argument("--bad-token", action="store_true", help="the token is not good: forged, ended, for others")
 
 
 def _method(text: str) -> str:
@@ -44,10 +57,18 @@ def _header(text: str) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
+def _claim(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no claim: write it as scope=payments.write")
+    return name, value
+
+
 def request(arguments: argparse.Namespace) -> Request | None:
     """The request of the command line, None when it describes none; raises Usage when it names no port."""
     headers: Sequence[tuple[str, str]] = arguments.header or ()
-    if arguments.method is None and arguments.path is None and not headers:
+    tokens_ = _tokens(arguments)
+    if arguments.method is None and arguments.path is None and not headers and not tokens_:
         return None
     if arguments.port is None:
         raise Usage("a request goes to one port: add --port")
@@ -57,7 +78,49 @@ def request(arguments: argparse.Namespace) -> Request | None:
     for name, value in headers:
         named[name] = (*named.get(name, ()), value)
     host, upgrade = named.pop("host", ("",))[-1], named.pop("upgrade", ("",))[-1]
-    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade)
+    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, tokens_)
+
+
+def _tokens(arguments: argparse.Namespace) -> dict[str, Claims | None]:
+    """The token of the command line by the name of its issuer, "" for the one that there is."""
+    said: Sequence[tuple[str, str]] = arguments.claim or ()
+    if arguments.bad_token:
+        if said:
+            raise Usage("a token that is not good says nothing: leave --claim out, or --bad-token")
+        return {arguments.issuer or "": None}
+    if arguments.issuer is None and not said:
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in said:
+        found[name] = (*found.get(name, ()), *tokens.texts(name, value))
+    return {arguments.issuer or "": {name: each for name, each in found.items() if each}}
+
+
+def with_issuers(sent: Request | None, target: End, policy: EffectivePolicy) -> Request | None:
+    """The request, its token by the key under which the target's proxy knows the issuer.
+
+    Raises CannotTell for an issuer that it does not know, and where there are several and none is named.
+    """
+    if sent is None or not sent.tokens or not isinstance(target, Workload):
+        return sent
+    known = issuers.of_pods(policy.issuers, target.labels)
+    found: dict[str, Claims | None] = {}
+    for name, claims in sent.tokens.items():
+        found |= dict.fromkeys(_keys(name, known), claims)
+    return replace(sent, tokens=found)
+
+
+def _keys(name: str, known: Iterable[str]) -> list[str]:
+    names = sorted({name_of(key) for key in known})
+    wanted = names[0] if not name and len(names) == 1 else name
+    if wanted in names:
+        return [key for key in known if name_of(key) == wanted]
+    if not names:
+        raise CannotTell("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
+    listed = ", ".join(names)
+    if name:
+        raise CannotTell(f"no policy declares the issuer {name}: known are {listed}")
+    raise CannotTell(f"say whose token it is by --issuer: {listed}")
 
 
 def asked(

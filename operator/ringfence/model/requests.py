@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ringfence.model.tokens import Claims, TokenMatch
+
 #: The upgrades of HTTP/1.1 and HTTP/2 (RFC 8441) that proxies pass on.
 UPGRADES: Final = ("websocket",)
 
@@ -49,10 +51,14 @@ class HeaderCondition:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Requests:
-    """The requests that a rule names: any of ``http`` (empty: whatever it is) and all of ``when``. Never both empty."""
+    """The requests that a rule names: any of ``http`` (empty: whatever it is) and all of ``when`` and ``token``.
+
+    They are never all empty.
+    """
 
     http: tuple[HttpMatch, ...] = ()
     when: tuple[HeaderCondition, ...] = ()
+    token: TokenMatch | None = None
 
     @property
     def paths(self) -> bool:
@@ -65,7 +71,8 @@ class Request:
     """A request as its caller sends it.
 
     ``path`` with its query, before anything is normalized; ``headers`` by name in lower case, the values of one that
-    is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none.
+    is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none. ``tokens`` are the
+    claims of those that it brings, by the key of the issuer whose signature they have; None for one that is not good.
     """
 
     method: str = "GET"
@@ -73,6 +80,7 @@ class Request:
     host: str = ""
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upgrade: str = ""
+    tokens: Mapping[str, Claims | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ringfence.model.demands import Setting
 from ringfence.model.labels import LabelBox
 from ringfence.model.requests import Requests
 from ringfence.model.signatures import SignatureRule
+from ringfence.model.tokens import Issuer
 
 
 class Kind(StrEnum):
@@ -266,12 +267,14 @@ class PolicySpec:
     ingress: tuple[Rule, ...] | None = None
     egress: tuple[Rule, ...] | None = None
     admission: AdmissionSpec = AdmissionSpec()
+    #: Of tokens, by name.
+    issuers: tuple[Issuer, ...] = ()
     _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
 
     def __hash__(self) -> int:
         # Kept: policies are long, and the keys by which what they mean is found again.
         if not self._hash:
-            key = (self.mode, self.transport, self.ingress, self.egress, self.admission)
+            key = (self.mode, self.transport, self.ingress, self.egress, self.admission, self.issuers)
             object.__setattr__(self, "_hash", hash(key) or 1)
         return self._hash
 

@@ -10,7 +10,7 @@ from ringfence.model.requests import Asked, Asks, HeaderCondition, HttpMatch, Op
 from ringfence.model.resources import Action, Mode, Protocol
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide, ends, requests
+from ringfence.policy import decide, ends, requests, tokens
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Call, Effective
 from ringfence.policy.ends import Address, End
@@ -115,12 +115,21 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call) -> Iterable[str]:
     misses = near_misses(policy, call)
     words = {"governed": _name(call.governed), "other": _name(call.other)}
     lines = [
-        f"{miss.rule.ref} comes close, {_MISSED[miss.missed].format(**words, **_of(miss.rule))}"
+        f"{miss.rule.ref} comes close, {_MISSED[miss.missed].format(**words, **_of(miss.rule))}{_lacking(miss, call)}"
         for miss in misses[:MANY]
     ]
     if len(misses) > MANY:
         lines.append(f"and {len(misses) - MANY} more rules")
     return lines
+
+
+def _lacking(miss: NearMiss, call: Call) -> str:
+    """What the token of the request lacks."""
+    token = miss.rule.requests.token if miss.rule.requests is not None else None
+    if token is None or miss.missed != "request" or not isinstance(call.request, Request):
+        return ""
+    said = tokens.missing(token, call.request)
+    return f" ({said})" if said else ""
 
 
 def _of(rule: EffectiveRule) -> dict[str, str]:
@@ -131,7 +140,8 @@ def _of(rule: EffectiveRule) -> dict[str, str]:
 def requests_in_words(rule: Requests) -> str:
     """The requests that a rule is about: ``POST /charges, /charges/*; with x-env in prod``."""
     http = " or ".join(_http(match) for match in rule.http) or "any request"
-    return http + "".join(f"; with {_condition(each)}" for each in rule.when)
+    token = f"; with {tokens.in_words(rule.token)}" if rule.token is not None else ""
+    return http + token + "".join(f"; with {_condition(each)}" for each in rule.when)
 
 
 def _http(match: HttpMatch) -> str:

@@ -33,6 +33,10 @@ class FindingReason(StrEnum):
     RULE_NEVER_MATCHES = "RuleNeverMatches"
     #: A rule is about requests, and no proxy judges them: an Allow allows nothing, a Deny denies everything.
     REQUESTS_NOT_JUDGED = "RequestsNotJudged"
+    #: A rule asks for a token of an issuer that no policy declares which holds there.
+    UNKNOWN_ISSUER = "UnknownIssuer"
+    #: Two ClusterSecurityPolicies declare one issuer in different ways: no token of it counts.
+    ISSUER_CONFLICT = "IssuerConflict"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.

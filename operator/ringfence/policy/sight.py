@@ -134,7 +134,8 @@ def _spoken(requests: Requests | None) -> int:
     if requests is None:
         return 0
     http = sum(1 + len(each.methods) + len(each.paths) + len(each.hosts) for each in requests.http)
-    return http + sum(1 + len(each.values) for each in requests.when)
+    token = sum(1 + len(values) for _, values in requests.token.claims) if requests.token is not None else 0
+    return http + token + sum(1 + len(each.values) for each in requests.when)
 
 
 _NAMES: Final = Kept(_names, weigh=lambda spec, _: weight(spec), most=MAX_KEPT)

@@ -160,7 +160,8 @@ _SPEC: Final = Obj(
     ),
     rules=(
         at_least_one_of(
-            ("transport", "ingress", "egress", "admission", "exceptions", "grants", *invariants.NAMES), "the policy"
+            ("transport", "ingress", "egress", "admission", "jwtIssuers", "exceptions", "grants", *invariants.NAMES),
+            "the policy",
         ),
     ),
     hints={

@@ -18,6 +18,7 @@ from ringfence.api.schema import (
 )
 from ringfence.api.v1alpha1 import identifiers
 from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Requests
+from ringfence.model.tokens import TokenMatch
 
 _CHAR: Final = "[A-Za-z0-9._~!$&'()+,=:@-]"
 _NOT_DOT: Final = "[A-Za-z0-9_~!$&'()+,=:@-]"
@@ -149,9 +150,14 @@ _OWN: Final = frozenset(
 _OWN_PREFIXES: Final = ("x-forwarded-", "x-envoy-", "proxy-")
 
 
+def is_own(name: str) -> bool:
+    """Whether proxies say a header themselves, take it out, or pass on what anybody wrote."""
+    return name in _OWN or name.startswith(_OWN_PREFIXES)
+
+
 def _own_header(attribute: str) -> Complaint | None:
     name = _header(attribute)
-    if name not in _OWN and not name.startswith(_OWN_PREFIXES):
+    if not is_own(name):
         return None
     return Complaint(f"names {name}, which callers or proxies on the way write as they like", "name another header")
 
@@ -240,11 +246,11 @@ def needs_ports(name: str) -> Rule:
     return Rule(test=test)
 
 
-def requests(rule: Mapping[str, Any]) -> Requests | None:
-    """What a rule says of requests; None for nothing."""
+def requests(rule: Mapping[str, Any], token: TokenMatch | None = None) -> Requests | None:
+    """What a rule says of requests, ``token`` among it; None for nothing."""
     http = tuple(sorted({match for entry in rule.get("http", ()) for match in _matches(entry)}))
     when = tuple(sorted({_condition(each) for each in rule.get("when", ())}))
-    return Requests(http, when) if http or when else None
+    return Requests(http, when, token) if http or when or token is not None else None
 
 
 def _matches(entry: Mapping[str, Any]) -> Iterable[HttpMatch]:

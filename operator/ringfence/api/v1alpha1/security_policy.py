@@ -50,7 +50,7 @@ APPLIES_TO: Final = Obj(
 _SPEC: Final = Obj(
     description="What the policy demands.",
     fields=(Field(name="appliesTo", node=APPLIES_TO), *policies.shared_fields(own_namespace=True)),
-    rules=(at_least_one_of(("transport", "ingress", "egress", "admission"), "the policy"),),
+    rules=(at_least_one_of(("transport", "ingress", "egress", "admission", "jwtIssuers"), "the policy"),),
     hints={
         **policies.SPEC_HINTS,
         "podSelector": Complaint("is not a field here", "write it in appliesTo"),

@@ -27,6 +27,8 @@ UPGRADE: Final = Dimension(50, "upgrade", EVERY_METHOD)
 NO_UPGRADE: Final = Methods.of(("",))
 
 _ATTRIBUTES: Final = 60
+#: Begins the names of attributes that are there or missing: tokens, their claims, values of these.
+OF_TOKENS: Final = "token of "
 
 #: What a request is where nothing more is asked of it.
 _PLAIN: Final = {

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from ringfence.model.tokens import name_of
 from ringfence.policy.algebra import dimensions
-from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
+from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
 from ringfence.policy.algebra.texts import EVERY_TEXT, NO_TEXT, TextSet
 from ringfence.policy.algebra.values import Attribute, Methods
@@ -53,14 +54,36 @@ class Condition(Protocol):
     def values(self) -> tuple[str, ...]: ...
 
 
+class Token(Protocol):
+    """A good token of the issuer with one of the values of each claim, or none (``absent``); no ``header``: unknown."""
+
+    @property
+    def issuer(self) -> str: ...
+
+    @property
+    def claims(self) -> tuple[tuple[str, tuple[str, ...]], ...]: ...
+
+    @property
+    def absent(self) -> bool: ...
+
+    @property
+    def header(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
 class Sent(Protocol):
-    """The requests that a rule names: any of ``http`` (empty: all) and all of ``when``."""
+    """The requests that a rule names: any of ``http`` (empty: all), all of ``when``, and what ``token`` asks."""
 
     @property
     def http(self) -> tuple[Match, ...]: ...
 
     @property
     def when(self) -> tuple[Condition, ...]: ...
+
+    @property
+    def token(self) -> Token | None: ...
 
 
 @lru_cache(maxsize=16384)
@@ -72,6 +95,8 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
     for condition in sent.when:
         values = _condition(str(condition.test), condition.values, deny)
         found = intersect(found, cube([(dimensions.attribute(f"header:{condition.header}"), values)]))
+    if sent.token is not None:
+        found = intersect(found, _token(sent.token, deny))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
 
@@ -122,3 +147,27 @@ def _condition(test: str, values: tuple[str, ...], deny: bool) -> Attribute:
         case "absent":
             return Attribute(NO_TEXT, absent=True)
     raise ValueError(f"{test!r} is no test of a header")
+
+
+_THERE: Final = Attribute(EVERY_TEXT, several=True)
+_MISSING: Final = Attribute(absent=True)
+
+
+def _token(token: Token, deny: bool) -> Diagram:
+    """Whether it is good is one attribute, whether it has a claim another, and each value of that one more.
+
+    The name of the first holds what makes a token good, so that other keys are told as another token.
+    """
+    if not token.header:
+        return EVERYTHING if deny else NOTHING
+    name = f"{dimensions.OF_TOKENS}{name_of(token.issuer)} ({token.version})"
+    good = dimensions.attribute(name)
+    if token.absent:
+        return cube([(good, _MISSING)])
+    found: Diagram = EVERYTHING
+    for claim, values in token.claims:
+        there = dimensions.attribute(f"{name} with {claim}")
+        has = union(cube([(dimensions.attribute(f"{name} with {claim} {each}"), _THERE)]) for each in values)
+        one = union((has, cube([(there, _MISSING)]))) if deny else intersect(has, cube([(there, _THERE)]))
+        found = intersect(found, one)
+    return union((found, cube([(good, _MISSING)]))) if deny else intersect(found, cube([(good, _THERE)]))

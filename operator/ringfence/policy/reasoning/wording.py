@@ -35,7 +35,9 @@ def _rest(cube: Cube) -> Iterator[str]:
     if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != dimensions.NO_UPGRADE:
         yield f"with {upgrade_text(upgrade)}"
     for name, values in cube.items():
-        if isinstance(values, Attribute) and name != dimensions.HOST.name:
+        if isinstance(values, Attribute) and name.startswith(dimensions.OF_TOKENS):
+            yield f"{'without' if values.absent else 'with'} {name}"
+        elif isinstance(values, Attribute) and name != dimensions.HOST.name:
             yield f"with {name} {attribute_text(values)}"
 
 
@@ -100,6 +102,8 @@ def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
                 yield "methods", method_text(values)
             case PathSet():
                 yield "paths", [str(clause) for clause in values.clauses()]
+            case Attribute() if name.startswith(dimensions.OF_TOKENS):
+                yield name, "missing" if values.absent else "there"
             case Attribute():
                 yield name, attribute_text(values)
             case _:

@@ -1,6 +1,6 @@
 """The network filters that carry traffic: as bytes, or as HTTP whose routes come apart from the listener."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -103,8 +103,19 @@ def _wait(proxy: Message) -> None:
     proxy.max_early_data_bytes.CopyFrom(messages.number(_EARLY))
 
 
-def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool, mesh: bool = False) -> Message:
+def http(
+    prefix: str,
+    route: str,
+    bounds: Bounds,
+    log: Message,
+    *,
+    inbound: bool,
+    mesh: bool = False,
+    ahead: Sequence[Message] = (),
+) -> Message:
     """The filter that speaks HTTP/1.1 and HTTP/2, with the routes of that name; ``mesh``: callers show identities.
+
+    ``ahead`` are filters of HTTP that work before policies are asked.
 
     Paths are normalized on their way in, whether or not a rule looks at them (ADR 0182): were that switched on with the
     first rule that does, it would not hold on connections that are open.
@@ -113,7 +124,7 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         codec_type=hcm_pb2.HttpConnectionManager.AUTO,
         stat_prefix=prefix,
         rds=hcm_pb2.Rds(route_config_name=route, config_source=messages.ads()),
-        http_filters=[*(_authorization() if inbound else ()), _router()],
+        http_filters=[*ahead, *(_authorization() if inbound else ()), _router()],
         access_log=[log],
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             max_connection_duration=messages.seconds(bounds.age)

@@ -19,7 +19,7 @@ from ringfence.model.effective import (
 from ringfence.model.mesh import Mesh, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import MTLS, Action
-from ringfence.policy import reach
+from ringfence.policy import issuers, reach
 from ringfence.policy.peers import names_identities
 from ringfence.policy.reach import Reach, Target
 from ringfence.policy.transport import transport_of
@@ -42,6 +42,7 @@ def of_class(subject: Subject, mesh: Mesh) -> tuple[object, ...]:
         _namespaces(mesh),
         (policy.enrolment, policy.closed, policy.egress_listed, policy.egress_listed_audit),
         transport_of(policy, labels),
+        issuers.of_pods(policy.issuers, labels),
         inbound,
         outbound,
         _everything(mesh) if _looks_at_pods(policy, labels, inbound) else None,

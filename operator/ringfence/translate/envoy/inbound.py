@@ -20,11 +20,23 @@ from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
 from ringfence.model.proxy import Resource
 from ringfence.model.resources import MTLS, Protocol
 from ringfence.model.spans import ALL, Spans
+from ringfence.model.tokens import Issuer
 from ringfence.model.world import Enrolment
-from ringfence.policy import reach
+from ringfence.policy import issuers, reach
 from ringfence.policy.callers import Callers
 from ringfence.policy.transport import transport_of
-from ringfence.translate.envoy import clusters, filters, logs, matching, messages, names, principals, rules, tls
+from ringfence.translate.envoy import (
+    clusters,
+    filters,
+    logs,
+    matching,
+    messages,
+    names,
+    principals,
+    rules,
+    tls,
+    tokens,
+)
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules, Told, Who
@@ -72,6 +84,10 @@ class Inbound:
     callers: Callers
     trust_domain: str
     bounds: Bounds
+
+    @property
+    def _issuers(self) -> dict[str, Issuer]:
+        return issuers.of_pods(self.policy.issuers, dict(self.subject.labels))
 
     def listener(self) -> tuple[Message, dict[str, Resource]]:
         """The listener, and its routes by name."""
@@ -156,10 +172,20 @@ class Inbound:
 
     def _mesh_http(self, made: Made, prefix: str, governing: PortRules) -> Message:
         route = f"in|{prefix}|mesh"
-        made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=True)))
-        log = logs.of_requests(names.INBOUND)
-        speak = filters.http("in.mesh", route, self.bounds, log, inbound=True, mesh=True)
+        speak = self._http(made, route, governing, mesh=True)
         return made.chain(route, speak, socket=tls.downstream([principals.any_of(self.trust_domain)]))
+
+    def _http(self, made: Made, route: str, governing: PortRules, *, mesh: bool) -> Message:
+        """The filter that speaks HTTP; what it asks of requests comes with its routes."""
+        known = self._issuers
+        asked = governing.tokens
+        policy = rules.of_routes(governing, self._who(mesh=mesh, strict=mesh or governing.strict))
+        removed = tokens.removed(asked if governing.enforced else (), known)
+        made.routes[route] = _route(route, {**policy, **tokens.of_routes(asked, known)}, removed)
+        log = logs.of_requests(names.INBOUND)
+        prefix = "in.mesh" if mesh else "in.plain"
+        ahead = tokens.filters(known)
+        return filters.http(prefix, route, self.bounds, log, inbound=True, mesh=mesh, ahead=ahead)
 
     # --- callers without --------------------------------------------------------------------------------------------
 
@@ -208,9 +234,7 @@ class Inbound:
         if not any(told.allowed for _, told in self._told(governing.for_some())):
             return None
         route = f"in|{prefix}|plain"
-        made.routes[route] = _route(route, rules.of_routes(governing, self._who(mesh=False, strict=governing.strict)))
-        log = logs.of_requests(names.INBOUND)
-        return made.chain(route, filters.plain(filters.http("in.plain", route, self.bounds, log, inbound=True)))
+        return made.chain(route, filters.plain(self._http(made, route, governing, mesh=False)))
 
     def _plain_by_port(self, made: Made, governing: PortRules) -> Message | None:
         """One chain where the rules differ between ports: asked at the first byte, before the program is touched."""
@@ -280,12 +304,18 @@ def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _route(name: str, policy: dict[str, Message]) -> Resource:
+def _route(name: str, policy: dict[str, Message], removed: list[str]) -> Resource:
     """Everything to the program; the policy travels with the routes, so it is in force without a new listener."""
     on = route_components_pb2.RouteAction(cluster=names.TO_PROGRAM_HTTP, timeout=messages.seconds(0))
     route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
     host = route_components_pb2.VirtualHost(name="program", domains=["*"], routes=[route])
-    found = route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
+    found = route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=[host],
+        validate_clusters=messages.false(),
+        # When all filters have seen them.
+        request_headers_to_remove=removed,
+    )
     for key, value in policy.items():
         found.typed_per_filter_config[key].CopyFrom(value)
     return messages.resource(name, found)

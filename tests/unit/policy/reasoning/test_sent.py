@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from ringfence.model.tokens import TokenMatch
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.values import SEVERAL, Methods
 from ringfence.policy.reasoning import sent, wording
@@ -29,6 +30,7 @@ class Condition:
 class Sent:
     http: tuple[Match, ...] = ()
     when: tuple[Condition, ...] = ()
+    token: TokenMatch | None = None
 
 
 def asked(rule: Sent, deny: bool, **request: Any) -> bool:
