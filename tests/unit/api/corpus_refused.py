@@ -6,6 +6,7 @@ from tests.unit.api.corpus_making import (
     SIGNER,
     Object,
     admitting,
+    asking,
     caller,
     certificate,
     cluster_policy,
@@ -14,6 +15,7 @@ from tests.unit.api.corpus_making import (
     identity,
     images,
     ingress,
+    issuer,
     pod_security,
     policy,
     ports,
@@ -25,6 +27,18 @@ from tests.unit.api.corpus_making import (
 )
 
 REFUSED: dict[str, Object] = {
+    "rule: a token of nobody": ingress(ports=[80], jwt={}),
+    "rule: no claims": asking(claims={}),
+    "rule: a claim without values": asking(claims={"a": []}),
+    "rule: a claim that is null": asking(claims={"a": None}),
+    "rule: a claim that is no list": asking(claims={"a": "b"}),
+    "rule: claims without end": asking(claims={f"a{n}": ["b"] for n in range(9)}),
+    "issuer: no audiences": issuer(audiences=NOTHING),
+    "issuer: audiences that are none": issuer(audiences=[]),
+    "issuer: no clock's skew": issuer(clockSkewSeconds=0),
+    "issuer: tokens for ever": issuer(maxLifetime="721h"),
+    "issuer: keys of a megabyte": issuer(jwks=" " * 2**20),
+    "issuer: a name with a space": issuer(issuer="https://corp.example "),
     "rule: an attribute that there is not": ingress(ports=[80], when=[{"attribute": "a", "in": ["b"]}]),
     "rule: a condition that asks nothing": ingress(ports=[80], when=[{"attribute": "request.headers[a]"}]),
     "rule: a condition that asks two things": ingress(
