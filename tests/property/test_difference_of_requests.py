@@ -9,14 +9,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.world import World
-from ringfence.policy import decide, resolve
+from ringfence.policy import decide, issuers, resolve
 from ringfence.policy.algebra import diagram, dimensions, ports
 from ringfence.policy.reasoning import kinds
 from ringfence.policy.reasoning.difference import Change
 
 from tests.property.judging import questions, show
 from tests.property.test_difference import compared
-from tests.property.worlds import about_requests
+from tests.property.worlds import CORP, TOKENS, about_requests
+
+_TOKEN = f"token of corp ({issuers.version(CORP)})"
+
+
+def _bearing(path: str, *roles: str) -> tuple[Asked, dict[str, Any]]:
+    """A request with a good token that says so of its role, and the same as a point."""
+    point = {_TOKEN: "there", **({f"{_TOKEN} with role": "there"} if roles else {})}
+    has = {f"{_TOKEN} with role {role}": "there" for role in roles}
+    claims = {"role": roles} if roles else {}
+    return Request("GET", path, tokens={TOKENS: claims}), {"path": path, **point, **has}
+
 
 #: Requests that rules of these worlds tell apart, each as a point of the sets.
 SENT: tuple[tuple[Asked, dict[str, Any]], ...] = (
@@ -30,6 +41,10 @@ SENT: tuple[tuple[Asked, dict[str, Any]], ...] = (
     (Request("GET", "/a/x", headers={"x-env": ("prod",)}), {"path": "/a/x", "header:x-env": "prod"}),
     (Request("PUT", "/c", headers={"x-env": ("test",)}), {"method": "PUT", "path": "/c", "header:x-env": "test"}),
     (Request("GET", "/a/x", upgrade="websocket"), {"path": "/a/x", "upgrade": "websocket"}),
+    _bearing("/a/x"),
+    _bearing("/c", "a"),
+    _bearing("/a/x", "b", "c"),
+    _bearing("/c", "c"),
 )
 CALLS = 400
 

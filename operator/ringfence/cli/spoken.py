@@ -8,7 +8,6 @@ from typing import Final
 
 from ringfence.cli.problems import Usage
 from ringfence.model.effective import EffectivePolicy
-from ringfence.model.errors import CannotTell
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import Protocol
@@ -99,7 +98,7 @@ def _tokens(arguments: argparse.Namespace) -> dict[str, Claims | None]:
 def with_issuers(sent: Request | None, target: End, policy: EffectivePolicy) -> Request | None:
     """The request, its token by the key under which the target's proxy knows the issuer.
 
-    Raises CannotTell for an issuer that it does not know, and where there are several and none is named.
+    Raises Usage for an issuer that it does not know, and where there are several and none is named.
     """
     if sent is None or not sent.tokens or not isinstance(target, Workload):
         return sent
@@ -116,11 +115,11 @@ def _keys(name: str, known: Iterable[str]) -> list[str]:
     if wanted in names:
         return [key for key in known if name_of(key) == wanted]
     if not names:
-        raise CannotTell("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
+        raise Usage("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
     listed = ", ".join(names)
     if name:
-        raise CannotTell(f"no policy declares the issuer {name}: known are {listed}")
-    raise CannotTell(f"say whose token it is by --issuer: {listed}")
+        raise Usage(f"no policy declares the issuer {name}: known are {listed}")
+    raise Usage(f"say whose token it is by --issuer: {listed}")
 
 
 def asked(

@@ -16,6 +16,8 @@ from ringfence.policy.decide import Call, Effective
 from ringfence.policy.ends import Address, End
 from ringfence.policy.held import NO_PROXY
 
+#: Reasons to deny of which there is more to say.
+_TELLING: Final = frozenset({Reason.NO_RULE_ALLOWS, Reason.RULE_SUSPENDED, Reason.DENIED_BY_RULE})
 #: Near misses that are shown; more would hide the one that matters.
 MANY: Final = 5
 _MISSED: Final = {
@@ -49,11 +51,11 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     request: Asked = None,
 ) -> tuple[str, ...]:
     """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
-    that holds an Allow back. Empty for every other half.
+    that holds an Allow back; and what a Deny about tokens misses. Empty for every other half.
     """
     source, target = ends.locate(world, source), ends.locate(world, target)
     governed, other = (source, target) if half.direction is Direction.EGRESS else (target, source)
-    if not isinstance(governed, Workload) or half.reason not in {Reason.NO_RULE_ALLOWS, Reason.RULE_SUSPENDED}:
+    if not isinstance(governed, Workload) or half.reason not in _TELLING:
         return ()
     number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
     names = ends.port_names(target, number, protocol)
@@ -107,6 +109,8 @@ def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
 
 
 def _hints(half: Half, policy: EffectivePolicy, call: Call) -> Iterable[str]:
+    if half.reason is Reason.DENIED_BY_RULE:
+        return _against(next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction), call)
     if half.reason is Reason.RULE_SUSPENDED:
         rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
         if rule.suspended_by == NO_PROXY:
@@ -121,6 +125,15 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call) -> Iterable[str]:
     if len(misses) > MANY:
         lines.append(f"and {len(misses) - MANY} more rules")
     return lines
+
+
+def _against(rule: EffectiveRule, call: Call) -> Iterable[str]:
+    """What a Deny holds against the token of a request because it is not there."""
+    token = rule.requests.token if rule.requests is not None else None
+    if token is None or not isinstance(call.request, Request):
+        return ()
+    said = tokens.lacking(token, call.request)
+    return (f"{said}, which a Deny takes for a match",) if said else ()
 
 
 def _lacking(miss: NearMiss, call: Call) -> str:

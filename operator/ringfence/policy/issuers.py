@@ -68,7 +68,7 @@ class Issuers:
             told = f"{means}: no policy that holds here declares the issuer {name}"
             notes.rule(rule.ref, FindingReason.UNKNOWN_ISSUER, told)
             return rule
-        token: TokenMatch = replace(asked.token, header=issuer.header, version=_version(issuer))
+        token: TokenMatch = replace(asked.token, header=issuer.header, version=version(issuer))
         return replace(rule, requests=replace(asked, token=token))
 
 
@@ -95,5 +95,6 @@ def _conflict(name: str, policies: Iterable[Policy], notes: Notes) -> None:
         )
 
 
-def _version(issuer: Issuer) -> str:
+def version(issuer: Issuer) -> str:
+    """Changes with what makes a token of the issuer good."""
     return hashlib.sha256(repr(replace(issuer, name="", remove=False)).encode()).hexdigest()[:_DIGITS]

@@ -84,6 +84,15 @@ def missing(match: TokenMatch, request: Request) -> str:
     return "; ".join(_missing(found, match.claims))
 
 
+def lacking(match: TokenMatch, request: Request) -> str:
+    """What a Deny takes for a match because it is not there, in words; "" where nothing is missing."""
+    found = good(match, request)
+    if not match.header or (found is None and not match.absent):
+        return missing(match, request)
+    asked = (name for name, _ in match.claims if found is not None and name not in found)
+    return "; ".join(f"its token has no claim {name}" for name in asked)
+
+
 def _missing(found: Claims, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> Iterable[str]:
     for name, values in wanted:
         if name not in found:

@@ -255,7 +255,7 @@ FIELDS: Final = (
 
 def _deny_says_what(value: Mapping[str, Any]) -> Complaint | None:
     token = value.get("jwt")
-    if token is None or value["action"] != Action.DENY.value or {"claims", "audiences", "absent"} & token.keys():
+    if token is None or value.get("action") != Action.DENY.value or {"claims", "audiences", "absent"} & token.keys():
         return None
     return Complaint("would deny every request, with a token or without", "give claims, or absent: true", at="jwt")
 
