@@ -178,10 +178,10 @@ class Inbound:
     def _http(self, made: Made, route: str, governing: PortRules, *, mesh: bool) -> Message:
         """The filter that speaks HTTP; what it asks of requests comes with its routes."""
         known = self._issuers
-        asked = governing.tokens
         policy = rules.of_routes(governing, self._who(mesh=mesh, strict=mesh or governing.strict))
-        removed = tokens.removed(asked if governing.enforced else (), known)
-        made.routes[route] = _route(route, {**policy, **tokens.of_routes(asked, known)}, removed)
+        removed = tokens.removed(governing.tokens(audit=False), known)
+        asked = tokens.of_routes(governing.tokens(audit=True), known)
+        made.routes[route] = _route(route, {**policy, **asked}, removed)
         log = logs.of_requests(names.INBOUND)
         prefix = "in.mesh" if mesh else "in.plain"
         ahead = tokens.filters(known)

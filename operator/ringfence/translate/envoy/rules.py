@@ -48,12 +48,11 @@ class PortRules:
         """Whether the rules would say something else with the policies in mode Audit, or were they enforced at all."""
         return not self.enforced or any(rule.mode is Mode.AUDIT for rule in self.rules)
 
-    @property
-    def tokens(self) -> tuple[TokenMatch, ...]:
-        """What the rules ask of tokens."""
-        return tuple(
-            rule.requests.token for rule in self.rules if rule.requests is not None and rule.requests.token is not None
-        )
+    def tokens(self, *, audit: bool) -> tuple[TokenMatch, ...]:
+        """What the rules ask of tokens; without ``audit`` only those that are enforced."""
+        counted = self.rules if audit else [r for r in self.rules if self.enforced and r.mode is Mode.ENFORCE]
+        found = (rule.requests.token for rule in counted if rule.requests is not None)
+        return tuple(token for token in found if token is not None)
 
     def opaque(self) -> "PortRules":
         """The rules where bytes are carried in which nobody sees a request: no Allow of some, every Deny of some."""
