@@ -100,6 +100,7 @@ def forged() -> dict[str, str]:
         "ended beyond the skew": CORP.token(exp=now - SKEW - 15),
         "not begun": CORP.token(nbf=now + SKEW + 30),
         "lasting for too long": CORP.token(exp=now + LIFE + 300),
+        "lasting a little too long": CORP.token(exp=now + LIFE + 10),
         "lasting for ever": CORP.token(exp=2**62),
         "ended long before 1970": CORP.token(exp=-1),
         "the public key as a secret": token_rig.confused(CORP),
@@ -216,10 +217,20 @@ class TestClaims:
         assert Proxy(net, svids, WRITERS).statuses(*tried) == [LET_IN] * 3 + [REFUSED] * 6
 
     def test_a_deny_is_passed_by_with_another_value_only(self, net: Net, svids: Identities) -> None:
-        roles: tuple[Any, ...] = ("staff", ["staff"], "contractor", ["staff", "contractor"], 1, {"a": "b"}, [], None)
+        roles: tuple[Any, ...] = (
+            "staff",
+            ["staff"],
+            1,
+            "contractor",
+            ["staff", "contractor"],
+            {"a": "b"},
+            [],
+            [[]],
+            None,
+        )
         tried = [*(bearing(CORP.token(role=role)) for role in roles), Request()]
         found = Proxy(net, svids, ALL, NOT_CONTRACTORS).statuses(*tried)
-        assert found == [LET_IN] * 2 + [REFUSED] * 7
+        assert found == [LET_IN] * 3 + [REFUSED] * 7
 
     def test_a_name_with_dots_is_one_name(self, net: Net, svids: Identities) -> None:
         rule = replace(ALL, requests=Requests(token=TokenMatch(CORP.key, (("a.b", ("c",)),))))

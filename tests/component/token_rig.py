@@ -128,6 +128,7 @@ _VALUES: tuple[Any, ...] = (
     True, False, "true", "false", [True], 1, ["read", 1], [["read"]], {"read": "write"}, [{"a": "read"}], "readwrite",
     "Read", "READ", "r\u00e9ad", "read\n", "read\x00", ["\u0000", "write"], [""], "read\u00a0write", 1.5, -1, "1",
     [None], ["read", None], "\u202eread", "read\twrite", [True, "read"], [False],
+    3, 3.0, "3", [3], 3.5, -3, 2**53, 10**20, 1e-7, 0, -0.0, [3, "x"], "3.0", 2**53 + 1, 1.7976931348623157e308,
 )  # fmt: skip
 CLAIMS = ("scope", "scp", "role", "https://x.example/roles", "email_verified", "sub", "aud")
 
@@ -167,7 +168,11 @@ class Draw:
             return self._random.choice((("pay",), ("pay.example",), ("other", "pay")))
         if name == "sub":
             return self._random.choice((("alice",), ("bob",)))
-        among = ("true", "false", "read") if name == "email_verified" else (*SCOPES, "read write", "true")
+        among = (
+            ("true", "false", "read")
+            if name == "email_verified"
+            else (*SCOPES, "read write", "true", "3", "3.5", "-3", "0", "1", "1e+20", "9007199254740992.0")
+        )
         return tuple(sorted(self._random.sample(among, self._random.randint(1, 2))))
 
     def asked(self, written: tuple[SecurityPolicy, ...]) -> Asked:

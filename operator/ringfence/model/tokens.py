@@ -20,7 +20,7 @@ class Issuer:
     ``issuer`` is the claim ``iss``; a token must be for one of ``audiences`` (never empty). ``jwks`` are the public
     keys as JSON (RFC 7517), checked and written the same way whenever they are the same. ``header`` is where tokens
     are, in lower case; ``remove`` takes it out before the program. In seconds: ``skew`` by which clocks may differ
-    (1..300), and ``max_lifetime`` that a token may still have before it.
+    (1..300), and ``max_lifetime`` that a token may still last.
     """
 
     name: str

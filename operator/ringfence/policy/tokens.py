@@ -11,6 +11,9 @@ from ringfence.model.requests import Request
 from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, SPACED, Claims, TokenMatch, name_of
 
+#: Whole numbers below are doubles each, as proxies and JavaScript have them.
+_EXACT: Final = 2.0**53
+_NUMBER: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-][0-9]{2,3})?")
 _PART: Final = "[A-Za-z0-9_-]+"
 _TOKEN: Final = rf"{_PART}\.{_PART}\.{_PART}"
 
@@ -24,7 +27,7 @@ def form(header: str) -> str:
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """The texts that a claim has: its own, or its members'. Numbers and objects are none; true is ``true``."""
+    """The texts that a claim has: its own, or its members'. Objects have none; true is ``true``, 3.0 is ``3``."""
     if isinstance(value, list):
         return tuple(text for each in value if not isinstance(each, list) for text in _scalar(each))
     if isinstance(value, str) and name in SPACED:
@@ -35,7 +38,20 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 def _scalar(value: Any) -> tuple[str, ...]:
     if isinstance(value, bool):
         return (str(value).lower(),)
+    if isinstance(value, int | float):
+        return (_of_number(float(value)),)
     return (value,) if isinstance(value, str) else ()
+
+
+def _of_number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+
+
+def number(text: str) -> float | None:
+    """The number whose text this is, None where it is that of no number: ``03`` and ``1.50`` are none."""
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    return float(text) if _of_number(float(text)) == text else None
 
 
 def claims(payload: Mapping[str, Any]) -> Claims:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ringfence.model.effective import EffectiveRule
 from ringfence.model.requests import Request, Requests
 from ringfence.model.resources import Action, Rule, SecurityPolicy
@@ -32,8 +34,14 @@ def sent(header: str = "", **claims: Any) -> Request:
         ("role", "a b", ("a b",)),
         ("role", "", ("",)),
         ("role", True, ("true",)),
-        ("role", ["a", False, 1, None, ["b"], {"c": "d"}], ("a", "false")),
-        ("role", 1, ()),
+        ("role", ["a", False, 1, None, ["b"], {"c": "d"}], ("a", "false", "1")),
+        ("role", 1, ("1",)),
+        ("role", 3.0, ("3",)),
+        ("role", -0.0, ("0",)),
+        ("role", 1.5, ("1.5",)),
+        ("role", 2**53 - 1, ("9007199254740991",)),
+        ("role", 2**53, ("9007199254740992.0",)),
+        ("role", 10**20, ("1e+20",)),
         ("role", None, ()),
         ("role", {"a": "b"}, ()),
         ("scope", "a  b ", ("a", "b")),
@@ -47,6 +55,19 @@ def test_a_claim_has_texts(name: str, value: Any, texts: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(
+    "text", ["03", "1.50", "+1", "1e2", "1.0", "0x1", "", "1_0", "\u0661", "-0", "1e+16", "inf", "1 "]
+)
+def test_a_number_is_written_in_one_way(text: str) -> None:
+    assert (tokens.number(text) is None) is (text != "1e+16")
+
+
+@given(st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)))
+def test_the_text_of_a_number_is_that_of_no_other(value: float) -> None:
+    (text,) = tokens.texts("role", value)
+    assert tokens.number(text) == float(value)
+
+
+@pytest.mark.parametrize(
     ("match", "request_", "allow", "deny"),
     [
         (MATCH, sent(role="a"), True, True),
@@ -54,7 +75,8 @@ def test_a_claim_has_texts(name: str, value: Any, texts: tuple[str, ...]) -> Non
         (MATCH, sent(role="c"), False, False),
         (MATCH, sent(role="A"), False, False),
         (MATCH, sent(), False, True),
-        (MATCH, sent(role=1), False, True),
+        (MATCH, sent(role=1), False, False),
+        (MATCH, sent(role={"a": "b"}), False, True),
         (MATCH, Request(), False, True),
         (MATCH, Request(tokens={KEY: None}), False, True),
         (MATCH, Request(tokens={"other": {"role": ("a",)}}), False, True),

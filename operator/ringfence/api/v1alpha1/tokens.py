@@ -209,9 +209,10 @@ _JWT: Final = Obj(
             name="claims",
             node=MapOf(
                 description=(
-                    "What the token must say: of each of these claims one of its values. A claim may be a text, true or"
-                    " false, or a list of such; scope and scp are lists of words. Numbers, objects and claims inside"
-                    " others count as missing. Where a claim is missing an Allow does not match, and a Deny does."
+                    "What the token must say: of each of these claims one of its values. A claim may be a text, a"
+                    " number, true or false, or a list of such; scope and scp are lists of words. Values are texts: a 3"
+                    " in quotes is the number too. Objects and claims inside others count as missing. Where a claim is"
+                    " missing an Allow does not match, and a Deny does."
                 ),
                 keys=Text(
                     description="The name of a claim.",

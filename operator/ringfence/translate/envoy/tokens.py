@@ -4,6 +4,7 @@ jwt_authn refuses nothing by itself. It leaves the claims of good tokens behind,
 in mode Audit block nobody.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -12,7 +13,8 @@ from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
-from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
+from envoy.type.matcher.v3 import metadata_pb2, number_pb2, regex_pb2, string_pb2, value_pb2
+from envoy.type.v3 import range_pb2
 from google.protobuf import empty_pb2
 
 from ringfence.model.resources import Action
@@ -28,6 +30,10 @@ CLAIMS: Final = "envoy.filters.http.jwt_authn"
 _EVERY: Final = "every"
 _BOOLEANS: Final = {"true": True, "false": False}
 _ANY: Final = rbac_pb2.Permission(any=True)
+#: Any number: JSON has none beyond.
+_NUMBER: Final = value_pb2.ValueMatcher(
+    double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=-math.inf, end=math.inf))
+)
 
 
 def filters(issuers: Mapping[str, Issuer]) -> list[Message]:
@@ -106,7 +112,7 @@ def _one_of(issuer: str, name: str, values: tuple[str, ...], *, deny: bool) -> M
     one = _claim(issuer, (name,), _or([*told, _member(told)]))
     if not deny:
         return one
-    some = [_text(safe_regex=regex_pb2.RegexMatcher(regex="(?s).*")), *map(_boolean, _BOOLEANS.values())]
+    some = [_text(safe_regex=regex_pb2.RegexMatcher(regex="(?s).*")), *map(_boolean, _BOOLEANS.values()), _NUMBER]
     return _any([_not(_claim(issuer, (name,), _or([*some, _member(some)]))), one])
 
 
@@ -114,6 +120,8 @@ def _value(value: str) -> Iterable[Message]:
     yield _text(exact=value)
     if value in _BOOLEANS:
         yield _boolean(_BOOLEANS[value])
+    if (number := tokens.number(value)) is not None:
+        yield value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(exact=number))
 
 
 def _text(**matcher: object) -> Message:
