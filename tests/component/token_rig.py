@@ -240,7 +240,15 @@ class Draw:
             headers[place] = (*headers.get(place, ()), usual)
             return not taken
         odd = self._random.choice(
-            ((f"{usual},{usual}",), (usual, usual), (f"{usual} x",), (f"x {usual}",), (f"{usual}=",), (usual.lower(),))
+            (
+                (f"{usual},{usual}",),
+                (usual, usual),
+                (f"{usual} x",),
+                (f"x {usual}",),
+                (f"{usual}=",),
+                (usual.lower(),),
+                (f"{usual}\udcff",),
+            )
         )
         if self._chance(0.2):
             headers["x_user_token"] = (token,)

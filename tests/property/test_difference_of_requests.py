@@ -18,13 +18,14 @@ from tests.property.judging import questions, show
 from tests.property.test_difference import compared
 from tests.property.worlds import CORP, TOKENS, about_requests
 
-_TOKEN = f"token of corp ({issuers.version(CORP)})"
+_TOKEN = "token of corp"
 
 
 def _bearing(path: str, *roles: str) -> tuple[Asked, dict[str, Any]]:
     """A request with a good token that says so of its role, and the same as a point."""
-    point = {_TOKEN: "there", **({f"{_TOKEN} with role": "there"} if roles else {})}
-    has = {f"{_TOKEN} with role {role}": "there" for role in roles}
+    good = f"{_TOKEN} ({issuers.version(CORP)})"
+    point = {good: "there", **({f"{_TOKEN}: role": "there"} if roles else {})}
+    has = {f"{_TOKEN}: role {role}": "there" for role in roles}
     claims = {"role": roles} if roles else {}
     return Request("GET", path, tokens={TOKENS: claims}), {"path": path, **point, **has}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-from ringfence.model.tokens import name_of
+from ringfence.model.tokens import AUTHORIZATION, cluster_key, name_of
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
@@ -156,18 +156,33 @@ _MISSING: Final = Attribute(absent=True)
 def _token(token: Token, deny: bool) -> Diagram:
     """Whether it is good is one attribute, whether it has a claim another, and each value of that one more.
 
-    The name of the first holds what makes a token good, so that other keys are told as another token.
+    The name of the first holds what makes a token good, so that other keys are told as another token. Several claims
+    together are one attribute, about which nothing else is known: taken apart, sets of many rules would grow without
+    bounds. So what follows for one claim may be said to differ where it does not, never the other way round.
     """
     if not token.header:
         return EVERYTHING if deny else NOTHING
-    name = f"{dimensions.OF_TOKENS}{name_of(token.issuer)} ({token.version})"
-    good = dimensions.attribute(name)
+    name = dimensions.OF_TOKENS + _issuer(token)
+    good = dimensions.attribute(f"{name} ({token.version})")
     if token.absent:
         return cube([(good, _MISSING)])
-    found: Diagram = EVERYTHING
-    for claim, values in token.claims:
-        there = dimensions.attribute(f"{name} with {claim}")
-        has = union(cube([(dimensions.attribute(f"{name} with {claim} {each}"), _THERE)]) for each in values)
-        one = union((has, cube([(there, _MISSING)]))) if deny else intersect(has, cube([(there, _THERE)]))
-        found = intersect(found, one)
-    return union((found, cube([(good, _MISSING)]))) if deny else intersect(found, cube([(good, _THERE)]))
+    asked = _claims(f"{name}: ", token.claims, deny)
+    return union((asked, cube([(good, _MISSING)]))) if deny else intersect(asked, cube([(good, _THERE)]))
+
+
+def _claims(name: str, claims: tuple[tuple[str, tuple[str, ...]], ...], deny: bool) -> Diagram:
+    if len(claims) > 1:
+        said = " and ".join(f"{claim} in {', '.join(values)}" for claim, values in claims)
+        told = dimensions.attribute(f"{name}{said}" + (", or one of these missing" if deny else ""))
+        return cube([(told, _THERE)])
+    for claim, values in claims:
+        there = dimensions.attribute(f"{name}{claim}")
+        has = union(cube([(dimensions.attribute(f"{name}{claim} {each}"), _THERE)]) for each in values)
+        return union((has, cube([(there, _MISSING)]))) if deny else intersect(has, cube([(there, _THERE)]))
+    return EVERYTHING
+
+
+def _issuer(token: Token) -> str:
+    """How an issuer, and the place of its tokens, is told from all others."""
+    name = name_of(token.issuer) if token.issuer == cluster_key(name_of(token.issuer)) else token.issuer
+    return name if token.header == AUTHORIZATION else f"{name} in {token.header}"

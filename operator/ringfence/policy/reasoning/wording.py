@@ -18,7 +18,7 @@ def lines(requests: Diagram, names: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 def _line(cube: Cube, names: tuple[str, ...]) -> str:
     ports: Ports = cube.get(dimensions.PORT.name, EVERY_PORT)
-    rest = " ".join(_rest(cube))
+    rest = " ".join(filter(None, _rest(cube)))
     told = ", ".join(ports.told(names))
     return f"{told}: {rest}" if rest else told
 
@@ -35,10 +35,22 @@ def _rest(cube: Cube) -> Iterator[str]:
     if (upgrade := cube.get(dimensions.UPGRADE.name)) is not None and upgrade != dimensions.NO_UPGRADE:
         yield f"with {upgrade_text(upgrade)}"
     for name, values in cube.items():
-        if isinstance(values, Attribute) and name.startswith(dimensions.OF_TOKENS):
-            yield f"{'without' if values.absent else 'with'} {name}"
-        elif isinstance(values, Attribute) and name != dimensions.HOST.name:
-            yield f"with {name} {attribute_text(values)}"
+        if isinstance(values, Attribute) and name != dimensions.HOST.name:
+            yield (
+                _of_token(name, cube)
+                if name.startswith(dimensions.OF_TOKENS)
+                else f"with {name} {attribute_text(values)}"
+            )
+
+
+def _of_token(name: str, cube: Cube) -> str:
+    """``with a token of corp (1f2e…)``, and behind it ``with role admin``; nothing that follows from another."""
+    _, colon, claim = name.partition(": ")
+    if cube[name].absent:
+        return f"without {claim or 'a ' + name}"
+    if colon and any(other.startswith(f"{name} ") and not cube[other].absent for other in cube):
+        return ""
+    return f"with {claim or 'a ' + name}"
 
 
 def method_text(methods: Methods) -> str:
