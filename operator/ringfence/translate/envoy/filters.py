@@ -1,6 +1,6 @@
 """The network filters that carry traffic: as bytes, or as HTTP whose routes come apart from the listener."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -47,6 +47,15 @@ class Bounds:
     def untraced(self) -> "Bounds":
         """The same for what has no spans, which all identities have in common."""
         return self if self.tracer is None else replace(self, tracer=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """``filters`` of HTTP that look at tokens before policies are asked; ``not_good`` tells, as a filter of the log,
+    the requests whose token is not."""
+
+    filters: tuple[Message, ...]
+    not_good: Message
 
 
 def tcp(prefix: str, cluster: str, bounds: Bounds, log: Message, *, connect: str = "IMMEDIATE") -> Message:
@@ -111,11 +120,11 @@ def http(
     *,
     inbound: bool,
     mesh: bool = False,
-    ahead: Sequence[Message] = (),
+    ahead: Ahead | None = None,
 ) -> Message:
     """The filter that speaks HTTP/1.1 and HTTP/2, with the routes of that name; ``mesh``: callers show identities.
 
-    ``ahead`` are filters of HTTP that work before policies are asked.
+    ``ahead`` works before policies are asked.
 
     Paths are normalized on their way in, whether or not a rule looks at them (ADR 0182): were that switched on with the
     first rule that does, it would not hold on connections that are open.
@@ -124,7 +133,7 @@ def http(
         codec_type=hcm_pb2.HttpConnectionManager.AUTO,
         stat_prefix=prefix,
         rds=hcm_pb2.Rds(route_config_name=route, config_source=messages.ads()),
-        http_filters=[*ahead, *(_authorization() if inbound else ()), _router()],
+        http_filters=[*(ahead.filters if ahead else ()), *(_authorization() if inbound else ()), _router()],
         access_log=[log],
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             max_connection_duration=messages.seconds(bounds.age)
@@ -140,7 +149,7 @@ def http(
         skip_xff_append=True,
         max_request_headers_kb=messages.number(96),
         normalize_path=messages.true() if inbound else None,
-        local_reply_config=_replies(mesh=mesh) if inbound else None,
+        local_reply_config=_replies(ahead, mesh=mesh) if inbound else None,
         **_client_certificate(inbound=inbound, mesh=mesh),
     )
     if bounds.tracer is not None:
@@ -148,9 +157,20 @@ def http(
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 
-def _replies(*, mesh: bool) -> Message:
+def _replies(ahead: Ahead | None, *, mesh: bool) -> Message:
     """What callers are told by the proxy itself."""
-    return hcm_pb2.LocalReplyConfig(mappers=[_denied(), *([_undelivered()] if mesh else [])])
+    first = [] if ahead is None else [_unauthenticated(ahead.not_good)]
+    return hcm_pb2.LocalReplyConfig(mappers=[*first, _denied(), *([_undelivered()] if mesh else [])])
+
+
+def _unauthenticated(told: Message) -> Message:
+    """Says of a denial that the token is not good (RFC 6750 section 3.1), so that the caller gets another one."""
+    made = _denied()
+    made.filter.CopyFrom(accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=[made.filter, told])))
+    made.status_code.CopyFrom(messages.number(401))
+    said = base_pb2.HeaderValue(key="www-authenticate", value='Bearer error="invalid_token"')
+    made.headers_to_add.append(base_pb2.HeaderValueOption(header=said))
+    return made
 
 
 def _denied() -> Message:

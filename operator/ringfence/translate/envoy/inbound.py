@@ -182,10 +182,15 @@ class Inbound:
         removed = tokens.removed(governing.tokens(audit=False), known)
         asked = tokens.of_routes(governing.tokens(audit=True), known)
         made.routes[route] = _route(route, {**policy, **asked}, removed)
-        log = logs.of_requests(names.INBOUND)
-        prefix = "in.mesh" if mesh else "in.plain"
-        ahead = tokens.filters(known)
-        return filters.http(prefix, route, self.bounds, log, inbound=True, mesh=mesh, ahead=ahead)
+        return filters.http(
+            "in.mesh" if mesh else "in.plain",
+            route,
+            self.bounds,
+            logs.of_requests(names.INBOUND, tokens.logged(known)),
+            inbound=True,
+            mesh=mesh,
+            ahead=tokens.ahead(known),
+        )
 
     # --- callers without --------------------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ in mode Audit block nobody.
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
+from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
@@ -21,6 +22,7 @@ from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch
 from ringfence.policy import tokens
 from ringfence.translate.envoy import messages
+from ringfence.translate.envoy.filters import Ahead
 from ringfence.translate.envoy.messages import Message
 
 #: The filter; routes say whether it works for them.
@@ -30,24 +32,25 @@ CLAIMS: Final = "envoy.filters.http.jwt_authn"
 _EVERY: Final = "every"
 _BOOLEANS: Final = {"true": True, "false": False}
 _ANY: Final = rbac_pb2.Permission(any=True)
+_Logged: Final = accesslog_pb2.AccessLogFilter
 #: Any number: JSON has none beyond.
 _NUMBER: Final = value_pb2.ValueMatcher(
     double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=-math.inf, end=math.inf))
 )
 
 
-def filters(issuers: Mapping[str, Issuer]) -> list[Message]:
-    """The filter that checks tokens of these issuers (by key) where routes ask for it; none without issuers.
+def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
+    """The filter that checks tokens of these issuers (by key) where routes ask for it; None without issuers.
 
     It holds all issuers that rules may name: with a rule that names another of them the listener stays as it is.
     """
     if not issuers:
-        return []
+        return None
     made = jwt.JwtAuthentication()
     for key in sorted(issuers):
         made.providers[key].CopyFrom(_provider(key, issuers[key]))
     made.requirement_map[_EVERY].CopyFrom(_every(sorted(issuers)))
-    return [messages.extension(hcm_pb2.HttpFilter, FILTER, made)]
+    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made),), _not_good(sorted(issuers)))
 
 
 def of_routes(asked: Iterable[TokenMatch], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
@@ -63,6 +66,44 @@ def removed(asked: Iterable[TokenMatch], issuers: Mapping[str, Issuer]) -> list[
     return sorted({issuer.header for issuer in found if issuer.remove})
 
 
+def logged(issuers: Mapping[str, Issuer]) -> dict[str, Any]:
+    """The part of the log that says why a token is not good; nothing that stands in one."""
+    said = {_named(key): f"%DYNAMIC_METADATA({CLAIMS}:{_bad(key)}:message)%" for key in sorted(issuers)}
+    return {"tokens": said} if said else {}
+
+
+def _not_good(keys: list[str]) -> Message:
+    """Of requests in the log those that bring a token and no good one."""
+    bad = [_there(_bad(key)) for key in keys]
+    none = [_there(key, there=False) for key in keys]
+    return _both([bad[0] if len(bad) == 1 else _Logged(or_filter=accesslog_pb2.OrFilter(filters=bad)), *none])
+
+
+def _both(several: list[Message]) -> Message:
+    return _Logged(and_filter=accesslog_pb2.AndFilter(filters=several))
+
+
+def _there(key: str, *, there: bool = True) -> Message:
+    """What is there is an object, never null."""
+    value = value_pb2.ValueMatcher(present_match=True)
+    if not there:
+        value = value_pb2.ValueMatcher(null_match=value_pb2.ValueMatcher.NullMatch())
+    path = [metadata_pb2.MetadataMatcher.PathSegment(key=key)]
+    matcher = metadata_pb2.MetadataMatcher(filter=CLAIMS, path=path, value=value)
+    missing = messages.false() if there else messages.true()
+    return _Logged(metadata_filter=accesslog_pb2.MetadataFilter(matcher=matcher, match_if_key_not_found=missing))
+
+
+def _named(key: str) -> str:
+    """The key as it can stand in the format of a log, where a colon separates."""
+    return key.removeprefix(":")
+
+
+def _bad(key: str) -> str:
+    """Where the filter says why a token of an issuer is not good; it says nothing of one that is not there."""
+    return f"bad {_named(key)}"
+
+
 def _provider(key: str, issuer: Issuer) -> Message:
     place = jwt.JwtHeader(name=issuer.header, value_prefix="Bearer " if issuer.header == AUTHORIZATION else "")
     return jwt.JwtProvider(
@@ -76,6 +117,7 @@ def _provider(key: str, issuer: Issuer) -> Message:
         # Without a place Envoy would look into the query too.
         from_headers=[place],
         payload_in_metadata=key,
+        failed_status_in_metadata=_bad(key),
         normalize_payload_in_metadata=jwt.JwtProvider.NormalizePayload(space_delimited_claims=SPACED),
         clock_skew_seconds=issuer.skew,
     )

@@ -105,7 +105,9 @@ def test_a_header_is_removed_where_an_enforced_rule_asks_for_it() -> None:
 
 
 def test_nothing_is_fetched_nothing_is_taken_from_addresses_and_all_tokens_end() -> None:
-    (made,) = tokens.filters({cluster_key("corp"): CORP})
+    ahead = tokens.ahead({cluster_key("corp"): CORP})
+    assert ahead is not None
+    (made,) = ahead.filters
     provider = jwt.JwtAuthentication.FromString(made.typed_config.value).providers[cluster_key("corp")]
     assert provider.require_expiration
     assert provider.forward
