@@ -80,8 +80,19 @@ def _conditions(cube: Cube) -> Iterator[str]:
     if upgrade is not None and upgrade != dimensions.NO_UPGRADE:
         yield wording.upgrade_text(upgrade)
     for name, values in cube.items():
-        if isinstance(values, Attribute) and not (name == _CONTENT_TYPE and values.texts == _GRPC):
+        if name.startswith(dimensions.OF_TOKENS):
+            yield from _of_token(name, cube)
+        elif isinstance(values, Attribute) and not (name == _CONTENT_TYPE and values.texts == _GRPC):
             yield f"{name.replace(':', ' ', 1)} {wording.attribute_text(values)}"
+
+
+def _of_token(name: str, cube: Cube) -> Iterator[str]:
+    """What is asked of a token; not which version of its issuer, since there is one only."""
+    text = wording.token_text(name, cube)
+    if ": " not in name:
+        text = text.rpartition(" (")[0]
+    if text:
+        yield f"no {text.removeprefix('a ')}" if cube[name].absent else text
 
 
 def data(requests: Diagram) -> list[dict[str, Any]]:
