@@ -235,6 +235,11 @@ class TestClaims:
         found = Proxy(net, svids, ALL, NOT_CONTRACTORS).statuses(*tried)
         assert found == [LET_IN] * 3 + [REFUSED] * 7
 
+    def test_a_scope_without_a_word_is_none(self, net: Net, svids: Identities) -> None:
+        tried = [bearing(CORP.token(scope=scope)) for scope in ("", " ", "   ", [], "write", "read", [""])]
+        found = Proxy(net, svids, ALL, asking(deny("write", ports=PORT), scope="write")).statuses(*tried)
+        assert found == [REFUSED] * 5 + [LET_IN] * 2
+
     def test_a_name_with_dots_is_one_name(self, net: Net, svids: Identities) -> None:
         rule = replace(ALL, requests=Requests(token=TokenMatch(CORP.key, (("a.b", ("c",)),))))
         tried = [bearing(CORP.token(**{"a.b": "c"})), bearing(CORP.token(a={"b": "c"}))]

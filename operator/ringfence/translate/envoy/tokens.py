@@ -30,6 +30,7 @@ FILTER: Final = "ringfence.tokens"
 #: Where it leaves claims, by the key of the issuer.
 CLAIMS: Final = "envoy.filters.http.jwt_authn"
 _EVERY: Final = "every"
+_ANYTHING: Final = "(?s).*"
 _BOOLEANS: Final = {"true": True, "false": False}
 _ANY: Final = rbac_pb2.Permission(any=True)
 _Logged: Final = accesslog_pb2.AccessLogFilter
@@ -154,8 +155,11 @@ def _one_of(issuer: str, name: str, values: tuple[str, ...], *, deny: bool) -> M
     one = _claim(issuer, (name,), _or([*told, _member(told)]))
     if not deny:
         return one
-    some = [_text(safe_regex=regex_pb2.RegexMatcher(regex="(?s).*")), *map(_boolean, _BOOLEANS.values()), _NUMBER]
-    return _any([_not(_claim(issuer, (name,), _or([*some, _member(some)]))), one])
+    others = [*map(_boolean, _BOOLEANS.values()), _NUMBER]
+    # Without a word in it Envoy leaves the text of a list of words as it is.
+    some = [_matching("(?s).*[^ ].*" if name in SPACED else _ANYTHING), *others]
+    there = _claim(issuer, (name,), _or([*some, _member([_matching(_ANYTHING), *others])]))
+    return _any([_not(there), one])
 
 
 def _value(value: str) -> Iterable[Message]:
@@ -164,6 +168,10 @@ def _value(value: str) -> Iterable[Message]:
         yield _boolean(_BOOLEANS[value])
     if (number := tokens.number(value)) is not None:
         yield value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(exact=number))
+
+
+def _matching(regex: str) -> Message:
+    return _text(safe_regex=regex_pb2.RegexMatcher(regex=regex))
 
 
 def _text(**matcher: object) -> Message:
