@@ -10,7 +10,7 @@ from ringfence.model.resources import Action, Invariant, Promise
 from ringfence.model.spans import ALL, Spans
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, subtract, union, witness
-from ringfence.policy.reasoning import sent
+from ringfence.policy.reasoning import bearing, sent
 
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
 _PLAIN: Final = cube([(dimensions.UPGRADE, dimensions.NO_UPGRADE)])
@@ -118,4 +118,5 @@ def _request(whole: Mapping[str, Any], point: Mapping[str, Any]) -> Request:
         host if isinstance(host, str) else "",
         headers,
         whole[dimensions.UPGRADE.name],
+        tokens=bearing.some(point),
     )

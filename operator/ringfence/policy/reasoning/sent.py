@@ -11,13 +11,14 @@ from typing import Any, Final, Protocol
 
 from ringfence.model import hosts
 from ringfence.model.requests import TimeCondition
-from ringfence.model.tokens import AUTHORIZATION, cluster_key, name_of
+from ringfence.model.tokens import TokenMatch
 from ringfence.policy import spelling
 from ringfence.policy.algebra import dimensions
-from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, Dimension, cube, intersect, union
+from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
 from ringfence.policy.algebra.texts import EVERY_TEXT, NO_TEXT, TextSet
 from ringfence.policy.algebra.values import Attribute, Methods
+from ringfence.policy.reasoning import bearing
 
 _BELOW: Final = "/*"
 _GRPC: Final = TextSet.starting(("application/grpc",))
@@ -73,25 +74,6 @@ class Parameter(Protocol):
     def values(self) -> tuple[str, ...]: ...
 
 
-class Token(Protocol):
-    """A good token of the issuer with one of the values of each claim, or none (``absent``); no ``header``: unknown."""
-
-    @property
-    def issuer(self) -> str: ...
-
-    @property
-    def claims(self) -> tuple[tuple[str, tuple[str, ...]], ...]: ...
-
-    @property
-    def absent(self) -> bool: ...
-
-    @property
-    def header(self) -> str: ...
-
-    @property
-    def version(self) -> str: ...
-
-
 class Sent(Protocol):
     """The requests that a rule names: any of ``http`` (empty: all), all of ``when``, ``query`` and ``times``, and what
     ``token`` asks."""
@@ -109,7 +91,7 @@ class Sent(Protocol):
     def times(self) -> tuple[TimeCondition, ...]: ...
 
     @property
-    def token(self) -> Token | None: ...
+    def token(self) -> TokenMatch | None: ...
 
 
 @lru_cache(maxsize=16384)
@@ -128,7 +110,7 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
         holds = dimensions.OUTSIDE if moment.outside else dimensions.WITHIN
         found = intersect(found, cube([(dimensions.time(spelling.windows(moment.windows)), holds)]))
     if sent.token is not None:
-        found = intersect(found, _token(sent.token, deny))
+        found = intersect(found, bearing.named(sent.token, deny))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
 
@@ -201,42 +183,3 @@ def _parameter(test: str, values: tuple[str, ...], deny: bool) -> Attribute:
         return Attribute(_EMPTY, absent=True) if deny else found
     texts = found.texts | _EMPTY if deny else found.texts - _EMPTY
     return Attribute(texts, found.absent, found.several)
-
-
-_THERE: Final = Attribute(EVERY_TEXT, several=True)
-_MISSING: Final = Attribute(absent=True)
-
-
-def _token(token: Token, deny: bool) -> Diagram:
-    """Whether it is good is one attribute, whether it has a claim another, and each value of that one more.
-
-    The name of the first holds what makes a token good, so that other keys are told as another token. Several claims
-    together are one attribute, about which nothing else is known: taken apart, sets of many rules would grow without
-    bounds. So what follows for one claim may be said to differ where it does not, never the other way round.
-    """
-    if not token.header:
-        return EVERYTHING if deny else NOTHING
-    name = dimensions.OF_TOKENS + _issuer(token)
-    good = dimensions.attribute(f"{name} ({token.version})")
-    if token.absent:
-        return cube([(good, _MISSING)])
-    asked = _claims(f"{name}: ", token.claims, deny)
-    return union((asked, cube([(good, _MISSING)]))) if deny else intersect(asked, cube([(good, _THERE)]))
-
-
-def _claims(name: str, claims: tuple[tuple[str, tuple[str, ...]], ...], deny: bool) -> Diagram:
-    if len(claims) > 1:
-        said = " and ".join(f"{claim} in {', '.join(values)}" for claim, values in claims)
-        told = dimensions.attribute(f"{name}{said}" + (", or one of these missing" if deny else ""))
-        return cube([(told, _THERE)])
-    for claim, values in claims:
-        there = dimensions.attribute(f"{name}{claim}")
-        has = union(cube([(dimensions.attribute(f"{name}{claim} {each}"), _THERE)]) for each in values)
-        return union((has, cube([(there, _MISSING)]))) if deny else intersect(has, cube([(there, _THERE)]))
-    return EVERYTHING
-
-
-def _issuer(token: Token) -> str:
-    """How an issuer, and the place of its tokens, is told from all others."""
-    name = name_of(token.issuer) if token.issuer == cluster_key(name_of(token.issuer)) else token.issuer
-    return name if token.header == AUTHORIZATION else f"{name} in {token.header}"
