@@ -99,6 +99,7 @@ soak: cluster images ## Long runs: every cyclonus case, Kubernetes' whole Pod Se
 	$(PYTEST) e2e -m soak -q
 	RINGFENCE_PAIRS=20000 $(PYTEST) tests/component/test_proxy_means_decide.py -q
 	RINGFENCE_REQUESTS=20000 $(PYTEST) tests/component/test_requests_mean_decide.py -q
+	RINGFENCE_TOKENS=20000 $(PYTEST) tests/component/test_tokens_mean_decide.py -q
 	RINGFENCE_SOAK=1 $(PYTEST) e2e/scenarios/test_proxy_under_load.py -q -s
 
 .PHONY: bench

@@ -1,6 +1,7 @@
 """Both ends of requests through a proxy under test: run inside network namespaces, with the standard library alone.
 
-request_peers.py program PORT     answers every request of HTTP/1.1 and HTTP/2 and says that it was the program
+request_peers.py program PORT     answers every request of HTTP/1.1 and HTTP/2 and says that it was the program;
+                                  HTTP/1.1 gets its path back, or the header authorization from that path
 request_peers.py requests FILE    sends the requests of a JSON file; writes to standard output what came of each:
                                   [status, whether the program answered, the body as far as it was read]
 """
@@ -31,12 +32,20 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             if head.startswith(b"PRI "):
                 await _serve_http2(reader, writer)
             body = head.split(b" ", 2)[1]
+            if body == b"/authorization":
+                body = _header(head, b"authorization")
             answer = b"HTTP/1.1 200 OK\r\nx-program: yes\r\nContent-Length: %d\r\n\r\n" % len(body)
             writer.write(answer + body)
             await writer.drain()
     except (asyncio.IncompleteReadError, OSError):
         pass
     writer.close()
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    """The values of a header, with a semicolon between them."""
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return b";".join(value.strip() for found, _, value in lines if found.lower() == name)
 
 
 async def _serve_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,9 +137,13 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _string(text: str) -> bytes:
+    """A string of HPACK without Huffman coding (RFC 7541 section 5.2), its length as an integer of 7 bits and more."""
     data = text.encode("utf-8", "surrogateescape")
-    assert len(data) < 127 + 128
-    return (bytes((len(data),)) if len(data) < 127 else bytes((127, len(data) - 127))) + data
+    length, rest = bytearray((min(len(data), 127),)), len(data) - 127
+    while rest >= 128:
+        length.append(rest % 128 + 128)
+        rest //= 128
+    return bytes(length) + (bytes((rest,)) if rest >= 0 else b"") + data
 
 
 def _headers(call: dict[str, Any]) -> bytes:

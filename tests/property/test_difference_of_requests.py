@@ -9,14 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.world import World
-from ringfence.policy import decide, resolve
+from ringfence.policy import decide, issuers, resolve
 from ringfence.policy.algebra import diagram, dimensions, ports
 from ringfence.policy.reasoning import kinds
 from ringfence.policy.reasoning.difference import Change
 
 from tests.property.judging import questions, show
 from tests.property.test_difference import compared
-from tests.property.worlds import about_requests
+from tests.property.worlds import CORP, TOKENS, about_requests
+
+_TOKEN = "token of corp"
+
+
+def _bearing(path: str, *roles: str) -> tuple[Asked, dict[str, Any]]:
+    """A request with a good token that says so of its role, and the same as a point."""
+    good = f"{_TOKEN} ({issuers.version(CORP)})"
+    point = {good: "there", **({f"{_TOKEN}: role": "there"} if roles else {})}
+    has = {f"{_TOKEN}: role {role}": "there" for role in roles}
+    claims = {"role": roles} if roles else {}
+    return Request("GET", path, tokens={TOKENS: claims}), {"path": path, **point, **has}
+
 
 #: Requests that rules of these worlds tell apart, each as a point of the sets.
 _POINTS: tuple[tuple[Asked, dict[str, Any]], ...] = (
@@ -33,6 +45,10 @@ _POINTS: tuple[tuple[Asked, dict[str, Any]], ...] = (
     (Request("GET", "/a/x?env=prod"), {"path": "/a/x", "query:env": "prod"}),
     (Request("GET", "/a/x?env=test"), {"path": "/a/x", "query:env": "test"}),
     (Request("GET", "/a/x?env"), {"path": "/a/x", "query:env": ""}),
+    _bearing("/a/x"),
+    _bearing("/c", "a"),
+    _bearing("/a/x", "b", "c"),
+    _bearing("/c", "c"),
 )
 #: A Monday and the day after it, as the sets have them.
 MONDAY = 4 * 86400

@@ -51,7 +51,7 @@ def endpoints(draw: st.DrawFn, world: World) -> dict[tuple[str, str], tuple[Endp
 @st.composite
 def proxied(draw: st.DrawFn) -> World:
     """A world in which most pods of enrolled namespaces have proxies."""
-    world = draw(st.one_of(worlds.worlds(), worlds.worlds(), worlds.about_hosts()))
+    world = draw(st.one_of(worlds.worlds(), worlds.about_requests(), worlds.about_hosts()))
     found = {
         name: tuple(replace(pod, proxied=name in ENROLLED and draw(st.integers(0, 4)) > 0) for pod in pods)
         for name, pods in world.workloads.items()

@@ -32,6 +32,7 @@ from ringfence.model.resources import (
     Transport,
     ZonePeer,
 )
+from ringfence.model.tokens import Issuer, TokenMatch, cluster_key
 from ringfence.model.traffic import Asks as TrafficAsks
 from ringfence.model.traffic import Bound, By, HeaderChanges, Limit, NamedRate, Rate
 from ringfence.model.windows import Window
@@ -282,12 +283,18 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
+#: The key of the issuer of tokens that some floors declare, and the issuer.
+TOKENS = cluster_key("corp")
+CORP = Issuer("corp", "https://corp.example", ("pay",), '{"keys":[]}')
 REQUESTS = (
     Requests((HttpMatch(("GET",), ("/a/*",)),)),
     Requests((HttpMatch(paths=("/b",)), HttpMatch(("POST",)))),
     Requests(when=(HeaderCondition("x-env", Asks.IN, ("prod",)),)),
     Requests(query=(QueryCondition("env", Asks.NOT_IN, ("prod",)),)),
     Requests((HttpMatch(("GET",)),), times=(TimeCondition((Window((0,)),)),)),
+    Requests(token=TokenMatch(TOKENS, (("role", ("a", "b")),))),
+    Requests((HttpMatch(paths=("/a/*",)),), token=TokenMatch(TOKENS)),
+    Requests(token=TokenMatch(TOKENS, absent=True)),
 )
 
 
@@ -297,6 +304,7 @@ def about_requests(draw: st.DrawFn, some: tuple[Requests, ...] = REQUESTS) -> Wo
     world = draw(worlds())
     proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
     asked = st.sampled_from((None, *some))
+    declared = st.sampled_from(((CORP,), (CORP,), ()))
 
     def spec(found: PolicySpec) -> PolicySpec:
         rules_ = tuple(
@@ -311,7 +319,9 @@ def about_requests(draw: st.DrawFn, some: tuple[Requests, ...] = REQUESTS) -> Wo
         world,
         installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, True, False)))),
         policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
-        cluster_policies=tuple(replace(p, spec=spec(p.spec)) for p in world.cluster_policies),
+        cluster_policies=tuple(
+            replace(p, spec=replace(spec(p.spec), issuers=draw(declared))) for p in world.cluster_policies
+        ),
         workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},
     )
 

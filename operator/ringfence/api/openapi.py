@@ -186,10 +186,12 @@ def _map(node: MapOf, _strict: bool) -> Schema:
     schema: Schema = {
         "type": "object",
         "description": node.description,
-        "additionalProperties": _text(node.values, False),
+        "additionalProperties": _node(node.values, strict=False),
         "minProperties": 1,
         "maxProperties": node.max_items,
     }
+    if isinstance(node.values, ListOf):
+        return schema
     schema["x-kubernetes-validations"] = [
         {
             "rule": f"self.all(key, size(key) <= {node.keys.max_length})",

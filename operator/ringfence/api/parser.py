@@ -8,7 +8,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from ringfence.api import metadata, validate, wording
-from ringfence.api.v1alpha1 import RESOURCES, invariants, requests, signatures, traffic
+from ringfence.api.v1alpha1 import RESOURCES, invariants, requests, signatures, tokens, traffic
 from ringfence.api.v1alpha1.admission import settings
 from ringfence.api.v1alpha1.cluster_security_policy import moment
 from ringfence.api.v1alpha1.selectors import box
@@ -158,14 +158,14 @@ def _certificate(value: Mapping[str, Any]) -> Certificate:
 
 
 def _security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> SecurityPolicy:
-    return SecurityPolicy(meta=meta, applies_to=_applies_to(spec.get("appliesTo")), spec=_policy(spec, meta.namespace))
+    return SecurityPolicy(meta=meta, applies_to=_applies_to(spec.get("appliesTo")), spec=_policy(spec, meta))
 
 
 def _cluster_security_policy(meta: ResourceMeta, spec: Mapping[str, Any]) -> ClusterSecurityPolicy:
     return ClusterSecurityPolicy(
         meta=meta,
         namespace_selector=box(spec["namespaceSelector"]),
-        spec=_policy(spec, ""),
+        spec=_policy(spec, meta),
         exceptions=tuple(_exception(item, meta.name) for item in spec.get("exceptions", ())),
         grants=tuple(_grant(item) for item in spec.get("grants", ())),
         invariants=tuple(_invariants(spec, meta.name)),
@@ -188,14 +188,17 @@ def _applies_to(value: Mapping[str, Any] | None) -> AppliesTo:
     return AppliesTo(pod_selector=selected)
 
 
-def _policy(spec: Mapping[str, Any], namespace: str) -> PolicySpec:
+def _policy(spec: Mapping[str, Any], meta: ResourceMeta) -> PolicySpec:
+    namespace = meta.namespace
+    own = tokens.own_keys(spec, namespace, meta.name)
     return PolicySpec(
         mode=Mode(spec["mode"]),
         transport=Transport(MTLS(spec["transport"]["mtls"])) if "transport" in spec else None,
-        ingress=_rules(spec.get("ingress"), "from", namespace),
-        egress=_rules(spec.get("egress"), "to", namespace),
+        ingress=_rules(spec.get("ingress"), "from", namespace, own),
+        egress=_rules(spec.get("egress"), "to", namespace, own),
         admission=_admission(spec.get("admission", {})),
         traffic=tuple(_traffic(entry, namespace) for entry in spec.get("traffic", ())),
+        issuers=tokens.issuers(spec),
     )
 
 
@@ -225,7 +228,9 @@ def _pod_security(value: str | Mapping[str, str] | None) -> tuple[PodSecurityLev
     return PodSecurityLevel(value["level"]), None if version == "latest" else int(version.removeprefix("1."))
 
 
-def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> tuple[Rule, ...] | None:
+def _rules(
+    value: list[Mapping[str, Any]] | None, ends: str, namespace: str, issuers: Mapping[str, str]
+) -> tuple[Rule, ...] | None:
     if value is None:
         return None
     return tuple(
@@ -234,7 +239,7 @@ def _rules(value: list[Mapping[str, Any]] | None, ends: str, namespace: str) -> 
             action=Action(rule["action"]),
             peers=tuple(_peer(peer, namespace) for peer in rule[ends]) if ends in rule else None,
             ports=_ports(rule.get("ports")),
-            requests=requests.requests(rule),
+            requests=requests.requests(rule, tokens.match(rule, issuers)),
             source=requests.source(rule),
         )
         for rule in value

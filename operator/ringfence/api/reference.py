@@ -105,6 +105,10 @@ def _type(node: Node) -> str:
     return _TYPES[type(node)](node)
 
 
+def _members(node: MapOf) -> str:
+    return "lists of strings" if isinstance(node.values, ListOf) else "strings"
+
+
 def _forms(node: Either) -> str:
     forms = ["name" if isinstance(node.word, Text) else _type(node.word)]
     if node.number is not None:
@@ -121,7 +125,7 @@ _TYPES: Final[Mapping[type[Node], Callable[[Any], str]]] = {
     Choice: lambda node: ", ".join(f"`{value}`" for value in node.values),
     Flag: lambda _: "`true`",
     ListOf: lambda node: f"list, {node.min_items} to {node.max_items} entries, of: {_type(node.items)}",
-    MapOf: lambda node: f"map of strings, 1 to {node.max_items} entries",
+    MapOf: lambda node: f"map of {_members(node)}, 1 to {node.max_items} entries",
     Either: _forms,
     Obj: lambda _: "object",
 }

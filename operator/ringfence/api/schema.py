@@ -108,11 +108,15 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapOf:
-    """A map from strings to strings, of 1 to ``max_items`` entries."""
+    """A map from strings to strings, or to lists of them, of 1 to ``max_items`` entries.
+
+    The keys of one with lists are looked at by the webhook and the command line only: where maps stand in long lists,
+    the API server has no budget for it.
+    """
 
     description: str
     keys: Text
-    values: Text
+    values: "Text | ListOf"
     max_items: int
     rules: tuple[Rule, ...] = ()
 

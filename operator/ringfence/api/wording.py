@@ -50,7 +50,7 @@ _WANTED: Final[Mapping[type[schema.Node], Callable[[Any], str]]] = {
     schema.Choice: lambda node: f"one of {', '.join(node.values)}",
     schema.Flag: lambda _: "true",
     schema.ListOf: lambda _: "a list",
-    schema.MapOf: lambda _: "an object of strings",
+    schema.MapOf: lambda node: "an object of " + ("lists" if isinstance(node.values, schema.ListOf) else "strings"),
     schema.Either: lambda node: alternatives(_forms(node)),
     schema.Obj: lambda _: "an object",
 }

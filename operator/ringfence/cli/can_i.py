@@ -30,8 +30,8 @@ Say whether FROM may call TO, and which rule of which policy says so, at both en
 or {crowds.FORMS}, which stand for many: the answer is then who may and who may not.
 
 With --port the answer is about that port of the target's pods; without, about every port that a rule or a container
-names. What is not said of the request (--method, --path, --header, --time) may be anything: the answer says which
-requests may be sent. With a method and a path it is about one request. Ports speak HTTP where a Service says so.
+names. What is not said of the request (--method, --path, --header, --time, --claim) may be anything: the answer says
+which requests may be sent. With a method and a path it is about one request. Ports speak HTTP where a Service says so.
 """
 _EXAMPLES = """
   {prog} can-i -f examples/shop shop/frontend shop/checkout --port 8080
@@ -41,6 +41,7 @@ _EXAMPLES = """
   {prog} can-i shop/report shop/ledger --port 8080 --path '/entries?kind=open' --time 2026-11-26T10:00Z
   {prog} can-i -f examples/shop shop/checkout shop-data/payments --path /charges   # by which methods?
   {prog} can-i -f examples/shop anyone shop-data/ledger                    # who may?
+  {prog} can-i shop/checkout shop-data/payments --port 8443 --issuer corp --claim scope=payments.write
   {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
   {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
   {prog} can-i -n shop frontend apiserver --port 6443 -o json

@@ -11,7 +11,7 @@ from ringfence.cli import calls, layers, spoken, words
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.problems import Usage
 from ringfence.cli.world import Loaded
-from ringfence.model.effective import Direction
+from ringfence.model.effective import Direction, EffectiveRule
 from ringfence.model.errors import CannotTell
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
@@ -102,6 +102,9 @@ class Crowds:
     def _asked(self, arguments: argparse.Namespace, side: Side) -> crowd.Asked:
         protocol = Protocol(arguments.protocol) if arguments.protocol else None
         request = spoken.request(arguments)
+        if request is not None and request.tokens:
+            known = {key for name in self.loaded.world.namespaces for _, key, _ in self.effective(name).issuers}
+            request = spoken.by_keys(request, known)
         if arguments.port is not None:
             spec = PortSpec(arguments.port, protocol=protocol or Protocol.TCP)
         elif protocol is not None or request is not None:
@@ -281,7 +284,7 @@ class _Told:
     def _half(self, group: Group, request: Mapping[str, Any]) -> Half:
         """The end that decides of one of the calls. Of what no rule is asked about ``decide`` knows."""
         source, target = group.sources.witness(), group.targets.witness()
-        halves = {each: deciding.half(self.side, each, source, target, request) for each in Direction}
+        halves = {each: deciding.half(self.side, each, source, target, request, says=self._says) for each in Direction}
         known = layers.deciding(Verdict(halves[Direction.EGRESS], halves[Direction.INGRESS]))
         both = (self.side.ends[source], self.side.ends[target])
         kind, number = request.get("port", (0, 0))
@@ -293,6 +296,9 @@ class _Told:
         call = (self.side.world, self.side.effective, both[0], both[1], protocol, number)
         said = decide.decide(*call, request=self.asked.request).deciding  # type: ignore[arg-type]
         return said if said.reason in {Reason.REQUEST_REFUSED, Reason.REQUEST_UNCLEAR} else known
+
+    def _says(self, rule: EffectiveRule, names: Names) -> Diagram:
+        return points.says(rule, names, None, self.asked.request)
 
     def _example(self, requests: Diagram, target: int) -> dict[str, Any]:
         """One of the calls to a target that a group is about (algebra.dimensions.point)."""

@@ -141,7 +141,11 @@ class Question:
         return explain.conditional(self.world, self.effective, source, target, row.protocol, row.port)
 
     def _asked(self, target: Member, protocol: Protocol, port: int | str) -> Sent:
-        return spoken.asked(self.located(target), protocol, port, self.request, self.services)
+        end = self.located(target)
+        sent = self.request
+        if isinstance(end, Workload):
+            sent = spoken.with_issuers(sent, end, self.effective(end.namespace))
+        return spoken.asked(end, protocol, port, sent, self.services)
 
     def _part(self, part: Ports) -> Row:
         row = self._row(str(part), part.protocol, part.first, part.last)

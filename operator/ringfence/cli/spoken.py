@@ -3,17 +3,21 @@
 import argparse
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from ringfence.cli.problems import Usage
+from ringfence.model.effective import EffectivePolicy
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import Protocol
+from ringfence.model.tokens import Claims, name_of
 from ringfence.model.world import Workload
-from ringfence.policy import ends
+from ringfence.policy import ends, issuers, tokens
 from ringfence.policy.ends import Called
+from ringfence.policy.nearest import TOKEN
 from ringfence.policy.reasoning import points
 from ringfence.policy.speech import speaks_http
 
@@ -43,6 +47,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="when it is sent, such as 2026-11-26T10:00Z or 2026-11-26T10:00:30+01:00; default: now",
     )
+    group.add_argument("--issuer", metavar="NAME", help="it brings a good token of this issuer (jwtIssuers)")
+    group.add_argument(
+        "--claim",
+        action="append",
+        type=_claim,
+        metavar="NAME=VALUE",
+        help="the token says so; may be repeated; without --issuer it is the one issuer that there is",
+    )
+    group.add_argument("--bad-token", action="store_true", help="the token is not good: forged, ended, for others")
 
 
 def _time(text: str) -> int:
@@ -68,13 +81,22 @@ def _header(text: str) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
+def _claim(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no claim: write it as scope=payments.write")
+    return name, value
+
+
 def request(arguments: argparse.Namespace) -> Request | None:
     """The request of the command line, with defaults for what it leaves out; None when it says nothing of requests.
 
     Raises Usage where it cannot be one.
     """
     headers: Sequence[tuple[str, str]] = arguments.header or ()
-    if arguments.method is None and arguments.path is None and arguments.time is None and not headers:
+    tokens_ = _tokens(arguments)
+    said = (arguments.method, arguments.path, arguments.time)
+    if all(each is None for each in said) and not headers and not tokens_:
         return None
     if (arguments.protocol or Protocol.TCP) != Protocol.TCP:
         raise Usage("requests are sent over TCP: leave --protocol out")
@@ -85,7 +107,7 @@ def request(arguments: argparse.Namespace) -> Request | None:
     if host and "@" not in host and not points.readable(host):
         raise Usage(f"{host!r} is no host: write a name, or a name and a port like shop.example:8443")
     moment = int(time.time()) if arguments.time is None else arguments.time
-    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, moment)
+    return Request(arguments.method or "GET", arguments.path or "/", host, named, upgrade, moment, tokens_)
 
 
 def told(arguments: argparse.Namespace) -> frozenset[str] | None:
@@ -97,7 +119,57 @@ def told(arguments: argparse.Namespace) -> frozenset[str] | None:
         return None
     found = {each for each in ("method", "path", points.TIME) if getattr(arguments, each) is not None}
     found |= {name if name in {"host", "upgrade"} else points.header(name) for name, _ in arguments.header or ()}
-    return frozenset(found)
+    return frozenset(found | ({TOKEN} if _tokens(arguments) else set()))
+
+
+def _tokens(arguments: argparse.Namespace) -> dict[str, Claims | None]:
+    """The token of the command line by the name of its issuer, "" for the one that there is."""
+    said: Sequence[tuple[str, str]] = arguments.claim or ()
+    if arguments.bad_token:
+        if said:
+            raise Usage("a token that is not good says nothing: leave --claim out, or --bad-token")
+        return {arguments.issuer or "": None}
+    if arguments.issuer is None and not said:
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in said:
+        found[name] = (*found.get(name, ()), *tokens.texts(name, value))
+    return {arguments.issuer or "": {name: each for name, each in found.items() if each}}
+
+
+def with_issuers(sent: Request | None, target: Called, policy: EffectivePolicy) -> Request | None:
+    """The request, its token by the key under which the target's proxy knows the issuer.
+
+    Raises Usage for an issuer that it does not know, and where there are several and none is named.
+    """
+    if sent is None or not sent.tokens or not isinstance(target, Workload):
+        return sent
+    return by_keys(sent, issuers.of_pods(policy.issuers, target.labels))
+
+
+def by_keys(sent: Request, known: Iterable[str]) -> Request:
+    """The request, its token by those of the known keys that have the name of its issuer.
+
+    Raises Usage for an issuer that is not known, and where there are several and none is named.
+    """
+    keys = sorted(known)
+    found: dict[str, Claims | None] = {}
+    for name, claims in sent.tokens.items():
+        found |= dict.fromkeys(_keys(name, keys), claims)
+    return replace(sent, tokens=found)
+
+
+def _keys(name: str, known: Iterable[str]) -> list[str]:
+    names = sorted({name_of(key) for key in known})
+    wanted = names[0] if not name and len(names) == 1 else name
+    if wanted in names:
+        return [key for key in known if name_of(key) == wanted]
+    if not names:
+        raise Usage("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
+    listed = ", ".join(names)
+    if name:
+        raise Usage(f"no policy declares the issuer {name}: known are {listed}")
+    raise Usage(f"say whose token it is by --issuer: {listed}")
 
 
 def asked(

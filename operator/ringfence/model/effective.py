@@ -13,6 +13,7 @@ from ringfence.model.net import IpSet, PortSet
 from ringfence.model.requests import Requests
 from ringfence.model.resources import Action, Mode, PodSecurityException, PodSecurityLevel, Transport
 from ringfence.model.signatures import SignatureRule
+from ringfence.model.tokens import Issuer
 from ringfence.model.traffic import Asks
 from ringfence.model.world import Enrolment
 
@@ -211,6 +212,8 @@ class EffectivePolicy:
     egress_listed_audit: tuple[LabelBox, ...] = ()
     transport: tuple[tuple[LabelBox, Transport], ...] = ()
     traffic: tuple[EffectiveTraffic, ...] = ()
+    #: Pods, the key of an issuer, and the issuer whose tokens their proxies check.
+    issuers: tuple[tuple[LabelBox, str, Issuer], ...] = ()
     admission: tuple[AdmissionRequirement, ...] = ()
     demands: tuple[ControlDemand, ...] = ()
     signatures: tuple[SignatureDemand, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ringfence.model.tokens import Claims, TokenMatch
 from ringfence.model.windows import Window
 
 #: The upgrades of HTTP/1.1 and HTTP/2 (RFC 8441) that proxies pass on.
@@ -70,13 +71,15 @@ class TimeCondition:
 class Requests:
     """The requests that a rule names: any of ``http`` (empty: whatever it is) and all conditions. Never all empty.
 
-    ``when`` are conditions on headers, ``query`` on parameters, ``times`` on the moment.
+    ``when`` are conditions on headers, ``query`` on parameters, ``times`` on the moment, ``token`` on who the end user
+    is.
     """
 
     http: tuple[HttpMatch, ...] = ()
     when: tuple[HeaderCondition, ...] = ()
     query: tuple[QueryCondition, ...] = ()
     times: tuple[TimeCondition, ...] = ()
+    token: TokenMatch | None = None
 
     @property
     def paths(self) -> bool:
@@ -90,7 +93,8 @@ class Request:
 
     ``path`` with its query, before anything is normalized; ``headers`` by name in lower case, the values of one that
     is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none. ``time`` is when it
-    begins by the clock of the target's proxy, in seconds since 1970; None where that is not known.
+    begins by the clock of the target's proxy, in seconds since 1970; None where that is not known. ``tokens`` are the
+    claims of those that it brings, by the key of the issuer whose signature they have; None for one that is not good.
     """
 
     method: str = "GET"
@@ -99,6 +103,7 @@ class Request:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upgrade: str = ""
     time: int | None = None
+    tokens: Mapping[str, Claims | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

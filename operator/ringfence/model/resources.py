@@ -12,6 +12,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.requests import HttpMatch, Requests
 from ringfence.model.signatures import SignatureRule
 from ringfence.model.sources import SourceCondition
+from ringfence.model.tokens import Issuer
 from ringfence.model.traffic import Asks
 
 
@@ -293,12 +294,14 @@ class PolicySpec:
     egress: tuple[Rule, ...] | None = None
     admission: AdmissionSpec = AdmissionSpec()
     traffic: tuple[Traffic, ...] = ()
+    #: Of tokens, by name.
+    issuers: tuple[Issuer, ...] = ()
     _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
 
     def __hash__(self) -> int:
         # Kept: policies are long, and the keys by which what they mean is found again.
         if not self._hash:
-            key = (self.mode, self.transport, self.ingress, self.egress, self.admission, self.traffic)
+            key = (self.mode, self.transport, self.ingress, self.egress, self.admission, self.traffic, self.issuers)
             object.__setattr__(self, "_hash", hash(key) or 1)
         return self._hash
 

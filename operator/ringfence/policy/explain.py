@@ -9,11 +9,11 @@ from ringfence.model.requests import Asked, HttpMatch, Opaque, Request, Requests
 from ringfence.model.resources import Action, Mode, Protocol
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Workload, World
-from ringfence.policy import decide, ends, requests, spelling
+from ringfence.policy import decide, ends, requests, spelling, tokens
 from ringfence.policy.decide import Call, Effective
 from ringfence.policy.ends import Address, Called, End, Host
 from ringfence.policy.held import NO_PROXY
-from ringfence.policy.nearest import Near, nearest
+from ringfence.policy.nearest import TOKEN, Near, nearest
 
 #: Near misses that are shown; more would hide the one that matters.
 MANY: Final = 5
@@ -39,8 +39,8 @@ def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
     told: frozenset[str] | None = None,
 ) -> tuple[str, ...]:
     """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
-    that holds an Allow back. Of a half that a rule allows, the Deny that differs in one part only. ``told`` as nearest
-    has it.
+    that holds an Allow back, and what a Deny about tokens misses. Of a half that a rule allows, the Deny that differs
+    in one part only. ``told`` as nearest has it.
     """
     call = _call(world, half, source, target, protocol, port, request)
     if call is None:
@@ -111,6 +111,10 @@ def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
 
 
 def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str] | None) -> Iterable[str]:
+    if half.reason is Reason.DENIED_BY_RULE:
+        return _against(
+            next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction), call, told
+        )
     if half.reason is Reason.RULE_SUSPENDED:
         rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
         if rule.suspended_by == NO_PROXY:
@@ -138,8 +142,26 @@ def missing(near: Near, call: Call) -> str:
     parts = [_MISSED[each].format(**words) for each in near.differing if each in _MISSED]
     if near.of_request:
         differs = f"{' and '.join(near.of_request)} {'differs' if len(near.of_request) == 1 else 'differ'}"
-        parts.insert(0, f"only for {words['requests']} ({differs})")
+        parts.insert(0, f"only for {words['requests']} ({differs}{_of_token(near, call)})")
     return " and ".join(parts)
+
+
+def _of_token(near: Near, call: Call) -> str:
+    """In what the token of the request differs."""
+    token = near.rule.requests.token if near.rule.requests is not None else None
+    if token is None or TOKEN not in near.differing or not isinstance(call.request, Request):
+        return ""
+    said = tokens.missing(token, call.request)
+    return f": {said}" if said else ""
+
+
+def _against(rule: EffectiveRule, call: Call, told: frozenset[str] | None) -> Iterable[str]:
+    """What a Deny holds against the token of a request because it is not there."""
+    token = rule.requests.token if rule.requests is not None else None
+    if token is None or not isinstance(call.request, Request) or (told is not None and TOKEN not in told):
+        return ()
+    said = tokens.lacking(token, call.request)
+    return (f"{said}, which a Deny takes for a match",) if said else ()
 
 
 def _of(rule: EffectiveRule) -> dict[str, str]:
@@ -150,7 +172,8 @@ def _of(rule: EffectiveRule) -> dict[str, str]:
 def requests_in_words(rule: Requests) -> str:
     """The requests that a rule is about: ``POST /charges, /charges/*; with x-env in prod``."""
     http = " or ".join(_http(match) for match in rule.http) or "any request"
-    said = [f"with {spelling.header(each)}" for each in rule.when]
+    said = [f"with {tokens.in_words(rule.token)}"] if rule.token is not None else []
+    said += [f"with {spelling.header(each)}" for each in rule.when]
     said += [f"with {spelling.parameter(each)}" for each in rule.query]
     said += [spelling.time(each) for each in rule.times]
     return "; ".join((http, *said))

@@ -1,8 +1,8 @@
 """The rules that almost matched a call: those that differ from it in the fewest parts, and in which.
 
 The parts are the pod that is governed (``subject``), the other end (``peer``), the port, and of the requests that a
-rule names the method, path, host, upgrade, gRPC and each header; of several entries of ``http`` the one that differs
-least counts.
+rule names the method, path, host, upgrade, gRPC, each header and the token; of several entries of ``http`` the one that
+differs least counts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,14 @@ from typing import Final
 from ringfence.model.effective import EffectivePolicy, EffectiveRule
 from ringfence.model.requests import HttpMatch, Opaque, Request, Requests
 from ringfence.model.resources import Action, Mode
-from ringfence.policy import decide, requests
+from ringfence.policy import decide, requests, tokens
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Call
 
 #: Parts that come before all others in what is shown: what people most likely got wrong.
 _ORDER: Final = ("request", "bytes", "port", "peer", "subject")
+#: The part that all is that a rule asks of tokens.
+TOKEN: Final = "token"  # noqa: S105 (a word, not a secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Near:
     """A rule and the parts in which it differs from a call.
 
     ``differing`` are some of ``subject``, ``peer``, ``port``; ``bytes`` (the call carries bytes, in which nobody sees a
-    request); ``method``, ``path``, ``host``, ``upgrade``, ``gRPC``, ``header NAME``; ``request`` for any other part.
+    request); ``method``, ``path``, ``host``, ``upgrade``, ``gRPC``, ``header NAME``, ``token``; ``request`` for any
+    other part.
     """
 
     rule: EffectiveRule
@@ -79,6 +82,7 @@ def _of_request(rule: Requests, request: Request, action: Action, told: frozense
     found = [
         *min((_counting(way, told) for way in ways), key=len),
         *_counting(_of_headers(rule, request, action), told),
+        *_counting(_of_token(rule, request, action), told),
     ]
     if not found and told is None and not requests.matches(rule, request, action):
         return ["request"]
@@ -108,3 +112,8 @@ def _of_headers(rule: Requests, request: Request, action: Action) -> Iterator[st
     for condition in rule.when:
         if not requests.matches(Requests(when=(condition,)), request, action):
             yield f"header {condition.header}"
+
+
+def _of_token(rule: Requests, request: Request, action: Action) -> Iterator[str]:
+    if rule.token is not None and not tokens.matches(rule.token, request, action):
+        yield TOKEN

@@ -39,6 +39,10 @@ class FindingReason(StrEnum):
     HOST_SHADOWED = "HostShadowed"
     #: A rule is about requests on a port that carries bytes: an Allow allows nothing there, a Deny denies everything.
     REQUESTS_NOT_SEEN = "RequestsNotSeen"
+    #: A rule asks for a token of an issuer that no policy declares which holds there.
+    UNKNOWN_ISSUER = "UnknownIssuer"
+    #: Two ClusterSecurityPolicies declare one issuer in different ways: no token of it counts.
+    ISSUER_CONFLICT = "IssuerConflict"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.

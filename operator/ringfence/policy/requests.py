@@ -10,7 +10,7 @@ from typing import Final
 
 from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Request, Requests, TimeCondition
 from ringfence.model.resources import Action
-from ringfence.policy import paths, queries
+from ringfence.policy import paths, queries, tokens
 
 ANY_SEGMENT: Final = "{*}"
 BELOW: Final = "/*"
@@ -37,13 +37,17 @@ def unclear(request: Request, rules: Iterable[Requests]) -> bool:
 
 def compared(rule: Requests) -> tuple[str, ...]:
     """Names of the headers whose value matters, which so has to be one."""
-    return tuple(sorted({each.header for each in rule.when if each.values}))
+    return tuple(sorted({*(each.header for each in rule.when if each.values), *_of_token(rule)}))
 
 
 def twins(rule: Requests) -> tuple[str, ...]:
     """Names of headers that many programs take for one that the rule looks at: CGI knows no ``-``."""
-    found = {twin for condition in rule.when for twin in _twins(condition.header)}
-    return tuple(sorted(found))
+    names = {*(condition.header for condition in rule.when), *_of_token(rule)}
+    return tuple(sorted({twin for name in names for twin in _twins(name)}))
+
+
+def _of_token(rule: Requests) -> Iterable[str]:
+    return (rule.token.header,) if rule.token is not None and rule.token.header else ()
 
 
 def _twins(name: str) -> Iterable[str]:
@@ -61,6 +65,8 @@ def matches(rule: Requests, request: Request, action: Action) -> bool:
     if not all(queries.matches(condition, request.path, action) for condition in rule.query):
         return False
     if not all(_moment(condition, request.time, action) for condition in rule.times):
+        return False
+    if rule.token is not None and not tokens.matches(rule.token, request, action):
         return False
     return all(_condition(condition, request.headers, action) for condition in rule.when)
 

@@ -15,6 +15,7 @@ from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
 from ringfence.model.world import Enrolment, Namespace, World
 from ringfence.policy import builtins, closing, findings, held, overlaps, rules, traffic
+from ringfence.policy.issuers import Issuers
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key, rule_key
 from ringfence.policy.reasons import FindingReason
@@ -33,7 +34,9 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     closed = closing.is_closed(world, known, enrolment, notes)
     governed = _governed(world, known, notes)
     listed, listed_in_audit = (_listed(governed, mode) for mode in (Mode.ENFORCE, Mode.AUDIT))
-    blocks = _blocks(world, namespace, governed, listed, notes)
+    issuers = Issuers.of(governed, notes)
+    found = _blocks(world, namespace, governed, listed, notes)
+    blocks = [issuers.located(block, notes) for block in found]
     holding = held.Holding.of(world, namespace)
     judged = overlaps.suspend(list(held.denying_all(blocks, holding)), world.installation.pod_cidrs, notes)
     policy = EffectivePolicy(
@@ -46,6 +49,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
         traffic=traffic.effective(governed, world, notes, told=enrolment is not Enrolment.NONE),
+        issuers=issuers.held,
         admission=_admission(governed),
         demands=_demands(governed),
         signatures=_signatures(governed),

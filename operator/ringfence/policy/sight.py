@@ -168,7 +168,8 @@ def _spoken(requests: Requests | None) -> int:
         return 0
     http = sum(1 + len(each.methods) + len(each.paths) + len(each.hosts) for each in requests.http)
     values = [len(each.values) for each in requests.when] + [len(each.values) for each in requests.query]
-    return http + len(values) + sum(values) + sum(1 + len(each.windows) for each in requests.times)
+    token = sum(1 + len(each) for _, each in requests.token.claims) if requests.token is not None else 0
+    return http + token + len(values) + sum(values) + sum(1 + len(each.windows) for each in requests.times)
 
 
 _NAMES: Final = Kept(_names, weigh=lambda spec, _: weight(spec), most=MAX_KEPT)

@@ -12,6 +12,7 @@ from tests.unit.api.corpus_making import (
     SIGNER,
     Object,
     admitting,
+    asking,
     caller,
     certificate,
     cluster_policy,
@@ -22,6 +23,8 @@ from tests.unit.api.corpus_making import (
     identity,
     images,
     ingress,
+    issuer,
+    jwks,
     limited,
     pod_security,
     policy,
@@ -74,6 +77,14 @@ GOOD: dict[str, Object] = {
         },
     ),
     "traffic: of a floor": cluster_policy({"namespaceSelector": {}, "traffic": [{"name": "a", "maxBody": "1"}]}),
+    "rule: a token": asking(claims={"scope": ["a", "b"], "https://x.example/roles": ["c"]}, audiences=["pay"]),
+    "rule: no token": asking(absent=True),
+    "issuer: with all that there is": issuer(
+        header="x-user-token", remove=True, clockSkewSeconds=1, maxLifetime="1h", audiences=["a", "https://b/"]
+    ),
+    "issuer: a policy's own": policy(
+        {"jwtIssuers": [{"name": "a", "issuer": "b", "audiences": ["c"], "jwks": jwks()}], "ingress": [rule()]}
+    ),
     "rule: requests": ingress(
         ports=[80],
         http=[{"methods": ["GET"], "paths": ["/", "/a/*", "/a/{*}/b"], "hosts": ["a.b"]}, {"upgrades": ["websocket"]}],
@@ -302,7 +313,19 @@ KEPT: dict[str, Object] = {
         ports=[80], when=[{"attribute": "request.headers[x-forwarded-for]", "exists": True}]
     ),
     "rule: http in egress": policy({"egress": [{"name": "a", "ports": [80], "http": [{"methods": ["GET"]}]}]}),
-    "rule: jwt": ingress(jwt={"issuer": "corp"}),
+    "rule: a token without ports": ingress(jwt={"issuer": "corp"}),
+    "rule: a token on a UDP port": ingress(ports=[{"port": 80, "protocol": "UDP"}], jwt={"issuer": "corp"}),
+    "rule: a token in egress": policy({"egress": [{"name": "a", "ports": [80], "jwt": {"issuer": "corp"}}]}),
+    "rule: a token and none": asking(absent=True, claims={"a": ["b"]}),
+    "rule: audiences twice": asking(audiences=["a"], claims={"aud": ["a"]}),
+    "rule: several words of a scope": asking(claims={"scope": ["a b"]}),
+    "rule: a claim with a space in its name": asking(claims={"a b": ["c"]}),
+    "rule: a Deny with any token": ingress(ports=[80], action="Deny", jwt={"issuer": "corp"}),
+    "issuer: keys that are no JSON": issuer(jwks="keys"),
+    "issuer: no keys": issuer(jwks='{"keys": []}'),
+    "issuer: a symmetric key": issuer(jwks=jwks({"kty": "oct", "k": "c2VjcmV0"})),
+    "issuer: in a header that proxies write": issuer(header="x-forwarded-for"),
+    "issuer: an address of keys": issuer(jwksUri="https://corp.example/keys"),
     "selector: mistyped beside a right one": selecting({"matchLabels": {"a": "b"}, "matchLabel": {"c": "d"}}),
     "selector: values is null": requirement(key="a", operator="Exists", values=None),
     "peer: host without ports": egress(to=[{"host": "api.bank.example"}]),

@@ -1,6 +1,7 @@
 """Short ways to write the resources of the corpus."""
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,33 @@ PEM = (
     "PD066go8mT3JAwHY/JDY6mK2FQAMrP0V/JlaqOEVKLHbWi/CVOFj9EMJeA==\n"
     "-----END PUBLIC KEY-----\n"
 )
+
+
+#: A public key of P-256, made for this file, as an issuer of tokens serves it.
+JWK = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "IU7O-ICxrXoNQQR_FFujRNCJctoiPD066go8mT3JAwE",
+    "y": "2PyQ2OpithUADKz9FfyZWqjhFSix21ovwlThY_RDCXg",
+    "kid": "one",
+}
+
+
+def jwks(*keys: Any) -> str:
+    """A JSON Web Key Set."""
+    return json.dumps({"keys": list(keys or (JWK,))})
+
+
+def issuer(**fields: Any) -> Object:
+    """A ClusterSecurityPolicy that declares an issuer of tokens."""
+    whole = {"name": "corp", "issuer": "https://corp.example", "audiences": ["pay"], "jwks": jwks(), **fields}
+    left = {name: value for name, value in whole.items() if value is not NOTHING}
+    return cluster_policy({"namespaceSelector": {}, "jwtIssuers": [left]})
+
+
+def asking(**fields: Any) -> Object:
+    """A policy with a rule that asks for a token."""
+    return ingress(ports=[80], jwt={"issuer": "corp", **fields})
 
 
 SIGNER = {"issuer": "https://token.example", "identity": "https://code.example/shop/app@refs/tags/v1"}

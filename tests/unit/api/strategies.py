@@ -7,9 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 from ringfence.api import schema
-from ringfence.api.v1alpha1 import RESOURCES, peers
+from ringfence.api.v1alpha1 import RESOURCES, peers, tokens
 from ringfence.model import durations, sizes
 from ringfence.model.names import identity_secret
+
+from tests.unit.api import corpus_making
 
 Strategy = st.SearchStrategy[Any]
 
@@ -56,6 +58,8 @@ def _text(node: schema.Text) -> Strategy:
         return st.sampled_from(_TIMES)
     if node is peers.HOST:
         return st.sampled_from(_HOSTS)
+    if node.max_length == tokens.MAX_JWKS:
+        return st.just(corpus_making.jwks())
     pattern = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", node.pattern)
     fitting = st.from_regex(re.compile(pattern), fullmatch=True)
     return fitting.filter(

@@ -160,7 +160,17 @@ _SPEC: Final = Obj(
     ),
     rules=(
         at_least_one_of(
-            ("transport", "ingress", "egress", "traffic", "admission", "exceptions", "grants", *invariants.NAMES),
+            (
+                "transport",
+                "ingress",
+                "egress",
+                "traffic",
+                "admission",
+                "jwtIssuers",
+                "exceptions",
+                "grants",
+                *invariants.NAMES,
+            ),
             "the policy",
         ),
         traffic.HEADERS_OF_RULES,

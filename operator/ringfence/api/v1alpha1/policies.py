@@ -16,22 +16,21 @@ from ringfence.api.schema import (
     Text,
     at_least_one_of,
 )
-from ringfence.api.v1alpha1 import admission, conditions, identifiers, peers, requests, traffic
+from ringfence.api.v1alpha1 import admission, conditions, identifiers, peers, requests, tokens, traffic
 from ringfence.model.resources import MTLS, NEWEST_POD_SECURITY, Action, Mode, PodSecurityLevel
 
 MAX_RULES: Final = 100
 MAX_PEERS: Final = 64
 MAX_PORTS: Final = 64
 
-_LATER: Final = "is not available yet: what a rule cannot check, it must not promise"
 _RULE_HINTS: Final = {
-    "jwt": Complaint(_LATER, "leave it out: this version decides by peers, ports and requests"),
     "port": Complaint("is not a field", "write ports, a list"),
     "protocol": Complaint("is not a field", "write ports: [{port: …, protocol: …}]"),
 }
 _AT_THE_TARGET: Final = Complaint("is for ingress rules: the target's proxy judges requests", "write it at the target")
 _HOSTS: Final = Rule(test=peers.hosts_fit)
-_EGRESS_HINTS: Final = {"http": _AT_THE_TARGET, "when": _AT_THE_TARGET}
+_EGRESS_HINTS: Final = {"http": _AT_THE_TARGET, "when": _AT_THE_TARGET, "jwt": _AT_THE_TARGET}
+_OF_REQUESTS: Final = (*requests.FIELDS, *tokens.FIELDS)
 
 
 def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
@@ -79,9 +78,13 @@ def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
                     max_items=MAX_PORTS,
                 ),
             ),
-            *(requests.FIELDS if ingress else ()),
+            *(_OF_REQUESTS if ingress else ()),
         ),
-        rules=(*(requests.needs_ports(field.name) for field in requests.FIELDS), *conditions.RULES)
+        rules=(
+            *(requests.needs_ports(field.name) for field in _OF_REQUESTS),
+            *conditions.RULES,
+            *tokens.RULES,
+        )
         if ingress
         else (_HOSTS,),
         hints=hints,
@@ -150,6 +153,7 @@ def shared_fields(*, own_namespace: bool) -> tuple[Field, ...]:
         _rules(ingress=False, own_namespace=own_namespace),
         traffic.field(own_namespace=own_namespace),
         Field(name="admission", node=_ADMISSION),
+        tokens.ISSUERS,
     )
 
 

@@ -26,6 +26,7 @@ from ringfence.model.requests import (
     TimeCondition,
 )
 from ringfence.model.sources import SourceCondition
+from ringfence.model.tokens import TokenMatch
 
 _CHAR: Final = "[A-Za-z0-9._~!$&'()+,=:@-]"
 _NOT_DOT: Final = "[A-Za-z0-9_~!$&'()+,=:@-]"
@@ -168,9 +169,14 @@ _OWN: Final = frozenset(
 _OWN_PREFIXES: Final = ("x-forwarded-", "x-envoy-", "proxy-")
 
 
+def is_own(name: str) -> bool:
+    """Whether proxies say a header themselves, take it out, or pass on what anybody wrote."""
+    return name in _OWN or name.startswith(_OWN_PREFIXES)
+
+
 def _own_header(attribute: str) -> Complaint | None:
     what, name = conditions.split(attribute)
-    if what != conditions.HEADERS or (name not in _OWN and not name.startswith(_OWN_PREFIXES)):
+    if what != conditions.HEADERS or not is_own(name):
         return None
     return Complaint(f"names {name}, which callers or proxies on the way write as they like", "name another header")
 
@@ -269,14 +275,15 @@ def needs_ports(name: str) -> Rule:
     return Rule(test=test)
 
 
-def requests(rule: Mapping[str, Any]) -> Requests | None:
-    """What a rule says of requests; None for nothing."""
+def requests(rule: Mapping[str, Any], token: TokenMatch | None = None) -> Requests | None:
+    """What a rule says of requests, ``token`` among it; None for nothing."""
     when = [conditions.condition(each) for each in rule.get("when", ())]
     found = Requests(
         http=matches(rule),
         when=conditions.of_kind(HeaderCondition, when),
         query=conditions.of_kind(QueryCondition, when),
         times=conditions.of_kind(TimeCondition, when),
+        token=token,
     )
     return found if found != Requests() else None
 

@@ -51,7 +51,7 @@ _SPEC: Final = Obj(
     description="What the policy demands.",
     fields=(Field(name="appliesTo", node=APPLIES_TO), *policies.shared_fields(own_namespace=True)),
     rules=(
-        at_least_one_of(("transport", "ingress", "egress", "traffic", "admission"), "the policy"),
+        at_least_one_of(("transport", "ingress", "egress", "traffic", "admission", "jwtIssuers"), "the policy"),
         traffic.HEADERS_OF_RULES,
     ),
     hints={

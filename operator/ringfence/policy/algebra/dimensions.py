@@ -35,6 +35,8 @@ OUTSIDE: Final = Methods.of(("outside",))
 _ATTRIBUTES: Final = 60
 _TIMES: Final = 70
 TIME: Final = "time "
+#: Begins the names of attributes that are there or missing: tokens, their claims, values of these.
+OF_TOKENS: Final = "token of "
 
 #: What a request is where nothing more is asked of it.
 _PLAIN: Final = {

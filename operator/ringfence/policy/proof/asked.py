@@ -10,7 +10,7 @@ from ringfence.model.resources import Action, Invariant, Promise
 from ringfence.model.spans import ALL, Spans
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, subtract, union, witness
-from ringfence.policy.reasoning import sent
+from ringfence.policy.reasoning import bearing, sent
 
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
 _PLAIN: Final = cube([(dimensions.UPGRADE, dimensions.NO_UPGRADE)])
@@ -117,6 +117,7 @@ def _request(whole: Mapping[str, Any], point: Mapping[str, Any]) -> Request:
         dict(_given(point, _HEADER)),
         whole[dimensions.UPGRADE.name],
         sent.some_moment(times) if times else None,
+        tokens=bearing.some(point),
     )
 
 

@@ -1,12 +1,13 @@
 """A counterexample in words: the calls of it, and at both ends of each the rule that decides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ringfence.model.effective import Direction
 from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.requests import Asked, Opaque
 from ringfence.model.resources import Invariant, Promise
+from ringfence.model.tokens import Claims, name_of
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Workload, World
 from ringfence.policy import decide, spelling
@@ -56,7 +57,18 @@ def sent(request: Asked) -> str:
     host = f" at host {request.host}" if request.host else ""
     upgrade = f", to become {request.upgrade}" if request.upgrade else ""
     when = f", at {spelling.moment(request.time)}" if request.time is not None else ""
-    return f": {request.method} {request.path}{host}{headers}{upgrade}{when}"
+    return f": {request.method} {request.path}{host}{headers}{upgrade}{_tokens(request.tokens)}{when}"
+
+
+def _tokens(tokens: Mapping[str, Claims | None]) -> str:
+    return "".join(f", with {_token(name_of(key), claims)}" for key, claims in sorted(tokens.items()))
+
+
+def _token(issuer: str, claims: Claims | None) -> str:
+    if claims is None:
+        return f"a token of {issuer} that is not good"
+    said = " and ".join(f"{name} {', '.join(values)}" for name, values in sorted(claims.items()))
+    return f"a token of {issuer}" + (f" that has {said}" if said else "")
 
 
 def reasons(found: Verdict | None) -> Iterator[tuple[Direction, str]]:

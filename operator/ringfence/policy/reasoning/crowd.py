@@ -78,7 +78,8 @@ def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, 
     rules = [rule for rule, bits in stated if bits >> source & 1 and (rule.builtin or side.allows(rule))]
     if asked.one is not None:
         return tuple(crowd.asked_of(points.says(rule, names, asked.one), target) for rule in rules)
-    return tuple(crowd.asked_of(part, target) for rule in rules for part in saying.written(rule, names))
+    left = (each for rule in rules if (each := points.without_token(rule, asked.request)) is not None)
+    return tuple(crowd.asked_of(part, target) for rule in left for part in saying.written(rule, names))
 
 
 def _callers(calls: Diagram, sources: Members) -> int:
@@ -138,7 +139,8 @@ class _Crowd:
         for rule, bits in stated:
             kind = always if rule.builtin else denied if rule.action is Action.DENY else allowed
             if kind is not allowed or self.side.allows(rule):
-                kind.append(split(self.side.axes.source, [(Members(bits), points.says(rule, names, self.asked.one))]))
+                said = points.says(rule, names, self.asked.one, self.asked.request)
+                kind.append(split(self.side.axes.source, [(Members(bits), said)]))
         return union((*always, subtract(union(allowed), union(denied))))
 
     def _let_in(self, target: int, names: Names) -> Diagram:

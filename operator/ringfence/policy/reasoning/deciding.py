@@ -1,6 +1,6 @@
 """Which rule decides of one call out of a set, at each of its ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ringfence.model.effective import Direction, EffectiveRule
@@ -8,15 +8,24 @@ from ringfence.model.resources import Action
 from ringfence.model.verdict import Half, Reason
 from ringfence.model.world import Enrolment, Workload
 from ringfence.policy.algebra import diagram, dimensions
+from ringfence.policy.algebra.diagram import Diagram
 from ringfence.policy.algebra.ports import Names
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.reasoning.side import Side, requests_of
 
 
-def half(side: Side, direction: Direction, source: int, target: int, request: Mapping[str, Any]) -> Half:
+def half(
+    side: Side,
+    direction: Direction,
+    source: int,
+    target: int,
+    request: Mapping[str, Any],
+    *,
+    says: Callable[[EffectiveRule, Names], Diagram] = requests_of,
+) -> Half:
     """What one end of a call says of it: ``source`` and ``target`` are kinds, ``request`` a witness of the set.
 
-    Both ends have to be there on this side.
+    Both ends have to be there on this side. ``says`` are the requests that a rule names.
     """
     governed, other = (source, target) if direction is Direction.EGRESS else (target, source)
     end = side.ends[governed]
@@ -27,7 +36,8 @@ def half(side: Side, direction: Direction, source: int, target: int, request: Ma
         enrolled = side.effective(end.namespace).enrolment is not Enrolment.NONE
         return Half(direction, allowed=True, reason=Reason.NOT_CLOSED if enrolled else Reason.NOT_ENROLLED)
     names = side.kinds.all[target].names
-    matching = [rule for rule, bits in stated if bits >> other & 1 and _names(rule, names, request)]
+    point = dimensions.point(request)
+    matching = [rule for rule, bits in stated if bits >> other & 1 and diagram.holds(says(rule, names), point)]
     return _outcome(side, direction, matching)
 
 
@@ -47,7 +57,3 @@ def _outcome(side: Side, direction: Direction, matching: Sequence[EffectiveRule]
     if matching:
         return Half(direction, allowed=False, reason=Reason.RULE_SUSPENDED, rule=matching[0].ref)
     return Half(direction, allowed=False, reason=Reason.NO_RULE_ALLOWS)
-
-
-def _names(rule: EffectiveRule, names: Names, request: Mapping[str, Any]) -> bool:
-    return diagram.holds(requests_of(rule, names), dimensions.point(request))

@@ -54,7 +54,8 @@ def passing(both: Between, asked: About) -> Passing:
 def told(both: Between, requests: Diagram, asked: About) -> tuple[str, ...]:
     """What may be sent (``requests`` of ``passing``) in words, in terms of the rules that allow it."""
     rules = [each.rule for each in both.ingress if each.rule is not None and each.outcome and each.outcome.allowed]
-    return saying.sentences(requests, [asked.of(part) for rule in rules for part in saying.written(rule, both.names)])
+    left = (each for rule in rules if (each := points.without_token(rule, asked.request)) is not None)
+    return saying.sentences(requests, [asked.of(part) for rule in left for part in saying.written(rule, both.names)])
 
 
 def _half(both: Between, direction: Direction, asked: About) -> Half:

@@ -85,8 +85,8 @@ def between(
 ) -> Between:
     """What ``source`` may send to ``target``, as ``decide`` says of each request with the same arguments.
 
-    ``told`` is what is known of every request that is asked about, with the defaults of Request for the rest; with
-    ``whole`` it is the only one, and the pieces depend on ports alone.
+    ``told`` is what is known of every request that is asked about, with the defaults of Request for the rest (so where
+    it has tokens, all have them); with ``whole`` it is the only one, and the pieces depend on ports alone.
     """
     source, target = ends.locate(world, source), ends.locate(world, target)
     names = names_of(target) if isinstance(target, Workload) else NO_NAMES
@@ -119,7 +119,7 @@ class _Calls:
 
     def names_of(self, rule: EffectiveRule) -> Diagram:
         """The requests that a rule names."""
-        return says(rule, self.names, self.told if self.whole else None)
+        return says(rule, self.names, self.told if self.whole else None, self.told)
 
 
 @dataclass(slots=True)

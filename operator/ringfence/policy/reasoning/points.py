@@ -1,12 +1,13 @@
 """A concrete request as a point of the sets, and the part of one that a question names."""
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.model.effective import EffectiveRule
 from ringfence.model.requests import Opaque, Request
 from ringfence.model.resources import Action
-from ringfence.policy import paths, queries, requests
+from ringfence.policy import paths, queries, requests, tokens
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import Diagram, cube
 from ringfence.policy.algebra.ports import Names, Ports
@@ -96,11 +97,33 @@ def _comes_with(name: str) -> str:
     return TIME if name.startswith(dimensions.TIME) else name
 
 
-def says(rule: EffectiveRule, names: Names, one: Request | None) -> Diagram:
-    """The requests that a rule names; where all that is asked about is ``one``, by their ports alone."""
-    if rule.requests is None or one is None:
+def says(rule: EffectiveRule, names: Names, one: Request | None, bearing: Request | None = None) -> Diagram:
+    """The requests that a rule names; where all that is asked about is ``one``, by their ports alone.
+
+    Where all that is asked about brings the tokens of ``bearing``, those of them, whatever rules ask of tokens.
+    """
+    if rule.requests is None:
         return requests_of(rule, names)
+    if one is None:
+        left = without_token(rule, bearing)
+        return requests_of(left, names) if left is not None else _of_traffic(rule, names, _NOTHING)
+    return _of_traffic(rule, names, dimensions.HTTP if requests.matches(rule.requests, one, rule.action) else _NOTHING)
+
+
+def without_token(rule: EffectiveRule, bearing: Request | None) -> EffectiveRule | None:
+    """What a rule asks beside the token of requests that bring those of ``bearing``; None where it is not about them.
+
+    A request without any says nothing of tokens: they may be any, and the rule is as it is.
+    """
+    asked = rule.requests
+    if asked is None or asked.token is None or bearing is None or not bearing.tokens:
+        return rule
+    if not tokens.matches(asked.token, bearing, rule.action):
+        return None
+    return replace(rule, requests=replace(asked, token=None))
+
+
+def _of_traffic(rule: EffectiveRule, names: Names, http: Methods) -> Diagram:
     deny = rule.action is Action.DENY
-    http = dimensions.HTTP if requests.matches(rule.requests, one, rule.action) else _NOTHING
     traffic = http | dimensions.BYTES if deny else http
     return cube([(dimensions.PORT, Ports.at(rule.ports, names)), (dimensions.TRAFFIC, traffic)])

@@ -95,7 +95,7 @@ def _is_grpc(name: str, values: Any) -> bool:
 
 def _said(name: str) -> bool:
     """Whether the words here say all of a dimension; of any other those of ``wording`` do."""
-    return name in _SAID or _is_attribute(name)
+    return name in _SAID or name.startswith(dimensions.OF_TOKENS) or _is_attribute(name)
 
 
 def _is_attribute(name: str) -> bool:
@@ -108,8 +108,19 @@ def _conditions(cube: Cube) -> Iterator[str]:
     if upgrade is not None and upgrade != dimensions.NO_UPGRADE:
         yield wording.upgrade_text(upgrade)
     for name, values in cube.items():
-        if name == dimensions.HOST.name or (_is_attribute(name) and not _is_grpc(name, values)):
+        if name.startswith(dimensions.OF_TOKENS):
+            yield from _of_token(name, cube)
+        elif name == dimensions.HOST.name or (_is_attribute(name) and not _is_grpc(name, values)):
             yield f"{name.replace(':', ' ', 1)} {wording.attribute_text(values)}"
+
+
+def _of_token(name: str, cube: Cube) -> Iterator[str]:
+    """What is asked of a token; not which version of its issuer, since there is one only."""
+    text = wording.token_text(name, cube)
+    if ": " not in name:
+        text = text.rpartition(" (")[0]
+    if text:
+        yield f"no {text.removeprefix('a ')}" if cube[name].absent else text
 
 
 def data(requests: Diagram) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What rules say of requests, as sets: methods, paths, hosts, upgrades, headers, parameters and the time.
+"""What rules say of requests, as sets: methods, paths, hosts, upgrades, headers, parameters, the time and tokens.
 
 What is missing or can be read in two ways counts against the request: the same words are a smaller set in an Allow than
 in a Deny. Requests that a proxy refuses whatever the rules say are not taken out. A condition on the time is one that
@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from ringfence.model import hosts
 from ringfence.model.requests import TimeCondition
+from ringfence.model.tokens import TokenMatch
 from ringfence.model.windows import MONDAY, WEEK, Window
 from ringfence.policy import spelling
 from ringfence.policy.algebra import dimensions
@@ -18,6 +19,7 @@ from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cub
 from ringfence.policy.algebra.paths import PathSet
 from ringfence.policy.algebra.texts import EVERY_TEXT, NO_TEXT, TextSet
 from ringfence.policy.algebra.values import Attribute, Methods
+from ringfence.policy.reasoning import bearing
 
 _BELOW: Final = "/*"
 _GRPC: Final = TextSet.starting(("application/grpc",))
@@ -74,7 +76,8 @@ class Parameter(Protocol):
 
 
 class Sent(Protocol):
-    """The requests that a rule names: any of ``http`` (empty: all) and all of ``when``, ``query`` and ``times``."""
+    """The requests that a rule names: any of ``http`` (empty: all), all of ``when``, ``query`` and ``times``, and what
+    ``token`` asks."""
 
     @property
     def http(self) -> tuple[Match, ...]: ...
@@ -87,6 +90,9 @@ class Sent(Protocol):
 
     @property
     def times(self) -> tuple[TimeCondition, ...]: ...
+
+    @property
+    def token(self) -> TokenMatch | None: ...
 
 
 @lru_cache(maxsize=16384)
@@ -104,6 +110,8 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
     for moment in sent.times:
         holds = dimensions.OUTSIDE if moment.outside else dimensions.WITHIN
         found = intersect(found, cube([(_time(moment.windows), holds)]))
+    if sent.token is not None:
+        found = intersect(found, bearing.named(sent.token, deny))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
 

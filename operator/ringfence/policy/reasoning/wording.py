@@ -18,7 +18,7 @@ def lines(requests: Diagram, names: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 def _line(cube: Cube, names: tuple[str, ...]) -> str:
     ports: Ports = cube.get(dimensions.PORT.name, EVERY_PORT)
-    rest = " ".join(_rest(cube))
+    rest = " ".join(filter(None, _rest(cube)))
     told = ", ".join(ports.told(names))
     return f"{told}: {rest}" if rest else told
 
@@ -42,10 +42,27 @@ def _rest(cube: Cube) -> Iterator[str]:
     if (called := cube.get(dimensions.NAME.name)) is not None:
         yield f"to hosts {host_text(called)}"
     for name, values in cube.items():
-        if isinstance(values, Attribute) and name not in {dimensions.HOST.name, dimensions.NAME.name}:
+        if name.startswith(dimensions.OF_TOKENS):
+            yield _of_token(name, cube)
+        elif isinstance(values, Attribute) and name not in {dimensions.HOST.name, dimensions.NAME.name}:
             yield f"with {name} {attribute_text(values)}"
         elif isinstance(values, Methods) and name.startswith(dimensions.TIME):
             yield f"{values.witness()} {name.removeprefix(dimensions.TIME)}"
+
+
+def _of_token(name: str, cube: Cube) -> str:
+    """``with a token of corp (1f2e…)``, and behind it ``with role admin``; nothing that follows from another."""
+    text = token_text(name, cube)
+    return f"{'without' if cube[name].absent else 'with'} {text}" if text else ""
+
+
+def token_text(name: str, cube: Cube) -> str:
+    """What an attribute of tokens in a cube is: ``a token of corp (1f2e…)``, ``role admin``; "" if another says it."""
+    _, colon, claim = name.partition(": ")
+    there = not cube[name].absent
+    if there and colon and any(other.startswith(f"{name} ") and not cube[other].absent for other in cube):
+        return ""
+    return claim or f"a {name}"
 
 
 def method_text(methods: Methods) -> str:
@@ -141,6 +158,8 @@ def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
                 yield "paths", [str(clause) for clause in values.clauses()]
             case Attribute() if name == dimensions.NAME.name:
                 yield "hosts", host_text(values)
+            case Attribute() if name.startswith(dimensions.OF_TOKENS):
+                yield name, "missing" if values.absent else "there"
             case Attribute():
                 yield name, attribute_text(values)
             case _:

@@ -53,6 +53,15 @@ class Bounds:
         return self if self.tracer is None else replace(self, tracer=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """``filters`` of HTTP that look at tokens before policies are asked; ``not_good`` tells, as a filter of the log,
+    the requests whose token is not."""
+
+    filters: tuple[Message, ...]
+    not_good: Message
+
+
 def tcp(prefix: str, cluster: str, bounds: Bounds, log: Message, *, connect: str = "IMMEDIATE") -> Message:
     """The filter that carries bytes to a cluster; ``connect`` is when (an UpstreamConnectMode)."""
     proxy = tcp_proxy_pb2.TcpProxy(
@@ -107,8 +116,19 @@ def _wait(proxy: Message) -> None:
     proxy.max_early_data_bytes.CopyFrom(messages.number(_EARLY))
 
 
-def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool, mesh: bool = False) -> Message:
+def http(
+    prefix: str,
+    route: str,
+    bounds: Bounds,
+    log: Message,
+    *,
+    inbound: bool,
+    mesh: bool = False,
+    ahead: Ahead | None = None,
+) -> Message:
     """The filter that speaks HTTP/1.1 and HTTP/2, with the routes of that name; ``mesh``: callers show identities.
+
+    ``ahead`` works before policies are asked.
 
     Paths are normalized on their way in, whether or not a rule looks at them (ADR 0182): were that switched on with the
     first rule that does, it would not hold on connections that are open.
@@ -117,7 +137,11 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         codec_type=hcm_pb2.HttpConnectionManager.AUTO,
         stat_prefix=prefix,
         rds=hcm_pb2.Rds(route_config_name=route, config_source=messages.ads()),
-        http_filters=[*((*_authorization(), *traffic.http_filters()) if inbound else ()), _router()],
+        http_filters=[
+            *(ahead.filters if ahead else ()),
+            *((*_authorization(), *traffic.http_filters()) if inbound else ()),
+            _router(),
+        ],
         access_log=[log],
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             max_connection_duration=messages.seconds(bounds.age),
@@ -134,7 +158,7 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
         skip_xff_append=True,
         max_request_headers_kb=messages.number(bounds.headers.size or _HEADERS_KB),
         normalize_path=messages.true() if inbound else None,
-        local_reply_config=_replies(mesh=mesh) if inbound else None,
+        local_reply_config=_replies(ahead, mesh=mesh) if inbound else None,
         **_client_certificate(inbound=inbound, mesh=mesh),
     )
     if bounds.tracer is not None:
@@ -142,10 +166,21 @@ def http(prefix: str, route: str, bounds: Bounds, log: Message, *, inbound: bool
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 
-def _replies(*, mesh: bool) -> Message:
+def _replies(ahead: Ahead | None, *, mesh: bool) -> Message:
     """What callers are told by the proxy itself."""
+    first = [] if ahead is None else [_unauthenticated(ahead.not_good)]
     told = [_told_by_number(*each) for each in _REFUSALS]
-    return hcm_pb2.LocalReplyConfig(mappers=[*told, *([_undelivered()] if mesh else [])])
+    return hcm_pb2.LocalReplyConfig(mappers=[*first, *told, *([_undelivered()] if mesh else [])])
+
+
+def _unauthenticated(told: Message) -> Message:
+    """Says of a denial that the token is not good (RFC 6750 section 3.1), so that the caller gets another one."""
+    made = _told_by_number(403, "denied")
+    made.filter.CopyFrom(accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=[made.filter, told])))
+    made.status_code.CopyFrom(messages.number(401))
+    said = base_pb2.HeaderValue(key="www-authenticate", value='Bearer error="invalid_token"')
+    made.headers_to_add.append(base_pb2.HeaderValueOption(header=said))
+    return made
 
 
 #: What the proxy itself answers, and the word for it.

@@ -19,7 +19,7 @@ from ringfence.model.effective import (
 from ringfence.model.mesh import Mesh, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import MTLS, Action
-from ringfence.policy import reach, traffic
+from ringfence.policy import issuers, reach, traffic
 from ringfence.policy.peers import names_identities
 from ringfence.policy.reach import Reach, Target
 from ringfence.policy.transport import transport_of
@@ -43,6 +43,7 @@ def of_class(subject: Subject, mesh: Mesh) -> tuple[object, ...]:
         (policy.enrolment, policy.closed, policy.egress_listed, policy.egress_listed_audit),
         transport_of(policy, labels),
         traffic.of(policy, labels),
+        issuers.of_pods(policy.issuers, labels),
         inbound,
         outbound,
         _everything(mesh) if _looks_at_pods(policy, labels, inbound) else None,

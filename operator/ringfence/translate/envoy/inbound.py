@@ -21,8 +21,9 @@ from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
 from ringfence.model.proxy import Resource
 from ringfence.model.resources import MTLS, Protocol
 from ringfence.model.spans import ALL, Spans
+from ringfence.model.tokens import Issuer
 from ringfence.model.world import Enrolment
-from ringfence.policy import reach, traffic
+from ringfence.policy import issuers, reach, traffic
 from ringfence.policy.callers import Callers
 from ringfence.policy.traffic import NOTHING, Held
 from ringfence.policy.transport import transport_of
@@ -36,6 +37,7 @@ from ringfence.translate.envoy import (
     principals,
     rules,
     tls,
+    tokens,
 )
 from ringfence.translate.envoy import traffic as counted
 from ringfence.translate.envoy.filters import Bounds
@@ -86,6 +88,10 @@ class Inbound:
     callers: Callers
     trust_domain: str
     bounds: Bounds
+
+    @property
+    def _issuers(self) -> dict[str, Issuer]:
+        return issuers.of_pods(self.policy.issuers, dict(self.subject.labels))
 
     def listener(self) -> tuple[Message, dict[str, Resource]]:
         """The listener, and its routes by name."""
@@ -179,18 +185,27 @@ class Inbound:
 
     def _mesh_http(self, made: Made, prefix: str, governing: PortRules, held: Held) -> Message:
         route = f"in|{prefix}|mesh"
-        made.routes[route] = self._route(route, governing, held, self._who(mesh=True))
-        log = logs.of_requests(names.INBOUND)
-        speak = filters.http("in.mesh", route, self._bounds(held), log, inbound=True, mesh=True)
+        speak = self._http(made, route, governing, held, mesh=True)
         few = counted.connections(held, "mesh")
         return made.chain(route, *few, speak, socket=tls.downstream([principals.any_of(self.trust_domain)]))
 
-    def _bounds(self, held: Held) -> Bounds:
-        return replace(self.bounds, headers=HeaderBounds.of(held))
-
-    def _route(self, name: str, governing: PortRules, held: Held, who: Who) -> Resource:
-        limits = counted.of_routes(held, self.trust_domain, mesh=who.mesh)
-        return _route(name, {**rules.of_routes(governing, who), **limits}, held)
+    def _http(self, made: Made, route: str, governing: PortRules, held: Held, *, mesh: bool) -> Message:
+        """The filter that speaks HTTP; what it asks of requests comes with its routes."""
+        known = self._issuers
+        policy = rules.of_routes(governing, self._who(mesh=mesh, strict=mesh or governing.strict))
+        asked = tokens.of_routes(governing.tokens(audit=True), known)
+        limits = counted.of_routes(held, self.trust_domain, mesh=mesh)
+        removed = tokens.removed(governing.tokens(audit=False), known)
+        made.routes[route] = _route(route, {**policy, **asked, **limits}, held, removed)
+        return filters.http(
+            "in.mesh" if mesh else "in.plain",
+            route,
+            replace(self.bounds, headers=HeaderBounds.of(held)),
+            logs.of_requests(names.INBOUND, tokens.logged(known)),
+            inbound=True,
+            mesh=mesh,
+            ahead=tokens.ahead(known),
+        )
 
     # --- callers without --------------------------------------------------------------------------------------------
 
@@ -243,9 +258,7 @@ class Inbound:
         if not any(told.allowed for _, told in self._told(governing.for_some())):
             return None
         route = f"in|{prefix}|plain"
-        made.routes[route] = self._route(route, governing, held, self._who(mesh=False, strict=governing.strict))
-        log = logs.of_requests(names.INBOUND)
-        speak = filters.http("in.plain", route, self._bounds(held), log, inbound=True)
+        speak = self._http(made, route, governing, held, mesh=False)
         return made.chain(route, *counted.connections(held, "plain"), filters.plain(speak))
 
     def _plain_by_port(self, made: Made, governing: PortRules) -> Message | None:
@@ -323,11 +336,15 @@ def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _route(name: str, policy: dict[str, Message], held: Held) -> Resource:
-    """Everything to the program; the policy travels with the routes, so it is in force without a new listener."""
+def _route(name: str, policy: dict[str, Message], held: Held, removed: Iterable[str]) -> Resource:
+    """Everything to the program; the policy travels with the routes, so it is in force without a new listener.
+
+    The headers ``removed`` are gone when all filters have seen them.
+    """
     on = route_components_pb2.RouteAction(cluster=names.TO_PROGRAM_HTTP, timeout=messages.seconds(0))
     host = route_components_pb2.VirtualHost(name="program", domains=["*"], routes=counted.routes(held, on))
     found = route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
+    found.request_headers_to_remove.extend(removed)
     counted.change_headers(held, found)
     for key, value in policy.items():
         found.typed_per_filter_config[key].CopyFrom(value)

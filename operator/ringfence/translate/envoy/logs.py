@@ -4,7 +4,7 @@ What a program's callers are told says nothing of rules. Queries are left out: p
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import substitution_format_string_pb2
@@ -52,7 +52,7 @@ _TCP: Final = {
 }
 
 
-def of_requests(direction: str, said: Mapping[str, str] | None = None) -> Message:
+def of_requests(direction: str, said: Mapping[str, Any] | None = None) -> Message:
     """The log of a chain that speaks HTTP; ``said`` is what is known of all its requests."""
     inbound = _INBOUND if direction == names.INBOUND else {}
     return _log({**_COMMON, **_HTTP, **inbound, "direction": direction, **(said or {})})
@@ -67,7 +67,7 @@ def of_connections(direction: str, said: Mapping[str, str] | None = None, *, pla
     return _log({**common, **_TCP, "direction": direction, **(said or {})})
 
 
-def _log(fields: Mapping[str, str]) -> Message:
+def _log(fields: Mapping[str, Any]) -> Message:
     form = substitution_format_string_pb2.SubstitutionFormatString(
         json_format=messages.struct(fields), omit_empty_values=True
     )

@@ -12,7 +12,7 @@ from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import paths
 from ringfence.policy.requests import ANY_SEGMENT, BELOW, compared, twins
-from ringfence.translate.envoy import queries, times
+from ringfence.translate.envoy import queries, times, tokens
 from ringfence.translate.envoy.messages import Message
 
 _METHOD: Final = ":method"
@@ -29,8 +29,9 @@ _ANY: Final = rbac_pb2.Permission(any=True)
 def permission(rule: Requests, action: Action) -> Message:
     """A permission that is the requests that a rule of this action names, the time aside (``condition``)."""
     http = [_http(match, action) for match in rule.http]
+    token = [tokens.permission(rule.token, action)] if rule.token is not None else []
     query = (queries.permission(each, action) for each in rule.query)
-    return _all([*([_any(http)] if http else ()), *(_condition(each, action) for each in rule.when), *query])
+    return _all([*([_any(http)] if http else ()), *token, *(_condition(each, action) for each in rule.when), *query])
 
 
 def condition(rule: Requests) -> Message | None:

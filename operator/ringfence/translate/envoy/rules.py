@@ -17,6 +17,7 @@ from envoy.type.v3 import range_pb2
 from ringfence.model.effective import EffectivePeer, EffectiveRule
 from ringfence.model.resources import Action, Mode
 from ringfence.model.spans import ALL, Spans
+from ringfence.model.tokens import TokenMatch
 from ringfence.policy.callers import Callers, Identities
 from ringfence.policy.order import peer_key
 from ringfence.policy.peers import ANY_IDENTITY
@@ -46,6 +47,12 @@ class PortRules:
     def audited(self) -> bool:
         """Whether the rules would say something else with the policies in mode Audit, or were they enforced at all."""
         return not self.enforced or any(rule.mode is Mode.AUDIT for rule in self.rules)
+
+    def tokens(self, *, audit: bool) -> tuple[TokenMatch, ...]:
+        """What the rules ask of tokens; without ``audit`` only those that are enforced."""
+        counted = self.rules if audit else [r for r in self.rules if self.enforced and r.mode is Mode.ENFORCE]
+        found = (rule.requests.token for rule in counted if rule.requests is not None)
+        return tuple(token for token in found if token is not None)
 
     def opaque(self) -> "PortRules":
         """The rules where bytes are carried in which nobody sees a request: no Allow of some, every Deny of some."""

@@ -51,6 +51,5 @@ def test_without_parts_it_is_said_all_the_same() -> None:
 
 def test_what_is_no_part_of_http_is_said_in_the_words_of_all_reports() -> None:
     values = Attribute(TextSet.exactly(("a",)))
-    for name, text in (("claim:sub", "with claim sub 'a'"), ("token of corp: sub", "with token of corp: sub 'a'")):
-        found = cube([(dimensions.METHOD, Methods.of(("GET",))), (dimensions.attribute(name), values)])
-        assert saying.sentences(found, ()) == (f"GET {text}",)
+    found = cube([(dimensions.METHOD, Methods.of(("GET",))), (dimensions.attribute("claim:sub"), values)])
+    assert saying.sentences(found, ()) == ("GET with claim sub 'a'",)

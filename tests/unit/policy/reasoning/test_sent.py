@@ -1,10 +1,11 @@
 """What a rule says of requests, as a set: the same words are a smaller set in an Allow than in a Deny."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from ringfence.model.requests import Asks, QueryCondition, TimeCondition
+from ringfence.model.tokens import TokenMatch
 from ringfence.model.windows import Window
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.values import SEVERAL, Methods
@@ -33,6 +34,7 @@ class Sent:
     when: tuple[Condition, ...] = ()
     query: tuple[QueryCondition, ...] = ()
     times: tuple[TimeCondition, ...] = ()
+    token: TokenMatch | None = None
 
 
 def PARAMETER(test: Asks, *values: str) -> Sent:  # noqa: N802 (a row of a table)
@@ -162,3 +164,56 @@ def test_what_a_deny_leaves_of_an_allow_is_said_in_words() -> None:
 )
 def test_upgrades_in_words(upgrades: Methods, text: str) -> None:
     assert wording.upgrade_text(upgrades) == text
+
+
+ROLE = TokenMatch(":cluster/corp", (("role", ("a", "b")),), header="authorization", version="v1")
+GOOD = {"token of corp (v1)": "there"}
+HAS = {**GOOD, "token of corp: role": "there"}
+
+
+@pytest.mark.parametrize(
+    ("token", "request_", "allow", "deny"),
+    [
+        (ROLE, {**HAS, "token of corp: role a": "there"}, True, True),
+        (ROLE, {**HAS, "token of corp: role b": "there"}, True, True),
+        (ROLE, {**HAS, "token of corp: role c": "there"}, False, False),
+        (ROLE, GOOD, False, True),
+        (ROLE, {}, False, True),
+        (ROLE, {**HAS, "token of corp: role a": "there", "traffic": "bytes"}, False, True),
+        (replace(ROLE, version="v2"), {**HAS, "token of corp: role a": "there"}, False, True),
+        (replace(ROLE, header="x-t"), {**HAS, "token of corp: role a": "there"}, False, True),
+        (replace(ROLE, issuer="shop/p/corp"), {**HAS, "token of corp: role a": "there"}, False, True),
+        (replace(ROLE, claims=()), GOOD, True, True),
+        (replace(ROLE, claims=(), absent=True), GOOD, False, False),
+        (replace(ROLE, claims=(), absent=True), {}, True, True),
+        (replace(ROLE, header=""), HAS, False, True),
+    ],
+)
+def test_a_token_that_is_missing_or_not_good_counts_against_the_request(
+    token: TokenMatch, request_: dict[str, Any], allow: bool, deny: bool
+) -> None:
+    assert asked(Sent(token=token), False, **request_) is allow
+    assert asked(Sent(token=token), True, **request_) is deny
+
+
+def test_what_is_asked_of_tokens_is_said_in_words() -> None:
+    role = sent.named(Sent(token=ROLE), False)
+    assert wording.lines(
+        diagram.subtract(role, sent.named(Sent(token=replace(ROLE, claims=(("role", ("a",)),))), True))
+    ) == ("every port: with a token of corp (v1) without role a with role b",)
+    both = replace(ROLE, claims=(("role", ("a",)), ("team", ("x",))))
+    assert wording.lines(sent.named(Sent(token=both), False)) == (
+        "every port: with a token of corp (v1) with role in a and team in x",
+    )
+    assert wording.lines(sent.named(Sent(token=replace(ROLE, claims=(), absent=True)), False)) == (
+        "every port: without a token of corp (v1)",
+    )
+    assert wording.data(role)[-1]["token of corp: role"] == "there"
+
+
+def test_sets_of_many_rules_about_several_claims_stay_small() -> None:
+    rules = (
+        replace(ROLE, claims=(("role", (f"r{n}",)), ("team", (f"t{n}",)), ("scope", (f"s{n}",)))) for n in range(100)
+    )
+    whole = diagram.union(sent.named(Sent(token=each), False) for each in rules)
+    assert len(list(diagram.cubes(whole))) == 100

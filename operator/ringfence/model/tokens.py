@@ -1,0 +1,64 @@
+"""Tokens of end users (JWT, RFC 7519): who issues them, what a rule asks of one, and what a request brings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+#: Where tokens are by default, behind the word Bearer (RFC 6750 section 2.1).
+AUTHORIZATION: Final = "authorization"
+#: Claims that are lists of words in one text (RFC 8693 section 4.2): each word is a value.
+SPACED: Final = ("scope", "scp")
+
+#: The texts that each claim of a token has; a claim without any is left out.
+Claims = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Issuer:
+    """Who signs tokens, and which of them are good.
+
+    ``issuer`` is the claim ``iss``; a token must be for one of ``audiences`` (never empty). ``jwks`` are the public
+    keys as JSON (RFC 7517), checked and written the same way whenever they are the same. ``header`` is where tokens
+    are, in lower case; ``remove`` takes it out before the program. In seconds: ``skew`` by which clocks may differ
+    (1..300), and ``max_lifetime`` that a token may still last.
+    """
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks: str
+    header: str = AUTHORIZATION
+    remove: bool = False
+    skew: int = 60
+    max_lifetime: int = 86400
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TokenMatch:
+    """Requests with a good token of an issuer that has one of the values of each of ``claims``.
+
+    ``issuer`` is its key (``cluster_key``, ``own_key``). ``absent``: requests without a good one; ``claims`` is empty
+    then. Where the policies are resolved ``header`` is where its tokens are, "" for an issuer that nobody declares, and
+    ``version`` changes with what makes a token good.
+    """
+
+    issuer: str
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    absent: bool = False
+    header: str = ""
+    version: str = ""
+
+
+def cluster_key(name: str) -> str:
+    """The key of an issuer of the platform's; no namespace has a colon in its name."""
+    return f":cluster/{name}"
+
+
+def own_key(namespace: str, policy: str, name: str) -> str:
+    """The key of an issuer that a SecurityPolicy declares for its own rules."""
+    return f"{namespace}/{policy}/{name}"
+
+
+def name_of(key: str) -> str:
+    """The name by which people know an issuer."""
+    return key.rpartition("/")[2]
