@@ -10,3 +10,8 @@ can-i -f tokens.in.yaml shop/frontend shop/checkout --port 8080 --issuer else --
 can-i -f tokens.in.yaml shop/frontend shop/checkout --port 8080 --issuer corp --claim scope=orders.write --bad-token
 can-i -f tokens.in.yaml shop/frontend shop/checkout --port 8080 --claim scope
 can-i -f tokens.in.yaml shop/frontend shop/checkout --port 8081
+can-i -f tokens.in.yaml anyone shop/checkout --port 8080
+can-i -f tokens.in.yaml anyone shop/checkout --port 8080 --issuer kiosk
+can-i -f tokens.in.yaml anyone shop/checkout --port 8080 --issuer corp --claim role=staff --claim "scope=orders.write" --claim aud=shop --claim email_verified=true
+can-i -f tokens.in.yaml shop/frontend shop/checkout --port 8080 --issuer corp --claim role=staff --claim "scope=orders.write" --claim aud=shop --claim email_verified=true
+can-i -f tokens.in.yaml anyone shop/checkout --port 8080 --bad-token
