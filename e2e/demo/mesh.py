@@ -15,6 +15,8 @@ HTTP, GREETING = 8080, 9000
 PYTHON = "/opt/ringfence/bin/python"
 PROXY = "ringfence-proxy"
 _USER = 10001
+REFUSED = ("403", "503", "closed", "silent")
+"""How a call may end that does not pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _injected(admin: Client) -> Row:
 
 
 def _calls(admin: Client) -> list[Row]:
-    refused = ("403", "503", "closed", "silent")
+    refused = mesh.REFUSED
     tried: list[tuple[str, str, str, int, str, tuple[str, ...], str]] = [
         (SPACE, "web", "over mutual TLS", 80, "/", ("200",), f"{ALLOWED}: SecurityPolicy store-web rule web"),
         (SPACE, "web", "where the server speaks first", mesh.GREETING, "-", ("greeted",), f"{ALLOWED}: the same rule"),

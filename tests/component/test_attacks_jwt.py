@@ -280,7 +280,10 @@ class TestWhatIsTold:
         assert line["tokens"][CORP.key] == "Jwt is expired"
         assert not any(part in json.dumps(line) for part in token.split("."))
 
-    def test_whoever_should_get_another_token_is_told_so_and_nobody_else(self, net: Net, svids: Identities) -> None:
+    @pytest.mark.parametrize("known", [(CORP, PARTNER, USER), (CORP,)], ids=["several issuers", "one issuer"])
+    def test_whoever_should_get_another_token_is_told_so_and_nobody_else(
+        self, net: Net, svids: Identities, known: tuple[Signer, ...]
+    ) -> None:
         """401 makes programs get another token, and again and again if that is not what is missing."""
         path = {"path": "/x"}
         good, scope = CORP.token(scope="write"), CORP.token(scope="read")
@@ -291,10 +294,10 @@ class TestWhatIsTold:
             "none": (Request(**path), REFUSED),
             "none, but a password": (Request(headers={"authorization": ("Basic YTpi",)}, **path), REFUSED),
             "good, without the scope": (bearing(scope, **path), REFUSED),
-            "good, of another issuer": (bearing(PARTNER.token(), **path), REFUSED),
+            "of another issuer": (bearing(PARTNER.token(), **path), REFUSED if PARTNER in known else BAD),
             "good": (bearing(good, **path), LET_IN),
         }
-        found = Proxy(net, svids, WRITERS).statuses(*(request for request, _ in tried.values()))
+        found = Proxy(net, svids, WRITERS, known=known).statuses(*(request for request, _ in tried.values()))
         assert dict(zip(tried, found, strict=True)) == {name: status for name, (_, status) in tried.items()}
 
 

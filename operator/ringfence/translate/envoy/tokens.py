@@ -30,6 +30,9 @@ FILTER: Final = "ringfence.tokens"
 #: Where it leaves claims, by the key of the issuer.
 CLAIMS: Final = "envoy.filters.http.jwt_authn"
 _EVERY: Final = "every"
+#: The number by which the filter says that a token is missing; lower is none, greater what is wrong with one.
+_MISSING: Final = 1
+_CODES: Final = 1000
 _ANYTHING: Final = "(?s).*"
 _BOOLEANS: Final = {"true": True, "false": False}
 _ANY: Final = rbac_pb2.Permission(any=True)
@@ -75,8 +78,8 @@ def logged(issuers: Mapping[str, Issuer]) -> dict[str, Any]:
 
 def _not_good(keys: list[str]) -> Message:
     """Of requests in the log those that bring a token and no good one."""
-    bad = [_there(_bad(key)) for key in keys]
-    none = [_there(key, there=False) for key in keys]
+    bad = [_not_good_one(key) for key in keys]
+    none = [_no_good_one(key) for key in keys]
     return _both([bad[0] if len(bad) == 1 else _Logged(or_filter=accesslog_pb2.OrFilter(filters=bad)), *none])
 
 
@@ -84,14 +87,22 @@ def _both(several: list[Message]) -> Message:
     return _Logged(and_filter=accesslog_pb2.AndFilter(filters=several))
 
 
-def _there(key: str, *, there: bool = True) -> Message:
-    """What is there is an object, never null."""
-    value = value_pb2.ValueMatcher(present_match=True)
-    if not there:
-        value = value_pb2.ValueMatcher(null_match=value_pb2.ValueMatcher.NullMatch())
+def _no_good_one(key: str) -> Message:
+    """No good token of an issuer is there; one that is would be an object, never null."""
+    value = value_pb2.ValueMatcher(null_match=value_pb2.ValueMatcher.NullMatch())
     path = [metadata_pb2.MetadataMatcher.PathSegment(key=key)]
     matcher = metadata_pb2.MetadataMatcher(filter=CLAIMS, path=path, value=value)
-    missing = messages.false() if there else messages.true()
+    missing = messages.true()
+    return _Logged(metadata_filter=accesslog_pb2.MetadataFilter(matcher=matcher, match_if_key_not_found=missing))
+
+
+def _not_good_one(key: str) -> Message:
+    """A token of an issuer is there, and not good. Of one that is missing the filter may tell as well."""
+    path = [metadata_pb2.MetadataMatcher.PathSegment(key=each) for each in (_bad(key), "code")]
+    told = range_pb2.DoubleRange(start=_MISSING + 1, end=_CODES)
+    value = value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(range=told))
+    matcher = metadata_pb2.MetadataMatcher(filter=CLAIMS, path=path, value=value)
+    missing = messages.false()
     return _Logged(metadata_filter=accesslog_pb2.MetadataFilter(matcher=matcher, match_if_key_not_found=missing))
 
 
@@ -101,7 +112,7 @@ def _named(key: str) -> str:
 
 
 def _bad(key: str) -> str:
-    """Where the filter says why a token of an issuer is not good; it says nothing of one that is not there."""
+    """Where the filter says why a token of an issuer is not good, or that it is missing."""
     return f"bad {_named(key)}"
 
 
