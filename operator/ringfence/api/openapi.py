@@ -5,8 +5,9 @@ Two decisions make the API server refuse what a person did not mean instead of d
 - Objects below ``spec`` keep fields that they do not know (``x-kubernetes-preserve-unknown-fields``). The API server
   drops such fields unless the client asks for strict validation, and many clients do not ask; a policy whose ``from``
   was mistyped would then open more than was meant. Kept, they reach the webhook and the controller, which refuse them.
-- Fields that may be left out are ``nullable``, because null is otherwise dropped too, and ``from:`` with nothing behind
-  it would mean everybody. No validation of the API server can tell null from absence, so this too is for the webhook.
+- Fields that may be left out, and texts in maps, are ``nullable``, because null is otherwise dropped too, and ``from:``
+  with nothing behind it would mean everybody. No validation of the API server can tell null from absence, so this too
+  is for the webhook.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -192,6 +193,7 @@ def _map(node: MapOf, _strict: bool) -> Schema:
     }
     if isinstance(node.values, ListOf):
         return schema
+    schema["additionalProperties"]["nullable"] = True
     schema["x-kubernetes-validations"] = [
         {
             "rule": f"self.all(key, size(key) <= {node.keys.max_length})",
