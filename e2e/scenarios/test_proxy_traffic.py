@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from e2e.traffic.__main__ import FRAMES, WEB
 from e2e.traffic.place import REFUSED, Place
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
@@ -73,8 +74,8 @@ def test_a_gigabyte_each_way_takes_no_memory(traffic: Place, port: int, what: st
 def test_what_lasts_goes_on_through_changes_of_policy(
     traffic: Place, lasting: dict[str, "Future[dict[str, Any]]"]
 ) -> None:
-    """A policy that changes something else ends nothing."""
-    traffic.admin.apply([traffic.allow("server", "worker", 8080, 9000)])
+    """A policy that changes something else ends nothing; a change of a TCP port's own rules would end its connections."""
+    traffic.admin.apply([traffic.allow("server", "worker", WEB, FRAMES)])
     ended = {kind: call.result() for kind, call in lasting.items()}
     assert {kind: each["outcome"] for kind, each in ended.items()} == {
         "streams": "OK",
@@ -82,4 +83,4 @@ def test_what_lasts_goes_on_through_changes_of_policy(
         "lines": "greeted",
     }
     assert min(each["echoed"] for each in ended.values()) > LASTING
-    traffic.admin.apply([traffic.allow("server", "worker", 8080)])
+    traffic.admin.apply([traffic.allow("server", "worker", WEB)])
