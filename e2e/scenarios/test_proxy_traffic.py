@@ -74,7 +74,7 @@ def test_a_gigabyte_each_way_takes_no_memory(traffic: Place, port: int, what: st
 def test_what_lasts_goes_on_through_changes_of_policy(
     traffic: Place, lasting: dict[str, "Future[dict[str, Any]]"]
 ) -> None:
-    """A policy that changes something else ends nothing; a change of a TCP port's own rules would end its connections."""
+    """A policy that changes something else ends nothing; one about a TCP port itself would end its connections."""
     traffic.admin.apply([traffic.allow("server", "worker", WEB, FRAMES)])
     ended = {kind: call.result() for kind, call in lasting.items()}
     assert {kind: each["outcome"] for kind, each in ended.items()} == {
