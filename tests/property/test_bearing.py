@@ -1,10 +1,9 @@
 """The symbolic answer about requests with a token says what ``decide`` says, whether the question tells it or not."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +14,11 @@ from ringfence.model.resources import ClusterSecurityPolicy, PolicySpec, PortSpe
 from ringfence.model.tokens import Claims, TokenMatch
 from ringfence.model.world import World
 from ringfence.policy import resolve
-from ringfence.policy.algebra import diagram, dimensions, ports
-from ringfence.policy.reasoning import bearing, pieces, points
-from ringfence.policy.reasoning.pieces import Between
+from ringfence.policy.algebra import dimensions
+from ringfence.policy.reasoning import pieces
 
 from tests.property.judging import show, telling
-from tests.property.test_pieces import decided, outcomes, said, said_by
+from tests.property.test_pieces import counting, decided, outcomes, point_of, said, said_by
 from tests.property.worlds import CORP, TOKENS, about_requests
 
 pytestmark = pytest.mark.timeout(3600)
@@ -72,26 +70,7 @@ def bearers(draw: st.DrawFn) -> World:
 
 @pytest.fixture(scope="module")
 def counted(summary: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    counts: dict[str, int] = {}
-
-    def count(what: str) -> None:
-        counts[what] = counts.get(what, 0) + 1
-
-    yield count
-    told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-    summary(f"symbolic answers: {sum(counts.values())} requests with tokens, as decide says of each ({told})")
-
-
-def point_of(port: int, sent: Request, both: Between) -> Mapping[str, Any]:
-    names = {
-        name
-        for each in (*both.egress, *both.ingress)
-        for part in diagram.cubes(each.requests)
-        for name in part
-        if name.startswith(dimensions.OF_TOKENS)
-    }
-    values = {name: bearing.value(name, sent) for name in names}
-    return dimensions.point({**points.point(sent), **values, "port": ports.member(Protocol.TCP, port)})
+    yield from counting(summary, "requests with tokens")
 
 
 @settings(max_examples=FEWER)
@@ -114,7 +93,7 @@ def test_every_request_with_a_token_is_in_the_piece_that_decide_finds(
             verdict = decided(call, protocol, port, False, sent)
             counted("CannotTell" if verdict is None else str(said_by(verdict).reason))
             for both in (free, told):
-                point = point_of(port, sent, both)
+                point = point_of(Protocol.TCP, port, sent, both)
                 found = outcomes(both, point)
                 if verdict is None:
                     good = None in found.values()
@@ -122,5 +101,5 @@ def test_every_request_with_a_token_is_in_the_piece_that_decide_finds(
                     good = found == {half.direction: said(half) for half in (verdict.egress, verdict.ingress)}
                 if not good:
                     wrong.append(f"{show((source, target, protocol, port))} {sent}: {verdict}, but {found}")
-            assert not any(name.startswith(dimensions.OF_TOKENS) for name in point_of(port, sent, told))
+            assert not any(name.startswith(dimensions.OF_TOKENS) for name in point_of(Protocol.TCP, port, sent, told))
     assert wrong == []

@@ -83,17 +83,21 @@ def some_request(dice: random.Random) -> Request:
     return Request(dice.choice(METHODS), dice.choice(PATHS), dice.choice(HOSTS), headers, upgrade, moment)
 
 
-@pytest.fixture(scope="module")
-def counted(summary: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Counts the requests that were asked about by what was said, for the end of the run."""
+def counting(summary: Callable[[str], None], what: str) -> Iterator[Callable[[str], None]]:
+    """Counts what was asked about by what was said, for the end of the run."""
     counts: dict[str, int] = {}
 
-    def count(what: str) -> None:
-        counts[what] = counts.get(what, 0) + 1
+    def count(said_: str) -> None:
+        counts[said_] = counts.get(said_, 0) + 1
 
     yield count
-    told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-    summary(f"symbolic answers: {sum(counts.values())} requests, as decide says of each ({told})")
+    told = ", ".join(f"{number} {each}" for each, number in sorted(counts.items()))
+    summary(f"symbolic answers: {sum(counts.values())} {what}, as decide says of each ({told})")
+
+
+@pytest.fixture(scope="module")
+def counted(summary: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    yield from counting(summary, "requests")
 
 
 def point_of(protocol: Protocol, port: int, sent: Request | Opaque, both: Between) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """What is proven of all calls at once is what `decide` says of each: brute force over every pair, port and name."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from hypothesis import given, settings
@@ -42,6 +42,8 @@ from tests.property import worlds
 PORTS = ((Protocol.TCP, 1), (Protocol.TCP, 53), (Protocol.TCP, 80), (Protocol.TCP, 9090), (Protocol.UDP, 53))
 NAMINGS = ((), ("http",), ("metrics",), ("http", "metrics"))
 PAIRS = 40
+#: Parties of a world of which brute force asks about every pair.
+MOST = 14
 
 
 def judged(
@@ -262,20 +264,29 @@ def test_proofs_agree_with_brute_force(world: World, invariant: Invariant) -> No
     prover = prove.prover(world, effective)
     proof = prover.prove(invariant)
     check_counterexample(world, effective, proof)
+    asked = PortSet.of(invariant.ports)
+    agrees(prover, effective, proof, lambda caller, called: passing(world, effective, caller, called, asked))
+    # The prover knows every port and address, brute force only some: it may find more, and then shows it.
+
+
+def agrees(prover: Prover, effective: Effective, proof: Proof, last: Callable[[End, End], bool | None]) -> None:
+    """What a proof says of a way is what brute force finds; ``last`` says whether some call that counts passes.
+
+    Worlds of many parties are left out: brute force asks about every pair.
+    """
     ends_ = [*(party.pod for party in prover.reaching.index.parties), *OUTSIDE]
     count = len(ends_) - len(OUTSIDE)
-    if count > 14:
+    if count > MOST:
         return
-    pairs = [(s, t) for s in range(len(ends_)) for t in range(len(ends_)) if min(s, t) < count]
-    asked = PortSet.of(invariant.ports)
+    pairs_ = [(s, t) for s in range(len(ends_)) for t in range(len(ends_)) if min(s, t) < count]
     everything = PortSet(everything=True)
-    any_port = {pair: passing(world, effective, ends_[pair[0]], ends_[pair[1]], everything) for pair in pairs}
-    on_port = {pair: passing(world, effective, ends_[pair[0]], ends_[pair[1]], asked) for pair in pairs}
-    query = _Query(prover, invariant, count)
+    any_port = {(s, t): passing(prover.world, effective, ends_[s], ends_[t], everything) for s, t in pairs_}
+    on_last = {(s, t): last(ends_[s], ends_[t]) for s, t in pairs_}
+    query = _Query(prover, proof.invariant, count)
     sure, hoped = (
         shortest(
             {pair: True for pair, answer in any_port.items() if answer in accepted},
-            {pair for pair, answer in on_port.items() if answer in accepted},
+            {pair for pair, answer in on_last.items() if answer in accepted},
             query,
         )
         for accepted in ((True,), (True, None))
@@ -285,7 +296,6 @@ def test_proofs_agree_with_brute_force(world: World, invariant: Invariant) -> No
     elif sure:
         assert proof.outcome is Outcome.VIOLATED
         assert len(proof.steps) <= sure
-    # The prover knows every port and address, brute force only some: it may find more, and then shows it.
 
 
 def check_counterexample(world: World, effective: Effective, proof: Proof) -> None:

@@ -16,17 +16,7 @@ from ringfence.policy.proof import asked, prove
 from ringfence.policy.proof.prove import Outcome, Proof
 
 from tests.property import worlds
-from tests.property.test_proofs import (
-    OUTSIDE,
-    _Query,
-    judged,
-    named,
-    nevers,
-    passing,
-    peer_lists,
-    policies_of,
-    shortest,
-)
+from tests.property.test_proofs import agrees, judged, named, nevers, peer_lists, policies_of
 from tests.property.test_proofs import ways as every_way
 
 #: Requests that rules of these worlds tell apart.
@@ -100,28 +90,7 @@ def test_what_can_never_come_agrees_with_brute_force(
     proof = prover.prove(invariant)
     event(proof.outcome)
     check(world, effective, proof)
-    ends_ = [*(party.pod for party in prover.reaching.index.parties), *OUTSIDE]
-    count = len(ends_) - len(OUTSIDE)
-    if count > MOST:
-        return
-    pairs = [(s, t) for s in range(len(ends_)) for t in range(len(ends_)) if min(s, t) < count]
-    everything = PortSet(everything=True)
-    any_port = {pair: passing(world, effective, ends_[pair[0]], ends_[pair[1]], everything) for pair in pairs}
-    last = {pair: on_last(world, effective, (ends_[pair[0]], ends_[pair[1]]), invariant) for pair in pairs}
-    query = _Query(prover, invariant, count)
-    sure, hoped = (
-        shortest(
-            {pair: True for pair, answer in any_port.items() if answer in accepted},
-            {pair for pair, answer in last.items() if answer in accepted},
-            query,
-        )
-        for accepted in ((True,), (True, None))
-    )
-    if proof.outcome is Outcome.PROVEN:
-        assert not hoped
-    elif sure:
-        assert proof.outcome is Outcome.VIOLATED
-        assert len(proof.steps) <= sure
+    agrees(prover, effective, proof, lambda caller, called: on_last(world, effective, (caller, called), invariant))
 
 
 @settings(max_examples=30)

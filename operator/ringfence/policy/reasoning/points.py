@@ -12,6 +12,7 @@ from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import Diagram, cube
 from ringfence.policy.algebra.ports import Names, Ports
 from ringfence.policy.algebra.values import MISSING, SEVERAL, Methods
+from ringfence.policy.reasoning import bearing as bearing_
 from ringfence.policy.reasoning import sent as sent_
 from ringfence.policy.reasoning.side import requests_of
 
@@ -50,13 +51,15 @@ def point(request: Request) -> dict[str, Any]:
 
 
 def whole(request: Request, calls: Diagram) -> dict[str, Any]:
-    """The values of a request in every dimension that matters for some calls, its parameters and the time too."""
+    """The values of a request in every dimension that matters for some calls: parameters, the time and tokens too."""
     found = point(request)
     for name in diagram.names(calls):
         if name.startswith(_QUERY):
             found[name] = queries.value(request.path, name.removeprefix(_QUERY))
         elif name.startswith(dimensions.TIME) and request.time is not None:
             found[name] = sent_.moment(name, request.time)
+        elif name.startswith(dimensions.OF_TOKENS):
+            found[name] = bearing_.value(name, request)
     return found
 
 
