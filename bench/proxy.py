@@ -9,7 +9,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Final
 from ringfence.model.ca import Slot
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.proxy import ProxyConfig
-from ringfence.model.resources import Rule
+from ringfence.model.resources import PolicySpec
 from ringfence.model.spiffe import SpiffeId
 from ringfence.pki import keys, root, template
 from ringfence.pki.local_signer import LocalSigner
@@ -66,10 +66,13 @@ class Setup:
     host: str
     proxies: tuple[Envoy, ...] = ()
 
-    def call(self, program: Path, kind: str, load: Load) -> Seen:
+    def command(self, program: Path, kind: str, load: Load, headers: Mapping[str, str] | None = None) -> list[str]:
+        """What the caller runs to call a port."""
+        return fortio.caller(program, f"http://{self.host}:{proxy_mesh.PORTS[kind]}/echo?size=1024", load, headers)
+
+    def call(self, program: Path, kind: str, load: Load, headers: Mapping[str, str] | None = None) -> Seen:
         """Call it; raises ValueError where not every answer is what it should be."""
-        url = f"http://{self.host}:{proxy_mesh.PORTS[kind]}/echo?size=1024"
-        command = fortio.caller(program, url, load)
+        command = self.command(program, kind, load, headers)
         spent, others, started = self._cpu(), others_cpu(), time.monotonic()
         output = self.pair.caller.ask(command, load.seconds + 30)
         seconds = time.monotonic() - started
@@ -118,10 +121,12 @@ class Bench:
         """(a)"""
         return Setup(self._pair(), pods.SERVER)
 
-    def proxied(self, name: str, *, bare: bool, rules: Sequence[Rule] = (), services: int = SERVICES[-1]) -> Setup:
-        """(b) where ``bare``, else (c); ``rules`` as proxy_mesh.mesh takes them."""
+    def proxied(
+        self, name: str, *, bare: bool = False, spec: PolicySpec | None = None, services: int = SERVICES[-1]
+    ) -> Setup:
+        """(b) where ``bare``, else (c); ``spec`` as proxy_mesh.mesh takes it."""
         pair = self._pair()
-        found = proxy_mesh.mesh(services, rules)
+        found = proxy_mesh.mesh(services, spec)
         proxies = [
             self.run(pod, f"{name}-{account}", proxy_mesh.configured(found, account), account, bare=bare)
             for pod, account in ((pair.server, proxy_mesh.SERVER), (pair.caller, proxy_mesh.CALLER))

@@ -4,7 +4,7 @@
 the configuration is made of it by what proxyd makes it with.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from ringfence.model.mesh import EndpointValue, Mesh, ServicePort, ServiceValue
 from ringfence.model.names import LABEL_ENROLL, LABEL_IDENTITY
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.proxy_settings import ProxySettings
+from ringfence.model.requests import Requests
 from ringfence.model.resources import (
     Action,
     AppliesTo,
@@ -41,6 +42,8 @@ TRUST_DOMAIN: Final = "cluster.local"
 NAMESPACE: Final = "shop"
 OTHERS: Final = "others"
 SERVER, CALLER = "api", "web"
+#: The policy that a measurement brings.
+MEASURED: Final = "measured"
 SERVICE_IP: Final = "10.96.0.1"
 #: By protocol: the port that is called, of the Service and of the pod.
 PORTS: Final = {"HTTP": 8080, "TCP": 5432}
@@ -50,12 +53,12 @@ REACHABLE: Final = 5
 _PODS_OF_SERVICE: Final = 2
 
 
-def mesh(services: int, rules: Sequence[Rule] = ()) -> Mesh:
+def mesh(services: int, spec: PolicySpec | None = None) -> Mesh:
     """A cluster with so many Services, each with an identity of its own and two pods.
 
-    ``rules`` stand in place of those of the twenty policies that let the caller in.
+    A policy of ``spec`` stands in place of the twenty that let the caller in.
     """
-    installation = Installation(trust_domain=TRUST_DOMAIN, pod_cidrs=("10.244.0.0/15",), open_services=())
+    installation = Installation(trust_domain=TRUST_DOMAIN, pod_cidrs=("10.244.0.0/15",), open_services=(), proxies=True)
     accounts = [f"svc-{number}" for number in range(services - 1)]
     world = World(
         installation=installation,
@@ -64,7 +67,7 @@ def mesh(services: int, rules: Sequence[Rule] = ()) -> Mesh:
             NAMESPACE: {name: ServiceIdentity(ResourceMeta(name, NAMESPACE), name) for name in (SERVER, *_callers())},
             OTHERS: {name: ServiceIdentity(ResourceMeta(name, OTHERS), name) for name in accounts},
         },
-        policies={NAMESPACE: _of_server(rules), OTHERS: tuple(_openings())},
+        policies={NAMESPACE: _of_server(spec), OTHERS: tuple(_openings())},
         workloads={
             NAMESPACE: (
                 _pod(NAMESPACE, SERVER, SERVER, pods.SERVER),
@@ -136,11 +139,10 @@ def _callers() -> list[str]:
     return [*(f"caller-{number}" for number in range(POLICIES - 1)), CALLER]
 
 
-def _of_server(rules: Sequence[Rule]) -> tuple[SecurityPolicy, ...]:
-    if not rules:
+def _of_server(spec: PolicySpec | None) -> tuple[SecurityPolicy, ...]:
+    if spec is None:
         return tuple(_guards())
-    meta = ResourceMeta("measured", NAMESPACE)
-    return (SecurityPolicy(meta, AppliesTo((SERVER,)), PolicySpec(ingress=tuple(rules))),)
+    return (SecurityPolicy(ResourceMeta(MEASURED, NAMESPACE), AppliesTo((SERVER,)), spec),)
 
 
 def _guards() -> Iterator[SecurityPolicy]:
@@ -154,10 +156,14 @@ def _openings() -> Iterator[SecurityPolicy]:
         yield _policy(OTHERS, f"open-{number}", f"svc-{number}", CALLER)
 
 
+def rule(name: str, caller: str, ports: Iterable[int], requests: Requests | None = None) -> Rule:
+    """One that lets an identity of the namespace in."""
+    return Rule(name, Action.ALLOW, (IdentityPeer(NAMESPACE, caller),), tuple(map(PortSpec, ports)), requests)
+
+
 def _policy(namespace: str, name: str, target: str, caller: str) -> SecurityPolicy:
-    ports = tuple(PortSpec(port) for port in PORTS.values())
-    rule = Rule("call", Action.ALLOW, (IdentityPeer(NAMESPACE, caller),), ports)
-    return SecurityPolicy(ResourceMeta(name, namespace), AppliesTo((target,)), PolicySpec(ingress=(rule,)))
+    spec = PolicySpec(ingress=(rule("call", caller, PORTS.values()),))
+    return SecurityPolicy(ResourceMeta(name, namespace), AppliesTo((target,)), spec)
 
 
 # --- the same Envoy without security ----------------------------------------------------------------------------------

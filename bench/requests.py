@@ -5,26 +5,19 @@ sweep stand side by side and are called in turns; only the server's policies dif
 """
 
 import os
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
-from ringfence.model.resources import Action, IdentityPeer, PortSpec, Rule
+from ringfence.model.resources import PolicySpec, Rule
 
-from bench import fortio, proxy, proxy_mesh, rig, table
-from bench.envoys import Memory
-from bench.fortio import Load
-from bench.proxy import Seen, Setup
+from bench import fortio, limits, proxy, proxy_mesh, table, tokens
+from bench.turns import Pairs, Turns
 from e2e.cluster.errors import ClusterError
 from e2e.goprogram.build import BuildError
 
 COUNTS: Final = (1, 10, 100, 1000)
-ROUNDS, KEPT = 8, 4
-LOAD: Final = Load(rate=300, connections=8, seconds=2)
-_SETTLED: Final = 5.0
-_MIB: Final = 2**20
+_NONE: Final = "none"
 
 
 def _path(number: int) -> Requests:
@@ -67,7 +60,8 @@ def rows() -> list[table.Row]:
         fortio.program()
     except (BuildError, ClusterError) as error:
         return [table.Row("rules about requests", f"not measured: {error}")]
-    return [row for name, made in KINDS.items() for row in _sweep(name, made)]
+    found = [row for name, made in KINDS.items() for row in _sweep(name, made)]
+    return [*found, *tokens.rows(), *limits.rows()]
 
 
 def rules(made: Callable[[int], Requests], count: int) -> tuple[Rule, ...]:
@@ -78,43 +72,16 @@ def rules(made: Callable[[int], Requests], count: int) -> tuple[Rule, ...]:
 
 
 def _rule(name: str, requests: Requests | None) -> Rule:
-    peers = (IdentityPeer(proxy_mesh.NAMESPACE, proxy_mesh.CALLER),)
-    return Rule(name, Action.ALLOW, peers, (PortSpec(proxy_mesh.PORTS["HTTP"]),), requests)
+    return proxy_mesh.rule(name, proxy_mesh.CALLER, (proxy_mesh.PORTS["HTTP"],), requests)
 
 
 def _sweep(name: str, made: Callable[[int], Requests]) -> Iterator[table.Row]:
     with proxy.bench() as bench:
-        setups = {
-            count: bench.proxied(f"r{count}", bare=False, rules=rules(made, count), services=proxy.SERVICES[0])
-            for count in (0, *COUNTS)
+        specs = {str(count or _NONE): PolicySpec(ingress=rules(made, count)) for count in (0, *COUNTS)}
+        pairs: Pairs = {
+            count: (bench.proxied(f"r{count}", spec=spec, services=proxy.SERVICES[0]), {})
+            for count, spec in specs.items()
         }
-        time.sleep(_SETTLED)
-        seen = _measured(bench, setups, name)
-        memory = {count: each.proxies[0].memory() for count, each in setups.items()}
-    for count in COUNTS:
-        yield table.Row(f"{count} rules, {name}", _told(seen, memory, count))
-
-
-def _measured(bench: proxy.Bench, setups: dict[int, Setup], name: str) -> dict[int, list[Seen]]:
-    for each in setups.values():
-        each.call(bench.fortio, "HTTP", Load(LOAD.rate, LOAD.connections, 1))
-    seen: dict[int, list[Seen]] = {count: [] for count in setups}
-    for number in range(ROUNDS):
-        for count, each in setups.items():
-            seen[count].append(each.call(bench.fortio, "HTTP", LOAD))
-        last = ", ".join(f"{count}: {found[-1].result.p50 * 1e3:.2f} ms" for count, found in seen.items())
-        rig.say(f"requests: {name}, round {number + 1} of {ROUNDS}: {last}")
-    return {count: sorted(found, key=lambda one: one.result.p99)[:KEPT] for count, found in seen.items()}
-
-
-def _told(seen: dict[int, list[Seen]], memory: dict[int, Memory], count: int) -> str:
-    none, some = seen[0], seen[count]
-    p50 = [statistics.median(one.result.p50 for one in found) * 1e3 for found in (none, some)]
-    p99 = [statistics.median(one.result.p99 for one in found) * 1e3 for found in (none, some)]
-    # Both proxies are counted, and the caller's has nothing more to do.
-    cpu = [2e6 * statistics.median(one.cpu for one in found) for found in (none, some)]
-    more = (memory[count].anonymous - memory[0].anonymous) / _MIB
-    return (
-        f"p50 {p50[1]:.2f} ms (none {p50[0]:.2f}), p99 {p99[1]:.2f} ms (none {p99[0]:.2f}), "
-        f"processor {cpu[1] - cpu[0]:+.0f} us a request ({cpu[1] / cpu[0]:.2f} times), memory {more:+.1f} MiB"
-    )
+        seen = Turns(bench, pairs, name)
+    for count in map(str, COUNTS):
+        yield table.Row(f"{count} rules, {name}", seen.told(count))

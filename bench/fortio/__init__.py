@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,14 @@ class Result:
     p99: float
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How many answers there were of each status, and the seconds that the calling took."""
+
+    codes: dict[str, int]
+    seconds: float
+
+
 def program() -> Path:
     """Return the program. Raises BuildError or ClusterError."""
     return MODULE.build("fortio")
@@ -47,13 +55,15 @@ def server(fortio: Path, port: int) -> list[str]:
     return [str(fortio), "server", f"-http-port={port}", *closed, "-loglevel=error"]
 
 
-def caller(fortio: Path, url: str, load: Load) -> list[str]:
-    """The command that calls, and writes what came of it to standard output."""
+def caller(fortio: Path, url: str, load: Load, headers: Mapping[str, str] | None = None) -> list[str]:
+    """The command that calls with these headers, and writes what came of it to standard output."""
     shape = ["-nocatchup", "-uniform"] if load.rate else []
     percentiles = ",".join(str(each) for each in _PERCENTILES)
     return [
         *(str(fortio), "load", "-quiet", "-loglevel=error", "-json=-", f"-qps={load.rate}", f"-c={load.connections}"),
-        *(f"-t={load.seconds}s", f"-r={_RESOLUTION}", f"-p={percentiles}", *shape, url),
+        *(f"-t={load.seconds}s", f"-r={_RESOLUTION}", f"-p={percentiles}", *shape),
+        *(f"-H={name}: {value}" for name, value in (headers or {}).items()),
+        url,
     ]
 
 
@@ -64,6 +74,12 @@ def result(output: str) -> Result:
     if set(codes) != {"200"}:
         raise ValueError(f"answers other than 200: {codes}")
     return Result(codes["200"], found["ActualQPS"], *_seconds(found["DurationHistogram"]["Percentiles"]))
+
+
+def answers(output: str) -> Answers:
+    """What it wrote, where not every answer should be 200."""
+    found: dict[str, Any] = json.loads(output)
+    return Answers(found["RetCodes"], found["ActualDuration"] / 1e9)
 
 
 def _seconds(percentiles: Sequence[dict[str, float]]) -> list[float]:

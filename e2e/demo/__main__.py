@@ -12,6 +12,7 @@ from e2e.demo import (
     admission,
     attempts,
     certificates,
+    hosts,
     install,
     people,
     proxies,
@@ -80,6 +81,7 @@ def _up(name: str) -> int:
         _open_shop(admin, install.agnhost(cluster))
     rows = _try_everything(admin, install.agnhost(cluster)) + certificates.show(cluster, admin, image)
     rows += proxies.show(cluster, admin, image) + requests.show(admin, image) + tokens.show(admin)
+    rows += hosts.show(cluster, admin, image, proxies.SPACE, proxies.PLAIN)
     table.show(rows)
     print(table.summary(rows), f"{time.monotonic() - begin:.0f} s in all.")
     print()

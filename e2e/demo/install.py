@@ -68,6 +68,8 @@ def values(cluster: backend.Cluster, image: str, more: Mapping[str, Any] | None 
         "image.repository": repository,
         "image.digest": digest,
         "network.podCIDRs": ranges,
+        # What stands for the world outside has no global address.
+        "network.hostOpenCIDRs": [f"{cluster.environment['RINGFENCE_OUTSIDE']}/32"],
         **HURRIED_CA,
         **with_proxies(cluster),
         **(more or {}),
