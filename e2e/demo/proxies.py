@@ -1,13 +1,14 @@
 """Proxies: who gets an answer and who does not, what is on the wire, and how soon a change of policy is in force."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import step
 from e2e.demo import attempts, capture, mesh
 from e2e.demo.attempts import ALLOWED, DENIED, Row
-from e2e.demo.client import Client, Object, until
+from e2e.demo.client import Client, Done, Object, until
 
 GROUP = "proxies"
 SPACE = "shop-mesh"
@@ -139,8 +140,16 @@ def _timed(admin: Client, what: str, act: Callable[[], object], wanted: Callable
 
 
 def _list(admin: Client) -> Row:
-    done = attempts.ringfence(admin, "proxy", "list", "--namespace", SPACE)
-    good = done.ok and all(name in done.out for name in ("store", "web", "stranger"))
+    found: list[Done] = []
+
+    def listed() -> bool:
+        found.append(attempts.ringfence(admin, "proxy", "list", "--namespace", SPACE))
+        return found[-1].ok and all(name in found[-1].out for name in ("store", "web", "stranger"))
+
+    # What proxies have acknowledged of the change just made is reported every few seconds.
+    with suppress(ClusterError):
+        until(listed, "all use the newest configuration", _SETTLES, every=1)
+    good, done = listed(), found[-1]
     return Row(
         GROUP,
         "ringfence proxy list",
