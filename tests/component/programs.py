@@ -13,6 +13,7 @@ from e2e.goprogram.build import BuildError, Module
 _HERE = Path(__file__).parent
 _REFERENCES = Module("references", _HERE / "references")
 _SIGNER = Module("signer", _HERE / "signer")
+_OPENID = Module("openid", _HERE / "openid")
 
 
 def references() -> Path:
@@ -25,12 +26,18 @@ def signer() -> Path:
     return _SIGNER.build("signer")
 
 
+def openid() -> Path:
+    """Logs users in and signs their tokens, by OpenID Connect."""
+    return _OPENID.build("openid")
+
+
 def main() -> int:
     """Builds what is missing; 0 when all is there."""
     try:
-        with step("the reader of image references, the signer of images"):
+        with step("the reader of image references, the signer of images, the OpenID provider"):
             references()
             signer()
+            openid()
     except (ClusterError, BuildError) as error:
         say(f"error: {error}")
         return 1
