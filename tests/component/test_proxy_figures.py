@@ -168,3 +168,16 @@ def test_what_is_open_is_written_down_while_it_is(net: Net, svids: Identities, m
 
 def lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+
+
+def test_plaintext_where_only_identities_may_call_is_written_down_and_counted(net: Net, svids: Identities) -> None:
+    strict = policy("p", ingress=(allow("web", caller("web")),))
+    with proxy_net.running(net, config(strict), svids.secrets("shop", "db"), stats_config=STATISTICS) as log:
+        assert net.call([call(WEB, 8080, http=True), call(WEB, 5432)]) == ["denied"] * 2
+        time.sleep(0.5)
+        found = metrics(answer(net, 15021, "GET /metrics")[1])
+    said = {(each["answer"], each["direction"], each["destination"]) for each in lines(log)}
+    assert said == {("denied", "inbound", f"{POD}:{port}") for port in (8080, 5432)}
+    assert found["envoy_tcp_inbound_refused_downstream_cx_total{}"] == 2
+    assert found["envoy_tcp_outbound_refused_downstream_cx_total{}"] == 0
+    assert "`envoy_tcp_inbound_refused_downstream_cx_total`" in DOCS.read_text()
