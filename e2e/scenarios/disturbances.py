@@ -2,7 +2,6 @@
 change, policies change, the programs themselves are replaced. Each returns when all is well again, or raises.
 """
 
-import base64
 import itertools
 import json
 import sys
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringfence.pki import serving
 from ringfence.reconcile.serving import CA_SECRET, PROXYD_SECRET
 
 from e2e.cluster import backend, process
@@ -21,10 +19,10 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.local import LocalCluster
 from e2e.demo import attempts, authority, client, crash, install, leader, mesh
 from e2e.demo.client import Object, until
-from e2e.scenarios import steady, support
+from e2e.scenarios import proxyd, steady, support
 from e2e.scenarios.steady import BEFORE, LONG, SPACE, Loaded
 
-PROXYD, NODE = "ringfence-proxyd", "ringfence-node"
+NODE = "ringfence-node"
 BUNDLE_SPREADS = 20.0
 """Seconds until pods have what their ConfigMaps say: this cluster's kubelets look every 5 to 8 seconds."""
 LISTENED = 125
@@ -75,39 +73,39 @@ def proxyd_killed(loaded: Loaded) -> None:
     while time.monotonic() - begin < (600 if LONG else 15):
         listed = loaded.admin.get("pods", f"--namespace={install.NAMESPACE}", "--output=json")["items"]
         for pod in listed:
-            if pod["metadata"]["name"].startswith(f"{PROXYD}-"):
+            if pod["metadata"]["name"].startswith(f"{install.PROXYD}-"):
                 killed += len(crash.kill(loaded.cluster, loaded.admin, pod))
         time.sleep(1)
     assert killed >= 2, "both replicas were killed"
     # Kubelets wait up to five minutes before they start again what crashes all the time; new pods do not wait.
-    loaded.admin.run("delete", "pods", f"--namespace={install.NAMESPACE}", f"--selector={_labels(loaded)}")
+    loaded.admin.run("delete", "pods", f"--namespace={install.NAMESPACE}", f"--selector={proxyd.labels(loaded)}")
     install.wait_proxies_ready(loaded.cluster)
-    _all_connected(loaded)
+    proxyd.all_connected(loaded)
 
 
 def proxyd_away_while_pods_start(loaded: Loaded) -> None:
     """The proxies go on with what they have; new ones wait."""
-    support.scale(loaded.admin, install.NAMESPACE, PROXYD, 0)
+    support.scale(loaded.admin, install.NAMESPACE, install.PROXYD, 0)
     with _starting(loaded):
         pause(15, 120)
-    support.scale(loaded.admin, install.NAMESPACE, PROXYD, 2)
+    support.scale(loaded.admin, install.NAMESPACE, install.PROXYD, 2)
     _started(loaded)
 
 
 def proxyd_replaced(loaded: Loaded) -> None:
     """Every proxy gets a new stream, and a new certificate."""
-    loaded.admin.run("rollout", "restart", f"--namespace={install.NAMESPACE}", f"deployment/{PROXYD}")
+    loaded.admin.run("rollout", "restart", f"--namespace={install.NAMESPACE}", f"deployment/{install.PROXYD}")
     install.wait_proxies_ready(loaded.cluster)
-    _all_connected(loaded)
+    proxyd.all_connected(loaded)
 
 
 def serving_certificate_replaced(loaded: Loaded) -> None:
     """Another one of the same CA, and then a handshake with everybody."""
-    before = _secret(loaded, PROXYD_SECRET)["tls.crt"]
+    before = proxyd.secret(loaded, PROXYD_SECRET)["tls.crt"]
     loaded.admin.run("delete", "secret", PROXYD_SECRET, f"--namespace={install.NAMESPACE}")
-    until(lambda: _secret(loaded, PROXYD_SECRET).get("tls.crt", before) != before, "another certificate", 60)
-    assert _is_signed(loaded)
-    _new_streams(loaded)
+    until(lambda: proxyd.secret(loaded, PROXYD_SECRET).get("tls.crt", before) != before, "another certificate", 60)
+    assert proxyd.is_signed(loaded)
+    proxyd.new_streams(loaded)
 
 
 def serving_ca_replaced(loaded: Loaded) -> None:
@@ -116,76 +114,20 @@ def serving_ca_replaced(loaded: Loaded) -> None:
     That is five minutes. In the short form it signs once this cluster's kubelets have looked: the old certificate is
     deleted then.
     """
-    before = _secret(loaded, CA_SECRET)["tls.crt"]
+    before = proxyd.secret(loaded, CA_SECRET)["tls.crt"]
     # A root whose key is lost is replaced, and goes on to be trusted, as one that has become old.
     done = support.patch(loaded.admin, install.NAMESPACE, f"secret/{CA_SECRET}", {"data": {"tls.key": ""}})
     assert done.ok, done.message
-    until(lambda: _secret(loaded, CA_SECRET).get("tls.crt", before) != before, "there is another root", 60)
-    took = until(lambda: _is_told(loaded), "the new root is in the bundle", 90)
+    until(lambda: proxyd.secret(loaded, CA_SECRET).get("tls.crt", before) != before, "there is another root", 60)
+    took = until(lambda: proxyd.is_told(loaded), "the new root is in the bundle", 90)
     print(f"  the new root is in the bundle after {took:.1f} s")
     time.sleep(BUNDLE_SPREADS)
     if LONG:
-        assert not _is_signed(loaded), "the new root signs before the pods can have it"
+        assert not proxyd.is_signed(loaded), "the new root signs before the pods can have it"
     else:
         loaded.admin.run("delete", "secret", PROXYD_SECRET, f"--namespace={install.NAMESPACE}")
-    until(lambda: _is_signed(loaded), "the new root signs", 400 if LONG else 60, every=1)
-    _new_streams(loaded)
-
-
-def _new_streams(loaded: Loaded) -> None:
-    """All proxies connect again, and so see the serving certificate that there is now."""
-    pods = loaded.admin.get("pods", f"--namespace={install.NAMESPACE}", f"--selector={_labels(loaded)}")["items"]
-    assert all(crash.kill(loaded.cluster, loaded.admin, each) for each in pods)
-    install.wait_proxies_ready(loaded.cluster)
-    _all_connected(loaded)
-
-
-def _labels(loaded: Loaded) -> str:
-    found = loaded.admin.get("deployment", PROXYD, f"--namespace={install.NAMESPACE}")
-    return ",".join(f"{key}={value}" for key, value in found["spec"]["selector"]["matchLabels"].items())
-
-
-def _secret(loaded: Loaded, name: str) -> dict[str, bytes]:
-    """What is in it; nothing while it is away."""
-    done = loaded.admin.attempt("get", "secret", name, f"--namespace={install.NAMESPACE}", "--output=json")
-    if not done.ok:
-        return {}
-    return {key: base64.b64decode(value) for key, value in json.loads(done.out).get("data", {}).items()}
-
-
-def _is_signed(loaded: Loaded) -> bool:
-    """Whether proxyd's certificate is of the root that there is now."""
-    leaf, root = _secret(loaded, PROXYD_SECRET), _secret(loaded, CA_SECRET)
-    names = serving.names(install.NAMESPACE, PROXYD)
-    return bool(leaf) and bool(root) and serving.is_for(leaf["tls.crt"], root["tls.crt"], names)
-
-
-def _is_told(loaded: Loaded) -> bool:
-    """Whether the pods are told to know proxyd by the root that there is now."""
-    maps = loaded.admin.get("configmaps", f"--namespace={SPACE}")["items"]
-    texts = [each["data"]["proxyd-ca.crt"] for each in maps if "proxyd-ca.crt" in each.get("data", {})]
-    root = _secret(loaded, CA_SECRET)["tls.crt"].decode().strip()
-    return bool(texts) and all(root in each for each in texts)
-
-
-def _proxies(loaded: Loaded) -> list[Object]:
-    done = attempts.ringfence(loaded.admin, "proxy", "list", f"--namespace={SPACE}", "--output=json")
-    if done.code not in (0, 1):
-        raise ClusterError(f"ringfence proxy list: {done.message}")
-    found: list[Object] = json.loads(done.out)["proxies"]
-    return found
-
-
-def _all_connected(loaded: Loaded, within: float = 120) -> None:
-    """Each proxy is served again, and uses what it is told."""
-
-    def connected() -> bool:
-        found = _proxies(loaded)
-        return bool(found) and all(
-            (each["state"], each["newest"], each["bundle"]) == ("connected", True, "current") for each in found
-        )
-
-    until(connected, "every proxy is connected and up to date", within, every=1)
+    until(lambda: proxyd.is_signed(loaded), "the new root signs", 400 if LONG else 60, every=1)
+    proxyd.new_streams(loaded)
 
 
 # --- new pods that have to wait ---------------------------------------------------------------------------------------
@@ -259,7 +201,7 @@ def controller_and_api_server_killed(loaded: Loaded) -> None:
     until(lambda: loaded.admin.attempt("get", "--raw=/readyz").ok, "the API server is back", 90)
     install.wait_ready(loaded.cluster)
     install.wait_proxies_ready(loaded.cluster)
-    _all_connected(loaded)
+    proxyd.all_connected(loaded)
 
 
 def _comes_up() -> bool:
@@ -282,7 +224,7 @@ def identities_reissued(loaded: Loaded) -> None:
         loaded.admin.apply([steady.identity(name, renew_at) for name in ("store", "load", "hold", "thief")])
         count += 1
         time.sleep(4)
-        for each in _proxies(loaded):
+        for each in proxyd.proxies(loaded):
             seen.setdefault(each["pod"], set()).add((each["certificate"] or {}).get("serial", ""))
     loaded.admin.apply([steady.identity(name) for name in ("store", "load", "hold", "thief")])
     fewest = min(len(serials) for serials in seen.values())
@@ -298,7 +240,7 @@ def root_rotated(loaded: Loaded) -> None:
     root = authority.status(loaded.admin).current
 
     def issued() -> bool:
-        return all((each["certificate"] or {}).get("issuer") == root for each in _proxies(loaded))
+        return all((each["certificate"] or {}).get("issuer") == root for each in proxyd.proxies(loaded))
 
     until(issued, "every proxy has a certificate of the new root", 60, every=1)
 
