@@ -209,7 +209,8 @@ class Draw:
     def _signed(self, by: Signer, payload: dict[str, Any]) -> tuple[str, bool]:
         """A token with these claims, and whether it is good."""
         if self._chance(0.75):
-            return by.token(**payload), True
+            meant = payload["aud"] if isinstance(payload["aud"], list) else [payload["aud"]]
+            return by.token(**payload), not set(by.declared.audiences).isdisjoint(meant)
         now = int(time.time())
         other = next(each for each in self.known if each is not by)
         ways: tuple[tuple[str, bool], ...] = (
