@@ -25,7 +25,7 @@ from tests.component import proxy_net
 from tests.component.proxy_net import Identities, Net
 from tests.property import worlds
 
-pytestmark = pytest.mark.component
+pytestmark = [pytest.mark.component, pytest.mark.timeout(3600)]
 
 PAIRS = int(os.environ.get("RINGFENCE_PAIRS", "2000"))
 RANDOM = random.Random()  # noqa: S311 (which cases are tried)
