@@ -26,6 +26,20 @@ NAME_PATTERN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TOKEN: Final = re.compile(NAME_PATTERN)
 
 
+class NoIssuer(Usage):
+    """Nobody declares the issuer ``name``, or "" is that of none; ``known`` are the names that are declared, sorted."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        listed = ", ".join(known)
+        if not known:
+            super().__init__("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
+        elif name:
+            super().__init__(f"no policy declares the issuer {name}: known are {listed}")
+        else:
+            super().__init__(f"say whose token it is by --issuer: {listed}")
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """The options that describe a request."""
     group = parser.add_argument_group(
@@ -140,7 +154,7 @@ def _tokens(arguments: argparse.Namespace) -> dict[str, Claims | None]:
 def with_issuers(sent: Request | None, target: Called, policy: EffectivePolicy) -> Request | None:
     """The request, its token by the key under which the target's proxy knows the issuer.
 
-    Raises Usage for an issuer that it does not know, and where there are several and none is named.
+    Raises NoIssuer for an issuer that it does not know, and where there are several and none is named.
     """
     if sent is None or not sent.tokens or not isinstance(target, Workload):
         return sent
@@ -150,7 +164,7 @@ def with_issuers(sent: Request | None, target: Called, policy: EffectivePolicy) 
 def by_keys(sent: Request, known: Iterable[str]) -> Request:
     """The request, its token by those of the known keys that have the name of its issuer.
 
-    Raises Usage for an issuer that is not known, and where there are several and none is named.
+    Raises NoIssuer for an issuer that is not known, and where there are several and none is named.
     """
     keys = sorted(known)
     found: dict[str, Claims | None] = {}
@@ -164,12 +178,7 @@ def _keys(name: str, known: Iterable[str]) -> list[str]:
     wanted = names[0] if not name and len(names) == 1 else name
     if wanted in names:
         return [key for key in known if name_of(key) == wanted]
-    if not names:
-        raise Usage("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
-    listed = ", ".join(names)
-    if name:
-        raise Usage(f"no policy declares the issuer {name}: known are {listed}")
-    raise Usage(f"say whose token it is by --issuer: {listed}")
+    raise NoIssuer(name, names)
 
 
 def asked(
