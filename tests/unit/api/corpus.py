@@ -57,6 +57,7 @@ class Case:
     verdict: Verdict
 
 
+_CLAIM = {"issuer": "corp", "claim": "sub", "requests": 5, "per": "1m"}
 _CALLER = {"identity": {"name": "b"}, "requests": 5, "per": "1m"}
 
 GOOD: dict[str, Object] = {
@@ -65,6 +66,7 @@ GOOD: dict[str, Object] = {
         rateLimits={
             "all": {"requests": 1_000_000, "per": "24h", "burst": 1_000_000},
             "perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER]},
+            "perClaim": [_CLAIM, {**_CLAIM, "claim": "https://x.example/o'hare"}, {**_CLAIM, "issuer": "partner"}],
             "perHeader": [{"header": "x-tenant", "requests": 5, "per": "1m30s"}],
         },
         maxConnections=1,
@@ -267,6 +269,7 @@ KEPT: dict[str, Object] = {
     "traffic: a caller twice": counting(
         rateLimits={"perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER, _CALLER]}}
     ),
+    "traffic: a claim twice": counting(rateLimits={"perClaim": [_CLAIM, {**_CLAIM, "requests": 6}]}),
     "traffic: a header twice": counting(rateLimits={"perHeader": [{"header": "a", "requests": 1, "per": "1s"}] * 2}),
     "traffic: the client certificate": counting(headers={"toProgram": {"remove": ["x-forwarded-client-cert"]}}),
     "traffic: the host": counting(headers={"toProgram": {"set": [{"name": "host", "value": "a"}]}}),

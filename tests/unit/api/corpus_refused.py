@@ -33,6 +33,18 @@ REFUSED: dict[str, Object] = {
     "traffic: says nothing": counting(),
     "traffic: no name": policy({"traffic": [{"maxBody": "1Mi"}]}),
     "traffic: a limit of nothing": counting(rateLimits={}),
+    "traffic: a claim of nobody": counting(rateLimits={"perClaim": [{"claim": "a", "requests": 1, "per": "1s"}]}),
+    "traffic: an issuer without a claim": counting(
+        rateLimits={"perClaim": [{"issuer": "a", "requests": 1, "per": "1s"}]}
+    ),
+    "traffic: a claim with a space": counting(
+        rateLimits={"perClaim": [{"issuer": "a", "claim": "b c", "requests": 1, "per": "1s"}]}
+    ),
+    "traffic: five claims": counting(
+        rateLimits={
+            "perClaim": [{"issuer": "a", "claim": f"c{n}", "requests": 1, "per": "1s"} for n in range(5)],
+        }
+    ),
     "traffic: no requests": limited(requests=0),
     "traffic: requests below nothing": limited(requests=-1),
     "traffic: requests without end": limited(requests=10**12),

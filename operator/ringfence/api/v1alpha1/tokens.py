@@ -159,6 +159,12 @@ ISSUERS: Final = Field(
     ),
 )
 
+CLAIM: Final = Text(
+    description="The name of a claim.",
+    pattern="^[!-~]+$",
+    what="the name of a claim, printable ASCII without spaces",
+    max_length=128,
+)
 _VALUE: Final = Text(
     description="A value; upper and lower case differ.",
     pattern="^[!-~]([ -~]*[!-~])?$",
@@ -214,12 +220,7 @@ _JWT: Final = Obj(
                     " in quotes is the number too. Objects and claims inside others count as missing. Where a claim is"
                     " missing an Allow does not match, and a Deny does."
                 ),
-                keys=Text(
-                    description="The name of a claim.",
-                    pattern="^[!-~]+$",
-                    what="the name of a claim, printable ASCII without spaces",
-                    max_length=128,
-                ),
+                keys=CLAIM,
                 values=ListOf(description="Its values: any of these.", items=_VALUE, max_items=32, unique=True),
                 max_items=8,
             ),

@@ -22,13 +22,12 @@ from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch
 from ringfence.policy import tokens
 from ringfence.translate.envoy import messages
+from ringfence.translate.envoy.claims import CLAIMS
 from ringfence.translate.envoy.filters import Ahead
 from ringfence.translate.envoy.messages import Message
 
 #: The filter; routes say whether it works for them.
 FILTER: Final = "ringfence.tokens"
-#: Where it leaves claims, by the key of the issuer.
-CLAIMS: Final = "envoy.filters.http.jwt_authn"
 _EVERY: Final = "every"
 #: The number by which the filter says that a token is missing; lower is none, greater what is wrong with one.
 _MISSING: Final = 1
@@ -57,9 +56,9 @@ def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
     return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made),), _not_good(sorted(issuers)))
 
 
-def of_routes(asked: Iterable[TokenMatch], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
-    """The filter's part of routes whose rules ask for these tokens."""
-    if not any(each.issuer in issuers for each in asked):
+def of_routes(asked: Iterable[str], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
+    """The filter's part of routes on which tokens of these issuers (by key) are asked for."""
+    if not any(key in issuers for key in asked):
         return {}
     return {FILTER: messages.packed(jwt.PerRouteConfig(requirement_name=_EVERY))}
 
