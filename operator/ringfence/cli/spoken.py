@@ -13,7 +13,7 @@ from ringfence.model.effective import EffectivePolicy
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import Protocol
-from ringfence.model.tokens import Claims, name_of
+from ringfence.model.tokens import DEEPEST, INSIDE, Claims, claim_at, name_of
 from ringfence.model.world import Workload
 from ringfence.policy import ends, issuers, tokens
 from ringfence.policy.ends import Called
@@ -24,6 +24,8 @@ from ringfence.policy.speech import speaks_http
 #: What names of headers and methods are made of (RFC 9110 5.6.2), as a regular expression.
 NAME_PATTERN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TOKEN: Final = re.compile(NAME_PATTERN)
+#: What no pointer to a claim has: a tilde that stands for nothing, and what parts the names inside.
+_POINTED: Final = re.compile(f"~(?![01])|{INSIDE}")
 
 
 class NoIssuer(Usage):
@@ -67,7 +69,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_claim,
         metavar="NAME=VALUE",
-        help="the token says so; may be repeated; without --issuer it is the one issuer that there is",
+        help="the token says so; may be repeated; without --issuer it is the one issuer that there is; a claim inside"
+        " others is /realm_access/roles=admin",
     )
     group.add_argument("--bad-token", action="store_true", help="the token is not good: forged, ended, for others")
 
@@ -99,7 +102,20 @@ def _claim(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is no claim: write it as scope=payments.write")
-    return name, value
+    return _at(name), value
+
+
+def _at(name: str) -> str:
+    """The claim of a name, or, where it begins with a slash, of a pointer (RFC 6901)."""
+    if not name.startswith("/"):
+        return name
+    names = name[1:].split("/")
+    if not all(names) or len(names) > DEEPEST or _POINTED.search(name):
+        told = (
+            f"write the names that lead to it like /realm_access/roles, at most {DEEPEST}, with ~1 for / and ~0 for ~"
+        )
+        raise argparse.ArgumentTypeError(f"{name!r} is no claim: {told}")
+    return claim_at(each.replace("~1", "/").replace("~0", "~") for each in names)
 
 
 def request(arguments: argparse.Namespace) -> Request | None:

@@ -251,7 +251,7 @@ def _can_be(token: Token, at: str) -> None:
         raise workloads.Malformed(FieldError(f"{at}.claims", message, "leave them out, or bad"))
     for name, value in token.claims.items():
         try:
-            tokens.texts(name, value)
+            tokens.claims({name: value})
         except OverflowError as error:
             fix = "write it in quotes if it is a text"
             raise workloads.Malformed(FieldError(f"{at}.claims[{name}]", "is too large for a number", fix)) from error

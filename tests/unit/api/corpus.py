@@ -80,6 +80,9 @@ GOOD: dict[str, Object] = {
     ),
     "traffic: of a floor": cluster_policy({"namespaceSelector": {}, "traffic": [{"name": "a", "maxBody": "1"}]}),
     "rule: a token": asking(claims={"scope": ["a", "b"], "https://x.example/roles": ["c"]}, audiences=["pay"]),
+    "rule: claims inside others": asking(
+        nested=[{"path": ["realm_access", "roles"], "in": ["a"]}, {"path": ["a", "b", "c", "https://d"], "in": ["e"]}]
+    ),
     "rule: no token": asking(absent=True),
     "issuer: with all that there is": issuer(
         header="x-user-token", remove=True, clockSkewSeconds=1, maxLifetime="1h", audiences=["a", "https://b/"]
@@ -320,6 +323,8 @@ KEPT: dict[str, Object] = {
     "rule: a token on a UDP port": ingress(ports=[{"port": 80, "protocol": "UDP"}], jwt={"issuer": "corp"}),
     "rule: a token in egress": policy({"egress": [{"name": "a", "ports": [80], "jwt": {"issuer": "corp"}}]}),
     "rule: a token and none": asking(absent=True, claims={"a": ["b"]}),
+    "rule: a path twice": asking(nested=[{"path": ["a", "b"], "in": ["c"]}, {"path": ["a", "b"], "in": ["d"]}]),
+    "rule: no token and a path": asking(absent=True, nested=[{"path": ["a", "b"], "in": ["c"]}]),
     "rule: audiences twice": asking(audiences=["a"], claims={"aud": ["a"]}),
     "rule: several words of a scope": asking(claims={"scope": ["a b"]}),
     "rule: a claim with a space in its name": asking(claims={"a b": ["c"]}),

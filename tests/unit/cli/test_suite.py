@@ -63,7 +63,7 @@ def test_a_request_is_read(tmp_path: Path) -> None:
     [
         ("{issuer: corp}", {"corp": {}}),
         ("{claims: {scope: a b, n: 3, ok: true, l: [x, 1.5], o: {p: q}, none: }}", {
-            "": {"scope": ("a", "b"), "n": ("3",), "ok": ("true",), "l": ("x", "1.5")}
+            "": {"scope": ("a", "b"), "n": ("3",), "ok": ("true",), "l": ("x", "1.5"), "o\u203ap": ("q",)}
         }),
         ("{issuer: corp, bad: true}", {"corp": None}),
     ],

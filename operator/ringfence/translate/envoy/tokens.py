@@ -19,7 +19,7 @@ from envoy.type.v3 import range_pb2
 from google.protobuf import empty_pb2
 
 from ringfence.model.resources import Action
-from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch
+from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch, path
 from ringfence.policy import tokens
 from ringfence.translate.envoy import messages
 from ringfence.translate.envoy.claims import CLAIMS
@@ -162,13 +162,13 @@ def permission(match: TokenMatch, action: Action) -> Message:
 
 def _one_of(issuer: str, name: str, values: tuple[str, ...], *, deny: bool) -> Message:
     told = [each for value in values for each in _value(value)]
-    one = _claim(issuer, (name,), _or([*told, _member(told)]))
+    one = _claim(issuer, path(name), _or([*told, _member(told)]))
     if not deny:
         return one
     others = [*map(_boolean, _BOOLEANS.values()), _NUMBER]
     # Without a word in it Envoy leaves the text of a list of words as it is.
     some = [_matching("(?s).*[^ ].*" if name in SPACED else _ANYTHING), *others]
-    there = _claim(issuer, (name,), _or([*some, _member([_matching(_ANYTHING), *others])]))
+    there = _claim(issuer, path(name), _or([*some, _member([_matching(_ANYTHING), *others])]))
     return _any([_not(there), one])
 
 
@@ -202,8 +202,8 @@ def _or(several: list[Message]) -> Message:
     return value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=several))
 
 
-def _claim(issuer: str, path: tuple[str, ...], value: Message) -> Message:
-    segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (issuer, *path)]
+def _claim(issuer: str, names: tuple[str, ...], value: Message) -> Message:
+    segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (issuer, *names)]
     return rbac_pb2.Permission(metadata=metadata_pb2.MetadataMatcher(filter=CLAIMS, path=segments, value=value))
 
 
