@@ -15,7 +15,7 @@ from jwt.algorithms import get_default_algorithms
 from ringfence.api.v1alpha1 import jwks
 from ringfence.model.requests import Request, Requests
 from ringfence.model.resources import Action, Mode, PortSpec, Rule, SecurityPolicy
-from ringfence.model.tokens import AUTHORIZATION, Issuer, TokenMatch, own_key
+from ringfence.model.tokens import AUTHORIZATION, Issuer, TokenMatch, own_key, path
 from ringfence.policy import tokens
 
 from tests.component.request_rig import HTTP_PORT, OUTSIDE, WEB, Asked
@@ -125,12 +125,34 @@ SCOPES = ("read", "write", "admin")
 #: Values of claims as issuers write them, odd ones among them.
 _VALUES: tuple[Any, ...] = (
     "read", "write", "read write", "admin", "", " ", "read  write", ["read"], ["write", "admin"], [], ["read write"],
-    True, False, "true", "false", [True], 1, ["read", 1], [["read"]], {"read": "write"}, [{"a": "read"}], "readwrite",
+    True, False, "true", "false", [True], 1, ["read", 1], [["read"]], {"read": "write"}, [{"a": "read"}],
+    {"roles": ["read"]}, {"roles": {"roles": "read"}}, {".": {"scope": "read write"}},
+    {"roles": [{"read": 1}]}, {"": "read"},
+    "readwrite",
     "Read", "READ", "r\u00e9ad", "read\n", "read\x00", ["\u0000", "write"], [""], "read\u00a0write", 1.5, -1, "1",
     [None], ["read", None], "\u202eread", "read\twrite", [True, "read"], [False],
     3, 3.0, "3", [3], 3.5, -3, 2**53, 10**20, 1e-7, 0, -0.0, [3, "x"], "3.0", 2**53 + 1, 1.7976931348623157e308,
 )  # fmt: skip
-CLAIMS = ("scope", "scp", "role", "https://x.example/roles", "email_verified", "sub", "aud")
+CLAIMS = (
+    "scope", "scp", "role", "https://x.example/roles", "email_verified", "realm\u203aroles", "realm\u203a.\u203ascope",
+    "realm.roles", "role\u203aread", "sub", "aud",
+)  # fmt: skip
+
+
+def put(payload: dict[str, Any], claim: str, value: Any) -> None:
+    """Give a payload a claim, with the objects around it; what stands in their place goes."""
+    *above, last = path(claim)
+    for name in above:
+        if not isinstance(payload.get(name), dict):
+            payload[name] = {}
+        payload = payload[name]
+    payload[last] = value
+
+
+def _for_us(by: Signer, payload: Mapping[str, Any]) -> bool:
+    """Whether one of a token's audiences is among the issuer's."""
+    meant = payload["aud"] if isinstance(payload["aud"], list) else [payload["aud"]]
+    return not set(by.declared.audiences).isdisjoint(meant)
 
 
 class Draw:
@@ -199,9 +221,9 @@ class Draw:
             for name, values in wanted.claims:
                 value = self._random.choice(values)
                 # A proxy takes no token whose subject is no text (RFC 7519 section 4.1.2).
-                payload[name] = [value] if self._chance(0.3) and name != "sub" else value
+                put(payload, name, [value] if self._chance(0.3) and name != "sub" else value)
         for name in self._random.sample(CLAIMS[:-2], self._random.choice((0, 0, 1, 2))):
-            payload[name] = self._random.choice(_VALUES)
+            put(payload, name, self._random.choice(_VALUES))
         if self._chance(0.2):
             payload["aud"] = self._random.choice((list(by.declared.audiences), ["other", by.declared.audiences[0]]))
         return payload
@@ -209,8 +231,7 @@ class Draw:
     def _signed(self, by: Signer, payload: dict[str, Any]) -> tuple[str, bool]:
         """A token with these claims, and whether it is good."""
         if self._chance(0.75):
-            meant = payload["aud"] if isinstance(payload["aud"], list) else [payload["aud"]]
-            return by.token(**payload), not set(by.declared.audiences).isdisjoint(meant)
+            return by.token(**payload), _for_us(by, payload)
         now = int(time.time())
         other = next(each for each in self.known if each is not by)
         ways: tuple[tuple[str, bool], ...] = (

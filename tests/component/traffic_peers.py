@@ -3,6 +3,8 @@
 traffic_peers.py program PORT   says of every request in its body what came: method, headers, size of the body, and what
                                 came so far; on /slow/SECONDS it waits before it answers, on /trickle/SECONDS between
                                 two halves; on /early it answers at the first bytes of the body
+traffic_peers.py relay PORT HOST TO  makes the same call of another program and says what came of it; with
+                                Authorization as it came, or as X-Instead says ("none": without)
 traffic_peers.py calls FILE     the groups of calls of a JSON file at once, each on a connection of its own, its calls
                                 one after the other (of one with "raw" these bytes are sent)
 
@@ -84,6 +86,28 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Relay(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    to = "", 0
+
+    def do_GET(self) -> None:
+        got = self.headers.get("authorization", "")
+        sent = self.headers.get("x-instead", got)
+        connection = client.HTTPConnection(*self.to, timeout=GIVES_UP_AFTER)
+        connection.request("GET", self.path, headers={"authorization": sent} if sent not in {"", "none"} else {})
+        answer = connection.getresponse()
+        said = {"got": got, "status": answer.status, "said": answer.read().decode("latin-1")}
+        connection.close()
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
@@ -97,6 +121,11 @@ def program(port: int) -> None:
     server = _Server(("::", port), _Handler)
     print("listening", flush=True)
     server.serve_forever()
+
+
+def relay(port: int, host: str, to: int) -> None:
+    _Relay.to = host, to
+    _Server(("::", port), _Relay).serve_forever()
 
 
 class _Connection(client.HTTPConnection):
@@ -175,9 +204,12 @@ def calls(groups: list[list[dict[str, Any]]]) -> None:
     print(json.dumps(found))
 
 
-def main(what: str, argument: str) -> None:
+def main(what: str, argument: str, *more: str) -> None:
     if what == "program":
         program(int(argument))
+    elif what == "relay":
+        host, to = more
+        relay(int(argument), host, int(to))
     else:
         calls(json.loads(Path(argument).read_text()))
 

@@ -18,9 +18,11 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import json_format
 from ringfence.api.parser import parse
 from ringfence.inject import bootstrap
+from ringfence.model import durations
 from ringfence.model.mesh import ServicePort
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import ClusterSecurityPolicy, SecurityPolicy
+from ringfence.model.tokens import Issuer
 from ringfence.translate.envoy import messages, static
 
 from tests.component import proxy_net
@@ -48,9 +50,13 @@ _INGRESS = f"""{FRIENDS}
 """
 
 
-def written(traffic: str, name: str = "p", mode: str = "Enforce", ingress: str = "") -> SecurityPolicy:
-    """A policy with entries of ``traffic`` (YAML)."""
+def written(
+    traffic: str, name: str = "p", mode: str = "Enforce", ingress: str = "", issuers: tuple[Issuer, ...] = ()
+) -> SecurityPolicy:
+    """A policy with entries of ``traffic`` (YAML), and issuers of its own."""
     spec: dict[str, Any] = {"mode": mode, "traffic": yaml.safe_load(traffic)}
+    if issuers:
+        spec["jwtIssuers"] = [_issuer(each) for each in issuers]
     if ingress:
         spec["ingress"] = yaml.safe_load(ingress)
     found = parse(
@@ -65,11 +71,27 @@ def written(traffic: str, name: str = "p", mode: str = "Enforce", ingress: str =
     return found
 
 
+def _issuer(declared: Issuer) -> dict[str, Any]:
+    return {
+        "name": declared.name,
+        "issuer": declared.issuer,
+        "audiences": list(declared.audiences),
+        "jwks": declared.jwks,
+        "header": declared.header,
+        "clockSkewSeconds": declared.skew,
+        "maxLifetime": durations.text(declared.max_lifetime),
+    }
+
+
 def config(
-    traffic: str, *others: SecurityPolicy, floors: tuple[ClusterSecurityPolicy, ...] = (), ingress: str = _INGRESS
+    traffic: str,
+    *others: SecurityPolicy,
+    floors: tuple[ClusterSecurityPolicy, ...] = (),
+    ingress: str = _INGRESS,
+    issuers: tuple[Issuer, ...] = (),
 ) -> ProxyConfig:
     """What the proxy of db gets."""
-    own = written(traffic, ingress=ingress)
+    own = written(traffic, ingress=ingress, issuers=issuers)
     world = policies.world(own, *others, floors=floors, pods=_PODS, installation=INSTALLATION)
     return making.configured(making.mesh(world, _SERVICES), "db", containers=_PORTS)
 

@@ -153,6 +153,7 @@ def traffic() -> st.SearchStrategy[tuple[Traffic, ...]]:
     limits: list[st.SearchStrategy[Limit]] = [
         st.just(Limit(By.ALL, rate)),
         st.just(Limit(By.HEADER, rate, "x-tenant")),
+        st.just(Limit(By.CLAIM, rate, issuer=TOKENS, claim="sub")),
         st.builds(lambda some: Limit(By.CALLER, rate, named=some), st.one_of(st.just(()), named)),
     ]
     asks = st.one_of(

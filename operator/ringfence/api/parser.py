@@ -197,13 +197,13 @@ def _policy(spec: Mapping[str, Any], meta: ResourceMeta) -> PolicySpec:
         ingress=_rules(spec.get("ingress"), "from", namespace, own),
         egress=_rules(spec.get("egress"), "to", namespace, own),
         admission=_admission(spec.get("admission", {})),
-        traffic=tuple(_traffic(entry, namespace) for entry in spec.get("traffic", ())),
+        traffic=tuple(_traffic(entry, namespace, own) for entry in spec.get("traffic", ())),
         issuers=tokens.issuers(spec),
     )
 
 
-def _traffic(entry: Mapping[str, Any], namespace: str) -> Traffic:
-    return Traffic(entry["name"], _ports(entry.get("ports")), traffic.asks(entry, namespace))
+def _traffic(entry: Mapping[str, Any], namespace: str, own: Mapping[str, str]) -> Traffic:
+    return Traffic(entry["name"], _ports(entry.get("ports")), traffic.asks(entry, namespace, own))
 
 
 def _ports(value: list[Any] | None) -> tuple[PortSpec, ...] | None:

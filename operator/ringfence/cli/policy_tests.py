@@ -16,6 +16,7 @@ from ringfence.cli.documents import Document
 from ringfence.cli.judging import judge, malformed
 from ringfence.cli.problems import BadInput, Problem, Usage
 from ringfence.cli.question import Question
+from ringfence.cli.spoken import NoIssuer
 from ringfence.cli.suite import Call, Case, Expectation, Expected, Named, Suite
 from ringfence.cli.world import Judged, Loaded
 from ringfence.controls import evaluate, pod, text
@@ -140,14 +141,16 @@ class _Runner:
         return Context(taken, policy, self._now, proxy=self._proxy)
 
     def _call(self, case: Case, call: Call) -> list[str]:
+        field = f"spec.cases[{self._suite.cases.index(case)}].call"
         try:
             source, target = (calls.read(end, self._loaded.world, self._default) for end in (call.source, call.target))
             sent = None if call.request is None else call.request.request(self._now)
             services = proxies.services(self._loaded, self._default)
             question = Question(self._loaded.world, self._effective, source, target, request=sent, services=services)
             row = question.ask(call.protocol, call.port)
+        except NoIssuer as error:
+            raise BadInput([self._no_issuer(error, f"{field}.request.token.issuer")]) from error
         except (CannotTell, Usage) as error:
-            field = f"spec.cases[{self._suite.cases.index(case)}].call"
             raise BadInput([self._suite.document.problem(str(error), field=field, subject=suite.KIND)]) from error
         if row.allowed is None:
             unknown = next(
@@ -161,6 +164,12 @@ class _Runner:
         half = verdict.deciding
         by = f" by {half.rule}" if half.rule is not None else ""
         return [f"expected {case.expect.verdict}, was {was}: {half.direction} {half.reason}{by}"]
+
+    def _no_issuer(self, error: NoIssuer, field: str) -> Problem:
+        listed = ", ".join(error.known)
+        message = f"{error.name} is declared by no policy that holds at the target" if error.name else "is left out"
+        fix = f"one of {listed}" if listed else "declare it in jwtIssuers, and name that file in spec.policies"
+        return self._suite.document.problem(message, fix, field=field, subject=suite.KIND)
 
 
 def _change(judged: Judged, before: Judged, context: Context) -> Outcome:

@@ -13,7 +13,7 @@ from ringfence.model.effective import EffectivePolicy
 from ringfence.model.mesh import ServiceValue
 from ringfence.model.requests import Asked, Opaque, Request
 from ringfence.model.resources import Protocol
-from ringfence.model.tokens import Claims, name_of
+from ringfence.model.tokens import DEEPEST, INSIDE, Claims, claim_at, name_of
 from ringfence.model.world import Workload
 from ringfence.policy import ends, issuers, tokens
 from ringfence.policy.ends import Called
@@ -24,6 +24,22 @@ from ringfence.policy.speech import speaks_http
 #: What names of headers and methods are made of (RFC 9110 5.6.2), as a regular expression.
 NAME_PATTERN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TOKEN: Final = re.compile(NAME_PATTERN)
+#: What no pointer to a claim has: a tilde that stands for nothing, and what parts the names inside.
+_POINTED: Final = re.compile(f"~(?![01])|{INSIDE}")
+
+
+class NoIssuer(Usage):
+    """Nobody declares the issuer ``name``, or "" is that of none; ``known`` are the names that are declared, sorted."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        listed = ", ".join(known)
+        if not known:
+            super().__init__("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
+        elif name:
+            super().__init__(f"no policy declares the issuer {name}: known are {listed}")
+        else:
+            super().__init__(f"say whose token it is by --issuer: {listed}")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +69,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_claim,
         metavar="NAME=VALUE",
-        help="the token says so; may be repeated; without --issuer it is the one issuer that there is",
+        help="the token says so; may be repeated; without --issuer it is the one issuer that there is; a claim inside"
+        " others is /realm_access/roles=admin",
     )
     group.add_argument("--bad-token", action="store_true", help="the token is not good: forged, ended, for others")
 
@@ -85,7 +102,20 @@ def _claim(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is no claim: write it as scope=payments.write")
-    return name, value
+    return _at(name), value
+
+
+def _at(name: str) -> str:
+    """The claim of a name, or, where it begins with a slash, of a pointer (RFC 6901)."""
+    if not name.startswith("/"):
+        return name
+    names = name[1:].split("/")
+    if not all(names) or len(names) > DEEPEST or _POINTED.search(name):
+        told = (
+            f"write the names that lead to it like /realm_access/roles, at most {DEEPEST}, with ~1 for / and ~0 for ~"
+        )
+        raise argparse.ArgumentTypeError(f"{name!r} is no claim: {told}")
+    return claim_at(each.replace("~1", "/").replace("~0", "~") for each in names)
 
 
 def request(arguments: argparse.Namespace) -> Request | None:
@@ -140,7 +170,7 @@ def _tokens(arguments: argparse.Namespace) -> dict[str, Claims | None]:
 def with_issuers(sent: Request | None, target: Called, policy: EffectivePolicy) -> Request | None:
     """The request, its token by the key under which the target's proxy knows the issuer.
 
-    Raises Usage for an issuer that it does not know, and where there are several and none is named.
+    Raises NoIssuer for an issuer that it does not know, and where there are several and none is named.
     """
     if sent is None or not sent.tokens or not isinstance(target, Workload):
         return sent
@@ -150,7 +180,7 @@ def with_issuers(sent: Request | None, target: Called, policy: EffectivePolicy) 
 def by_keys(sent: Request, known: Iterable[str]) -> Request:
     """The request, its token by those of the known keys that have the name of its issuer.
 
-    Raises Usage for an issuer that is not known, and where there are several and none is named.
+    Raises NoIssuer for an issuer that is not known, and where there are several and none is named.
     """
     keys = sorted(known)
     found: dict[str, Claims | None] = {}
@@ -164,12 +194,7 @@ def _keys(name: str, known: Iterable[str]) -> list[str]:
     wanted = names[0] if not name and len(names) == 1 else name
     if wanted in names:
         return [key for key in known if name_of(key) == wanted]
-    if not names:
-        raise Usage("no policy declares an issuer of tokens (jwtIssuers) that holds at the target")
-    listed = ", ".join(names)
-    if name:
-        raise Usage(f"no policy declares the issuer {name}: known are {listed}")
-    raise Usage(f"say whose token it is by --issuer: {listed}")
+    raise NoIssuer(name, names)
 
 
 def asked(

@@ -20,6 +20,8 @@ from ringfence.controls import templates
 from ringfence.model.errors import FieldError
 from ringfence.model.requests import Request
 from ringfence.model.resources import Protocol
+from ringfence.model.tokens import Claims
+from ringfence.policy import tokens
 
 GROUP: Final = "test.ringfence.dev"
 API_VERSION: Final = f"{GROUP}/v1alpha1"
@@ -61,6 +63,21 @@ class Expectation(_Struct, frozen=True):
     warnings: list[Named] | None = None
 
 
+class Token(_Struct, frozen=True):
+    """A token as ``can-i`` takes it: good, with claims as its payload has them, or ``bad``.
+
+    ``issuer`` None: the one that the policies declare.
+    """
+
+    issuer: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    claims: dict[Annotated[str, msgspec.Meta(min_length=1)], Any] = {}
+    bad: bool = False
+
+    def by_issuer(self) -> dict[str, Claims | None]:
+        """As a request has it: by the name of its issuer, "" for the one that there is."""
+        return {self.issuer or "": None if self.bad else tokens.claims(self.claims)}
+
+
 class Sent(_Struct, frozen=True):
     """A request as ``can-i`` takes it; ``headers`` by name, with one value or several. ``time`` None: that of all."""
 
@@ -73,6 +90,7 @@ class Sent(_Struct, frozen=True):
     ] = {}
     upgrade: str = ""
     time: _Moment | None = None
+    token: Token | None = None
 
     def request(self, now: float) -> Request:
         """As a value; ``now`` is when it is sent unless it says so itself."""
@@ -81,7 +99,8 @@ class Sent(_Struct, frozen=True):
             values = (value,) if isinstance(value, str) else tuple(value)
             found[name.lower()] = (*found.get(name.lower(), ()), *values)
         moment = now if self.time is None else self.time.timestamp()
-        return Request(self.method, self.path, self.host, found, self.upgrade, int(moment))
+        told = {} if self.token is None else self.token.by_issuer()
+        return Request(self.method, self.path, self.host, found, self.upgrade, int(moment), told)
 
 
 class Call(_Struct, frozen=True):
@@ -213,6 +232,8 @@ def _case(case: _Case, document: Document, path: tuple[str | int, ...], at: str)
     if case.call is not None:
         if case.call.request is not None and case.call.protocol is not Protocol.TCP:
             raise workloads.Malformed(FieldError(f"{at}.call.protocol", "carries no requests", "leave it out, or TCP"))
+        if case.call.request is not None and case.call.request.token is not None:
+            _can_be(case.call.request.token, f"{at}.call.request.token")
         return Case(case.name, line, expect, call=case.call)
     if case.change is None:
         return Case(case.name, line, expect, taken(case.object, "object"))
@@ -222,6 +243,18 @@ def _case(case: _Case, document: Document, path: tuple[str | int, ...], at: str)
             fix = "give a Pod: a workload is judged by the pods that it makes, so use object"
             raise workloads.Malformed(FieldError(f"{at}.change.{field}", "is no Pod", fix))
     return Case(case.name, line, expect, after, before)
+
+
+def _can_be(token: Token, at: str) -> None:
+    if token.bad and token.claims:
+        message = "are those of a token that is not good, which says nothing"
+        raise workloads.Malformed(FieldError(f"{at}.claims", message, "leave them out, or bad"))
+    for name, value in token.claims.items():
+        try:
+            tokens.claims({name: value})
+        except OverflowError as error:
+            fix = "write it in quotes if it is a text"
+            raise workloads.Malformed(FieldError(f"{at}.claims[{name}]", "is too large for a number", fix)) from error
 
 
 def _fits(expect: Expectation, is_call: bool, at: str) -> None:

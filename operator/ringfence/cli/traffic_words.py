@@ -9,6 +9,7 @@ from ringfence.cli.world import Loaded
 from ringfence.model import durations, sizes
 from ringfence.model.effective import RuleRef
 from ringfence.model.resources import Traffic
+from ringfence.model.tokens import name_of
 from ringfence.model.traffic import Bound, By, HeaderChanges, Limit, Rate
 from ringfence.policy import traffic
 from ringfence.policy.traffic import Held
@@ -47,6 +48,9 @@ def limit(value: Limit) -> Iterator[Said]:
         yield f"requests of each {'other ' if value.named else ''}caller", rate(value.rate)
     elif value.by is By.HEADER:
         yield f"requests with each value of {value.header}", rate(value.rate)
+    elif value.by is By.CLAIM:
+        claim = f"the claim {value.claim} in tokens of {name_of(value.issuer)}"
+        yield f"requests with each value of {claim}", rate(value.rate)
     else:
         yield "requests of all", rate(value.rate)
 

@@ -1,6 +1,6 @@
 """Tokens of end users (JWT, RFC 7519): who issues them, what a rule asks of one, and what a request brings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,13 @@ AUTHORIZATION: Final = "authorization"
 #: Claims that are lists of words in one text (RFC 8693 section 4.2): each word is a value.
 SPACED: Final = ("scope", "scp")
 
-#: The texts that each claim of a token has; a claim without any is left out.
+#: Between the names of a path to a claim that is inside others. No name in a policy and no value has it, so a path is
+#: never taken for the name of a claim with a dot or a slash in it, nor for a name and a value.
+INSIDE: Final = "\u203a"
+#: Names in a path, at most.
+DEEPEST: Final = 4
+
+#: The texts that each claim of a token has, by its name or its path; a claim without any is left out.
 Claims = Mapping[str, tuple[str, ...]]
 
 
@@ -35,7 +41,7 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TokenMatch:
-    """Requests with a good token of an issuer that has one of the values of each of ``claims``.
+    """Requests with a good token of an issuer that has one of the values of each of ``claims`` (names or paths).
 
     ``issuer`` is its key (``cluster_key``, ``own_key``). ``absent``: requests without a good one; ``claims`` is empty
     then. Where the policies are resolved ``header`` is where its tokens are, "" for an issuer that nobody declares, and
@@ -47,6 +53,16 @@ class TokenMatch:
     absent: bool = False
     header: str = ""
     version: str = ""
+
+
+def path(claim: str) -> tuple[str, ...]:
+    """The names that lead to a claim, one for a claim that is inside none."""
+    return tuple(claim.split(INSIDE))
+
+
+def claim_at(names: Iterable[str]) -> str:
+    """The claim to which these names lead; no name may hold INSIDE."""
+    return INSIDE.join(names)
 
 
 def cluster_key(name: str) -> str:

@@ -3,18 +3,23 @@
 Whatever several policies ask of a port holds together: of two bounds the smaller one, and of rate limits each.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ringfence.model.tokens import name_of
+
 #: Bytes of a body whose length is not told beforehand that a proxy holds at most, until it is whole.
 UNTOLD_BODY: Final = 1 << 20
+_ODD: Final = re.compile("[^A-Za-z0-9_-]")
 
 
 class By(StrEnum):
-    """What has a bucket of its own in a rate limit: each caller, each value of a header, or all requests together."""
+    """What has a bucket of its own in a rate limit: each caller, each value of a claim or header, or all together."""
 
     CALLER = "caller"
+    CLAIM = "claim"
     HEADER = "header"
     ALL = "all"
 
@@ -39,16 +44,26 @@ class NamedRate:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Limit:
-    """A rate limit; ``header`` (lower case) is of HEADER alone, ``named`` (sorted) of CALLER alone."""
+    """A rate limit; ``header`` (lower case) is of HEADER alone, ``named`` (sorted) of CALLER alone.
+
+    ``claim`` and the key of its ``issuer`` (model.tokens) are of CLAIM alone.
+    """
 
     by: By
     rate: Rate
     header: str = ""
     named: tuple[NamedRate, ...] = ()
+    issuer: str = ""
+    claim: str = ""
 
     @property
     def word(self) -> str:
-        """Tells the limit from the others of its entry: ``caller``, ``all``, ``header.x-tenant``."""
+        """Tells the limit from the others of its entry: ``caller``, ``all``, ``header.x-tenant``, ``claim.corp.sub``.
+
+        Logs and the names of figures hold it, so what they could not is ``_`` in the name of a claim.
+        """
+        if self.by is By.CLAIM:
+            return f"{self.by.value}.{name_of(self.issuer)}.{_ODD.sub('_', self.claim)}"
         return f"{self.by.value}.{self.header}" if self.header else self.by.value
 
 

@@ -48,7 +48,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         egress_listed=listed,
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
-        traffic=traffic.effective(governed, world, notes, told=enrolment is not Enrolment.NONE),
+        traffic=traffic.effective(governed, world, issuers.by_key, notes, told=enrolment is not Enrolment.NONE),
         issuers=issuers.held,
         admission=_admission(governed),
         demands=_demands(governed),

@@ -4,12 +4,12 @@ A token that is missing, or not good, counts against the request (ADR 0181): an 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ringfence.model.requests import Request
 from ringfence.model.resources import Action
-from ringfence.model.tokens import AUTHORIZATION, SPACED, Claims, TokenMatch, name_of
+from ringfence.model.tokens import AUTHORIZATION, DEEPEST, INSIDE, SPACED, Claims, TokenMatch, claim_at, name_of
 
 #: Whole numbers below are doubles each, as proxies and JavaScript have them.
 _EXACT: Final = 2.0**53
@@ -55,9 +55,20 @@ def number(text: str) -> float | None:
 
 
 def claims(payload: Mapping[str, Any]) -> Claims:
-    """The claims of a token's payload that have texts."""
-    found = {name: texts(name, value) for name, value in payload.items()}
+    """The claims of a token's payload that have texts, and those inside others that a path can name."""
+    found = {claim_at(names): texts(claim_at(names), value) for names, value in _leaves(payload, ())}
     return {name: each for name, each in found.items() if each}
+
+
+def _leaves(payload: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in payload.items():
+        names = *above, name
+        if INSIDE in name:
+            continue
+        if not isinstance(value, dict):
+            yield names, value
+        elif len(names) < DEEPEST:
+            yield from _leaves(value, names)
 
 
 def good(match: TokenMatch, request: Request) -> Claims | None:

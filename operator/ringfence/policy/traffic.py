@@ -1,6 +1,6 @@
 """What holds for the requests to a port: the ``traffic`` of every policy that governs a pod, together."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,6 +9,7 @@ from ringfence.model.effective import EffectivePolicy, EffectiveTraffic, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import PortSet
 from ringfence.model.resources import Mode, Protocol
+from ringfence.model.tokens import name_of
 from ringfence.model.traffic import UNCHANGED, Asks, Bound, By, HeaderChanges, Limit, NamedRate
 from ringfence.model.world import World
 from ringfence.policy.closing import listing
@@ -19,7 +20,7 @@ from ringfence.policy.rules import Policy, kind_of
 
 #: The order in which a request is asked by its limits: what the first refuses does not count in those that follow. So a
 #: caller beyond its own limit takes nothing from the bucket of all.
-_ORDER: Final = (By.CALLER, By.HEADER, By.ALL)
+_ORDER: Final = (By.CALLER, By.CLAIM, By.HEADER, By.ALL)
 
 Asked = tuple[RuleRef, Limit]
 
@@ -37,6 +38,11 @@ class Held:
     would: tuple[tuple[Bound, int, RuleRef], ...] = ()
     to_program: HeaderChanges = UNCHANGED
     to_caller: HeaderChanges = UNCHANGED
+
+    @property
+    def issuers(self) -> frozenset[str]:
+        """The keys of the issuers whose tokens limits look at."""
+        return frozenset(limit.issuer for _, limit in (*self.limits, *self.audited) if limit.by is By.CLAIM)
 
     def bound(self, which: Bound) -> tuple[int, RuleRef] | None:
         """The smallest value that is asked for, and by whom."""
@@ -106,14 +112,19 @@ def _changes(several: Iterable[HeaderChanges]) -> HeaderChanges:
 
 
 def effective(
-    governed: Iterable[tuple[Policy, LabelBox]], world: World, notes: Notes, *, told: bool
+    governed: Iterable[tuple[Policy, LabelBox]], world: World, issuers: Container[str], notes: Notes, *, told: bool
 ) -> tuple[EffectiveTraffic, ...]:
-    """The entries of all policies, in the order of ``governed``; ``told``: notes are taken of what is missing."""
+    """The entries of all policies, in the order of ``governed``; ``told``: notes are taken of what is missing.
+
+    ``issuers`` are the keys of those that somebody declares.
+    """
     found = []
+    noted = notes if told else Notes()
     for policy, subject in governed:
         for entry in policy.spec.traffic:
             ref = RuleRef(kind_of(policy).value, policy.meta.namespace, policy.meta.name, entry.name)
-            asks = _with_accounts(entry.asks, ref, world, notes if told else Notes())
+            asks = _with_accounts(entry.asks, ref, world, noted)
+            _note_issuers(asks, ref, issuers, noted)
             found.append(EffectiveTraffic(ref, policy.spec.mode, subject, PortSet.of(entry.ports), asks))
     return tuple(found)
 
@@ -146,6 +157,13 @@ def _with_accounts(asks: Asks, ref: RuleRef, world: World, notes: Notes) -> Asks
                 named[account] = NamedRate(*account, each.rate)
         limits.append(replace(limit, named=tuple(sorted(named.values()))))
     return replace(asks, limits=tuple(limits))
+
+
+def _note_issuers(asks: Asks, ref: RuleRef, known: Container[str], notes: Notes) -> None:
+    unknown = {limit.issuer for limit in asks.limits if limit.by is By.CLAIM and limit.issuer not in known}
+    for name in sorted(map(name_of, unknown)):
+        told = f"counts all requests together: no policy that holds here declares the issuer {name}"
+        notes.rule(ref, FindingReason.UNKNOWN_ISSUER, told)
 
 
 def _unknown(caller: NamedRate) -> str:

@@ -15,3 +15,7 @@ can-i -f tokens.in.yaml anyone shop/checkout --port 8080 --issuer kiosk
 can-i -f tokens.in.yaml anyone shop/checkout --port 8080 --issuer corp --claim role=staff --claim "scope=orders.write" --claim aud=shop --claim email_verified=true
 can-i -f tokens.in.yaml shop/frontend shop/checkout --port 8080 --issuer corp --claim role=staff --claim "scope=orders.write" --claim aud=shop --claim email_verified=true
 can-i -f tokens.in.yaml anyone shop/checkout --port 8080 --bad-token
+test suites/tokens.yaml
+test suites/tokens-nobody.yaml
+test suites/tokens-whose.yaml
+test suites/tokens-undeclared.yaml

@@ -57,6 +57,7 @@ class Case:
     verdict: Verdict
 
 
+_CLAIM = {"issuer": "corp", "claim": "sub", "requests": 5, "per": "1m"}
 _CALLER = {"identity": {"name": "b"}, "requests": 5, "per": "1m"}
 
 GOOD: dict[str, Object] = {
@@ -65,6 +66,7 @@ GOOD: dict[str, Object] = {
         rateLimits={
             "all": {"requests": 1_000_000, "per": "24h", "burst": 1_000_000},
             "perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER]},
+            "perClaim": [_CLAIM, {**_CLAIM, "claim": "https://x.example/o'hare"}, {**_CLAIM, "issuer": "partner"}],
             "perHeader": [{"header": "x-tenant", "requests": 5, "per": "1m30s"}],
         },
         maxConnections=1,
@@ -78,6 +80,9 @@ GOOD: dict[str, Object] = {
     ),
     "traffic: of a floor": cluster_policy({"namespaceSelector": {}, "traffic": [{"name": "a", "maxBody": "1"}]}),
     "rule: a token": asking(claims={"scope": ["a", "b"], "https://x.example/roles": ["c"]}, audiences=["pay"]),
+    "rule: claims inside others": asking(
+        nested=[{"path": ["realm_access", "roles"], "in": ["a"]}, {"path": ["a", "b", "c", "https://d"], "in": ["e"]}]
+    ),
     "rule: no token": asking(absent=True),
     "issuer: with all that there is": issuer(
         header="x-user-token", remove=True, clockSkewSeconds=1, maxLifetime="1h", audiences=["a", "https://b/"]
@@ -267,6 +272,7 @@ KEPT: dict[str, Object] = {
     "traffic: a caller twice": counting(
         rateLimits={"perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER, _CALLER]}}
     ),
+    "traffic: a claim twice": counting(rateLimits={"perClaim": [_CLAIM, {**_CLAIM, "requests": 6}]}),
     "traffic: a header twice": counting(rateLimits={"perHeader": [{"header": "a", "requests": 1, "per": "1s"}] * 2}),
     "traffic: the client certificate": counting(headers={"toProgram": {"remove": ["x-forwarded-client-cert"]}}),
     "traffic: the host": counting(headers={"toProgram": {"set": [{"name": "host", "value": "a"}]}}),
@@ -317,6 +323,8 @@ KEPT: dict[str, Object] = {
     "rule: a token on a UDP port": ingress(ports=[{"port": 80, "protocol": "UDP"}], jwt={"issuer": "corp"}),
     "rule: a token in egress": policy({"egress": [{"name": "a", "ports": [80], "jwt": {"issuer": "corp"}}]}),
     "rule: a token and none": asking(absent=True, claims={"a": ["b"]}),
+    "rule: a path twice": asking(nested=[{"path": ["a", "b"], "in": ["c"]}, {"path": ["a", "b"], "in": ["d"]}]),
+    "rule: no token and a path": asking(absent=True, nested=[{"path": ["a", "b"], "in": ["c"]}]),
     "rule: audiences twice": asking(audiences=["a"], claims={"aud": ["a"]}),
     "rule: several words of a scope": asking(claims={"scope": ["a b"]}),
     "rule: a claim with a space in its name": asking(claims={"a b": ["c"]}),

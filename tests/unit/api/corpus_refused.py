@@ -33,6 +33,18 @@ REFUSED: dict[str, Object] = {
     "traffic: says nothing": counting(),
     "traffic: no name": policy({"traffic": [{"maxBody": "1Mi"}]}),
     "traffic: a limit of nothing": counting(rateLimits={}),
+    "traffic: a claim of nobody": counting(rateLimits={"perClaim": [{"claim": "a", "requests": 1, "per": "1s"}]}),
+    "traffic: an issuer without a claim": counting(
+        rateLimits={"perClaim": [{"issuer": "a", "requests": 1, "per": "1s"}]}
+    ),
+    "traffic: a claim with a space": counting(
+        rateLimits={"perClaim": [{"issuer": "a", "claim": "b c", "requests": 1, "per": "1s"}]}
+    ),
+    "traffic: five claims": counting(
+        rateLimits={
+            "perClaim": [{"issuer": "a", "claim": f"c{n}", "requests": 1, "per": "1s"} for n in range(5)],
+        }
+    ),
     "traffic: no requests": limited(requests=0),
     "traffic: requests below nothing": limited(requests=-1),
     "traffic: requests without end": limited(requests=10**12),
@@ -58,6 +70,13 @@ REFUSED: dict[str, Object] = {
         {"traffic": [{"name": "a", "maxBody": "1"}, {"name": "a", "maxBody": "2"}]}
     ),
     "rule: a token of nobody": ingress(ports=[80], jwt={}),
+    "rule: a path of one name": asking(nested=[{"path": ["a"], "in": ["b"]}]),
+    "rule: a path of five names": asking(nested=[{"path": ["a", "b", "c", "d", "e"], "in": ["b"]}]),
+    "rule: a path as a text": asking(nested=[{"path": "realm_access.roles", "in": ["b"]}]),
+    "rule: a path with an empty name": asking(nested=[{"path": ["a", ""], "in": ["b"]}]),
+    "rule: a path with a name beyond ASCII": asking(nested=[{"path": ["a", "b\u203ac"], "in": ["b"]}]),
+    "rule: a path without values": asking(nested=[{"path": ["a", "b"]}]),
+    "rule: no paths": asking(nested=[]),
     "rule: no claims": asking(claims={}),
     "rule: a claim without values": asking(claims={"a": []}),
     "rule: a claim that is null": asking(claims={"a": None}),

@@ -59,6 +59,41 @@ def test_a_request_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("token", "tokens"),
+    [
+        ("{issuer: corp}", {"corp": {}}),
+        ("{claims: {scope: a b, n: 3, ok: true, l: [x, 1.5], o: {p: q}, none: }}", {
+            "": {"scope": ("a", "b"), "n": ("3",), "ok": ("true",), "l": ("x", "1.5"), "o\u203ap": ("q",)}
+        }),
+        ("{issuer: corp, bad: true}", {"corp": None}),
+    ],
+)  # fmt: skip
+def test_a_token_is_what_its_payload_says_or_not_good(tmp_path: Path, token: str, tokens: object) -> None:
+    call = f"{{from: a/b, to: c/d, port: 80, request: {{token: {token}}}}}"
+    (case,) = _read(tmp_path, f"  cases: [{{name: a, call: {call}, expect: Allowed}}]\n").cases
+    assert case.call is not None
+    assert case.call.request is not None
+    assert case.call.request.request(0.0).tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("{issuer: corp, bad: true, claims: {a: b}}", r"cases\[0\]\.call\.request\.token\.claims are those .*leave"),
+        ("{issuer: ''}", r"token\.issuer is empty \(give at least one\)"),
+        ("{scope: a}", r"token has no field scope"),
+        ("{claims: [a]}", r"token\.claims is a list \(give an object\)"),
+        ("{bad: maybe}", r"token\.bad is a string \(give true or false\)"),
+        ("{claims: {a: [" + "9" * 320 + "]}}", r"token\.claims\[a\] is too large for a number \(write it in quotes"),
+    ],
+)
+def test_a_token_that_cannot_be_meant_is_named(tmp_path: Path, token: str, message: str) -> None:
+    call = f"{{from: a/b, to: c/d, port: 80, request: {{token: {token}}}}}"
+    with pytest.raises(BadInput, match=message):
+        _read(tmp_path, f"  cases: [{{name: a, call: {call}, expect: Allowed}}]\n")
+
+
+@pytest.mark.parametrize(
     ("case", "message"),
     [
         (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ringfence.model.effective import EffectiveRule
 from ringfence.model.requests import Request, Requests
 from ringfence.model.resources import Action, Rule, SecurityPolicy
-from ringfence.model.tokens import Issuer, TokenMatch, cluster_key, own_key
+from ringfence.model.tokens import Issuer, TokenMatch, claim_at, cluster_key, own_key
 from ringfence.policy import issuers, tokens
 from ringfence.policy.resolve import resolve
 
@@ -19,6 +19,7 @@ from tests.unit.policy.making import allow, deny, floor, policy
 KEY = cluster_key("corp")
 CORP = Issuer("corp", "https://corp.example", ("pay",), '{"keys":[]}')
 MATCH = TokenMatch(KEY, (("role", ("a", "b")),), header="authorization")
+INNER = replace(MATCH, claims=((claim_at(("realm", "roles")), ("a",)),))
 BOTH = replace(MATCH, claims=(("role", ("a",)), ("team", ("x",))))
 
 
@@ -54,6 +55,23 @@ def test_a_claim_has_texts(name: str, value: Any, texts: tuple[str, ...]) -> Non
     assert tokens.texts(name, value) == texts
 
 
+def test_claims_inside_others_are_known_by_their_path_and_by_nothing_else() -> None:
+    payload = {
+        "realm.roles": "dot",
+        "realm/roles": "slash",
+        "realm\u203aroles": "forged",
+        "realm": {"roles": ["a", {"b": "c"}, ["d"]], "deep": {"er": {"est": True, "more": {"x": "y"}}}, "scope": "a b"},
+        "list": [{"roles": "e"}],
+    }
+    assert tokens.claims(payload) == {
+        "realm.roles": ("dot",),
+        "realm/roles": ("slash",),
+        claim_at(("realm", "roles")): ("a",),
+        claim_at(("realm", "deep", "er", "est")): ("true",),
+        claim_at(("realm", "scope")): ("a b",),  # words are values of the claims of these names alone, inside none
+    }
+
+
 @pytest.mark.parametrize(
     "text", ["03", "1.50", "+1", "1e2", "1.0", "0x1", "", "1_0", "\u0661", "-0", "1e+16", "inf", "1 "]
 )
@@ -87,6 +105,13 @@ def test_the_text_of_a_number_is_that_of_no_other(value: float) -> None:
         (BOTH, sent(role="a", team="x"), True, True),
         (BOTH, sent(role="a", team="y"), False, False),
         (BOTH, sent(role="a"), False, True),
+        (INNER, sent(realm={"roles": ["b", "a"]}), True, True),
+        (INNER, sent(realm={"roles": "b"}), False, False),
+        (INNER, sent(realm={"roles": {"a": "a"}}), False, True),
+        (INNER, sent(realm="a"), False, True),
+        (INNER, sent(realm=[{"roles": "a"}]), False, True),
+        (INNER, sent(**{"realm.roles": "a"}), False, True),
+        (INNER, sent(**{"realm\u203aroles": "a"}), False, True),
         (replace(MATCH, claims=()), sent(), True, True),
         (replace(MATCH, claims=(), absent=True), sent(), False, False),
         (replace(MATCH, claims=(), absent=True), Request(), True, True),

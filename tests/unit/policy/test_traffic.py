@@ -12,6 +12,7 @@ from ringfence.model.resources import (
     SecurityPolicy,
     Traffic,
 )
+from ringfence.model.tokens import Issuer, cluster_key, own_key
 from ringfence.model.traffic import Asks, Bound, By, HeaderChanges, Limit, NamedRate, Rate
 from ringfence.model.world import Namespace, World
 from ringfence.policy import traffic
@@ -50,9 +51,12 @@ def held(known: World, port: int = 8080, *names: str, account: str = "db", names
 
 def test_every_limit_holds_and_a_caller_is_asked_by_its_own_first() -> None:
     all_, each, tenant = Limit(By.ALL, FAST), Limit(By.CALLER, SLOW), Limit(By.HEADER, SLOW, "x-tenant")
-    known = world(asking("a", entry("all", limits=(all_,))), asking("b", entry("each", limits=(each, tenant))))
+    person = Limit(By.CLAIM, SLOW, issuer=cluster_key("corp"), claim="sub")
+    known = world(asking("a", entry("all", limits=(all_, person))), asking("b", entry("each", limits=(each, tenant))))
     found = held(known)
-    assert [(ref.policy, limit) for ref, limit in found.limits] == [("b", each), ("b", tenant), ("a", all_)]
+    asked = [(ref.policy, limit) for ref, limit in found.limits]
+    assert asked == [("b", each), ("a", person), ("b", tenant), ("a", all_)]
+    assert found.issuers == {cluster_key("corp")}
     assert found.audited == ()
 
 
@@ -132,6 +136,22 @@ def test_callers_are_named_by_their_accounts_and_the_missing_are_told() -> None:
     assert limit.named == (NamedRate("shop", "web", SLOW),)
     (finding,) = findings(known, "UnknownIdentity")
     assert "rule t gives a rate to ServiceIdentity shop/ghost" in finding.message
+
+
+def test_a_claim_of_nobodys_issuer_is_told_and_the_platform_declares_for_all() -> None:
+    own = asking("a", entry(limits=(Limit(By.CLAIM, SLOW, issuer=cluster_key("corp"), claim="sub"),)))
+    (finding,) = findings(world(own), "UnknownIssuer")
+    told = "rule t counts all requests together: no policy that holds here declares the issuer corp"
+    assert told in finding.message
+    declaring = replace(floor("z"), spec=PolicySpec(issuers=(Issuer("corp", "https://corp", ("a",), "{}"),)))
+    assert findings(world(own, floors=(declaring,)), "UnknownIssuer") == []
+
+
+def test_a_limit_by_a_claim_is_named_by_what_logs_can_hold() -> None:
+    key = own_key("shop", "p", "corp")
+    assert Limit(By.CLAIM, SLOW, issuer=key, claim="sub").word == "claim.corp.sub"
+    odd = Limit(By.CLAIM, SLOW, issuer=key, claim="https://x.example/a%b,c")
+    assert odd.word == "claim.corp.https___x_example_a_b_c"
 
 
 def test_without_proxies_nobody_counts_and_that_is_said() -> None:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.api.schema import Complaint, Field, Integer, ListOf, Obj, Rule, Text, at_least_one_of
-from ringfence.api.v1alpha1 import peers
+from ringfence.api.v1alpha1 import identifiers, peers, tokens
 from ringfence.model import durations
+from ringfence.model.tokens import cluster_key
 from ringfence.model.traffic import By, Limit, NamedRate, Rate
 
 MAX_NAMED: Final = 32
+MAX_CLAIM_LIMITS: Final = 4
 MAX_HEADER_LIMITS: Final = 4
 DAY: Final = 24 * 3600
 
@@ -121,6 +123,16 @@ HEADER: Final = Text(
 )
 
 
+_CLAIM: Final = (
+    Field(
+        name="issuer",
+        node=replace(identifiers.DNS_LABEL, description="The issuer of the tokens, by its name in jwtIssuers."),
+        required=True,
+    ),
+    Field(name="claim", node=tokens.CLAIM, required=True),
+)
+
+
 def rate_limits(*, own_namespace: bool) -> Obj:
     """The field's schema; ``own_namespace`` says that the policy has a namespace."""
     identity = peers.identity(own_namespace)
@@ -146,6 +158,18 @@ def rate_limits(*, own_namespace: bool) -> Obj:
                 ),
             ),
             Field(
+                name="perClaim",
+                node=ListOf(
+                    description=(
+                        "The requests with each value of a claim by themselves, of good tokens of an issuer. Those"
+                        " without a good token have a bucket together, and so has a claim that is missing, an object,"
+                        " or has several values."
+                    ),
+                    items=_rate("A claim.", *_CLAIM),
+                    max_items=MAX_CLAIM_LIMITS,
+                ),
+            ),
+            Field(
                 name="perHeader",
                 node=ListOf(
                     description=(
@@ -158,7 +182,8 @@ def rate_limits(*, own_namespace: bool) -> Obj:
             ),
         ),
         rules=(
-            at_least_one_of(("all", "perCaller", "perHeader"), "rateLimits"),
+            at_least_one_of(("all", "perCaller", "perClaim", "perHeader"), "rateLimits"),
+            _no_two("perClaim", lambda each: (each["issuer"], each["claim"]), "a claim"),
             _no_two("perHeader", lambda each: each["header"], "a header"),
         ),
     )
@@ -168,8 +193,11 @@ def _read_rate(value: Mapping[str, Any]) -> Rate:
     return Rate(value["requests"], durations.parse(value["per"]), value.get("burst", value["requests"]))
 
 
-def limits(value: Mapping[str, Any], namespace: str) -> Iterator[Limit]:
-    """The limits that the field says; identities without a namespace are of ``namespace``."""
+def limits(value: Mapping[str, Any], namespace: str, own: Mapping[str, str]) -> Iterator[Limit]:
+    """The limits that the field says; identities without a namespace are of ``namespace``.
+
+    ``own`` are the keys of the issuers that the policy declares, by name; others are the platform's.
+    """
     if "all" in value:
         yield Limit(By.ALL, _read_rate(value["all"]))
     if "perCaller" in value:
@@ -178,5 +206,8 @@ def limits(value: Mapping[str, Any], namespace: str) -> Iterator[Limit]:
             for each in value["perCaller"].get("callers", ())
         )
         yield Limit(By.CALLER, _read_rate(value["perCaller"]), named=tuple(sorted(named)))
+    for each in value.get("perClaim", ()):
+        key = own.get(each["issuer"], cluster_key(each["issuer"]))
+        yield Limit(By.CLAIM, _read_rate(each), issuer=key, claim=each["claim"])
     for each in value.get("perHeader", ()):
         yield Limit(By.HEADER, _read_rate(each), each["header"])

@@ -8,7 +8,7 @@ from ringfence.api.schema import Complaint, Field, Flag, Integer, ListOf, MapOf,
 from ringfence.api.v1alpha1 import identifiers, jwks, requests
 from ringfence.model import durations
 from ringfence.model.resources import Action
-from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch, cluster_key, own_key
+from ringfence.model.tokens import AUTHORIZATION, DEEPEST, SPACED, Issuer, TokenMatch, claim_at, cluster_key, own_key
 
 MAX_ISSUERS: Final = 8
 MAX_JWKS: Final = 32 * 1024
@@ -159,6 +159,12 @@ ISSUERS: Final = Field(
     ),
 )
 
+CLAIM: Final = Text(
+    description="The name of a claim.",
+    pattern="^[!-~]+$",
+    what="the name of a claim, printable ASCII without spaces",
+    max_length=128,
+)
 _VALUE: Final = Text(
     description="A value; upper and lower case differ.",
     pattern="^[!-~]([ -~]*[!-~])?$",
@@ -167,12 +173,25 @@ _VALUE: Final = Text(
 )
 
 
+#: What a rule may ask of a token.
+_SAYING: Final = frozenset({"claims", "nested", "audiences"})
+
+
 def _absent_alone(value: Mapping[str, Any]) -> Complaint | None:
-    if "absent" not in value or not {"claims", "audiences"} & value.keys():
+    if "absent" not in value or not _SAYING & value.keys():
         return None
     return Complaint(
-        "says that there is no token", "leave claims and audiences out, or write a rule of its own", "absent"
+        "says that there is no token", "leave claims, nested and audiences out, or write a rule of its own", "absent"
     )
+
+
+def _path_once(value: Mapping[str, Any]) -> Complaint | None:
+    seen: set[tuple[str, ...]] = set()
+    for number, each in enumerate(value.get("nested", ())):
+        if tuple(each["path"]) in seen:
+            return Complaint("is there already", "list all values in one", at=f"nested[{number}].path")
+        seen.add(tuple(each["path"]))
+    return None
 
 
 def _audience_once(value: Mapping[str, Any]) -> Complaint | None:
@@ -187,6 +206,28 @@ def _words(value: Mapping[str, Any]) -> Complaint | None:
             return Complaint(f"compares {name}, whose words are values each, with several words", "list them", "claims")
     return None
 
+
+_VALUES: Final = ListOf(description="Its values: any of these.", items=_VALUE, max_items=32, unique=True)
+_NESTED: Final = Obj(
+    description="A claim inside others.",
+    fields=(
+        Field(
+            name="path",
+            node=ListOf(
+                description="The names that lead to it, from the outside in: [realm_access, roles]. A dot is a dot.",
+                items=CLAIM,
+                max_items=DEEPEST,
+                min_items=2,
+            ),
+            required=True,
+        ),
+        Field(name="in", node=_VALUES, required=True),
+    ),
+    hints={
+        "name": Complaint("is not a field", "write path, a list of names"),
+        "values": Complaint("is not a field", "write in"),
+    },
+)
 
 _JWT: Final = Obj(
     description="A token that must come with the request.",
@@ -211,16 +252,23 @@ _JWT: Final = Obj(
                 description=(
                     "What the token must say: of each of these claims one of its values. A claim may be a text, a"
                     " number, true or false, or a list of such; scope and scp are lists of words. Values are texts: a 3"
-                    " in quotes is the number too. Objects and claims inside others count as missing. Where a claim is"
-                    " missing an Allow does not match, and a Deny does."
+                    " in quotes is the number too. An object counts as missing, and a dot in a name is a dot: write"
+                    " nested for claims inside others. Where a claim is missing an Allow does not match, and a Deny"
+                    " does."
                 ),
-                keys=Text(
-                    description="The name of a claim.",
-                    pattern="^[!-~]+$",
-                    what="the name of a claim, printable ASCII without spaces",
-                    max_length=128,
+                keys=CLAIM,
+                values=_VALUES,
+                max_items=8,
+            ),
+        ),
+        Field(
+            name="nested",
+            node=ListOf(
+                description=(
+                    "The same of claims that are inside others, such as realm_access: {roles: […]} of Keycloak. Where"
+                    " one of the names on the way is missing, or is no object, the claim is missing."
                 ),
-                values=ListOf(description="Its values: any of these.", items=_VALUE, max_items=32, unique=True),
+                items=_NESTED,
                 max_items=8,
             ),
         ),
@@ -229,10 +277,11 @@ _JWT: Final = Obj(
             node=Flag(description="The rule matches requests without a good token of the issuer."),
         ),
     ),
-    rules=(Rule(test=_absent_alone), Rule(test=_audience_once), Rule(test=_words)),
+    rules=(Rule(test=_absent_alone), Rule(test=_audience_once), Rule(test=_words), Rule(test=_path_once)),
     hints={
         "scopes": Complaint("is not a field", "write claims: {scope: […]}"),
         "claim": Complaint("is not a field", "write claims, a map of lists"),
+        "nestedClaims": Complaint("is not a field", "write nested, a list of {path: [a, b], in: [c]}"),
         "required": Complaint(
             "is not a field", "a rule with jwt asks for a token; for those without write absent: true"
         ),
@@ -256,9 +305,11 @@ FIELDS: Final = (
 
 def _deny_says_what(value: Mapping[str, Any]) -> Complaint | None:
     token = value.get("jwt")
-    if token is None or value.get("action") != Action.DENY.value or {"claims", "audiences", "absent"} & token.keys():
+    if token is None or value.get("action") != Action.DENY.value or (_SAYING | {"absent"}) & token.keys():
         return None
-    return Complaint("would deny every request, with a token or without", "give claims, or absent: true", at="jwt")
+    return Complaint(
+        "would deny every request, with a token or without", "give claims or nested, or absent: true", at="jwt"
+    )
 
 
 RULES: Final = (Rule(test=_deny_says_what),)
@@ -288,6 +339,7 @@ def match(rule: Mapping[str, Any], own: Mapping[str, str]) -> TokenMatch | None:
     if value is None:
         return None
     claims = {**value.get("claims", {}), **({"aud": value["audiences"]} if "audiences" in value else {})}
+    claims |= {claim_at(each["path"]): each["in"] for each in value.get("nested", ())}
     name = value["issuer"]
     sorted_claims = tuple(sorted((claim, tuple(sorted(values))) for claim, values in claims.items()))
     return TokenMatch(own.get(name, cluster_key(name)), sorted_claims, "absent" in value)

@@ -239,11 +239,14 @@ HEADERS_OF_RULES: Final = Rule(test=_headers_of_rules)
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def asks(entry: Mapping[str, Any], namespace: str) -> Asks:
-    """What an entry asks; identities without a namespace are of ``namespace``."""
+def asks(entry: Mapping[str, Any], namespace: str, own: Mapping[str, str]) -> Asks:
+    """What an entry asks; identities without a namespace are of ``namespace``.
+
+    ``own`` are the keys of the issuers that the policy declares, by name.
+    """
     headers = entry.get("headers", {})
     return Asks(
-        limits=tuple(sorted(limits(entry.get("rateLimits", {}), namespace))),
+        limits=tuple(sorted(limits(entry.get("rateLimits", {}), namespace, own))),
         bounds=tuple(sorted(_bounds(entry))),
         to_program=_read_changes(headers.get("toProgram", {})),
         to_caller=_read_changes(headers.get("toCaller", {})),

@@ -44,7 +44,7 @@ from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.rules import PortRules, Told, Who
 from ringfence.translate.envoy.subject import Subject
-from ringfence.translate.envoy.traffic import HeaderBounds
+from ringfence.translate.envoy.traffic import HeaderBounds, Telling
 
 #: Ports that only rules name: so many ranges of them get chains of their own, with so many ports; the others share one.
 MAX_RANGES: Final = 64
@@ -193,8 +193,8 @@ class Inbound:
         """The filter that speaks HTTP; what it asks of requests comes with its routes."""
         known = self._issuers
         policy = rules.of_routes(governing, self._who(mesh=mesh, strict=mesh or governing.strict))
-        asked = tokens.of_routes(governing.tokens(audit=True), known)
-        limits = counted.of_routes(held, self.trust_domain, mesh=mesh)
+        asked = tokens.of_routes({each.issuer for each in governing.tokens(audit=True)} | held.issuers, known)
+        limits = counted.of_routes(held, Telling(self.trust_domain, mesh, known))
         removed = tokens.removed(governing.tokens(audit=False), known)
         made.routes[route] = _route(route, {**policy, **asked, **limits}, held, removed)
         return filters.http(

@@ -19,16 +19,15 @@ from envoy.type.v3 import range_pb2
 from google.protobuf import empty_pb2
 
 from ringfence.model.resources import Action
-from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch
+from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch, path
 from ringfence.policy import tokens
 from ringfence.translate.envoy import messages
+from ringfence.translate.envoy.claims import CLAIMS
 from ringfence.translate.envoy.filters import Ahead
 from ringfence.translate.envoy.messages import Message
 
 #: The filter; routes say whether it works for them.
 FILTER: Final = "ringfence.tokens"
-#: Where it leaves claims, by the key of the issuer.
-CLAIMS: Final = "envoy.filters.http.jwt_authn"
 _EVERY: Final = "every"
 #: The number by which the filter says that a token is missing; lower is none, greater what is wrong with one.
 _MISSING: Final = 1
@@ -57,9 +56,9 @@ def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
     return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made),), _not_good(sorted(issuers)))
 
 
-def of_routes(asked: Iterable[TokenMatch], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
-    """The filter's part of routes whose rules ask for these tokens."""
-    if not any(each.issuer in issuers for each in asked):
+def of_routes(asked: Iterable[str], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
+    """The filter's part of routes on which tokens of these issuers (by key) are asked for."""
+    if not any(key in issuers for key in asked):
         return {}
     return {FILTER: messages.packed(jwt.PerRouteConfig(requirement_name=_EVERY))}
 
@@ -163,13 +162,13 @@ def permission(match: TokenMatch, action: Action) -> Message:
 
 def _one_of(issuer: str, name: str, values: tuple[str, ...], *, deny: bool) -> Message:
     told = [each for value in values for each in _value(value)]
-    one = _claim(issuer, (name,), _or([*told, _member(told)]))
+    one = _claim(issuer, path(name), _or([*told, _member(told)]))
     if not deny:
         return one
     others = [*map(_boolean, _BOOLEANS.values()), _NUMBER]
     # Without a word in it Envoy leaves the text of a list of words as it is.
     some = [_matching("(?s).*[^ ].*" if name in SPACED else _ANYTHING), *others]
-    there = _claim(issuer, (name,), _or([*some, _member([_matching(_ANYTHING), *others])]))
+    there = _claim(issuer, path(name), _or([*some, _member([_matching(_ANYTHING), *others])]))
     return _any([_not(there), one])
 
 
@@ -203,8 +202,8 @@ def _or(several: list[Message]) -> Message:
     return value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=several))
 
 
-def _claim(issuer: str, path: tuple[str, ...], value: Message) -> Message:
-    segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (issuer, *path)]
+def _claim(issuer: str, names: tuple[str, ...], value: Message) -> Message:
+    segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (issuer, *names)]
     return rbac_pb2.Permission(metadata=metadata_pb2.MetadataMatcher(filter=CLAIMS, path=segments, value=value))
 
 

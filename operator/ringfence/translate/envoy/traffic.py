@@ -7,8 +7,8 @@ what is judged before there is a route (connections, the size of headers) is the
 Each rate limit has a filter of its own, so that the log can name it and one that refuses leaves the later ones alone.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 
@@ -26,16 +26,18 @@ from envoy.type.v3 import percent_pb2, range_pb2, token_bucket_pb2
 from google.protobuf import wrappers_pb2
 
 from ringfence.model.spiffe import SpiffeId
+from ringfence.model.tokens import Issuer
 from ringfence.model.traffic import UNTOLD_BODY, Bound, By, Limit, NamedRate, Rate
 from ringfence.policy.traffic import Asked, Held
-from ringfence.translate.envoy import messages, names
+from ringfence.translate.envoy import claims, messages, names
 from ringfence.translate.envoy.messages import Message
 
 #: Filters for limits that are enforced, and for those of mode Audit; of more limits the last one has the rest.
 ENFORCED, AUDITED = 6, 3
 #: Buckets that a limit has for callers and values that nobody has named; the one that is not used for longest goes.
 BUCKETS: Final = 1000
-#: Bytes of a header's value that a bucket is for; longer ones have one together, so that values cannot fill the memory.
+#: Characters of the value of a header or a claim that a bucket is for; longer ones have one together, so that values
+#: cannot fill the memory.
 VALUE: Final = 128
 #: How a limit tells the log that it has refused or would have; never seen outside the proxy.
 TOLD: Final = "x-ringfence-limit"
@@ -104,15 +106,25 @@ UNBOUNDED: Final = HeaderBounds()
 # --- of routes --------------------------------------------------------------------------------------------------------
 
 
-def of_routes(held: Held, trust_domain: str, *, mesh: bool) -> dict[str, Message]:
-    """What the filters of these names shall do; ``mesh``: callers show identities."""
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """By what requests are told apart: identities of a trust domain where callers show them (``mesh``), and tokens of
+    the ``issuers`` (by key) whose tokens the proxy looks at."""
+
+    trust_domain: str
+    mesh: bool
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+
+
+def of_routes(held: Held, by: Telling) -> dict[str, Message]:
+    """What the filters of these names shall do."""
     made: dict[str, Message] = {}
     for asked, slots, name, audit in (
         (held.limits, ENFORCED, _enforced, False),
         (held.audited, AUDITED, _audited, True),
     ):
         for number, some in enumerate(_slotted(asked, slots)):
-            made[name(number)] = messages.packed(_limit(some, trust_domain, mesh=mesh, audit=audit))
+            made[name(number)] = messages.packed(_limit(some, by, audit=audit))
     if held.limits or held.audited:
         made[names.LIMITS_SAID] = messages.packed(_saying(audited=bool(held.audited)))
     if held.audited:
@@ -133,7 +145,7 @@ def limit_id(asked: Asked) -> str:
     return f"{names.policy_id(ref)}.{limit.word}"
 
 
-def _limit(some: tuple[Asked, ...], trust_domain: str, *, mesh: bool, audit: bool) -> Message:
+def _limit(some: tuple[Asked, ...], by: Telling, *, audit: bool) -> Message:
     told = ",".join(map(limit_id, some))
     rates = [limit.rate for _, limit in some]
     # What no descriptor is made for counts in the filter's own bucket, so that nothing passes uncounted.
@@ -149,8 +161,8 @@ def _limit(some: tuple[Asked, ...], trust_domain: str, *, mesh: bool, audit: boo
     )
     for number, (_, limit) in enumerate(some):
         key = f"{number}.{limit.word}"
-        found.rate_limits.append(route_components_pb2.RateLimit(actions=_actions(limit, key, mesh=mesh)))
-        found.descriptors.extend(_descriptors(limit, key, trust_domain, mesh=mesh))
+        found.rate_limits.append(route_components_pb2.RateLimit(actions=_actions(limit, key, by)))
+        found.descriptors.extend(_descriptors(limit, key, by))
     if audit:
         found.request_headers_to_add_when_not_enforced.append(_header(TOLD, told, append=True))
     else:
@@ -172,14 +184,18 @@ def _bucket(rate: Rate) -> Message:
     )
 
 
-def _actions(limit: Limit, key: str, *, mesh: bool) -> list[Message]:
+def _actions(limit: Limit, key: str, by: Telling) -> list[Message]:
     """What tells the bucket of a request."""
     action = route_components_pb2.RateLimit.Action
     if limit.by is By.HEADER:
         name = f"request.headers['{limit.header}']"
         value = f"'{limit.header}' in request.headers ? (size({name}) > {VALUE} ? '-' : {name}) : ''"
         return [_expression(key, value)]
-    if limit.by is By.CALLER and mesh:
+    if limit.by is By.CLAIM:
+        # Of an issuer that nobody declares no token is good.
+        issuer = by.issuers.get(limit.issuer)
+        return [_expression(key, claims.text(limit.issuer, issuer, limit.claim, VALUE) if issuer else claims.NONE)]
+    if limit.by is By.CALLER and by.mesh:
         return [_expression(key, "connection.uri_san_peer_certificate")]
     same = action(generic_key=action.GenericKey(descriptor_key=key, descriptor_value="all"))
     return [same, action(remote_address=action.RemoteAddress())] if limit.by is By.CALLER else [same]
@@ -191,13 +207,13 @@ def _expression(key: str, text: str) -> Message:
     return route_components_pb2.RateLimit.Action(extension=extension)
 
 
-def _descriptors(limit: Limit, key: str, trust_domain: str, *, mesh: bool) -> Iterator[Message]:
+def _descriptors(limit: Limit, key: str, by: Telling) -> Iterator[Message]:
     if limit.by is By.ALL:
         yield _descriptor(limit.rate, (key, "all"))
-    elif limit.by is By.CALLER and not mesh:
+    elif limit.by is By.CALLER and not by.mesh:
         yield _descriptor(limit.rate, (key, "all"), ("remote_address", ""))
     else:
-        for uri, each in _named(limit.named, trust_domain):
+        for uri, each in _named(limit.named, by.trust_domain):
             yield _descriptor(each.rate, (key, uri))
         yield _descriptor(limit.rate, (key, ""))
 

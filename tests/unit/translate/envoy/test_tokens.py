@@ -10,8 +10,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from ringfence.model.mesh import Mesh, ServicePort
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.requests import Requests
-from ringfence.model.resources import Mode, Rule
+from ringfence.model.resources import Mode, Rule, Traffic
 from ringfence.model.tokens import Issuer, TokenMatch, cluster_key
+from ringfence.model.traffic import Asks, By, Limit, Rate
 from ringfence.translate import envoy
 from ringfence.translate.envoy import messages, tokens
 
@@ -91,6 +92,31 @@ def test_tokens_are_looked_at_before_rules_and_only_where_rules_ask() -> None:
     assert all(each.removeprefix("ringfence.").startswith(("limit", "audit-limit", "body")) for each in found[3:-1])
     assert tokens.FILTER in route(asked).typed_per_filter_config
     assert tokens.FILTER not in route(not_asked).typed_per_filter_config
+
+
+def limited(issuer: str, mode: Mode = Mode.ENFORCE) -> Mesh:
+    """The same with a limit by a claim instead of a rule that asks for a token."""
+    found = mesh(WEB)
+    base = found.world.policies["shop"][0]
+    limit = Limit(By.CLAIM, Rate(1, 60, 1), issuer=issuer, claim="o'hare\\")
+    entry = Traffic("people", None, Asks(limits=(limit,)))
+    written = replace(base, spec=replace(base.spec, traffic=(entry,), mode=mode))
+    return making.mesh(replace(found.world, policies={**found.world.policies, "shop": (written,)}), SERVICES)
+
+
+def test_a_limit_by_a_claim_looks_at_tokens_and_leaves_the_listener_as_it_is() -> None:
+    before, after = configured(mesh(WEB)), configured(limited(cluster_key("corp")))
+    assert listener(before) == listener(after)
+    on = route(after).typed_per_filter_config
+    assert tokens.FILTER in on
+    assert b"['o\\'hare\\\\']" in on["ringfence.limit.0"].value
+    assert tokens.FILTER in route(configured(limited(cluster_key("corp"), Mode.AUDIT))).typed_per_filter_config
+
+
+def test_a_limit_by_a_claim_of_nobodys_issuer_counts_all_together() -> None:
+    on = route(configured(limited(cluster_key("nobody")))).typed_per_filter_config
+    assert tokens.FILTER not in on
+    assert b"filter_metadata" not in on["ringfence.limit.0"].value
 
 
 def test_without_issuers_there_is_no_filter() -> None:
