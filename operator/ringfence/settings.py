@@ -159,6 +159,7 @@ def _settings(reader: "_Reader", namespace: str, pod_name: str) -> Settings:
         api_server=tuple(reader.endpoint(path, each) for path, each in reader.items("apiServer")),
         host_open=settings_proxy.host_open(reader),
         host_closed=tuple(reader.cidr(path, each) for path, each in reader.items("hostClosedCIDRs")),
+        jwks_hosts=settings_proxy.jwks_hosts(reader),
         open_services=_open_services(reader) + settings_proxy.opened(proxy, namespace),
     )
     return Settings(

@@ -55,6 +55,17 @@ def host_open(reader: "Reader") -> tuple[str, ...]:
     return tuple(found)
 
 
+def jwks_hosts(reader: "Reader") -> tuple[str, ...]:
+    """Hosts from which proxies may fetch keys of issuers, sorted: names, or ``*.`` and a name for one label more."""
+    found = set()
+    for path, each in reader.items("jwksHosts"):
+        if not isinstance(each, str) or not hosts.is_pattern(each):
+            fix = "as login.corp.example or *.corp.example, in lower case, without a port and no address"
+            reader.wrong(path, f"{each!r} is no name of a host", fix)
+        found.add(str(each))
+    return tuple(sorted(found))
+
+
 def opened(proxy: ProxySettings, namespace: str) -> tuple[OpenService, ...]:
     """What every enrolled pod may reach for its proxy's sake: the process that configures it, in Ringfence's own
     ``namespace``, and the collector of spans."""

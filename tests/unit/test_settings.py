@@ -16,6 +16,7 @@ podCIDRs: [10.244.0.0/16, "fd00:10::/48"]
 cidrCoversPods: true
 hostOpenCIDRs: [10.50.0.0/16]
 hostClosedCIDRs: [198.18.7.0/24]
+jwksHosts: [login.corp.example, "*.idp.example"]
 openServices:
 - name: dns
   namespace: kube-system
@@ -41,6 +42,7 @@ def test_every_setting_is_read() -> None:
             cidr_covers_pods=True,
             host_open=("10.50.0.0/16",),
             host_closed=("198.18.7.0/24",),
+            jwks_hosts=("*.idp.example", "login.corp.example"),
             api_server=(("10.0.0.1", 6443),),
             exempt_namespaces=("legacy",),
             open_services=(
@@ -94,6 +96,22 @@ def test_open_services_that_are_set_to_none_are_none() -> None:
         ("hostOpenCIDRs: [10.0.0.0/8, 169.254.169.254/32]", "hostOpenCIDRs[1]"),
         ("hostOpenCIDRs: ['::1/128']", "hostOpenCIDRs[0]"),
         ("hostClosedCIDRs: [example.com]", "hostClosedCIDRs[0]"),
+        ("jwksHosts: login.corp.example", "jwksHosts"),
+        ("jwksHosts: [login.corp.example, 7]", "jwksHosts[1]"),
+        *(
+            (f"jwksHosts: ['{each}']", "jwksHosts[0]")
+            for each in (
+                "*",
+                "*.",
+                "a.*.b",
+                "*.*.b",
+                "Login.example",
+                "192.0.2.1",
+                "a.example:443",
+                "localhost",
+                "a.b.",
+            )
+        ),
         ("defaultEnroll: enforced", "defaultEnroll"),
         ("exemptNamespaces: [Legacy]", "exemptNamespaces[0]"),
         ("apiServer: [{address: api.example, port: 443}]", "apiServer[0].address"),

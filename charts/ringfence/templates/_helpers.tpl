@@ -64,6 +64,7 @@ podCIDRs: {{ toJson .Values.network.podCIDRs }}
 cidrCoversPods: {{ .Values.network.cidrCoversPods }}
 hostOpenCIDRs: {{ toJson .Values.network.hostOpenCIDRs }}
 hostClosedCIDRs: {{ toJson .Values.network.hostClosedCIDRs }}
+jwksHosts: {{ toJson .Values.network.jwksHosts }}
 openServices: {{ toJson .Values.network.openServices }}
 defaultEnroll: {{ .Values.defaultEnroll | quote }}
 exemptNamespaces: {{ include "ringfence.exempt" . }}

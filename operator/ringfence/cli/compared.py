@@ -126,7 +126,7 @@ def pair(given: Sequence[Given], arguments: argparse.Namespace, console: Console
     why = [found for each in loaded if (found := inputs.needs_proxies(each))]
     if arguments.config is None and files and why:
         # What nobody has configured is not to make rules about requests say nothing.
-        given = [replace(each, installation=replace(each.installation, proxies=True)) for each in given]
+        given = [replace(each, installation=inputs.assumed(each.installation, *loaded)) for each in given]
         loaded = _load(given, arguments)
         console.note(f"rules {why[0]}: taken as an installation with proxies, since --config names none")
     before, after = _alike(*loaded)

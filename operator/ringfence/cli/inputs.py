@@ -17,7 +17,8 @@ from ringfence.model.effective import EffectivePolicy, Finding
 from ringfence.model.errors import CannotTell
 from ringfence.model.names import LABEL_ENROLL
 from ringfence.model.resources import HostPeer
-from ringfence.model.world import Enrolment, World
+from ringfence.model.tokens import served_at
+from ringfence.model.world import Enrolment, Installation, World
 from ringfence.policy import resolve
 
 
@@ -47,12 +48,22 @@ def load(arguments: argparse.Namespace, console: Console) -> tuple[Loaded, setti
         loaded = world.load(documents_, found.installation, default_namespace=arguments.namespace)
         if arguments.config is None and (why := needs_proxies(loaded)):
             # What nobody has configured is not to make rules about requests say nothing.
-            found = replace(found, installation=replace(found.installation, proxies=True))
+            found = replace(found, installation=assumed(found.installation, loaded))
             loaded = world.load(documents_, found.installation, default_namespace=arguments.namespace)
             console.note(f"rules {why}: taken as an installation with proxies, since --config names none")
         remark(loaded, console)
         return loaded, found
     return from_cluster(arguments, console)
+
+
+def assumed(known: Installation, *loaded: Loaded) -> Installation:
+    """The installation that files ask for whose settings nobody has given: with proxies, and with the hosts listed from
+    which they would fetch keys."""
+    specs = [policy.spec for each in loaded for found in each.world.policies.values() for policy in found]
+    specs += [policy.spec for each in loaded for policy in each.world.cluster_policies]
+    issuers = [issuer for spec in specs for issuer in spec.issuers if issuer.fetched]
+    hosts = {served_at(issuer.jwks_uri)[0] for issuer in issuers}
+    return replace(known, proxies=True, jwks_hosts=tuple(sorted(hosts)))
 
 
 def needs_proxies(loaded: Loaded) -> str:

@@ -102,7 +102,7 @@ class _Runner:
         self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
         if arguments.config is None and (why := inputs.needs_proxies(self._loaded)):
             # What nobody has configured is not to make rules that proxies judge say nothing.
-            self._installation = replace(self._installation, proxies=True)
+            self._installation = inputs.assumed(self._installation, self._loaded)
             self._loaded = world.load(tested.policies, self._installation, default_namespace=self._default)
             console.detail(f"rules {why}: taken as an installation with proxies, since --config names none")
         for remark in self._loaded.ignored:

@@ -41,6 +41,8 @@ COUNTED_SUFFIXES: Final = (
     "downstream_rq_4xx",
     "downstream_rq_5xx",
     "downstream_rq_total",
+    "jwks_fetch_failed",
+    "jwks_fetch_success",
     "membership_healthy",
     "membership_total",
     "no_filter_chain_match",
@@ -76,6 +78,8 @@ BACK_OFF_SECONDS: Final = (0.2, 2.0)
 CONNECT_SECONDS: Final = 10.0
 #: Connections that a proxy takes at most, of all listeners together.
 MAX_CONNECTIONS: Final = 20_000
+#: Bytes of an answer that a proxy has asked for by itself, such as an issuer's keys; a longer one is none.
+MAX_ANSWER: Final = 1024 * 1024
 #: Shares of the memory limit at which Envoy gives memory back, takes no new requests, and takes no new connections.
 SHRINK, REFUSE_REQUESTS, REFUSE_CONNECTIONS = 0.90, 0.95, 0.98
 #: The heap may grow to this share of the container's limit; the rest is stacks, and pages of the program.
@@ -105,6 +109,7 @@ def bootstrap(how: Injection) -> dict[str, Any]:
         "dynamic_resources": {"ads_config": _ads(), "cds_config": ads, "lds_config": ads},
         "static_resources": {"clusters": [_proxyd(how.namespace), _admin()]},
         "stats_config": statistics(),
+        "layered_runtime": runtime(),
         "memory_allocator_manager": {"bytes_to_release": 4 * 1024 * 1024, "memory_release_interval": "5s"},
     }
     return {**made, "overload_manager": _overload(_memory(how))}
@@ -117,6 +122,12 @@ def statistics() -> dict[str, Any]:
         "stats_matcher": {"inclusion_list": {"patterns": _counted()}},
         "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in LABELS],
     }
+
+
+def runtime() -> dict[str, Any]:
+    """What Envoy has no field for: how much of an answer to its own questions it keeps, such as keys of issuers."""
+    told = {"http.async_response_buffer_limit": MAX_ANSWER}
+    return {"layers": [{"name": "ringfence", "static_layer": told}]}
 
 
 def sds_files() -> dict[str, str]:

@@ -214,6 +214,8 @@ class EffectivePolicy:
     traffic: tuple[EffectiveTraffic, ...] = ()
     #: Pods, the key of an issuer, and the issuer whose tokens their proxies check.
     issuers: tuple[tuple[LabelBox, str, Issuer], ...] = ()
+    #: What proxies call by themselves, as Allows of egress (policy.fetches): for the network alone, no program's calls.
+    fetches: tuple[EffectiveRule, ...] = ()
     admission: tuple[AdmissionRequirement, ...] = ()
     demands: tuple[ControlDemand, ...] = ()
     signatures: tuple[SignatureDemand, ...] = ()

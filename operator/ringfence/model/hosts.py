@@ -3,6 +3,7 @@
 A pattern is a name in lower case, or ``*.`` and a name for exactly one label before it.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -27,11 +28,20 @@ _GLOBAL_V6: Final = "2000::/3"
 METADATA: Final = ("100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::/32", "fd20:ce::254/128")
 
 _ANY_LABEL: Final = "*."
+#: RFC 1123 section 2.1, at least two labels, of which the last one is no number: clients take such for an address.
+_LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_PATTERN: Final = re.compile(rf"(\*\.)?({_LABEL}\.)+(?![0-9]+$){_LABEL}")
+_MAX_NAME: Final = 253
 
 
 def is_wildcard(pattern: str) -> bool:
     """Whether the first label is left open."""
     return pattern.startswith(_ANY_LABEL)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is the name of a host, or leaves its first label open."""
+    return len(text) <= _MAX_NAME and _PATTERN.fullmatch(text) is not None
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -40,6 +50,11 @@ def matches(pattern: str, name: str) -> bool:
         return name == pattern
     label, _, rest = name.partition(".")
     return bool(label) and rest == pattern.removeprefix(_ANY_LABEL)
+
+
+def listed(patterns: Iterable[str], name: str) -> bool:
+    """Whether some pattern names it."""
+    return any(matches(each, name) for each in patterns)
 
 
 @lru_cache(maxsize=64)

@@ -22,6 +22,8 @@ RUN_MOUNT: Final = "/run/ringfence-proxy"
 ADMIN_SOCKET: Final = f"{RUN_MOUNT}/admin"
 #: Where TLS to hosts that rules name becomes requests: a socket for the proxy's own connections.
 NAMES_SOCKET: Final = f"{RUN_MOUNT}/names"
+#: Begins those through which keys of issuers are fetched.
+KEYS_SOCKETS: Final = f"{RUN_MOUNT}/keys-"
 RESERVED_VOLUMES: Final = frozenset({VOLUME, RUN_VOLUME})
 #: Clusters that are in every bootstrap: Envoy's own admin interface (HTTP/1.1), and proxyd.
 ADMIN_CLUSTER: Final = "ringfence-admin"

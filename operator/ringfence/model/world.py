@@ -114,6 +114,8 @@ class Installation:
     #: Networks that names of hosts may lead to although they are not global, and those that they never do.
     host_open: tuple[str, ...] = ()
     host_closed: tuple[str, ...] = ()
+    #: Hosts (patterns of model.hosts) from which proxies may fetch keys of issuers; nobody else's are declared.
+    jwks_hosts: tuple[str, ...] = ()
     #: Whether pods of enrolled namespaces get proxies.
     proxies: bool = False
     #: Where their proxies send spans, None for nowhere.

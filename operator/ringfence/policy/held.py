@@ -44,6 +44,10 @@ class Holding:
         """Why nobody looks at the names of hosts that a rule allows; "" where somebody does."""
         return self._unproxied(rule) if rule.hosts else ""
 
+    def without_proxy(self, rule: EffectiveRule) -> bool:
+        """Whether some pod that a rule governs has no proxy."""
+        return bool(self._unproxied(rule))
+
     def _unproxied(self, rule: EffectiveRule) -> str:
         if not self.proxies:
             return "pods get no proxies here; set proxy.enabled in the chart"

@@ -4,14 +4,15 @@ The platform's hold in every namespace that its policy selects; those of a Secur
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ringfence.model import hosts
 from ringfence.model.effective import EffectiveRule
 from ringfence.model.labels import LabelBox
 from ringfence.model.resources import Action, ClusterSecurityPolicy, SecurityPolicy
-from ringfence.model.tokens import Issuer, TokenMatch, cluster_key, name_of, own_key
+from ringfence.model.tokens import Issuer, TokenMatch, cluster_key, name_of, own_key, served_at
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key
 from ringfence.policy.reasons import FindingReason
@@ -31,8 +32,9 @@ class Issuers:
     held: tuple[Held, ...]
 
     @classmethod
-    def of(cls, governed: Iterable[tuple[Policy, LabelBox]], notes: Notes) -> "Issuers":
-        """Those that the policies declare; one that the platform declares in two ways holds nowhere."""
+    def of(cls, governed: Iterable[tuple[Policy, LabelBox]], jwks_hosts: Sequence[str], notes: Notes) -> "Issuers":
+        """Those that the policies declare; one that the platform declares in two ways holds nowhere, and neither does
+        one whose keys would be fetched from a host that is not among ``jwks_hosts`` (patterns of model.hosts)."""
         found: dict[str, tuple[LabelBox, Issuer]] = {}
         unclear = set()
         declared: dict[str, Policy] = {}
@@ -42,6 +44,9 @@ class Issuers:
                 if key in found and found[key][1] != issuer:
                     unclear.add(key)
                     _conflict(issuer.name, (declared[key], policy), notes)
+                if not _may_be_fetched(issuer, jwks_hosts):
+                    unclear.add(key)
+                    _not_listed(issuer, policy, notes)
                 found.setdefault(key, (box, issuer))
                 declared.setdefault(key, policy)
         clear = {key: each for key, each in found.items() if key not in unclear}
@@ -68,8 +73,21 @@ class Issuers:
             told = f"{means}: no policy that holds here declares the issuer {name}"
             notes.rule(rule.ref, FindingReason.UNKNOWN_ISSUER, told)
             return rule
-        token: TokenMatch = replace(asked.token, header=issuer.header, version=version(issuer))
+        token: TokenMatch = replace(asked.token, header=issuer.header, version=version(issuer), fetched=issuer.fetched)
         return replace(rule, requests=replace(asked, token=token))
+
+
+def asked_of_pods(held: Iterable[Held], rules: Iterable[EffectiveRule], labels: Mapping[str, str]) -> dict[str, Issuer]:
+    """The issuers of ``of_pods``, less those whose keys would be fetched although no rule about the pods asks for their
+    tokens."""
+    found = of_pods(held, labels)
+    if not any(each.fetched for each in found.values()):
+        return found
+    asked = set()
+    for rule in rules:
+        if rule.requests is not None and rule.requests.token is not None and rule.subject.matches(labels):
+            asked.add(rule.requests.token.issuer)
+    return {key: each for key, each in found.items() if key in asked or not each.fetched}
 
 
 def of_pods(held: Iterable[Held], labels: Mapping[str, str]) -> dict[str, Issuer]:
@@ -81,6 +99,19 @@ def _place(policy: Policy, subject: LabelBox, issuer: Issuer) -> tuple[str, Labe
     if isinstance(policy, SecurityPolicy):
         return own_key(policy.meta.namespace, policy.meta.name, issuer.name), subject
     return cluster_key(issuer.name), EVERY_POD
+
+
+def _may_be_fetched(issuer: Issuer, jwks_hosts: Sequence[str]) -> bool:
+    return not issuer.fetched or hosts.listed(jwks_hosts, served_at(issuer.jwks_uri)[0])
+
+
+def _not_listed(issuer: Issuer, policy: Policy, notes: Notes) -> None:
+    notes.add(
+        (kind_of(policy).value, policy.meta.namespace, policy.meta.name),
+        FindingReason.JWKS_HOST_NOT_LISTED,
+        f"the keys of the issuer {issuer.name} are at {served_at(issuer.jwks_uri)[0]}, from where none are fetched"
+        " here: no token of it counts; list the host in network.jwksHosts of the chart, or paste the keys as jwks",
+    )
 
 
 def _conflict(name: str, policies: Iterable[Policy], notes: Notes) -> None:

@@ -14,6 +14,7 @@ from ringfence.model.effective import (
     AddressPeers,
     Direction,
     EffectivePeer,
+    EffectiveRule,
     Everyone,
     PodPeers,
     RuleRef,
@@ -29,7 +30,7 @@ from ringfence.model.names import (
 )
 from ringfence.model.net import IpSet
 from ringfence.model.requests import Asks
-from ringfence.model.resources import Action
+from ringfence.model.resources import Action, Protocol
 from ringfence.model.sources import SourceAttribute
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.world import Enrolment, Installation
@@ -105,6 +106,16 @@ def outside(known: Installation | Sight) -> IpSet:
     """The addresses to which a name of a host may lead: never those of pods or of the API server."""
     api_server = sorted({f"{host}/{128 if ':' in host else 32}" for host, _ in known.api_server})
     return hosts.outside(known.host_open, (*known.pod_cidrs, *api_server, *known.host_closed))
+
+
+def outside_on(port: int, denies: Iterable[EffectiveRule], known: Installation | Sight) -> IpSet:
+    """The same on a TCP port, less what Denies of egress name there."""
+    left = outside(known)
+    for rule in denies:
+        if rule.ports.contains(Protocol.TCP, port):
+            for peer in rule.peers:
+                left = left.minus(peer.addresses) if isinstance(peer, AddressPeers) else left
+    return left
 
 
 def names_identities(peer: PodPeers) -> bool:

@@ -43,6 +43,8 @@ class FindingReason(StrEnum):
     UNKNOWN_ISSUER = "UnknownIssuer"
     #: Two ClusterSecurityPolicies declare one issuer in different ways: no token of it counts.
     ISSUER_CONFLICT = "IssuerConflict"
+    #: The keys of an issuer would be fetched from a host that the platform does not list: no token of it counts.
+    JWKS_HOST_NOT_LISTED = "JwksHostNotListed"
     #: A Deny names DNS or another service that stays open.
     BUILTIN_STAYS_OPEN = "BuiltinStaysOpen"
     #: A policy says what its pods speak, and there are no proxies that would speak it.

@@ -14,7 +14,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode, PodSecurityException, Transport
 from ringfence.model.world import Enrolment, Namespace, World
-from ringfence.policy import builtins, closing, findings, held, overlaps, rules, traffic
+from ringfence.policy import builtins, closing, fetches, findings, held, overlaps, rules, traffic
 from ringfence.policy.issuers import Issuers
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key, rule_key
@@ -34,11 +34,12 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     closed = closing.is_closed(world, known, enrolment, notes)
     governed = _governed(world, known, notes)
     listed, listed_in_audit = (_listed(governed, mode) for mode in (Mode.ENFORCE, Mode.AUDIT))
-    issuers = Issuers.of(governed, notes)
+    issuers = Issuers.of(governed, world.installation.jwks_hosts, notes)
     found = _blocks(world, namespace, governed, listed, notes)
     blocks = [issuers.located(block, notes) for block in found]
     holding = held.Holding.of(world, namespace)
     judged = overlaps.suspend(list(held.denying_all(blocks, holding)), world.installation.pod_cidrs, notes)
+    written = (rule for block in blocks for rule in block.rules)
     policy = EffectivePolicy(
         namespace=namespace,
         enrolment=enrolment,
@@ -50,6 +51,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         transport=_transport(governed),
         traffic=traffic.effective(governed, world, issuers.by_key, notes, told=enrolment is not Enrolment.NONE),
         issuers=issuers.held,
+        fetches=fetches.of(written, issuers.by_key, world.installation, holding),
         admission=_admission(governed),
         demands=_demands(governed),
         signatures=_signatures(governed),

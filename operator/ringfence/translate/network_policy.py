@@ -29,7 +29,7 @@ from ringfence.model.names import GROUP, LABEL_MANAGED_BY, LABEL_PURPOSE, MANAGE
 from ringfence.model.net import FIRST_PORT, LAST_PORT, PortSet
 from ringfence.model.resources import Action, Kind, Mode
 from ringfence.model.world import Installation
-from ringfence.policy import builtins, regions
+from ringfence.policy import builtins, fetches, regions
 from ringfence.policy.order import box_key, peer_key
 from ringfence.policy.overlaps import left_of
 from ringfence.policy.uniting import united_boxes
@@ -84,7 +84,7 @@ def objects(policy: EffectivePolicy, installation: Installation) -> tuple[Manife
         return ()
     groups: dict[tuple[str, Direction], list[EffectiveRule]] = defaultdict(list)
     denies: dict[Direction, dict[RuleRef, EffectiveRule]] = {direction: {} for direction in Direction}
-    for rule in policy.rules:
+    for rule in (*policy.rules, *policy.fetches):
         if rule.mode is Mode.AUDIT:
             continue
         if rule.action is Action.DENY:
@@ -132,6 +132,8 @@ def _base_name(rule: EffectiveRule) -> str:
         return "ringfence-allow-inside"
     if rule.direction is Direction.INGRESS:
         return f"ringfence-serve-{ref.rule}"
+    if ref == fetches.REF:
+        return "ringfence-fetch-keys"
     # "inside" and its numbered kin are taken.
     return f"ringfence-allow-{'service-' if ref.rule.startswith(builtins.INSIDE) else ''}{ref.rule}"
 

@@ -149,6 +149,7 @@ def _put_together(settings: Settings, kube: client.Client) -> _Parts:
         exempt=exempt,
         default_enrolment=settings.default_enroll,
         proxy=settings.injection,
+        jwks_hosts=settings.installation.jwks_hosts,
     )
     learner = Learner(_reader(kube), exempt)
     readiness = Readiness(caches, certificate)

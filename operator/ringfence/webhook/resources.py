@@ -7,8 +7,10 @@ import msgspec
 
 from ringfence import api
 from ringfence.controls import expiry, registry
+from ringfence.model import hosts
 from ringfence.model.errors import FieldError, InvalidResource
 from ringfence.model.resources import Action, ClusterSecurityPolicy, SecurityPolicy, ServiceIdentity
+from ringfence.model.tokens import served_at
 from ringfence.policy import narrowing, never
 from ringfence.policy.rules import NO_REQUEST
 from ringfence.signatures import keys
@@ -49,7 +51,7 @@ def validate(request: Request, reading: Reading, view: View, rules: Rules, now: 
     if isinstance(reading, InvalidResource):
         return _refused(reading)
     parsed = reading
-    if errors := tuple(_beyond(parsed, view)):
+    if errors := tuple(_beyond(parsed, view, rules)):
         return _refused(InvalidResource(request.kind.kind, parsed.meta.name, errors))
     warnings = tuple(_ended(parsed, now)) if isinstance(parsed, ClusterSecurityPolicy) else ()
     if not isinstance(parsed, ServiceIdentity):
@@ -58,7 +60,7 @@ def validate(request: Request, reading: Reading, view: View, rules: Rules, now: 
     return Answer(True, warnings=warnings) if warnings else ALLOWED
 
 
-def _beyond(parsed: api.Parsed, view: View) -> Iterator[FieldError]:
+def _beyond(parsed: api.Parsed, view: View, rules: Rules) -> Iterator[FieldError]:
     """What a resource on its own cannot show."""
     if isinstance(parsed, ServiceIdentity):
         for other in view.identities(parsed.meta.namespace):
@@ -70,6 +72,7 @@ def _beyond(parsed: api.Parsed, view: View) -> Iterator[FieldError]:
                 )
     if isinstance(parsed, SecurityPolicy | ClusterSecurityPolicy):
         yield from _keys(parsed)
+        yield from _not_fetched(parsed, rules.jwks_hosts)
     if isinstance(parsed, ClusterSecurityPolicy):
         for index, exception in enumerate(parsed.exceptions):
             for unknown in sorted(set(exception.controls) - registry.IDS):
@@ -88,6 +91,19 @@ def _keys(policy: SecurityPolicy | ClusterSecurityPolicy) -> Iterator[FieldError
                 keys.load(pem)
             except keys.BadKey as error:
                 yield FieldError(f"spec.admission.images.signatures[name={rule.name}].keys", f"one {error}")
+
+
+def _not_fetched(policy: SecurityPolicy | ClusterSecurityPolicy, listed: tuple[str, ...]) -> Iterator[FieldError]:
+    """Keys at hosts that the platform does not list."""
+    for issuer in policy.spec.issuers:
+        host, _ = served_at(issuer.jwks_uri)
+        if issuer.fetched and not hosts.listed(listed, host):
+            yield FieldError(
+                f"spec.jwtIssuers[name={issuer.name}].jwksUri",
+                f"keys are not fetched from {host}",
+                f"have the platform list it in network.jwksHosts of the chart ({', '.join(listed) or 'now empty'}), or"
+                " paste the keys as jwks",
+            )
 
 
 def _ended(policy: ClusterSecurityPolicy, now: float) -> Iterator[str]:

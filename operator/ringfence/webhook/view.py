@@ -39,13 +39,15 @@ class Rules:
     """What is set for the whole installation.
 
     ``controller`` is the user that alone writes NetworkPolicies, ``exempt`` the namespaces that are never enrolled,
-    ``default_enrolment`` what a new namespace gets, ``proxy`` how pods get a proxy (None: they get none).
+    ``default_enrolment`` what a new namespace gets, ``proxy`` how pods get a proxy (None: they get none),
+    ``jwks_hosts`` the hosts (patterns of model.hosts) from which proxies may fetch keys of issuers.
     """
 
     controller: str
     exempt: frozenset[str]
     default_enrolment: Enrolment = Enrolment.NONE
     proxy: Injection | None = None
+    jwks_hosts: tuple[str, ...] = ()
 
 
 class View(Protocol):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.unit.api.corpus_making import (
+    NO_ROOT,
     PEM,
+    ROOT,
     SIGNER,
     Object,
     admitting,
@@ -19,6 +21,7 @@ from tests.unit.api.corpus_making import (
     counting,
     egress,
     exception,
+    fetched,
     grant,
     identity,
     images,
@@ -86,6 +89,10 @@ GOOD: dict[str, Object] = {
     "rule: no token": asking(absent=True),
     "issuer: with all that there is": issuer(
         header="x-user-token", remove=True, clockSkewSeconds=1, maxLifetime="1h", audiences=["a", "https://b/"]
+    ),
+    "issuer: an address of keys": fetched(),
+    "issuer: an address of keys with all that there is": fetched(
+        "https://a-1.idp.example:8443/a/b%20c;d/keys?v=1&x=/?", caBundle=f"the root:\r\n{ROOT}{ROOT}"
     ),
     "issuer: a policy's own": policy(
         {"jwtIssuers": [{"name": "a", "issuer": "b", "audiences": ["c"], "jwks": jwks()}], "ingress": [rule()]}
@@ -333,7 +340,13 @@ KEPT: dict[str, Object] = {
     "issuer: no keys": issuer(jwks='{"keys": []}'),
     "issuer: a symmetric key": issuer(jwks=jwks({"kty": "oct", "k": "c2VjcmV0"})),
     "issuer: in a header that proxies write": issuer(header="x-forwarded-for"),
-    "issuer: an address of keys": issuer(jwksUri="https://corp.example/keys"),
+    "issuer: an address of keys at a port that there is not": fetched("https://corp.example:65536/keys"),
+    "issuer: roots that are no certificates": fetched(caBundle="roots"),
+    "issuer: roots that cannot be read": fetched(
+        caBundle="-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n"
+    ),
+    "issuer: roots that sign nobody": fetched(caBundle=ROOT + NO_ROOT),
+    "issuer: a private key among roots": fetched(caBundle=f"{ROOT}-----BEGIN PRIVATE KEY-----\n"),
     "selector: mistyped beside a right one": selecting({"matchLabels": {"a": "b"}, "matchLabel": {"c": "d"}}),
     "selector: values is null": requirement(key="a", operator="Exists", values=None),
     "peer: host without ports": egress(to=[{"host": "api.bank.example"}]),

@@ -44,6 +44,35 @@ JWK = {
 }
 
 
+#: A root, made for this file, and a certificate that is none.
+ROOT = (
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBOTCB4KADAgECAgEBMAoGCCqGSM49BAMCMBsxGTAXBgNVBAMMEHJvb3Qgb2Yg\n"
+    "ZXhhbXBsZXMwIBcNMjYwMTAxMDAwMDAwWhgPMjEyNjAxMDEwMDAwMDBaMBsxGTAX\n"
+    "BgNVBAMMEHJvb3Qgb2YgZXhhbXBsZXMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n"
+    "AATmDR1TCyJ6fRAdVMLOpxBruD6syXlks0f1Yvx2TL7dMktM+rQFplYdvqCBt3Pp\n"
+    "CnEYSGuIn7JMGSiZWJyUgeNAoxMwETAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49\n"
+    "BAMCA0gAMEUCIEp3dUGnzqjikrSxWz6qgsoGHZx7Hnihq1/Ujlg2OsuEAiEAlUEv\n"
+    "Psz1EihHPdssxTMArRGw1aeaHrgLCcTs82Nby6Q=\n"
+    "-----END CERTIFICATE-----\n"
+)
+NO_ROOT = (
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBEjCBuaADAgECAgEBMAoGCCqGSM49BAMCMBIxEDAOBgNVBAMMB25vIHJvb3Qw\n"
+    "IBcNMjYwMTAxMDAwMDAwWhgPMjEyNjAxMDEwMDAwMDBaMBIxEDAOBgNVBAMMB25v\n"
+    "IHJvb3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARGFV/cCEbipqX7lreWQCUA\n"
+    "HdepuwkTbHjmY3tNNm4AI7n1+Osiv+nXS3xVWcDtsxJhn/wJMoMWYst+Tj9Khvdg\n"
+    "MAoGCCqGSM49BAMCA0gAMEUCIDU8uJ4oB9rb27+1R7Q1DEpm3E8Rv2ibuGfXJVB+\n"
+    "4IDHAiEAsjjI3cCKs/I4+PuYOlv5zKevcEizIGDMVydtC1Vd7xw=\n"
+    "-----END CERTIFICATE-----\n"
+)
+
+
+def fetched(uri: object = "https://login.corp.example/keys", **fields: Any) -> Object:
+    """A ClusterSecurityPolicy that declares an issuer whose keys are fetched."""
+    return issuer(jwks=NOTHING, jwksUri=uri, **fields)
+
+
 def jwks(*keys: Any) -> str:
     """A JSON Web Key Set."""
     return json.dumps({"keys": list(keys or (JWK,))})

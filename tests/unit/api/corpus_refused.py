@@ -1,8 +1,10 @@
 """Resources that the API server refuses by the CRD alone, and the parser too."""
 
+from tests.unit.api.corpus_addresses import ADDRESSES
 from tests.unit.api.corpus_making import (
     NOTHING,
     PEM,
+    ROOT,
     SIGNER,
     Object,
     admitting,
@@ -13,6 +15,7 @@ from tests.unit.api.corpus_making import (
     counting,
     egress,
     exception,
+    fetched,
     grant,
     identity,
     images,
@@ -87,6 +90,11 @@ REFUSED: dict[str, Object] = {
     "issuer: no clock's skew": issuer(clockSkewSeconds=0),
     "issuer: tokens for ever": issuer(maxLifetime="721h"),
     "issuer: keys of a megabyte": issuer(jwks=" " * 2**20),
+    "issuer: no keys and no address of any": issuer(jwks=NOTHING),
+    "issuer: keys, and an address of some": issuer(jwksUri="https://corp.example/keys"),
+    "issuer: roots, and nothing that is fetched": issuer(caBundle=ROOT),
+    "issuer: roots without end": fetched(caBundle=ROOT * 40),
+    **ADDRESSES,
     "issuer: a name with a space": issuer(issuer="https://corp.example "),
     "rule: an attribute that there is not": ingress(ports=[80], when=[{"attribute": "a", "in": ["b"]}]),
     "rule: a condition that asks nothing": ingress(ports=[80], when=[{"attribute": "request.headers[a]"}]),

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from ringfence.api import schema
-from ringfence.api.v1alpha1 import RESOURCES, peers, tokens
+from ringfence.api.v1alpha1 import RESOURCES, fetched_keys, peers, tokens
 from ringfence.model import durations, sizes
 from ringfence.model.names import identity_secret
 
@@ -58,8 +58,8 @@ def _text(node: schema.Text) -> Strategy:
         return st.sampled_from(_TIMES)
     if node is peers.HOST:
         return st.sampled_from(_HOSTS)
-    if node.max_length == tokens.MAX_JWKS:
-        return st.just(corpus_making.jwks())
+    if node.max_length == tokens.MAX_JWKS or node is fetched_keys.CA_BUNDLE:
+        return st.just(corpus_making.ROOT if node is fetched_keys.CA_BUNDLE else corpus_making.jwks())
     pattern = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", node.pattern)
     fitting = st.from_regex(re.compile(pattern), fullmatch=True)
     return fitting.filter(
@@ -102,7 +102,13 @@ def _object(node: schema.Obj) -> Strategy:
 
 
 def _fitting(value: dict[str, Any]) -> dict[str, Any]:
-    """The value; a rule that names hosts with an action and ports that go with them."""
+    """The value; a rule that names hosts with an action and ports that go with them, an issuer with keys or an address
+    of some."""
+    if {"name", "issuer", "audiences"} <= value.keys():
+        if "jwks" in value or "jwksUri" not in value:
+            kept = {name: each for name, each in value.items() if name not in {"jwksUri", "caBundle"}}
+            return {"jwks": corpus_making.jwks(), **kept}
+        return value
     if any("host" in each for each in value.get("to", ())):
         return {**value, "action": "Allow", "ports": [443, {"port": 8443, "protocol": "TCP"}]}
     return value

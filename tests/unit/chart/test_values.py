@@ -35,6 +35,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
                 "cidrCoversPods": True,
                 "hostOpenCIDRs": ["10.50.0.0/16"],
                 "hostClosedCIDRs": ["20.7.0.0/16"],
+                "jwksHosts": ["login.corp.example", "*.idp.example"],
                 "openServices": [
                     {
                         "name": "dns",
@@ -59,6 +60,7 @@ def test_the_settings_file_says_what_the_values_say(render: chart.Render) -> Non
         "cidrCoversPods": True,
         "hostOpenCIDRs": ["10.50.0.0/16"],
         "hostClosedCIDRs": ["20.7.0.0/16"],
+        "jwksHosts": ["login.corp.example", "*.idp.example"],
         "openServices": [
             {
                 "name": "dns",

@@ -36,3 +36,8 @@ def test_work_is_refused_before_the_limit_of_memory() -> None:
     assert heap["typed_config"]["max_heap_size_bytes"] == 85 * 1024 * 1024
     without = bootstrap.bootstrap(Injection(ProxySettings(limits=())))["overload_manager"]
     assert "actions" not in without
+
+
+def test_what_a_proxy_asks_for_by_itself_is_bounded() -> None:
+    (layer,) = bootstrap.bootstrap(HOW)["layered_runtime"]["layers"]
+    assert layer["static_layer"] == {"http.async_response_buffer_limit": 1024 * 1024}

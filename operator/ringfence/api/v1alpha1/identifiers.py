@@ -27,20 +27,20 @@ DNS_SUBDOMAIN: Final = Text(
     max_length=253,
 )
 #: RFC 1123 §2.1: labels of at most 63, and the last one no number, since clients take such a name for an IP address.
-_HOST_LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_LAST_LABEL: Final = (
+HOST_LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+LAST_LABEL: Final = (
     "([a-z]([-a-z0-9]{0,61}[a-z0-9])?|[0-9]{1,62}([a-z]([-a-z0-9]{0,61}[a-z0-9])?|-[-a-z0-9]{0,60}[a-z0-9]))"
 )
 DNS_NAME: Final = Text(
     description="A DNS name.",
-    pattern=rf"^({_HOST_LABEL}\.)*{_LAST_LABEL}$",
+    pattern=rf"^({HOST_LABEL}\.)*{LAST_LABEL}$",
     what="a DNS name of lower-case letters, digits and '-', labels of at most 63, the last one no number",
     max_length=253,
 )
 #: What a grant covers: a name, or every name with one label before a suffix.
 DNS_PATTERN: Final = Text(
     description="A DNS name, or * and a suffix.",
-    pattern=rf"^(\*\.)?({_HOST_LABEL}\.)*{_LAST_LABEL}$",
+    pattern=rf"^(\*\.)?({HOST_LABEL}\.)*{LAST_LABEL}$",
     what="a DNS name, or *. and a DNS name",
     max_length=253,
 )

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ringfence.api.schema import Complaint, Field, Flag, Integer, ListOf, MapOf, Obj, Rule, Text
-from ringfence.api.v1alpha1 import identifiers, jwks, requests
+from ringfence.api.schema import Complaint, Field, Flag, Integer, ListOf, MapOf, Obj, Rule, Text, exactly_one_of
+from ringfence.api.v1alpha1 import fetched_keys, identifiers, jwks, requests
 from ringfence.model import durations
 from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, DEEPEST, SPACED, Issuer, TokenMatch, claim_at, cluster_key, own_key
@@ -71,15 +71,16 @@ _ISSUER: Final = Obj(
                 description=(
                     f"Its public keys, 1 to {jwks.MAX_KEYS}, as the JSON that it serves at its jwks_uri: RSA of 2048"
                     " bits or more, EC (P-256, P-384, P-521) or Ed25519. Symmetric keys, private ones and those for"
-                    " encryption are refused."
+                    " encryption are refused. Give this or jwksUri."
                 ),
                 pattern=r"^[\x{0009}\x{000a}\x{000d} -~]*$",
                 what="a JSON Web Key Set in ASCII",
                 max_length=MAX_JWKS,
                 rules=(Rule(test=jwks.complaint),),
             ),
-            required=True,
         ),
+        Field(name="jwksUri", node=fetched_keys.URI),
+        Field(name="caBundle", node=fetched_keys.CA_BUNDLE),
         Field(
             name="header",
             node=Text(
@@ -132,10 +133,10 @@ _ISSUER: Final = Obj(
             default="24h",
         ),
     ),
+    rules=(exactly_one_of(("jwks", "jwksUri"), "an issuer"), fetched_keys.ROOTS_OF_SOMETHING),
     hints={
-        "jwksUri": Complaint("is not available: proxies fetch nothing", "paste its content as jwks"),
-        "jwksURI": Complaint("is not available: proxies fetch nothing", "paste its content as jwks"),
-        "remoteJwks": Complaint("is not available: proxies fetch nothing", "paste its content as jwks"),
+        "jwksURI": Complaint("is not a field", "write jwksUri"),
+        "remoteJwks": Complaint("is not a field", "write jwksUri, the address"),
         "localJwks": Complaint("is not a field", "write jwks, the JSON itself"),
         "audience": Complaint("is not a field", "write audiences, a list"),
         "forward": Complaint("is not a field: programs get the header", "write remove: true to take it out"),
@@ -325,11 +326,13 @@ def _issuer(value: Mapping[str, Any]) -> Issuer:
         name=value["name"],
         issuer=value["issuer"],
         audiences=tuple(sorted(value["audiences"])),
-        jwks=jwks.canonical(value["jwks"]),
+        jwks=jwks.canonical(value["jwks"]) if "jwks" in value else "",
         header=value["header"],
         remove="remove" in value,
         skew=value["clockSkewSeconds"],
         max_lifetime=durations.parse(value["maxLifetime"]),
+        jwks_uri=value.get("jwksUri", ""),
+        ca_bundle=fetched_keys.roots(value["caBundle"]) if "caBundle" in value else "",
     )
 
 

@@ -14,7 +14,7 @@ from ringfence.policy import reach
 from ringfence.policy.notes import Notes
 from ringfence.policy.rules import Policy, kind_of
 from ringfence.policy.subjects import subject_of
-from ringfence.translate.envoy import footings, messages, names, shared
+from ringfence.translate.envoy import footings, messages, names, remote_keys, shared
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.inbound import Inbound
 from ringfence.translate.envoy.outbound import Outbound
@@ -39,9 +39,13 @@ def configure(subject: Subject, mesh: Mesh) -> ProxyConfig:
     let_out = outbound.listeners()
     status_listener, *probed = shared.of_status(subject.probes, v4=subject.v4, v6=subject.v6)
     own = shared.own_clusters(bounds.age, v6=subject.v6, tracing=told)
-    listeners = (messages.resource(each.name, each) for each in (let_in, *let_out))
+    fetched, ways = remote_keys.resources(
+        inbound.issuers.values(), outbound.egress.rules, mesh.world.installation, subject, bounds.age
+    )
+    listeners = (messages.resource(each.name, each) for each in (let_in, *let_out, *ways))
+    of_keys = (messages.resource(each.name, each) for each in fetched)
     groups = (
-        _sorted((*own, *probed, *outbound.clusters.values())),
+        _sorted((*own, *probed, *of_keys, *outbound.clusters.values())),
         _sorted(outbound.endpoints.values()),
         _sorted((*listeners, status_listener)),
         _sorted({**routes, **outbound.made.routes}.values()),

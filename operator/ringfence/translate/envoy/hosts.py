@@ -33,7 +33,7 @@ from envoy.type.v3 import range_pb2
 from google.protobuf import wrappers_pb2
 
 from ringfence.model import hosts, proxy
-from ringfence.model.effective import AddressPeers, EffectivePolicy, EffectiveRule
+from ringfence.model.effective import EffectivePolicy, EffectiveRule
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action, Mode
 from ringfence.model.world import Installation
@@ -80,22 +80,12 @@ def named(policy: EffectivePolicy, installation: Installation) -> tuple[Named, .
         for port in _ports(rule):
             by_port[port][names.policy_id(rule.ref)] = tuple(name for peer in rule.hosts for name in peer.hosts)
     found = ((port, tuple(sorted(by_port[port].items()))) for port in sorted(by_port))
-    return tuple(Named(port, patterns, _left(port, denies, installation)) for port, patterns in found)
+    return tuple(Named(port, patterns, peers.outside_on(port, denies, installation)) for port, patterns in found)
 
 
 def _ports(rule: EffectiveRule) -> Iterator[int]:
     for _, first, last in reach.port_spans(rule.ports, ()).spans:
         yield from range(first, last + 1)
-
-
-def _left(port: int, denies: Iterable[EffectiveRule], installation: Installation) -> IpSet:
-    """The addresses that names may lead to on a port: those outside, less those that are denied."""
-    left = peers.outside(installation)
-    for rule in denies:
-        if reach.port_spans(rule.ports, ()).holds(reach.PORT, port):
-            for peer in rule.peers:
-                left = left.minus(peer.addresses) if isinstance(peer, AddressPeers) else left
-    return left
 
 
 # --- chains ---------------------------------------------------------------------------------------------------------
@@ -261,29 +251,33 @@ def _by_name(found: tuple[Named, ...], age: float, v4: bool, v6: bool) -> Messag
         connect_timeout=messages.seconds(5),
         dns_lookup_family=families.get((v4, v6), kinds.ALL),
         respect_dns_ttl=True,
-        typed_dns_resolver_config=_resolver(),
+        typed_dns_resolver_config=resolver(),
         per_connection_buffer_limit_bytes=messages.number(clusters.BUFFER),
         circuit_breakers=clusters.breakers(),
     )
-    judge = (
+    return clusters.judged(made, age, judges((one.port, one.addresses) for one in found))
+
+
+def judges(found: Iterable[tuple[int, IpSet]]) -> tuple[Message, ...]:
+    """The filters of a cluster that let it connect to these ports at these addresses alone."""
+    return (
         messages.extension(hcm_pb2.HttpFilter, "envoy.filters.http.upstream_rbac", _addresses(found)),
         messages.extension(hcm_pb2.HttpFilter, "envoy.filters.http.upstream_codec", upstream_codec_pb2.UpstreamCodec()),
     )
-    return clusters.judged(made, age, judge)
 
 
-def _resolver() -> Message:
+def resolver() -> Message:
     """The pod's own name servers; a name is whole as it is, so no search list makes another of it."""
     options = resolver_pb2.DnsResolverOptions(no_default_search_domain=True)
     config = cares_dns_resolver_pb2.CaresDnsResolverConfig(dns_resolver_options=options)
     return messages.extension(extension_pb2.TypedExtensionConfig, "envoy.network.dns_resolver.cares", config)
 
 
-def _addresses(found: Iterable[Named]) -> Message:
+def _addresses(found: Iterable[tuple[int, IpSet]]) -> Message:
     """Lets through what leads to an address outside; anything else is refused before it is connected to."""
     by_addresses: dict[IpSet, list[int]] = defaultdict(list)
-    for one in found:
-        by_addresses[one.addresses].append(one.port)
+    for port, addresses in found:
+        by_addresses[addresses].append(port)
     permissions = [
         _all(_any(_upstream(upstream_port_range=_range(port)) for port in ports), _within(addresses))
         for addresses, ports in sorted(by_addresses.items(), key=lambda each: each[1])

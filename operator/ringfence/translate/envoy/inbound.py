@@ -90,8 +90,9 @@ class Inbound:
     bounds: Bounds
 
     @property
-    def _issuers(self) -> dict[str, Issuer]:
-        return issuers.of_pods(self.policy.issuers, dict(self.subject.labels))
+    def issuers(self) -> dict[str, Issuer]:
+        """Those whose tokens the proxies check, by key."""
+        return issuers.asked_of_pods(self.policy.issuers, self.policy.rules, dict(self.subject.labels))
 
     def listener(self) -> tuple[Message, dict[str, Resource]]:
         """The listener, and its routes by name."""
@@ -191,7 +192,7 @@ class Inbound:
 
     def _http(self, made: Made, route: str, governing: PortRules, held: Held, *, mesh: bool) -> Message:
         """The filter that speaks HTTP; what it asks of requests comes with its routes."""
-        known = self._issuers
+        known = self.issuers
         policy = rules.of_routes(governing, self._who(mesh=mesh, strict=mesh or governing.strict))
         asked = tokens.of_routes({each.issuer for each in governing.tokens(audit=True)} | held.issuers, known)
         limits = counted.of_routes(held, Telling(self.trust_domain, mesh, known))

@@ -17,6 +17,9 @@ REFUSED: Final = "refused"
 #: To hosts outside by their names: the cluster that resolves them, and the way of TLS there.
 BY_NAME: Final = "hosts"
 TO_NAMES: Final = "names"
+#: Begin the names of those who serve keys of issuers: the cluster that connects, and the way there.
+KEYS: Final = "keys"
+TO_KEYS: Final = "to-keys"
 #: The collector of spans.
 TRACING: Final = "tracing"
 #: In the names of chains for what Audit would deny; the rule follows it.

@@ -71,7 +71,8 @@ class Outbound:
     _named: dict[int, Message] = field(default_factory=dict)
     _opened: dict[Target, Spans] = field(default_factory=dict)
     _denied: dict[Target, Spans] = field(default_factory=dict)
-    _egress: EffectivePolicy = field(init=False)
+    #: The rules that govern the pods' own calls, by address.
+    egress: EffectivePolicy = field(init=False)
     _hosts: tuple[hosts.Named, ...] = field(init=False)
     _by_pod: bool = field(init=False)
     _audited: bool = field(init=False)
@@ -81,11 +82,11 @@ class Outbound:
         narrowed = reach.narrowed(self.policy, Direction.EGRESS, dict(self.subject.labels))
         # By address nothing is open to a host that is allowed by its name.
         by_address = tuple(replace(rule, peers=rule.others) if rule.hosts else rule for rule in narrowed.rules)
-        self._egress = replace(narrowed, rules=by_address)
+        self.egress = replace(narrowed, rules=by_address)
         self._hosts = hosts.named(narrowed, self.mesh.world.installation) if self.policy.closed else ()
-        peers = [peer for rule in self._egress.rules for peer in rule.peers]
+        peers = [peer for rule in self.egress.rules for peer in rule.peers]
         self._by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
-        rules_ = self._egress.rules
+        rules_ = self.egress.rules
         in_audit = any(rule.mode is Mode.AUDIT for rule in rules_) or bool(self.policy.egress_listed_audit)
         self._audited = in_audit or not self.policy.closed
         told = PortRules(rules_, self.policy.closed, strict=False).digest()
@@ -131,13 +132,13 @@ class Outbound:
         """The ports of the other end that the own policies let this identity call."""
         if not self.policy.closed:
             return EVERY_PORT
-        return reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports)
+        return reach.open_ports(self.egress, Direction.EGRESS, self.source, other, self.mesh, names=ports)
 
     def _denied_in_audit(self, other: End, ports: Iterable[tuple[str, int]] = ()) -> Spans:
         """The ports that would be closed were all policies enforced."""
         if not self._audited:
             return Spans()
-        would = reach.open_ports(self._egress, Direction.EGRESS, self.source, other, self.mesh, names=ports, audit=True)
+        would = reach.open_ports(self.egress, Direction.EGRESS, self.source, other, self.mesh, names=ports, audit=True)
         return EVERY_PORT - would
 
     def _node(self, ports: Spans, denied_in_audit: Spans, chain: str, end: Named) -> Node:
@@ -150,7 +151,7 @@ class Outbound:
 
     def _by_rule(self, denied: Spans, other: End, named: Iterable[tuple[str, int]] = ()) -> Iterator[tuple[str, Spans]]:
         """Ports that Audit closes, by the rule that does; by "" where no rule opens them."""
-        for ref, ports in reach.denying(self._egress, other, self.mesh, named):
+        for ref, ports in reach.denying(self.egress, other, self.mesh, named):
             if not (ports & denied).empty:
                 yield names.policy_id(ref), ports & denied
                 denied -= ports
@@ -179,7 +180,7 @@ class Outbound:
 
     def _addresses(self) -> None:
         """Addresses outside that egress rules name."""
-        peers = [p for r in self._egress.rules for p in r.peers if isinstance(p, AddressPeers)]
+        peers = [p for r in self.egress.rules for p in r.peers if isinstance(p, AddressPeers)]
         if peers:
             # A Service is no address outside: what it leads to is told below, and nothing is open by where it stands.
             services = (each for found in self.mesh.services.values() for each in found)

@@ -34,8 +34,8 @@ _EPOCH: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 def bootstrap(config: ProxyConfig, secrets: Iterable[Message], admin: str = proxy.ADMIN_SOCKET, **rest: Any) -> Message:
     """All resources and ``secrets`` in one bootstrap; ``admin`` is the path of the admin interface's socket."""
-    # Beside it stands the socket for hosts by name, wherever the configuration is tried.
-    sockets = {proxy.NAMES_SOCKET: f"{admin.rpartition('/')[0]}/{proxy.NAMES_SOCKET.rpartition('/')[2]}"}
+    # Beside it stand the other sockets of the proxy's own, wherever the configuration is tried.
+    sockets = admin.rpartition("/")[0]
     routes = {each.name: messages.unpacked(each, route_pb2.RouteConfiguration) for each in config.routes}
     endpoints = {each.name: messages.unpacked(each, endpoint_pb2.ClusterLoadAssignment) for each in config.endpoints}
     static = bootstrap_pb2.Bootstrap.StaticResources(
@@ -67,12 +67,12 @@ def _admin(path: str) -> Message:
     )
 
 
-def _moved(address: Message, sockets: Mapping[str, str]) -> None:
-    if address.HasField("pipe"):
-        address.pipe.path = sockets.get(address.pipe.path, address.pipe.path)
+def _moved(address: Message, sockets: str) -> None:
+    if address.HasField("pipe") and address.pipe.path.startswith(f"{proxy.RUN_MOUNT}/"):
+        address.pipe.path = f"{sockets}/{address.pipe.path.rpartition('/')[2]}"
 
 
-def _cluster(found: Resource, endpoints: Mapping[str, Message], sockets: Mapping[str, str]) -> Message:
+def _cluster(found: Resource, endpoints: Mapping[str, Message], sockets: str) -> Message:
     cluster = messages.unpacked(found, cluster_pb2.Cluster)
     for place in cluster.load_assignment.endpoints:
         for each in place.lb_endpoints:
@@ -86,7 +86,7 @@ def _cluster(found: Resource, endpoints: Mapping[str, Message], sockets: Mapping
     return cluster
 
 
-def _listener(found: Resource, routes: Mapping[str, Message], sockets: Mapping[str, str]) -> Message:
+def _listener(found: Resource, routes: Mapping[str, Message], sockets: str) -> Message:
     listener = messages.unpacked(found, listener_pb2.Listener)
     _moved(listener.address, sockets)
     for chain in listener.filter_chains:

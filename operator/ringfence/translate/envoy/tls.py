@@ -6,12 +6,15 @@ from typing import Final
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+from envoy.type.matcher.v3 import string_pb2
 
 from ringfence.model import proxy
 from ringfence.translate.envoy import messages
 from ringfence.translate.envoy.messages import Message
 
 _TLS: Final = "envoy.transport_sockets.tls"
+#: The roots that everybody trusts, as Debian and images without a distribution have them; Envoy's own image does.
+SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 _RAW: Final = "envoy.transport_sockets.raw_buffer"
 #: Key exchange, best first: hybrid with ML-KEM (draft-ietf-tls-ecdhe-mlkem), then what SP 800-52r2 asks for.
 _GROUPS: Final = ("X25519MLKEM768", "X25519", "P-256")
@@ -44,6 +47,30 @@ def upstream(sans: Iterable[Message]) -> Message:
 def unverified() -> Message:
     """The socket of HTTPS probes: the kubelet does not look at the program's certificate either."""
     return messages.extension(base_pb2.TransportSocket, _TLS, tls_pb2.UpstreamTlsContext())
+
+
+def to_host(host: str, roots: str) -> Message:
+    """The socket of connections to a host outside, whose certificate must be for its name; ``roots`` (PEM) sign it, or
+    for "" those that the proxy's image holds."""
+    trusted = base_pb2.DataSource(inline_string=roots) if roots else base_pb2.DataSource(filename=SYSTEM_ROOTS)
+    name = common_pb2.SubjectAltNameMatcher(
+        san_type=common_pb2.SubjectAltNameMatcher.DNS, matcher=string_pb2.StringMatcher(exact=host)
+    )
+    version = common_pb2.TlsParameters
+    context = tls_pb2.UpstreamTlsContext(
+        sni=host,
+        max_session_keys=messages.number(0),
+        common_tls_context=tls_pb2.CommonTlsContext(
+            tls_params=version(
+                tls_minimum_protocol_version=version.TLSv1_2, tls_maximum_protocol_version=version.TLSv1_3
+            ),
+            alpn_protocols=["http/1.1"],
+            validation_context=common_pb2.CertificateValidationContext(
+                trusted_ca=trusted, match_typed_subject_alt_names=[name]
+            ),
+        ),
+    )
+    return messages.extension(base_pb2.TransportSocket, _TLS, context)
 
 
 def plaintext() -> Message:

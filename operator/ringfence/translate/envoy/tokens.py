@@ -21,7 +21,7 @@ from google.protobuf import empty_pb2
 from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch, path
 from ringfence.policy import tokens
-from ringfence.translate.envoy import messages
+from ringfence.translate.envoy import messages, remote_keys
 from ringfence.translate.envoy.claims import CLAIMS
 from ringfence.translate.envoy.filters import Ahead
 from ringfence.translate.envoy.messages import Message
@@ -29,6 +29,12 @@ from ringfence.translate.envoy.messages import Message
 #: The filter; routes say whether it works for them.
 FILTER: Final = "ringfence.tokens"
 _EVERY: Final = "every"
+#: What signs with a key of which the other half is public. A set that is fetched may hold a secret all the same, and a
+#: proxy would take it for a key: whoever reads the set could then make tokens.
+PUBLIC: Final = (
+    *("ES256", "ES384", "ES512", "EdDSA"),
+    *("PS256", "PS384", "PS512", "RS256", "RS384", "RS512"),
+)
 #: The number by which the filter says that a token is missing; lower is none, greater what is wrong with one.
 _MISSING: Final = 1
 _CODES: Final = 1000
@@ -115,6 +121,11 @@ def _bad(key: str) -> str:
     return f"bad {_named(key)}"
 
 
+def _head(key: str) -> str:
+    """Where the filter leaves the head of a good token whose key it has fetched."""
+    return f"head {_named(key)}"
+
+
 def _provider(key: str, issuer: Issuer) -> Message:
     place = jwt.JwtHeader(name=issuer.header, value_prefix="Bearer " if issuer.header == AUTHORIZATION else "")
     return jwt.JwtProvider(
@@ -122,12 +133,14 @@ def _provider(key: str, issuer: Issuer) -> Message:
         audiences=issuer.audiences,
         require_expiration=True,
         max_lifetime=messages.seconds(issuer.max_lifetime),
-        local_jwks=base_pb2.DataSource(inline_string=issuer.jwks),
+        local_jwks=None if issuer.fetched else base_pb2.DataSource(inline_string=issuer.jwks),
+        remote_jwks=remote_keys.remote(issuer) if issuer.fetched else None,
         # Else the header would be gone before rules have seen that it is there once only.
         forward=True,
         # Without a place Envoy would look into the query too.
         from_headers=[place],
         payload_in_metadata=key,
+        header_in_metadata=_head(key) if issuer.fetched else "",
         failed_status_in_metadata=_bad(key),
         normalize_payload_in_metadata=jwt.JwtProvider.NormalizePayload(space_delimited_claims=SPACED),
         clock_skew_seconds=issuer.skew,
@@ -153,7 +166,9 @@ def permission(match: TokenMatch, action: Action) -> Message:
     deny = action is Action.DENY
     if not match.header:
         return _ANY if deny else _not(_ANY)
-    good = _all([_header(match.header), _claim(match.issuer, (), value_pb2.ValueMatcher(present_match=True))])
+    there = _claim(match.issuer, (), value_pb2.ValueMatcher(present_match=True))
+    signed = [_claim(_head(match.issuer), ("alg",), _or([_text(exact=each) for each in PUBLIC]))]
+    good = _all([_header(match.header), there, *(signed if match.fetched else ())])
     if match.absent:
         return _not(good)
     asked = [_one_of(match.issuer, name, values, deny=deny) for name, values in match.claims]

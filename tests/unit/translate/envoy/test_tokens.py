@@ -3,18 +3,23 @@
 from dataclasses import replace
 from typing import Any
 
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from ringfence.model.mesh import Mesh, ServicePort
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.requests import Requests
-from ringfence.model.resources import Mode, Rule, Traffic
+from ringfence.model.resources import Action, Mode, Rule, Traffic
 from ringfence.model.tokens import Issuer, TokenMatch, cluster_key
 from ringfence.model.traffic import Asks, By, Limit, Rate
 from ringfence.translate import envoy
 from ringfence.translate.envoy import messages, tokens
+from ringfence.translate.envoy.remote_keys import Server
 
 from tests.unit.policy import making as policies
 from tests.unit.policy.making import allow, caller, deny, floor, policy
@@ -153,3 +158,105 @@ def test_a_class_is_made_anew_when_an_issuer_changes() -> None:
     footings = [envoy.footing(envoy.subject(pod, each), each) for each in (one, other)]
     assert footings[0] != footings[1]
     assert envoy.footing(envoy.subject(pod, one), one) == footings[0]
+
+
+FETCHED = replace(CORP, jwks="", jwks_uri="https://login.corp.example:8443/keys?v=1", ca_bundle="roots")
+
+
+def test_keys_are_fetched_by_the_cluster_of_their_host_within_bounds() -> None:
+    provider = provider_of(FETCHED)
+    assert not provider.HasField("local_jwks")
+    remote = provider.remote_jwks
+    assert remote.http_uri.uri == FETCHED.jwks_uri
+    assert remote.http_uri.cluster == Server.of(FETCHED).way
+    assert (remote.http_uri.timeout.seconds, remote.cache_duration.seconds) == (5, 300)
+    assert remote.async_fetch.fast_listener
+    assert remote.async_fetch.failed_refetch_duration.seconds == 30
+    assert provider.header_in_metadata
+
+
+def provider_of(issuer: Issuer) -> Any:
+    ahead = tokens.ahead({cluster_key("corp"): issuer})
+    assert ahead is not None
+    (made,) = ahead.filters
+    return jwt.JwtAuthentication.FromString(made.typed_config.value).providers[cluster_key("corp")]
+
+
+def fetching(*rules: Rule, known: Issuer = FETCHED, **installation: Any) -> ProxyConfig:
+    found = mesh(*rules, known=(known,))
+    settings = replace(INSTALLATION, jwks_hosts=("login.corp.example",), **installation)
+    return configured(making.mesh(replace(found.world, installation=settings), SERVICES))
+
+
+def clusters(config: ProxyConfig) -> list[Any]:
+    found = [each for each in config.clusters if each.name.startswith("keys|")]
+    return [messages.unpacked(each, cluster_pb2.Cluster) for each in found]
+
+
+def test_whoever_serves_keys_has_to_show_the_name_and_nobody_inside_is_called() -> None:
+    (made,) = clusters(fetching(asking(WEB, FETCHED)))
+    assert made.name == Server.of(FETCHED).cluster
+    assert made.cluster_type.name == "envoy.cluster.dns"
+    (place,) = made.load_assignment.endpoints[0].lb_endpoints
+    at = place.endpoint.address.socket_address
+    assert (at.address, at.port_value) == ("login.corp.example", 8443)
+    context = tls_pb2.UpstreamTlsContext.FromString(made.transport_socket.typed_config.value)
+    assert context.sni == "login.corp.example"
+    validation = context.common_tls_context.validation_context
+    assert validation.trusted_ca.inline_string == "roots"
+    (name,) = validation.match_typed_subject_alt_names
+    assert (name.san_type, name.matcher.exact) == (name.DNS, "login.corp.example")
+    options = http_protocol_options_pb2.HttpProtocolOptions.FromString(
+        made.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].value
+    )
+    judge, codec = options.http_filters
+    assert (judge.name, codec.name) == ("envoy.filters.http.upstream_rbac", "envoy.filters.http.upstream_codec")
+    text = str(http_rbac_pb2.RBAC.FromString(judge.typed_config.value).rules.policies["outside"])
+    assert "upstream_ip_port" in text
+
+
+def test_without_roots_of_its_own_those_of_the_image_count() -> None:
+    known = replace(FETCHED, ca_bundle="")
+    (made,) = clusters(fetching(asking(WEB, known), known=known))
+    context = tls_pb2.UpstreamTlsContext.FromString(made.transport_socket.typed_config.value)
+    assert context.common_tls_context.validation_context.trusted_ca.filename == "/etc/ssl/certs/ca-certificates.crt"
+
+
+def test_nothing_is_fetched_where_no_rule_asks() -> None:
+    config = fetching(WEB)
+    assert clusters(config) == []
+    assert tokens.FILTER not in filters(config)["in|8080|mesh"]
+
+
+def test_other_roots_are_another_cluster_and_other_addresses_the_same() -> None:
+    other = replace(FETCHED, ca_bundle="others")
+    assert Server.of(FETCHED).cluster != Server.of(other).cluster
+    (one,), (two,) = (clusters(fetching(asking(WEB, FETCHED), host_closed=cidr)) for cidr in ((), ("20.0.0.0/8",)))
+    assert one.name == two.name
+    assert one != two
+
+
+def test_what_has_signed_is_asked_of_fetched_keys_alone() -> None:
+    match = TokenMatch(cluster_key("corp"), header="authorization")
+    for action in Action:
+        without, asked = (tokens.permission(replace(match, fetched=each), action) for each in (False, True))
+        assert 'key: "alg"' not in str(without)
+        assert 'exact: "RS256"' in str(asked)
+        assert "HS256" not in str(asked)
+
+
+def test_fetches_pass_a_listener_of_the_proxys_own_so_that_they_are_judged() -> None:
+    config = fetching(asking(WEB, FETCHED))
+    server = Server.of(FETCHED)
+    (way,) = (messages.unpacked(c, cluster_pb2.Cluster) for c in config.clusters if c.name == server.way)
+    (place,) = way.load_assignment.endpoints[0].lb_endpoints
+    assert place.endpoint.address.pipe.path == server.socket
+    assert not way.HasField("transport_socket")
+    (found,) = (messages.unpacked(each, listener_pb2.Listener) for each in config.listeners if each.name == server.way)
+    assert (found.address.pipe.path, found.address.pipe.mode) == (server.socket, 0o600)
+    manager = hcm_pb2.HttpConnectionManager.FromString(found.filter_chains[0].filters[0].typed_config.value)
+    (host,) = manager.route_config.virtual_hosts
+    (only,) = host.routes
+    assert only.route.cluster == server.cluster
+    assert only.route.timeout.seconds == 5
+    assert len(server.socket) < 108
