@@ -16,9 +16,13 @@ from typing import Any
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, json_format
+from ringfence.flows import reading
+from ringfence.flows.flow import Flow
+from ringfence.flows.reading import Tally
+from ringfence.model.names import LABEL_ENROLL
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import Rule
-from ringfence.model.world import World
+from ringfence.model.world import Namespace, World
 from ringfence.translate import envoy as translator
 from ringfence.translate.envoy import messages, names, static
 
@@ -47,10 +51,11 @@ FILED = {"out.filed.example": HOSTS[1], "in.filed.example": "10.96.0.1", "own.fi
 INSTALLATION = replace(policies.INSTALLATION, proxies=True, host_open=("10.50.0.0/16",), host_closed=("20.7.0.0/16",))
 
 
-def world(*egress: Rule) -> World:
-    """``web`` may call what the rules say, and nothing else."""
+def world(*egress: Rule, closed: bool = True) -> World:
+    """``web`` may call what the rules say, and nothing else; not ``closed``: nothing is blocked, as in audit."""
     pods = tuple(replace(policies.pod(name, ip=ip), proxied=True) for name, ip in (("web", POD), ("db", OTHER_POD)))
-    return policies.world(policy(egress=egress), pods=pods, installation=INSTALLATION)
+    audited = () if closed else (Namespace.of("shop", {LABEL_ENROLL: "audit"}),)
+    return policies.world(policy(egress=egress or None), pods=pods, installation=INSTALLATION, namespaces=audited)
 
 
 @dataclass
@@ -188,3 +193,10 @@ def tls(name: str, to: str = "20.9.9.9", port: int = 443) -> dict[str, Any]:
 def http(host: str, to: str = "20.9.9.9", port: int = 80, line: str = "GET / HTTP/1.1") -> dict[str, Any]:
     """A plain request."""
     return {"to": to, "port": port, "raw": f"{line}\r\nHost: {host}\r\nConnection: close\r\n\r\n"}
+
+
+def recorded(log: Path) -> list[Flow]:
+    """What `ringfence suggest` reads of connections in a proxy's log, not of requests."""
+    with log.open("rb") as stream:
+        found = list(reading.read(stream, "log", Tally()))
+    return [each for each in found if each.request is None]

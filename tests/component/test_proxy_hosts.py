@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ringfence.flows.flow import Party
 from ringfence.model.resources import CidrPeer, HostPeer
 
 from tests.component import host_rig
@@ -169,3 +170,8 @@ def test_the_log_names_the_rule_and_the_name(outside: Outside, log: Path) -> Non
     for host in ("evil.example:443", "evil.example", "in.wide.example:443"):
         assert (host, 403, nobody) in found, found
     assert any("shop/p#api" in json.dumps(each) for each in lines() if each.get("host") == "api.example.com:443")
+    records = {(each.target.host, each.denied): each for each in host_rig.recorded(log)}
+    for name, denied in (("api.example.com", False), ("evil.example", True), ("in.wide.example", True)):
+        found = records[name, denied]
+        assert (found.source.namespace, found.source.account, found.port) == ("shop", "web", 443), found
+    assert records["api.example.com", False].target == Party(ip=HOSTS[0], host="api.example.com")

@@ -3,7 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -14,9 +16,13 @@ from ringfence.flows.site import State
 from ringfence.model.errors import CannotTell
 from ringfence.model.requests import Opaque, Request
 from ringfence.model.resources import Protocol
+from ringfence.model.tokens import name_of
+from ringfence.model.verdict import Reason
+from ringfence.model.windows import DAY
 from ringfence.model.world import Workload, World
+from ringfence.policy import queries
 from ringfence.policy.decide import decide
-from ringfence.policy.ends import Address
+from ringfence.policy.ends import Address, Host
 from ringfence.policy.resolve import resolve
 
 from tests.property import worlds
@@ -36,6 +42,9 @@ PATHS = (
     "admin",
     "/a;x",
     "/z?q=1",
+    "/a/7?env=dev",
+    "/a/7?env=prod",
+    "/b?env=dev&env=prod",
     "/z?#",
 )
 
@@ -53,7 +62,19 @@ def requests() -> st.SearchStrategy[Request]:
         st.sampled_from(("", "pay.shop")),
         headers,
         st.sampled_from(("", "", "websocket", "foo")),
+        # A Monday and a Tuesday.
+        st.sampled_from((None, 4 * DAY, 5 * DAY)),
+        st.sampled_from(({}, {worlds.TOKENS: None}, {worlds.TOKENS: {"role": ("a",)}}, {worlds.TOKENS: {"x": ("y",)}})),
     )
+
+
+def record(source: Workload | str, target: Workload | str, port: int, request: Request, **rest: Any) -> Flow:
+    """A record that has all of a request."""
+    told = sorted(request.tokens.items())
+    tokens = tuple((name_of(key), None if found is None else tuple(found.items())) for key, found in told)
+    moment, bare = float(request.time or 0), replace(request, time=None, tokens={})
+    said: dict[str, Any] = {"headers": True, "query": True, "tokens": tokens, "first": moment, "last": moment}
+    return Flow(party(source), party(target), Protocol.TCP, port, request=bare, **{**said, **rest})
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +99,9 @@ def test_a_replayed_call_is_what_decide_says(tally: Counter[str], world: World, 
         protocol, port = data.draw(st.sampled_from(worlds.PORTS))
         request = data.draw(requests()) if protocol is Protocol.TCP and data.draw(st.booleans()) else None
         plaintext = data.draw(st.booleans())
-        flow = Flow(
-            party(source),
-            party(target),
-            protocol,
-            port,
-            plaintext=plaintext,
-            request=request,
-            headers=request is not None,
-        )
+        flow = Flow(party(source), party(target), protocol, port, plaintext=plaintext)
+        if request is not None:
+            flow = record(source, target, port, request, plaintext=plaintext)
         found = judge.judged(flow).outcome
         asked = request if protocol is Protocol.TCP else Opaque()
         ends = [Address(each) if isinstance(each, str) else Address(each.ips[0]) for each in (source, target)]
@@ -96,7 +111,7 @@ def test_a_replayed_call_is_what_decide_says(tally: Counter[str], world: World, 
             assert found.state is State.UNKNOWN
             tally["cannot tell"] += 1
             continue
-        if request is not None and not request.host and found.state is State.UNKNOWN:
+        if request is not None and not (request.host and request.time) and found.state is State.UNKNOWN:
             continue
         if request is None and protocol is Protocol.TCP and found.state is State.UNKNOWN:
             assert said.allowed
@@ -120,11 +135,35 @@ def test_what_a_record_leaves_out_is_never_guessed(world: World, request: Reques
     pods = [pod for found in world.workloads.values() for pod in found if not pod.host_network]
     source, target = data.draw(st.sampled_from(pods)), data.draw(st.sampled_from(pods))
     port = data.draw(st.sampled_from((80, 8080, 9090)))
-    bare = Flow(party(source), party(target), Protocol.TCP, port, request=Request(request.method, request.path))
+    sent = Request(request.method, request.path.partition("?")[0])
+    bare = Flow(party(source), party(target), Protocol.TCP, port, request=sent)
     blind = judge.judged(bare).outcome
     assume(blind.state is not State.UNKNOWN)
-    whole = Flow(party(source), party(target), Protocol.TCP, port, request=request, headers=True)
+    whole = record(source, target, port, request)
     # What only some programs understand (two values, another spelling) is refused whoever asks; that is no guess.
+    assume(not any(queries.unclear(each, request.path) for asked in worlds.REQUESTS for each in asked.query))
+    assume(request.time is not None)
     assume(not any("," in ",".join(values) or "_" in name for name, values in request.headers.items()))
     assume(not request.upgrade)
     assert judge.judged(whole).outcome.state is blind.state
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(world=worlds.about_hosts(), data=st.data())
+def test_a_name_is_judged_as_decide_does_and_so_is_the_address_beside_it(world: World, data: st.DataObject) -> None:
+    effective = cache(lambda name: resolve(world, name))
+    judge = Judge(world, effective, {}, {})
+    pods = [pod for found in world.workloads.values() for pod in found if not pod.host_network]
+    for _ in range(12):
+        source, ip = data.draw(st.sampled_from(pods)), data.draw(st.sampled_from(("93.184.0.1", "2606::1", "10.0.0.9")))
+        name = data.draw(st.sampled_from(("api.example.com", "b.example.com", "other.example", "evil.example")))
+        port = data.draw(st.sampled_from((80, 8080, 443)))
+        flow = Flow(party(source), Party(ip=ip, host=name), Protocol.TCP, port)
+        found = judge.judged(flow).outcome
+        try:
+            said = decide(world, effective, Address(source.ips[0]), Address(ip), Protocol.TCP, port)
+            if said.egress.reason is Reason.ALLOWED_FOR_HOSTS:
+                said = decide(world, effective, Address(source.ips[0]), Host(name), Protocol.TCP, port)
+        except CannotTell:
+            continue
+        assert found.state is (State.ALLOWED if said.allowed else State.DENIED)

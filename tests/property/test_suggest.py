@@ -27,6 +27,7 @@ ENDS = (
     "ip:2001:db8::1",
     "ip:192.168.0.1",
 )
+HOSTS = ("ip:1.2.3.4=api.bank.example", "ip:10.1.2.3=api.bank.example", "host:b.example")
 SEGMENTS = (
     "a",
     "b",
@@ -46,7 +47,7 @@ SEGMENTS = (
 
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
-    source, target = draw(st.sampled_from(ENDS)), draw(st.sampled_from(ENDS[:7]))
+    source, target = draw(st.sampled_from(ENDS)), draw(st.sampled_from((*ENDS[:7], *HOSTS)))
     protocol = draw(st.sampled_from((Protocol.TCP, Protocol.TCP, Protocol.TCP, Protocol.UDP)))
     port = draw(st.sampled_from((8080, 8080, 5432, 443)))
     request = None

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from ringfence.cli import documents, inputs, options, world
+from ringfence.cli import inputs, options, world
+from ringfence.cli.compared import Reader
 from ringfence.cli.console import Console
 from ringfence.cli.drawing import dot, layout, svg
 from ringfence.cli.drawing.plan import plan
@@ -27,11 +27,13 @@ More than 60 identities are drawn as namespaces, more than 60 namespaces as zone
 _EXAMPLES = """
   {prog} graph -f examples/shop -o shop.svg
   {prog} graph -f new -o change.svg --diff old       # what came (green) and what went (red)
+  {prog} graph -f policies -o change.svg --diff main:policies        # since the branch main of git
   {prog} graph -f examples/shop -o shop.json         # for programs
   {prog} graph -o cluster.svg --by namespace         # the cluster as it is
 
 exit status: 0 drawn, 2 it cannot be (input that cannot be used, no Graphviz)
 """
+_OLD: Final = "mark changes since this file, directory or REVISION:PATH; may be repeated"
 FORMATS: Final = ("svg", "dot", "json")
 
 
@@ -41,7 +43,7 @@ def add(subparsers: options.Subparsers) -> None:
     parser.add_argument(
         "-o", "--out", metavar="FILE", default="-", help="ends in .svg, .dot or .json; default: SVG to standard output"
     )
-    parser.add_argument("--diff", action="append", default=[], metavar="OLD", help="mark changes since these files")
+    parser.add_argument("--diff", action="append", default=[], metavar="OLD", help=_OLD)
     choices = [str(each) for each in By]
     parser.add_argument("--by", choices=choices, help="what a box stands for; default: what is legible")
     parser.add_argument("--title", default="Who may call whom", help="default: %(default)s")
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     by = By(arguments.by) if arguments.by else collapse.readable(loaded.world)
     new = loaded.world, inputs.effective(loaded.world)
     if arguments.diff:
-        old = _old(arguments, found.installation)
+        old = _old(arguments, found.installation, console)
         graph = collapse.changed((old, inputs.effective(old)), new, by)
     else:
         graph = collapse.of(*new, by)
@@ -75,9 +77,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _old(arguments: argparse.Namespace, installation: Installation) -> World:
+def _old(arguments: argparse.Namespace, installation: Installation, console: Console) -> World:
     """What the policies were; raises BadInput."""
-    files = documents.read(arguments.diff, sys.stdin.buffer)
+    files = Reader(arguments, console).files(arguments.diff)
     return world.load(files, installation, default_namespace=arguments.namespace).world
 
 

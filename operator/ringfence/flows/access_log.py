@@ -1,6 +1,7 @@
 """The access log of Ringfence's proxies: a line of JSON for each request or connection, at either end of a call.
 
 A line does not name the pod whose proxy wrote it: inbound it is the one at ``destination``, outbound at ``source``.
+What went to a host by its name has neither: there ``identity`` says whose proxy it was, and ``host`` the name and port.
 """
 
 from functools import lru_cache
@@ -23,8 +24,10 @@ class Line(msgspec.Struct, frozen=True, rename="camel"):
     """The fields that are read; docs/proxy.md has them all."""
 
     direction: str
-    destination: str
+    destination: str = ""
     source: str = ""
+    identity: str = ""
+    sni: str = ""
     time: str = ""
     peer: str = ""
     tls: str = ""
@@ -67,14 +70,16 @@ def _inbound(line: Line) -> Flow:
 
 
 def _outbound(line: Line) -> Flow:
-    source, _ = _address(line.source, "source")
+    host, named_port = _name(line.sni or line.host)
+    if not (line.source or line.destination or line.upstream) and not (host and named_port):
+        raise BadLine("source, destination and upstream are missing, and host is no name with a port")
     where, field = (line.upstream, "upstream") if line.upstream else (line.destination, "destination")
-    target, port = _address(where, field)
+    target, port = _address(where, field) if where else ("", named_port)
     # The other end's proxy, which alone knows why, may have refused it.
     refused = line.code == _FORBIDDEN or line.answer == "denied" or bool(line.upstream_failure) or not line.upstream
     return Flow(
-        source=_local(source),
-        target=_party(line.upstream_peer, target, "upstreamPeer"),
+        source=_caller(line),
+        target=_party(line.upstream_peer, target, "upstreamPeer", host),
         protocol=Protocol.TCP,
         port=port,
         first=(moment := times.seconds(line.time)),
@@ -94,10 +99,24 @@ def _request(line: Line) -> Request | None:
     return Request(line.method, line.path or "/", line.host, {}, upgrade)
 
 
+def _caller(line: Line) -> Party:
+    """Whose proxy wrote a line about what went out."""
+    if line.source or not line.identity:
+        return _local(_address(line.source, "source")[0] if line.source else "")
+    return _party(line.identity, "", "identity")
+
+
 @lru_cache(maxsize=65536)
-def _party(peer: str, ip: str, field: str) -> Party:
+def _name(authority: str) -> tuple[str, int]:
+    """The name of a host and the port behind it: "" for what is no such name, 0 for no port."""
+    _, colon, port = authority.partition(":")
+    return own.host_name(authority), int(port) if colon and port.isdigit() and len(port) <= 5 else 0
+
+
+@lru_cache(maxsize=65536)
+def _party(peer: str, ip: str, field: str, host: str = "") -> Party:
     if not peer:
-        return Party(ip=ip)
+        return Party(ip=ip, host=host)
     found = own.identity(peer, field)
     return Party(found.namespace, found.account, ip=ip, domain=found.domain)
 

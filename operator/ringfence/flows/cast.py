@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Final
 
 from ringfence.flows.flow import Flow, Party, View
+from ringfence.model import hosts
 from ringfence.model.effective import AddressPeers
 from ringfence.model.world import Workload, World
 from ringfence.policy import ends
 from ringfence.policy.decide import Effective
-from ringfence.policy.ends import Address, End
+from ringfence.policy.ends import Address, Called, Host
 from ringfence.policy.reasoning.addresses import Addresses
 
 #: What controllers put behind the name of what they make pods of.
@@ -26,17 +27,18 @@ _SUFFIXES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One end of calls: the pods that it may be, of which policies tell each from the others, or an address.
+    """One end of calls: the pods that it may be, of which policies tell each from the others, or what is outside.
 
-    ``name`` is ``namespace/identity``, or "" for an address; ``namespace`` and ``account`` are "" then too. ``key``
-    tells it from other roles.
+    ``name`` is ``namespace/identity``, or "" for an address or a host; ``namespace`` and ``account`` are "" then too.
+    ``key`` tells it from other roles. ``host`` is the name by which an address outside was called, "" for none.
     """
 
     name: str
-    members: tuple[End, ...]
+    members: tuple[Called, ...]
     key: tuple[object, ...]
     namespace: str = ""
     account: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,11 @@ class Cast:
             return self._account(party.domain, party.namespace, party.account, party.ip, named=party.named)
         if party.pod:
             return self._pod(party)
-        return self._address(party.ip, local=party.local)
+        if party.ip:
+            return self._address(party.ip, local=party.local, host=party.host)
+        if party.host:
+            return Role("", (Host(party.host),), ("host", self._patterns(party.host)), host=party.host)
+        return Nobody("a pod", "its proxy's log does not say whose it is; --flows NAMESPACE/IDENTITY=FILE does")
 
     def _account(self, domain: str, namespace: str, account: str, ip: str, *, named: bool = False) -> Role | Nobody:
         if domain not in {"", self.world.installation.trust_domain}:
@@ -120,10 +126,10 @@ class Cast:
         if found and not any(pod.host_network for pod in found):
             return self._of(found)
         if party.ip:
-            return self._address(party.ip, local=not found)
+            return self._address(party.ip, local=not found, host=party.host)
         return Nobody(f"pod {party.namespace}/{party.pod}", "there is no such pod, and no workload that would make it")
 
-    def _address(self, ip: str, *, local: bool) -> Role | Nobody:
+    def _address(self, ip: str, *, local: bool, host: str = "") -> Role | Nobody:
         if account := self.learned.get(ip):
             return self._account(*account, ip)
         if pod := self._by_ip.get(ip):
@@ -132,7 +138,12 @@ class Cast:
             why = "several pods had it" if ip in self.learned else "no pod has it"
             return Nobody(f"address {ip}", f"it is a pod's, and {why}")
         place = self._addresses.place_of(ip)
-        return Role("", (Address(ip),), ("address", place))
+        key = ("address", place, self._patterns(host)) if host else ("address", place)
+        return Role("", (Address(ip),), key, host=host)
+
+    def _patterns(self, host: str) -> tuple[str, ...]:
+        """What rules name a host by: hosts that are named alike are one to them."""
+        return tuple(pattern for pattern in self._hosts if hosts.matches(pattern, host))
 
     def _of_pods(self, ip: str) -> bool:
         address = ipaddress.ip_address(ip)
@@ -184,14 +195,22 @@ class Cast:
     @cached_property
     def _addresses(self) -> Addresses:
         """The spans of addresses that any rule tells apart."""
-        named = (
+        return Addresses.of(dict.fromkeys(self._outside), frozenset(), self.world.installation.pod_cidrs)
+
+    @cached_property
+    def _hosts(self) -> tuple[str, ...]:
+        """What any rule names hosts by."""
+        return tuple(sorted({pattern for peer in self._outside for pattern in peer.hosts}))
+
+    @cached_property
+    def _outside(self) -> tuple[AddressPeers, ...]:
+        return tuple(
             peer
             for namespace in self.world.namespaces
             for rule in self.effective(namespace).rules
             for peer in rule.peers
             if isinstance(peer, AddressPeers)
         )
-        return Addresses.of(dict.fromkeys(named), frozenset(), self.world.installation.pod_cidrs)
 
 
 #: Parties whose roles are kept.

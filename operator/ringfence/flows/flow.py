@@ -22,6 +22,7 @@ class Party(msgspec.Struct, frozen=True, gc=False):
     ``account`` is the ServiceAccount of ``namespace``, "" where nobody says; ``named`` says that it may as well be the
     name of a ServiceIdentity. ``pod`` is a pod's name in ``namespace``, ``ip`` an address, "" likewise. ``local`` says
     that it is a pod for sure: the one whose proxy wrote the record. ``domain`` is the trust domain of a SPIFFE ID.
+    ``host`` is the name by which a host outside was called, in lower case and without a port.
     """
 
     namespace: str = ""
@@ -31,6 +32,11 @@ class Party(msgspec.Struct, frozen=True, gc=False):
     named: bool = False
     local: bool = False
     domain: str = ""
+    host: str = ""
+
+
+#: Claims with their texts by the name of the issuer, sorted; None for a token that was not good.
+Tokens = tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...] | None], ...]
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -38,7 +44,8 @@ class Flow(msgspec.Struct, frozen=True):
 
     ``port`` is the pod's own. ``denied`` says that the call did not get through when it was recorded; ``plaintext``
     that it came without mutual TLS. ``request`` is None where the record tells of a connection only; ``headers`` says
-    that it has all headers of the request that are worth knowing.
+    that it has all headers of the request that are worth knowing, ``query`` that its path has the query too. ``tokens``
+    are all that it brought, None where nobody says.
     """
 
     source: Party
@@ -53,6 +60,13 @@ class Flow(msgspec.Struct, frozen=True):
     plaintext: bool = False
     request: Request | None = None
     headers: bool = False
+    query: bool = False
+    tokens: Tokens | None = None
+
+    @property
+    def moment(self) -> int | None:
+        """The second in which all of these calls began; None where they began at several, or nobody says."""
+        return int(self.first) if self.first and self.first == self.last else None
 
 
 class BadLine(Exception):

@@ -62,6 +62,7 @@ class _Flow(msgspec.Struct, frozen=True):
     l7: _Layer7 | None = None
     is_reply: bool | None = None
     traffic_direction: str = ""
+    destination_names: list[str] = []
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ def flow(line: Line) -> Flow:
     http = found.l7.http if found.l7 is not None else None
     return Flow(
         source=_party(found.source, found.ip.source, "source"),
-        target=_party(found.destination, found.ip.destination, "destination"),
+        target=_called(found, http),
         protocol=protocol,
         port=port,
         first=moment,
@@ -91,7 +92,18 @@ def flow(line: Line) -> Flow:
         denied=found.verdict in _STOPPED,
         request=None if http is None else _request(http),
         headers=http is not None and bool(http.headers),
+        # An exporter may be told to leave queries out.
+        query=http is not None and "?" in http.url,
     )
+
+
+def _called(found: _Flow, http: _Http | None) -> Party:
+    """Who was called, with the name of a host where it is said and there is only one."""
+    end = _party(found.destination, found.ip.destination, "destination")
+    names = {own.host_name(name.removesuffix(".")) for name in found.destination_names}
+    if not names and http is not None:
+        names = {own.host_name(_request(http).host)}
+    return msgspec.structs.replace(end, host=names.pop()) if len(names) == 1 else end
 
 
 def _layer4(layer: Mapping[str, Any]) -> tuple[Protocol, int]:

@@ -13,7 +13,7 @@ from ringfence.model.mesh import ServiceValue
 from ringfence.model.resources import Protocol
 from ringfence.model.world import Workload, World
 from ringfence.policy.decide import Effective
-from ringfence.policy.ends import End
+from ringfence.policy.ends import Called, End, Host
 from ringfence.policy.speech import speaks_http
 
 #: Sites that are kept.
@@ -65,7 +65,7 @@ class Judge:
             found = found if found.used >= other.used else _both(found, other)
         return Judged(source, target, found)
 
-    def http(self, target: End, protocol: Protocol, port: int) -> bool | None:
+    def http(self, target: Called, protocol: Protocol, port: int) -> bool | None:
         """Whether a port of the target speaks HTTP; None where no Service of its namespace is known."""
         if protocol is not Protocol.TCP:
             return False
@@ -85,8 +85,9 @@ class Judge:
         if found is None:
             if len(self._sites) > _MANY:
                 self._sites.clear()
-            pairs = itertools.product(source.members, target.members)
-            found = self._sites[key] = tuple(self._site(a, b, flow) for a, b in pairs)
+            callers = [each for each in source.members if not isinstance(each, Host)]
+            pairs = itertools.product(callers, target.members)
+            found = self._sites[key] = tuple(self._site(a, b, target.host, flow) for a, b in pairs)
         return found
 
     def _ruling(self, pod: Workload, direction: Direction) -> tuple[EffectiveRule, ...]:
@@ -99,11 +100,10 @@ class Judge:
             self._rules[key] = found
         return found
 
-    def _site(self, source: End, target: End, flow: Flow) -> Site:
+    def _site(self, source: End, target: Called, host: str, flow: Flow) -> Site:
         http = self.http(target, flow.protocol, flow.port)
-        return Site(
-            self.world, self.effective, self._ruling, source, target, flow.protocol, flow.port, flow.plaintext, http
-        )
+        where = (source, target, flow.protocol, flow.port, flow.plaintext, http, host)
+        return Site(self.world, self.effective, self._ruling, *where)
 
 
 def _differ(source: Role, target: Role) -> str:

@@ -7,20 +7,22 @@ what the record says.
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from ringfence.flows import times
-from ringfence.flows.flow import BadLine, Flow, Party, View
+from ringfence.flows.flow import BadLine, Flow, Party, Tokens, View
 from ringfence.model.names import is_dns_label, is_dns_subdomain
 from ringfence.model.net import LAST_PORT
 from ringfence.model.requests import Request
 from ringfence.model.resources import Protocol
 from ringfence.model.spiffe import SpiffeId
+from ringfence.policy import tokens
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORMS: Final = "NAMESPACE/IDENTITY, spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, pod:NAMESPACE/POD or ip:ADDRESS"
+_PORT: Final = re.compile(r":[0-9]{1,5}")
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +42,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str | None = None
     headers: Mapping[str, str | list[str]] | None = None
     upgrade: str | None = None
+    tokens: Mapping[str, Mapping[str, Any] | None] | None = None
 
 
 def flow(line: Line) -> Flow:
@@ -52,9 +55,10 @@ def flow(line: Line) -> Flow:
     last = times.seconds(line.last) or first
     if last < first:
         raise BadLine("last is before time")
+    request, brought = _request(line), _tokens(line)
     return Flow(
         source=party(line.source, "source"),
-        target=party(line.target, "target"),
+        target=_target(line),
         protocol=Protocol(line.protocol),
         port=line.port,
         first=first,
@@ -63,9 +67,23 @@ def flow(line: Line) -> Flow:
         view=View.UNKNOWN,
         denied=line.verdict == "denied",
         plaintext=line.plaintext,
-        request=_request(line),
+        request=request,
         headers=line.headers is not None,
+        query=line.path is not None,
+        tokens=brought,
     )
+
+
+def _target(line: Line) -> Party:
+    """Who was called: beside the ends that may call, a host outside by its name."""
+    kind, _, rest = line.target.partition(":")
+    if kind == "host":
+        name = host_name(rest)
+        if not name or _PORT.search(rest):
+            raise BadLine(f"target {line.target[:80]!r} is no name of a host: write host:NAME, the port in port")
+        return Party(host=name)
+    found = party(line.target, "target")
+    return msgspec.structs.replace(found, host=host_name(line.host)) if found.ip and line.host else found
 
 
 def party(text: str, field: str) -> Party:
@@ -79,6 +97,13 @@ def party(text: str, field: str) -> Party:
     if slash and is_dns_label(namespace) and is_dns_subdomain(name) and kind in {"pod", text}:
         return Party(namespace, pod=name) if colon else Party(namespace, name, named=True)
     raise BadLine(f"{field} {text[:80]!r} is no end of a call: write {_FORMS}")
+
+
+def host_name(authority: str) -> str:
+    """The name in a Host, an SNI or an authority, in lower case; "" for an address and whatever no rule can name."""
+    name = _PORT.sub("", authority.lower()) if authority.count(":") == 1 else authority.lower()
+    label = name.rpartition(".")[2]
+    return name if is_dns_subdomain(name) and "." in name and not label.isdigit() else ""
 
 
 def identity(text: str, field: str) -> Party:
@@ -104,7 +129,7 @@ def address(text: str, field: str) -> str:
 
 
 def _request(line: Line) -> Request | None:
-    said = (line.method, line.path, line.host, line.upgrade, line.headers)
+    said = (line.method, line.path, line.host, line.upgrade, line.headers, line.tokens)
     if all(each is None for each in said):
         return None
     if line.protocol != "TCP":
@@ -117,3 +142,11 @@ def _request(line: Line) -> Request | None:
             raise BadLine(f"headers: {name[:40]!r} is no name of a header")
         headers[name.lower()] = (values,) if isinstance(values, str) else tuple(values)
     return Request(line.method or "GET", line.path or "/", line.host or "", headers, line.upgrade or "")
+
+
+def _tokens(line: Line) -> Tokens | None:
+    """The claims of each token that is told of, as policies see them."""
+    if line.tokens is None:
+        return None
+    found = {name: None if each is None else tokens.claims(each) for name, each in line.tokens.items()}
+    return tuple((name, None if each is None else tuple(sorted(each.items()))) for name, each in sorted(found.items()))

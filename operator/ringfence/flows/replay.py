@@ -14,7 +14,7 @@ from ringfence.model.effective import Direction, EffectivePolicy, RuleRef
 from ringfence.model.resources import Action, Mode, Protocol
 from ringfence.model.verdict import Half
 from ringfence.policy.builtins import is_inside
-from ringfence.policy.ends import End
+from ringfence.policy.ends import Called
 
 #: Requests and addresses that a line tells of; the others are counted together.
 FEW: Final = 8
@@ -70,7 +70,7 @@ class Group:
     protocol: Protocol
     port: int
     half: Half | None
-    governed: End | None
+    governed: Called | None
     why: str
     seen: Seen = field(default_factory=Seen)
     requests: Counter[str] = field(default_factory=Counter)
@@ -84,7 +84,7 @@ class Group:
             _count(self.requests, f"{flow.request.method} {path}", flow.count)
         for party, name in ((flow.source, self.source), (flow.target, self.target)):
             if not name:
-                _count(self.addresses, party.ip, flow.count)
+                _count(self.addresses, party.host or party.ip, flow.count)
 
 
 def _count(counter: Counter[str], text: str, number: int) -> None:

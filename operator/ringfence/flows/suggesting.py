@@ -12,7 +12,15 @@ from ringfence.flows.replay import Seen
 from ringfence.flows.wanted import Between, Peer, Want, name
 from ringfence.model.names import is_dns_label
 from ringfence.model.requests import HttpMatch
-from ringfence.model.resources import AnonymousPeer, ApiServerPeer, CidrPeer, IdentityPeer, NamespacePeer, Protocol
+from ringfence.model.resources import (
+    AnonymousPeer,
+    ApiServerPeer,
+    CidrPeer,
+    HostPeer,
+    IdentityPeer,
+    NamespacePeer,
+    Protocol,
+)
 
 #: What a list in a policy holds at most (docs/api.md).
 _PEERS: Final = 64
@@ -59,7 +67,7 @@ def suggest(wants: Mapping[Between, Want], listed: Callable[[IdentityPeer], bool
             egress[between.source].append((between, want))
     found: list[SuggestedPolicy] = []
     for identity in sorted({*ingress, *egress}, key=lambda each: (each.namespace, each.name)):
-        outside = any(isinstance(each.target, CidrPeer | ApiServerPeer) for each, _ in egress[identity])
+        outside = any(isinstance(each.target, CidrPeer | HostPeer | ApiServerPeer) for each, _ in egress[identity])
         coming = list(_rules(ingress[identity], ingress=True))
         going = list(_rules(egress[identity], ingress=False)) if outside or listed(identity) else None
         if coming or going:
@@ -85,13 +93,14 @@ def _policies(
 
 def _rules(calls: Iterable[tuple[Between, Want]], *, ingress: bool) -> Iterator[SuggestedRule]:
     """A rule for all peers that do the same on a port."""
-    alike: dict[tuple[Protocol, int, tuple[HttpMatch, ...]], list[tuple[Peer, Seen]]] = defaultdict(list)
+    alike: dict[tuple[Protocol, int, tuple[HttpMatch, ...], bool], list[tuple[Peer, Seen]]] = defaultdict(list)
     for between, want in calls:
         matches = _matches(want) if ingress else ()
         peer = between.source if ingress else between.target
-        alike[between.protocol, between.port, matches].append((peer, want.seen))
+        # Hosts stand apart from addresses: proxies hold the ones, the network the others.
+        alike[between.protocol, between.port, matches, isinstance(peer, HostPeer)].append((peer, want.seen))
     taken: set[str] = set()
-    groups = [(protocol, port, sorted(peers, key=_name), matches) for (protocol, port, matches), peers in alike.items()]
+    groups = [(*key[:2], sorted(peers, key=_name), key[2]) for key, peers in alike.items()]
     for protocol, port, ordered, matches in sorted(groups, key=lambda each: (*each[:2], list(map(_name, each[2])))):
         for start in range(0, len(ordered), _PEERS):
             some = ordered[start : start + _PEERS]
@@ -139,6 +148,8 @@ def _called(peer: Peer, count: int, port: int, taken: set[str]) -> str:
             word = "api-server"
         case AnonymousPeer():
             word = "anyone"
+        case HostPeer(host):
+            word = host.replace(".", "-") if count == 1 else "hosts"
         case CidrPeer():
             word = "addresses"
         case _:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ringfence.api.v1alpha1.peers import is_outside
 from ringfence.flows.cast import Nobody, Role
 from ringfence.flows.flow import Flow
 from ringfence.flows.folding import Folded
@@ -16,16 +17,25 @@ from ringfence.flows.judge import Judge
 from ringfence.flows.replay import Seen
 from ringfence.model.effective import Direction
 from ringfence.model.requests import UPGRADES, Request
-from ringfence.model.resources import AnonymousPeer, ApiServerPeer, CidrPeer, IdentityPeer, NamespacePeer, Protocol
+from ringfence.model.resources import (
+    AnonymousPeer,
+    ApiServerPeer,
+    CidrPeer,
+    HostPeer,
+    IdentityPeer,
+    NamespacePeer,
+    Protocol,
+)
 from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import decide, ends
-from ringfence.policy.ends import End
+from ringfence.policy.ends import Address, Called
+from ringfence.policy.peers import outside
 
 #: A method as a policy can write it.
 _METHOD: Final = re.compile(r"[A-Z]([A-Z-]{0,30}[A-Z])?")
 #: More different addresses that call one port are taken for anyone.
 ADDRESSES: Final = 10
-#: More different addresses that one identity calls on one port are left out.
+#: More different addresses, or hosts, that one identity calls on one port are left out.
 CALLED: Final = 256
 #: Reasons for leaving calls out that are told apart.
 _REASONS: Final = 200
@@ -33,7 +43,7 @@ _REASONS: Final = 200
 #: Facts that are kept.
 _KEPT: Final = 200_000
 
-Peer = IdentityPeer | NamespacePeer | CidrPeer | ApiServerPeer | AnonymousPeer
+Peer = IdentityPeer | NamespacePeer | CidrPeer | HostPeer | ApiServerPeer | AnonymousPeer
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +98,13 @@ class Wanted:
             assert isinstance(nobody, Nobody)  # noqa: S101 (one of them is)
             self._leave(f"{nobody.name}: {nobody.why}", flow)
             return
-        ends_ = self._peer(source), self._peer(target)
+        ends_ = self._peer(source), self._host(source, target, flow) or self._peer(target)
         if None in ends_:
             unnamed = source if ends_[0] is None else target
-            self._leave(f"{unnamed.name}: its ServiceAccount has no ServiceIdentity, so no rule can name it", flow)
+            why = f"{unnamed.name}: its ServiceAccount has no ServiceIdentity, so no rule can name it"
+            if not unnamed.name:
+                why = f"host {unnamed.host}: no rule can name it for its callers, and the record has no address"
+            self._leave(why, flow)
             return
         always, judged = self._known(source, target, flow)
         if not always:
@@ -127,11 +140,12 @@ class Wanted:
 
     def _counted(self, between: Between) -> Between | None:
         """The same, from anyone where too many addresses call; None where too many are called."""
-        if isinstance(between.target, CidrPeer):
+        if isinstance(between.target, CidrPeer | HostPeer):
             called = self._addresses.setdefault(replace(between, target=AnonymousPeer()), set())
+            end = name(between.target)
             if len(called) < CALLED:
-                called.add(between.target.cidr)
-            return between if between.target.cidr in called else None
+                called.add(end)
+            return between if end in called else None
         if not isinstance(between.source, CidrPeer):
             return between
         anyone = replace(between, source=AnonymousPeer())
@@ -162,7 +176,7 @@ class Wanted:
         """Whether it is open by itself (DNS and the like), so that no rule is needed."""
         return any(self._open(a, b, flow) for a in source.members for b in target.members)
 
-    def _open(self, source: End, target: End, flow: Flow) -> bool:
+    def _open(self, source: Called, target: Called, flow: Flow) -> bool:
         if not isinstance(source, Workload) or source.host_network:
             return False
         names = ends.port_names(target, flow.port, flow.protocol)
@@ -178,20 +192,33 @@ class Wanted:
         """How a rule names an end; None for one that no rule can name."""
         world = self.judge.world
         if not role.name:
-            return _outside(role, world)
+            return _outside(role, world)  # None of a host without an address
         namespace = world.namespaces.get(role.namespace)
         if namespace is None or namespace.enrolment is Enrolment.NONE:
             return NamespacePeer(role.namespace)
         identity = self.judge.cast.identity(role.namespace, role.account)
         return IdentityPeer(role.namespace, identity) if identity else None
 
+    def _host(self, source: Role, target: Role, flow: Flow) -> HostPeer | None:
+        """The host that was called outside, where the callers' proxies could tell it from others by its name."""
+        world = self.judge.world
+        if not target.host or flow.protocol is not Protocol.TCP or not is_outside(target.host):
+            return None
+        callers = [each for each in source.members if isinstance(each, Workload)]
+        if not callers or not world.installation.proxies or not all(each.proxied for each in callers):
+            return None
+        addresses = [each.ip for each in target.members if isinstance(each, Address)]
+        return HostPeer(target.host) if all(ip in outside(world.installation) for ip in addresses) else None
+
     def _leave(self, why: str, flow: Flow) -> None:
         known = why in self.left_out or len(self.left_out) < _REASONS
         self.left_out[why if known else "others"] += flow.count
 
 
-def _outside(role: Role, world: World) -> Peer:
-    (address,) = (each.ip for each in role.members if not isinstance(each, Workload))
+def _outside(role: Role, world: World) -> Peer | None:
+    address = next((each.ip for each in role.members if isinstance(each, Address)), "")
+    if not address:
+        return None
     if any(address == each for each, _ in world.installation.api_server):
         return ApiServerPeer()
     return CidrPeer(f"{address}/{128 if ':' in address else 32}")
@@ -220,6 +247,8 @@ def name(peer: Peer) -> str:
             return f"namespace {namespace}"
         case CidrPeer(cidr):
             return cidr.removesuffix("/32").removesuffix("/128")
+        case HostPeer(host):
+            return host
         case ApiServerPeer():
             return "the API server"
         case AnonymousPeer():

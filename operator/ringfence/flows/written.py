@@ -9,7 +9,15 @@ from ringfence.flows.suggesting import SuggestedPolicy, SuggestedRule
 from ringfence.flows.wanted import Peer
 from ringfence.model.names import GROUP
 from ringfence.model.requests import HttpMatch
-from ringfence.model.resources import AnonymousPeer, ApiServerPeer, CidrPeer, IdentityPeer, NamespacePeer, Protocol
+from ringfence.model.resources import (
+    AnonymousPeer,
+    ApiServerPeer,
+    CidrPeer,
+    HostPeer,
+    IdentityPeer,
+    NamespacePeer,
+    Protocol,
+)
 
 #: Peers of a rule of which a comment tells.
 _MANY: Final = 12
@@ -59,6 +67,8 @@ def peer(found: Peer) -> dict[str, Any]:
             return {"namespace": namespace}
         case CidrPeer(cidr):
             return {"cidr": cidr}
+        case HostPeer(host):
+            return {"host": host}
         case ApiServerPeer():
             return {"apiServer": True}
         case AnonymousPeer():

@@ -18,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
+import yaml
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -43,6 +44,17 @@ Guard = Callable[[], None]
 
 #: Called after each request with method, HTTP status (0: no answer) and seconds.
 Observer = Callable[[str, int, float], None]
+
+
+def _why(kubeconfig: Path | None, error: Exception) -> str:
+    """What is wrong with the kubeconfig, of which the library says at best which key it misses."""
+    named = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or "~/.kube/config"
+    there = [path for each in named.split(os.pathsep) if each and (path := Path(each).expanduser()).exists()]
+    if not there:
+        return f"there is no kubeconfig at {named}"
+    if not any(path.is_dir() or path.stat().st_size for path in there):
+        return f"the kubeconfig {named} is empty"
+    return f"kubeconfig {named}: {' '.join(str(error).split())}"
 
 
 class _WatchLine(msgspec.Struct):
@@ -122,8 +134,8 @@ class Client:
             else:
                 path = str(kubeconfig) if kubeconfig else None
                 await load_kubeconfig(path, context=context, client_configuration=configuration, persist_config=False)
-        except (kube_config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-            raise errors.Unreachable(f"no way to the API server: {error}") from error
+        except (kube_config.ConfigException, yaml.YAMLError, OSError, ValueError, LookupError, TypeError) as error:
+            raise errors.Unreachable(f"no way to the API server: {_why(kubeconfig, error)}") from error
         agent = f"ringfence-{component}/{__version__}" + (f" ({instance})" if instance else "")
         return cls(configuration, user_agent=agent, observer=observer, guard=guard)
 

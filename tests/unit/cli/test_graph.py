@@ -12,6 +12,8 @@ from ringfence.cli.drawing import dot, layout, svg
 from ringfence.cli.drawing.plan import plan
 from ringfence.policy.graph.model import By, Change, Edge, Graph, Kind, Node
 
+from tests.unit.cli.estate import documents
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "graph"
 SHOP = "examples/shop"
 HOSTILE = '</text><script>alert("1")</script>\u202e&amp;\x07\n]]>'
@@ -35,6 +37,72 @@ def test_the_shop(suffix: str, tmp_path: Path, golden: Any) -> None:
     again = tmp_path / f"again.{suffix}"
     assert draw("-f", SHOP, "-o", str(again)) == 0
     assert again.read_bytes() == out.read_bytes()
+
+
+def test_the_picture_in_the_documentation_is_the_shops(golden: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert draw("-f", SHOP, "--title", "Who may call whom in the shop") == 0
+    golden.check(Path("docs/shop.svg").resolve(), capsys.readouterr().out)
+
+
+HOSTS = """
+apiVersion: ringfence.dev/v1alpha1
+kind: ServiceIdentity
+metadata: {name: web, namespace: shop}
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: SecurityPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  egress:
+    - {name: names, to: [{host: api.bank.example}, {host: "*.cdn.example"}], ports: [443]}
+    - {name: net, to: [{cidr: 203.0.113.0/24}], ports: [443, 80]}
+    - {name: gone, to: [{host: old.example}], ports: [8443]}
+    - {name: never, action: Deny, to: [{cidr: 0.0.0.0/0}, {cidr: "::/0"}], ports: [8443]}
+"""
+
+
+def test_hosts_are_shown_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(HOSTS)
+    out = tmp_path / "out.json"
+    assert draw("-f", str(tmp_path / "web.yaml"), "-o", str(out)) == 0
+    edges = {(e["source"], e["target"]): e["ports"] for e in json.loads(out.read_text())["edges"]}
+    assert edges == {
+        ("shop/web", "203.0.113.0/24"): ["80", "443"],
+        ("shop/web", "*.cdn.example"): ["443"],
+        ("shop/web", "api.bank.example"): ["443"],
+    }
+    many = "".join(f"{{host: h{number}.example}}, " for number in range(9))
+    (tmp_path / "web.yaml").write_text(HOSTS.replace("{host: api.bank.example}, ", many))
+    assert draw("-f", str(tmp_path / "web.yaml"), "-o", str(out)) == 0
+    assert ("shop/web", "many hosts") in {(e["source"], e["target"]) for e in json.loads(out.read_text())["edges"]}
+
+
+def test_an_estate_of_many_services_is_drawn_as_namespaces_and_as_identities(tmp_path: Path) -> None:
+    (tmp_path / "estate.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents(200)}))
+    for by, frames in (("namespace", 4), ("identity", 21)):
+        out = tmp_path / f"{by}.svg"
+        assert draw("-f", str(tmp_path / "estate.json"), "-o", str(out), "--by", by) == 0
+        picture = out.read_text(encoding="utf-8")
+        assert len([each for each in texts(picture) if each.startswith("zone ")]) == 4
+        assert picture.count('class="frametext ') == frames
+        assert overlapping(picture) == []
+
+
+def overlapping(picture: str) -> list[tuple[str, str]]:
+    """Boxes that lie on each other."""
+    root = ElementTree.fromstring(picture)  # noqa: S314 (our own)
+    found = []
+    for group in root.iter("{http://www.w3.org/2000/svg}g"):
+        rect, title = group.find("{*}rect"), group.find("{*}title")
+        if rect is not None and title is not None:
+            x, y, w, h = (float(rect.get(name, "0")) for name in ("x", "y", "width", "height"))
+            found.append((title.text or "", x, y, x + w, y + h))
+    return [
+        (one[0], other[0])
+        for n, one in enumerate(found)
+        for other in found[:n]
+        if one[1] < other[3] and other[1] < one[3] and one[2] < other[4] and other[2] < one[4]
+    ]
 
 
 def test_what_has_changed(tmp_path: Path, golden: Any) -> None:
@@ -116,6 +184,16 @@ def test_many_are_collapsed(tmp_path: Path) -> None:
     ]
     assert [(e["source"], e["target"]) for e in shown["identity"]["edges"]] == [("n0/i0", "every identity")]
     assert [(e["source"], e["target"]) for e in shown["zone"]["edges"]] == [("z0/", "z1/")]
+
+
+def test_an_arrow_that_graphviz_loses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(hostile(), "x")
+    answer = layout._ask(dot.source(planned, words=False))
+    for edge in answer["edges"]:
+        del edge["pos"]
+    monkeypatch.setattr(layout, "_ask", lambda _: answer)
+    with pytest.raises(layout.NoLayout, match="lost arrows of this graph: draw it with --by namespace"):
+        layout.of(planned)
 
 
 def test_without_graphviz_it_says_what_to_install(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ringfence.flows import replay, site
+from ringfence.flows import gaps, replay
 from ringfence.flows.cast import Learned
 from ringfence.flows.flow import Flow, Party, View
 from ringfence.flows.general import general
@@ -13,7 +13,13 @@ from ringfence.flows.judge import Judge
 from ringfence.flows.replay import Replay
 from ringfence.model.effective import Direction
 from ringfence.model.mesh import ServicePort, ServiceValue
-from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.requests import (
+    Asks,
+    HeaderCondition,
+    HttpMatch,
+    Request,
+    Requests,
+)
 from ringfence.model.resources import (
     AnonymousPeer,
     CidrPeer,
@@ -304,19 +310,19 @@ def test_a_connection_that_no_request_could_use_breaks() -> None:
 def test_headers_that_were_not_recorded_are_not_guessed() -> None:
     rule = about(Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.IN, ("prod",)),)))
     known = world(policy(ingress=(rule,)))
-    assert why(replayed(known, [get("/")])) == "rules look at something that the record does not have"
+    assert why(replayed(known, [get("/")])) == "rules look at headers (x-env), which the record does not have"
     assert len(replayed(known, [get("/", "POST")]).broken) == 1
     prod = flow(port=8080, request=Request("GET", "/", "db.shop", {"x-env": ("prod",)}), headers=True)
     assert replayed(known, [prod]).allowed.count == 1
 
 
 def test_what_no_record_tells_is_not_guessed_whatever_rules_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "_UNRECORDED", (("when", ()),))
+    monkeypatch.setattr(gaps, "HEADERS", gaps.BARE)
     rule = about(Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.EXISTS),)))
     known = world(policy(ingress=(rule,)))
     sent = Request("GET", "/", "db.shop", {"x-env": ("prod",)})
     found = replayed(known, [flow(port=8080, request=sent, headers=True)])
-    assert why(found) == "rules look at something that the record does not have"
+    assert why(found) == "rules look at headers (x-env), which the record does not have"
     assert {ref.rule for _, ref in found.used} == {"some"}
     assert len(replayed(known, [flow(port=8080, request=replace(sent, method="PUT"), headers=True)]).broken) == 1
 

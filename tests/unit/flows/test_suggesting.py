@@ -43,7 +43,10 @@ def world(*policies: SecurityPolicy, **rest: Any) -> World:
 
 def party(text: str) -> Party:
     if text.startswith("ip:"):
-        return Party(ip=text.removeprefix("ip:"))
+        ip, _, host = text.removeprefix("ip:").partition("=")
+        return Party(ip=ip, host=host)
+    if text.startswith("host:"):
+        return Party(host=text.removeprefix("host:"))
     namespace, _, name = text.partition("/")
     return Party(namespace, name, named=True)
 
@@ -202,6 +205,42 @@ def test_who_calls_too_many_addresses_is_told_so() -> None:
     assert dict(found.left_out) == {"shop/web calls more than 256 addresses on port 443": 2}
     assert len(found.wants) == wanted.CALLED
     assert replayed(many[: wanted.CALLED], suggested(found)).allowed.count == wanted.CALLED
+
+
+def test_hosts_that_were_called_by_name_are_named() -> None:
+    flows = [
+        flow("shop/web", "ip:1.2.3.4=api.bank.example", 443),
+        flow("shop/web", "ip:1.2.3.5=api.bank.example", 443),
+        flow("shop/web", "host:b.example", 443),
+        flow("shop/web", "ip:1.2.3.6", 443),
+        # Where no rule may name it, or no proxy would take a name to that address, the address stands for it.
+        flow("shop/web", "ip:1.2.3.7=db.internal", 443),
+        flow("shop/web", "ip:192.168.7.7=files.corp.example", 443),
+    ]
+    found = collected(flows)
+    (made,) = suggested(found)
+    assert written.policy(made)["spec"]["egress"] == [
+        {
+            "name": "addresses-443",
+            "to": [{"cidr": "1.2.3.6/32"}, {"cidr": "1.2.3.7/32"}, {"cidr": "192.168.7.7/32"}],
+            "ports": [443],
+        },
+        {"name": "hosts-443", "to": [{"host": "api.bank.example"}, {"host": "b.example"}], "ports": [443]},
+    ]
+    after = replayed(flows, [made])
+    assert (after.allowed.count, len(after.broken), len(after.unknown)) == (6, 0, 0)
+    (alone,) = suggested(collected(flows[:1]))
+    assert [rule.name for rule in alone.egress or ()] == ["api-bank-example-443"]
+
+
+def test_where_no_proxy_tells_names_apart_addresses_are_written() -> None:
+    bare = world(installation=replace(INSTALLATION, proxies=False))
+    (rule,) = policies([flow("shop/web", "ip:1.2.3.4=api.bank.example", 443)], known=bare)["shop/web"]["egress"]
+    assert rule["to"] == [{"cidr": "1.2.3.4/32"}]
+    found = collected([flow("shop/web", "host:api.bank.example", 443)], bare)
+    assert list(found.left_out) == [
+        "host api.bank.example: no rule can name it for its callers, and the record has no address"
+    ]
 
 
 def test_what_is_always_open_needs_no_rule() -> None:

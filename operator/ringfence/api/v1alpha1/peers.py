@@ -182,6 +182,11 @@ HOST: Final = Text(
 _HOST_FORM: Final = re.compile(HOST.pattern.removeprefix("^").removesuffix("$"))
 
 
+def is_outside(host: str) -> bool:
+    """Whether a rule may name exactly this host."""
+    return _HOST_FORM.fullmatch(host) is not None and "*" not in host and _not_outside(host) is None
+
+
 def hosts_fit(rule: Mapping[str, Any]) -> Complaint | None:
     """Names of hosts are for Allows of single TCP ports: of others nobody sees the name."""
     if not any("host" in each for each in rule.get("to", ())):

@@ -45,7 +45,9 @@ class _Writer:
         yield "digraph ringfence {"
         if self._words:
             yield f"  label={quoted(f'{plan.title}: {plan.about}')}; labelloc=t;"
-        yield "  rankdir=LR; ranksep=0.7; nodesep=0.25; splines=true; remincross=true; newrank=true;"
+        # Ranks of all together pull large frames apart; but Graphviz loses arrows between frames in frames without.
+        ranks = " newrank=true;" if any(frame.frames for frame in plan.frames) else ""
+        yield f"  rankdir=LR; ranksep=0.7; nodesep=0.25; splines=true; remincross=true;{ranks}"
         yield f'  node [shape=box, style="rounded", height={NODE_HEIGHT / _INCH:.3f}, fixedsize=true, fontname="sans"];'
         yield '  edge [arrowsize=0.7, fontsize=10, fontname="sans"];'
         for box in plan.top:

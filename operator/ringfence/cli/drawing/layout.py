@@ -56,6 +56,8 @@ def of(plan: Plan) -> Layout:
             boxes[key] = place(obj["pos"])
     edges = {edge["id"]: edge for edge in answer.get("edges", ())}
     # In Graphviz' order they are by node.
+    if any("pos" not in edge for edge in edges.values()):
+        raise NoLayout("Graphviz has lost arrows of this graph: draw it with --by namespace, or write .dot or .json")
     lines = tuple(_line(edges[str(number)], place) for number in range(len(plan.arrows)))
     return Layout(round(x1 - x0, 1), round(y1 - y0, 1), boxes, frames, lines)
 

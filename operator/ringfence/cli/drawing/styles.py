@@ -42,7 +42,7 @@ _DARK: Final = {
 }
 _SHAPES: Final = """text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .title{font-size:17px;font-weight:600}
-.frametext{font-weight:600}
+.frametext{font-weight:600;paint-order:stroke;stroke-width:4px;stroke-linejoin:round}
 .space{stroke-dasharray:4 3}
 .group{fill:none;stroke-dasharray:3 2}
 .line{fill:none;stroke-width:1.2}
@@ -56,6 +56,8 @@ _COLOURS: Final = Template(""".bg{fill:$bg}
 text{fill:$ink}
 .about,.legend text,.frametext{fill:$soft}
 .label{stroke:$bg}
+.zonetext{stroke:$zone}
+.spacetext{stroke:$space}
 .zone{fill:$zone;stroke:$frame}
 .space{fill:$space;stroke:$frame}
 .box{fill:$box;stroke:$boxline}

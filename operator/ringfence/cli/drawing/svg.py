@@ -44,6 +44,8 @@ def _lines(plan: Plan, layout: Layout) -> Iterator[str]:
     for arrow, line in zip(plan.arrows, layout.lines, strict=True):
         yield from _arrow(arrow, line)
     for frame in plan.frames:
+        yield from _headings(frame, layout)
+    for frame in plan.frames:
         yield from _boxes(frame, layout)
     yield from (_box(box, layout.boxes[box.key]) for box in plan.top)
     yield "</g>"
@@ -59,11 +61,19 @@ def _lines(plan: Plan, layout: Layout) -> Iterator[str]:
 def _frame(frame: Frame, layout: Layout) -> Iterator[str]:
     if frame.key in layout.frames:
         (left, top), (right, bottom) = layout.frames[frame.key]
-        box = _rect(left, top, right - left, bottom - top, frame.style, radius=8)
-        at = f'x="{_number(left + 10)}" y="{_number(top + 16)}"'
-        yield f'{box}<text class="frametext" {at}>{_text(frame.text)}</text>'
+        yield _rect(left, top, right - left, bottom - top, frame.style, radius=8)
     for inner in frame.frames:
         yield from _frame(inner, layout)
+
+
+def _headings(frame: Frame, layout: Layout) -> Iterator[str]:
+    """The names of frames, above arrows that pass through them."""
+    if frame.key in layout.frames:
+        left, top = layout.frames[frame.key][0]
+        at = f'x="{_number(left + 10)}" y="{_number(top + 16)}"'
+        yield f'<text class="frametext {frame.style}text" {at}>{_text(frame.text)}</text>'
+    for inner in frame.frames:
+        yield from _headings(inner, layout)
 
 
 def _boxes(frame: Frame, layout: Layout) -> Iterator[str]:
@@ -74,12 +84,21 @@ def _boxes(frame: Frame, layout: Layout) -> Iterator[str]:
 
 #: How what stands for identities is drawn.
 _LIKE_BOXES: Final = frozenset({"identity", "namespace", "zone"})
+#: How round the corners are, where shapes tell what colours do not.
+_RADIUS: Final = {"everyone": 13, "outside": 0}
 
 
 def _box(box: Box, middle: Place) -> str:
     style = "box" if box.style in _LIKE_BOXES else box.style
     classes = f"{style} {box.change}".strip()
-    shape = _rect(middle[0] - box.width / 2, middle[1] - NODE_HEIGHT / 2, box.width, NODE_HEIGHT, classes, radius=6)
+    shape = _rect(
+        middle[0] - box.width / 2,
+        middle[1] - NODE_HEIGHT / 2,
+        box.width,
+        NODE_HEIGHT,
+        classes,
+        radius=_RADIUS.get(style, 6),
+    )
     words = f'<text x="{_number(middle[0])}" y="{_number(middle[1] + 4)}" text-anchor="middle">{_text(box.text)}</text>'
     change = f"; {box.change}" if box.change else ""
     return f"<g><title>{_text(box.about + change)}</title>{shape}{words}</g>"
@@ -139,7 +158,7 @@ def _entries(used: frozenset[str]) -> Iterator[tuple[str, str]]:
     )
     for name, style, words in boxes:
         if name in used:
-            yield _rect(4, 1, 26, 14, style, radius=4), words
+            yield _rect(4, 1, 26, 14, style, radius=min(7, _RADIUS.get(style, 4))), words
     lines = (
         ("inside", "", "may call, on these ports"),
         ("crosses", "crosses", "crosses a zone's boundary"),

@@ -4,16 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from ringfence.model.resources import Action
 from ringfence.model.spans import Spans
 from ringfence.model.world import World
 from ringfence.policy.decide import Effective
-from ringfence.policy.graph.model import ANYONE, ANYWHERE, MANY_NETWORKS, Kind, Node
+from ringfence.policy.graph.model import ANYONE, ANYWHERE, MANY_HOSTS, MANY_NETWORKS, Kind, Node
 from ringfence.policy.graph.open import Calls, Open
 from ringfence.policy.proof.parties import Party, described
+from ringfence.policy.proof.ports import NAMELESS, spans
 from ringfence.policy.proof.reaching import Found, Point, Reaching
 
 #: Networks of one rule that are shown each for itself.
 _FEW: Final = 4
+#: Hosts of one identity that are shown each for itself.
+_FEW_HOSTS: Final = 8
 #: Link-local addresses (where clouds serve credentials), loopback and multicast: a rule for everyone is still one for
 #: everyone without them.
 _NOBODY: Final = Spans.of_networks(("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8"))
@@ -81,9 +85,34 @@ class _Drawing:
             everyone = self._lets_all_in(number, found)
             for place in (self._special(ANYONE, Kind.EVERYONE),) if everyone else self._places(found.addresses):
                 self._add(place, key, found, number)
-        for found in self.reaching.calls(number, self.reaching.outside):
+        for found in self._to_addresses(number):
             for place in self._places(found.addresses):
                 self._add(key, place, found, self.reaching.outside)
+        hosts = list(self._to_hosts(number))
+        many = len({name for name, _ in hosts}) > _FEW_HOSTS
+        for host, found in hosts:
+            self._add(key, self._special(MANY_HOSTS if many else host, Kind.OUTSIDE), found, self.reaching.outside)
+
+    def _to_addresses(self, number: int) -> Iterator[Found]:
+        """What may be called outside by its address alone."""
+        for opening in self.reaching.egress[number].openings(NAMELESS, whole=True):
+            addresses = opening.addresses & self.reaching.outside
+            if not addresses.empty:
+                yield Found(opening.ports, NAMELESS, surely=True, addresses=addresses)
+
+    def _to_hosts(self, number: int) -> Iterator[tuple[str, Found]]:
+        """What may be called outside by its name, where some address is left for it."""
+        half = self.reaching.egress[number]
+        open_ = [(each.ports, each.addresses & self.reaching.outside) for each in half.openings(NAMELESS)]
+        for rule in half.rules or ():
+            if rule.action is Action.DENY or rule.suspended_by is not None:
+                continue
+            for ports, addresses in open_:
+                both = ports & spans(rule.ports, NAMELESS)
+                for peer in rule.hosts if not both.empty else ():
+                    left = addresses & Spans.of_set(peer.addresses)
+                    found = Found(both, NAMELESS, surely=True, addresses=left)
+                    yield from ((host, found) for host in peer.hosts if not left.empty)
 
     def _lets_all_in(self, number: int, found: Found) -> bool:
         """Whether on these ports anyone is let in: every address, and every pod as far as it may call out."""

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-#: Nodes for all who can call, for all addresses outside, and for networks too many to be shown one by one.
+#: Nodes for all who can call, for all addresses outside, and for networks and hosts too many to be shown one by one.
 ANYONE: Final = "anyone"
 ANYWHERE: Final = "any address outside"
 MANY_NETWORKS: Final = "many networks"
+MANY_HOSTS: Final = "many hosts"
 
 
 class By(StrEnum):

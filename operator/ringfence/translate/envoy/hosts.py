@@ -36,15 +36,19 @@ from ringfence.model import hosts, proxy
 from ringfence.model.effective import EffectivePolicy, EffectiveRule
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action, Mode
-from ringfence.model.world import Installation
+from ringfence.model.spiffe import SpiffeId
+from ringfence.model.world import Enrolment, Installation
 from ringfence.policy import peers, reach
 from ringfence.translate.envoy import clusters, filters, logs, messages, names
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
+from ringfence.translate.envoy.subject import Subject
 
 _AUTHORITY: Final = ":authority"
 #: The port whose names may go without it (RFC 9110 §4.2.1).
 _HTTP_PORT: Final = 80
+#: Where only TLS comes (RFC 9110 section 4.2.2), so that looking for a name delays nobody.
+_HTTPS_PORT: Final = 443
 #: Names in use at once, each with its addresses; whoever asks for more waits until some are no longer used.
 _MOST: Final = 256
 #: Seconds after which a name that nobody uses is forgotten.
@@ -88,6 +92,12 @@ def _ports(rule: EffectiveRule) -> Iterator[int]:
         yield from range(first, last + 1)
 
 
+def looked_at(found: Iterable[Named], policy: EffectivePolicy) -> list[int]:
+    """The ports on which the proxy looks at names: to judge them, and while nothing is blocked to write them down."""
+    told = policy.enrolment is not Enrolment.NONE and not policy.closed
+    return sorted({one.port for one in found} | ({_HTTPS_PORT} if told else set()))
+
+
 # --- chains ---------------------------------------------------------------------------------------------------------
 
 
@@ -103,7 +113,7 @@ def of_tls(told: Named, bounds: Bounds) -> Message:
 
 def of_http(told: Named, bounds: Bounds) -> Message:
     """The filter that takes everything else as plain HTTP; what is none, or in the form for proxies, is refused."""
-    return _manager("out.hosts", route_name(told.port), bounds, tunnel=False)
+    return _manager("out.hosts", route_name(told.port), bounds)
 
 
 def route_name(port: int) -> str:
@@ -111,9 +121,10 @@ def route_name(port: int) -> str:
     return f"out|{names.BY_NAME}|{port}"
 
 
-def _manager(prefix: str, route: str, bounds: Bounds, *, tunnel: bool) -> Message:
-    # Of what comes through the own socket the first filter knows nothing but the name.
-    said = dict.fromkeys(("source", "destination", "method"), "") if tunnel else {}
+def _manager(prefix: str, route: str, bounds: Bounds, tunnelled: str = "") -> Message:
+    # Of what comes through the own socket the first filter knows nothing but the name, and whose proxy it is.
+    nowhere = dict.fromkeys(("source", "destination", "method"), "")
+    said = {**nowhere, "identity": tunnelled} if tunnelled else {}
     carry = filters.http(prefix, route, bounds.untraced, logs.of_requests(names.OUTBOUND, said), inbound=False)
     manager = hcm_pb2.HttpConnectionManager.FromString(carry.typed_config.value)
     nothing = http_rbac_pb2.RBAC(rules=rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW))
@@ -128,15 +139,16 @@ def _manager(prefix: str, route: str, bounds: Bounds, *, tunnel: bool) -> Messag
     manager.http_filters.extend(messages.extension(hcm_pb2.HttpFilter, *each) for each in steps.items())
     manager.http_protocol_options.allow_absolute_url.CopyFrom(messages.false())
     manager.normalize_path.CopyFrom(messages.true())
-    if tunnel:
+    if tunnelled:
         del manager.upgrade_configs[:]
         manager.upgrade_configs.add(upgrade_type=_CONNECT)
     return messages.extension(listener_components_pb2.Filter, _HCM, manager)
 
 
-def tunnel(bounds: Bounds) -> Message:
-    """The listener at the own socket."""
-    filter_ = _manager("out.names", names.TO_NAMES, bounds, tunnel=True)
+def tunnel(bounds: Bounds, subject: Subject, trust_domain: str) -> Message:
+    """The listener at the own socket, which ``subject`` calls."""
+    identity = SpiffeId.of_service_account(trust_domain, subject.namespace, subject.service_account)
+    filter_ = _manager("out.names", names.TO_NAMES, bounds, str(identity))
     return listener_pb2.Listener(
         name=names.TO_NAMES,
         stat_prefix=names.TO_NAMES,

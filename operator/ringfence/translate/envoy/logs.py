@@ -29,6 +29,8 @@ _COMMON: Final = {
     "upstreamFailure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
 }
 _OF_TLS: Final = frozenset({"peer", "tls", "failure"})
+#: The name that a TLS connection shows, where the proxy looks.
+SNI: Final = "%REQUESTED_SERVER_NAME%"
 #: Names a decision to its caller and in the log: when the request came (nanoseconds), and on which connection.
 DECISION: Final = "%START_TIME(%s%9f)%-%CONNECTION_ID%"
 _HTTP: Final = {

@@ -105,7 +105,7 @@ class Outbound:
             self._api_server()
             self._by_name()
             tree = self._tree()
-        looked_at = [one.port for one in self._hosts]
+        looked_at = hosts.looked_at(self._hosts, self.policy)
         made = listener_pb2.Listener(
             name=names.OUTBOUND,
             stat_prefix=names.OUTBOUND,
@@ -123,8 +123,8 @@ class Outbound:
 
     def listeners(self) -> list[Message]:
         """The listener, and the one behind it where rules name hosts."""
-        found = [self.listener()]
-        return [*found, hosts.tunnel(self.bounds)] if self._hosts else found
+        domain = self.mesh.world.installation.trust_domain
+        return [self.listener(), *([hosts.tunnel(self.bounds, self.subject, domain)] if self._hosts else [])]
 
     # --- what is open -----------------------------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ class Outbound:
         """On as it is."""
         name = f"out|{names.PASSTHROUGH}|{suffix}".rstrip("|")
         if name not in self.made.chains:
-            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed"})
+            log = logs.of_connections(names.OUTBOUND, {"answer": "allowed", "sni": logs.SNI})
             self.made.chain(name, filters.tcp("out.plain", names.PASSTHROUGH, self.bounds, log))
         return name
 
@@ -295,6 +295,7 @@ class Outbound:
         name = f"{chain}|{names.AUDIT_DENIED}" + (f"|{rule}" if rule else "")
         if name not in self.made.chains:
             said = {"answer": "allowed", "audit": "denied", **({"auditRule": rule} if rule else {})}
+            said |= {"sni": logs.SNI} if chain.startswith(f"out|{names.PASSTHROUGH}") else {}
             self.made.chain(name, filters.told(self.made.chains[chain].filters[-1], names.OUTBOUND, said))
         return name
 

@@ -60,7 +60,16 @@ def test_nothing_of_it_is_there_where_nothing_is_open_by_name(without: Mesh) -> 
     assert names.TO_NAMES not in {each.name for each in (*config.listeners, *config.clusters, *config.routes)}
     (outbound,) = (each for each in config.listeners if each.name == names.OUTBOUND)
     filters = messages.unpacked(outbound, listener_pb2.Listener).listener_filters
-    assert [each.name for each in filters] == ["envoy.filters.listener.original_dst"]
+    # While nothing is blocked names are written down where only TLS comes, so that rules can be made of them.
+    looks = outbound_is_open(without)
+    assert [each.name.rpartition(".")[2] for each in filters] == ["original_dst", *(["tls_inspector"] if looks else [])]
+    for port in filters[-1:] if looks else ():
+        spared = port.filter_disabled.not_match.destination_port_range
+        assert (spared.start, spared.end) == (443, 444)
+
+
+def outbound_is_open(mesh: Mesh) -> bool:
+    return not mesh.effective("shop").closed
 
 
 def test_connections_end_on_a_port_whose_names_or_addresses_change_and_on_no_other() -> None:

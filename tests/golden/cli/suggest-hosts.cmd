@@ -1,0 +1,2 @@
+suggest -f shop.in.yaml --flows suggest-hosts.in.jsonl
+simulate -f hosts.in.yaml --flows suggest-hosts.in.jsonl
