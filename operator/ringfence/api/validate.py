@@ -119,7 +119,8 @@ def _list(node: schema.ListOf, value: Any, path: str, report: Report) -> Any:
         _wrong(node, value, path, report)
         return value
     if len(value) < node.min_items:
-        report.add(path, "is empty", "list at least one")
+        few = "is empty" if not value else f"has {len(value)} of at least {node.min_items} entries"
+        report.add(path, few, "list at least one" if node.min_items == 1 else f"list at least {node.min_items}")
         return value
     if len(value) > node.max_items:
         report.add(path, f"has {len(value)} entries", f"at most {node.max_items} are allowed")
