@@ -175,7 +175,8 @@ class _Teller:
 
     def _hint(self, rows: Iterable[Row]) -> None:
         """What to add to the question where only a pod's address is missing."""
-        unknown = any(answer.verdict is None for row in rows for answer in row.answers)
+        answers = [answer for row in rows for answer in row.answers]
+        unknown = any(answer.verdict is None and "address of a pod" in answer.unknown for answer in answers)
         if unknown and not self._loaded.world.installation.pod_cidrs:
             self._console.note("with the pods' ranges (--pod-cidr, or podCIDRs in --config) `cidr` would not mean pods")
 
@@ -210,7 +211,8 @@ class _Teller:
             self._console.print(f"    {rule.ref} {verb} {_requests(rule)}")
         found = layers.layers(self._question, answer, row, self._loaded)
         lines = [(each.name, _layer(each), each.because) for each in found]
-        self._console.table(("LAYER", "ANSWER", "BECAUSE"), lines, indent="  ")
+        if lines:
+            self._console.table(("LAYER", "ANSWER", "BECAUSE"), lines, indent="  ")
 
     def _members(self, row: Row) -> None:
         """A line for all pairs that get the same answer for the same reason."""

@@ -40,7 +40,12 @@ def add(subparsers: options.Subparsers) -> None:
     options.cluster(parser)
     options.output(parser, (Output.YAML, Output.JSON))
     parser.add_argument(
-        "--kind", action="append", choices=KINDS, metavar="KIND", help=f"only this kind, repeatable: {', '.join(KINDS)}"
+        "--kind",
+        action="append",
+        choices=KINDS,
+        type=_kind,
+        metavar="KIND",
+        help=f"only this kind, repeatable: {', '.join(KINDS)}",
     )
     parser.add_argument(
         "--proxy",
@@ -79,6 +84,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     ]
     inputs.report(inputs.findings(told), loaded, console)
     return 0
+
+
+def _kind(text: str) -> str:
+    """A kind as it is spelt, however it is written."""
+    return next((kind for kind in KINDS if kind.lower() == text.lower()), text)
 
 
 def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:

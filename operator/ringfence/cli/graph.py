@@ -89,7 +89,8 @@ def _format(path: str) -> str:
     suffix = Path(path).suffix.removeprefix(".").lower()
     if suffix not in FORMATS:
         wrong = f"{path} ends in no format that is known"
-        raise BadInput([Problem("", 0, "", "-o", wrong, "end it in .svg, .dot or .json")])
+        fix = "end it in .svg, .dot or .json; `rsvg-convert` makes a PNG of SVG"
+        raise BadInput([Problem("", 0, "", "-o", wrong, fix)])
     return suffix
 
 

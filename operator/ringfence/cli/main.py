@@ -56,7 +56,7 @@ examples:
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = options.Parser(
         prog=prog,
         description=_DESCRIPTION.strip(),
         epilog=_EPILOG.strip("\n").replace("{prog}", prog),

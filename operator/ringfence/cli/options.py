@@ -1,12 +1,14 @@
 """What the commands have in common: where to read, which cluster, how to answer; and help that shows examples."""
 
 import argparse
+import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ringfence.cli.console import COMMON, Output
 
@@ -30,6 +32,40 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
         # It counts commands as narrower than it then writes them.
         self._action_max_length = 13
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was probably meant where a command, an option or a value does not exist."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Everything must be known."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = self._options_of(getattr(found, "command", None))
+            meant = (_near(each.partition("=")[0], known) for each in unknown if each.startswith("-"))
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, meant), '')}")
+        return found
+
+    def _options_of(self, command: str | None) -> list[str]:
+        """All options of a command."""
+        if self._subparsers is None or command is None:
+            return list(self._option_string_actions)
+        (chosen,) = self._subparsers._group_actions
+        return list(dict(chosen.choices or {})[command]._option_string_actions)
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, and end with status 2."""
+        wrong = _CHOICE.search(message)
+        super().error(message + (_near(wrong[1], re.findall("'([^']+)'", wrong[2])) if wrong else ""))
+
+
+#: A value that argparse refuses, and those that it would take.
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+
+
+def _near(text: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def command(

@@ -174,10 +174,12 @@ class Told:
             if len(groups) > MANY:
                 rest = sum(group.seen.count for group in groups[MANY:])
                 console.print(f"  and {len(groups) - MANY} more, {counted(rest)} (all with -o json)")
-        if self._unused:
+        # Where nothing was read, that says nothing of rules.
+        unused = self._unused if self._found.flows else []
+        if unused:
             console.print("")
             console.print(Cell("Allow rules that no call has used:", Style.STRONG))
-        for ref, direction in self._unused:
+        for ref, direction in unused:
             console.print(f"  {self._rule(ref, direction)}")
         if not self._audit and any(e.enrolment is Enrolment.AUDIT for e in self._new.world.namespaces.values()):
             console.note("namespaces in audit block nothing; --audit asks as if they were enforced")

@@ -134,7 +134,7 @@ def _bare(record: bytes) -> bytes:
         return rest
     if _MESSAGE.match(rest):
         raise Aside("the proxy's own messages")
-    raise BadLine(f"is no JSON: {rest[:40].decode(errors='replace')!r}")
+    raise BadLine(f"is no JSON: {rest[:160].decode(errors='replace')[:40]!r}")
 
 
 def _explained(record: bytes) -> BadLine | Aside:

@@ -87,7 +87,9 @@ def port_number(target: Called, name: str, protocol: Protocol) -> int:
     for port in ports:
         if port.name == name and port.protocol is protocol:
             return port.port
-    raise CannotTell(f"the target has no {protocol} port named {name!r}: give its number")
+    names = sorted({port.name for port in ports if port.name and port.protocol is protocol})
+    known = f", only {', '.join(names)}" if names else ""
+    raise CannotTell(f"the target has no {protocol} port named {name!r}{known}: give its number")
 
 
 def port_names(target: Called, number: int, protocol: Protocol) -> frozenset[str]:

@@ -78,8 +78,9 @@ def test_hosts_are_shown_by_their_names(tmp_path: Path) -> None:
 
 
 def test_an_estate_of_many_services_is_drawn_as_namespaces_and_as_identities(tmp_path: Path) -> None:
-    (tmp_path / "estate.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents(200)}))
-    for by, frames in (("namespace", 4), ("identity", 21)):
+    for services, by, frames in ((200, "namespace", 4), (60, "identity", 21)):
+        items = documents(services)
+        (tmp_path / "estate.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         out = tmp_path / f"{by}.svg"
         assert draw("-f", str(tmp_path / "estate.json"), "-o", str(out), "--by", by) == 0
         picture = out.read_text(encoding="utf-8")
@@ -208,7 +209,7 @@ def test_without_graphviz_it_says_what_to_install(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-f", SHOP, "-o", "shop.png"], "end it in .svg, .dot or .json"),
+        (["-f", SHOP, "-o", "shop.png"], "end it in .svg, .dot or .json; `rsvg-convert` makes a PNG of SVG"),
         (["-f", SHOP, "-o", "/nowhere/shop.svg"], "cannot be written"),
         (["-f", SHOP, "--diff", "/nowhere"], "/nowhere"),
     ],

@@ -7,6 +7,7 @@ import pytest
 from ringfence.flows import own
 from ringfence.flows.flow import Party
 from ringfence.model.requests import Request
+from ringfence.model.tokens import claim_at
 
 from tests.unit.flows.test_reading import HUBBLE, OUTBOUND, OWN, one, refused
 
@@ -24,7 +25,8 @@ def test_own_host_outside() -> None:
 def test_own_tokens_are_claims_with_their_texts() -> None:
     tokens = {"corp": {"scope": "read write", "level": 3, "nested": {"a": 1}}, "bad": None}
     found = one({**OWN, "headers": {}, "tokens": tokens})
-    assert found.tokens == (("bad", None), ("corp", (("level", ("3",)), ("scope", ("read", "write")))))
+    claims = (("level", ("3",)), (claim_at(("nested", "a")), ("1",)), ("scope", ("read", "write")))
+    assert found.tokens == (("bad", None), ("corp", claims))
     assert found.request == Request()
     assert one(OWN).tokens is None
     assert "tokens" in refused({**OWN, "tokens": {"corp": "secret"}})
