@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from envoy.config.bootstrap.v3 import bootstrap_pb2
+from envoy.config.metrics.v3 import stats_pb2
 from google.protobuf import json_format
 from ringfence.inject import bootstrap
 from ringfence.model.requests import Request
@@ -131,8 +132,9 @@ class Served:
         """The proxy of db, ready; yields its log."""
         limits = json_format.ParseDict(bootstrap.runtime(), bootstrap_pb2.LayeredRuntime())
         secrets = self.svids.secrets("shop", "db")
+        counted = json_format.ParseDict(bootstrap.statistics(), stats_pb2.StatsConfig())
         with proxy_net.running(
-            self.net, self.config(known, *rules, egress=egress), secrets, layered_runtime=limits
+            self.net, self.config(known, *rules, egress=egress), secrets, layered_runtime=limits, stats_config=counted
         ) as log:
             yield log
 

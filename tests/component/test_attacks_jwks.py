@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from ringfence.model.resources import CidrPeer, Rule
 from ringfence.model.tokens import TokenMatch
 from ringfence.translate.envoy import remote_keys, tokens
 
-from tests.component import key_rig, token_rig
+from tests.component import key_rig, proxy_net, token_rig
 from tests.component.key_rig import HOST, INSIDE, OTHER, SERVED, Roots, Served, keys
 from tests.component.request_rig import HTTP_PORT
 from tests.component.token_rig import Signer
@@ -93,6 +94,23 @@ def test_keys_are_changed_without_a_word(served: Served) -> None:
         served.answers(body=keys(_renamed(NEXT)))
         assert served.becomes(BAD, good())
         assert served.statuses(new) == [LET_IN]
+
+
+def test_what_is_fetched_and_what_is_not_is_counted(served: Served) -> None:
+    with served.proxied((served.declared(CORP),), WITH):
+        assert served.becomes(LET_IN, good())
+        assert figure(served, "success") >= 1
+        before = figure(served, "failed")
+        served.answers(status=500)
+        time.sleep(3)
+        assert figure(served, "failed") > before
+
+
+def figure(served: Served, what: str) -> int:
+    told = proxy_net.ask(served.net.directory / "admin.sock", "/stats/prometheus").decode()
+    found = re.search(rf'^envoy_http_in_jwt_authn_jwks_fetch_{what}{{transport="mesh"}} ([0-9]+)$', told, re.MULTILINE)
+    assert found is not None, told
+    return int(found[1])
 
 
 def _renamed(by: Signer) -> Signer:

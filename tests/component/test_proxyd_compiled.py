@@ -19,6 +19,7 @@ from e2e.envoy import binary
 from tests.component import cluster, people
 from tests.component.proxyd_envoy import Envoy
 from tests.component.proxyd_rig import SETTINGS, Plane, named, running
+from tests.unit.api.corpus_making import ROOT
 
 pytestmark = pytest.mark.component
 
@@ -109,6 +110,47 @@ def test_envoys_take_hosts_by_name_and_lose_them(control_plane: ControlPlane) ->
     running(control_plane, test)
 
 
+def test_envoys_take_the_way_to_keys_and_lose_it(control_plane: ControlPlane) -> None:
+    """Whether or not somebody is there who serves them: nothing else waits for that."""
+    known = replace(PROXIES, installation=replace(PROXIES.installation, jwks_hosts=("*.corp.example",)))
+
+    async def test(plane: Plane) -> None:
+        await plane.enrol("keys", "web")
+        await _close(plane, "keys")
+        ports = [{"name": "http", "containerPort": 8080}]
+        web = await plane.pod("keys", "web-1", "web", ports=ports, address="10.9.0.1")
+        await cluster.apply(plane.api, cluster.identity("keys", "web"))
+        await cluster.apply(plane.api, _service("keys", "web"))
+        async with plane.proxyd(EnvoyCompiler(), settings=known) as serving:
+            with _run_directory():
+                envoy = await Envoy.alone(binary(), serving, await plane.token(web), named(web))
+                try:
+                    await envoy.ready()
+                    fleet = serving.parts.fleet
+
+                    async def says(text: str, *, there: bool = True) -> None:
+                        async def told() -> bool:
+                            found = [text in await envoy.get(path) for path in ("/listeners", "/clusters")]
+                            return found == [there] * 2 and all(e.acknowledged for e in fleet)
+
+                        await cluster.eventually(told, f"{text}: {there}")
+
+                    for host in ("login", "other"):
+                        await cluster.apply(plane.api, _fetching(f"https://{host}.corp.example/keys"))
+                        await says(f"to-keys|{host}.corp.example:443|")
+                    await says("to-keys|login.corp.example:443|", there=False)
+                    await cluster.apply(plane.api, _fetching("https://login.evil.example/keys"))
+                    await says("to-keys|", there=False)
+                    await cluster.apply(plane.api, _fetching("https://login.corp.example/keys"))
+                    await says("to-keys|login.corp.example:443|")
+                    assert [each.nacks for each in fleet] == [0]
+                    assert "rejected" not in envoy.log(), envoy.log()[-3000:]
+                finally:
+                    envoy.stop()
+
+    running(control_plane, test)
+
+
 async def _close(plane: Plane, namespace: str) -> None:
     """As the controller records that a namespace is enforced."""
     await cluster.apply(plane.api, cluster.namespace(namespace, "enforce"))
@@ -136,6 +178,17 @@ def _named(*names: str) -> dict[str, Any]:
         "kind": "SecurityPolicy",
         "metadata": {"name": "web", "namespace": "outside"},
         "spec": {"egress": [rule]},
+    }
+
+
+def _fetching(uri: str) -> dict[str, Any]:
+    issuer = {"name": "corp", "issuer": "https://corp.example", "audiences": ["pay"], "jwksUri": uri}
+    rule = {"name": "in", "from": [{"identity": {"name": "web"}}], "ports": [8080], "jwt": {"issuer": "corp"}}
+    return {
+        "apiVersion": cluster.API_VERSION,
+        "kind": "SecurityPolicy",
+        "metadata": {"name": "web", "namespace": "keys"},
+        "spec": {"jwtIssuers": [{**issuer, "caBundle": ROOT}], "ingress": [rule]},
     }
 
 

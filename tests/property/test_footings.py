@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringfence.model.mesh import EndpointValue, Mesh, ServicePort, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
-from ringfence.model.resources import Certificate
+from ringfence.model.resources import Certificate, ClusterSecurityPolicy
 from ringfence.model.world import Workload, World
 from ringfence.policy.resolve import resolve
 from ringfence.translate import envoy
@@ -48,10 +48,22 @@ def endpoints(draw: st.DrawFn, world: World) -> dict[tuple[str, str], tuple[Endp
     return found
 
 
+def fetching(world: World) -> World:
+    """The world, its proxies fetching the keys of issuers."""
+
+    def fetched(policy: ClusterSecurityPolicy) -> ClusterSecurityPolicy:
+        told = tuple(replace(each, jwks="", jwks_uri="https://login.example/") for each in policy.spec.issuers)
+        return replace(policy, spec=replace(policy.spec, issuers=told))
+
+    installation = replace(world.installation, jwks_hosts=("login.example",))
+    return replace(world, installation=installation, cluster_policies=tuple(map(fetched, world.cluster_policies)))
+
+
 @st.composite
 def proxied(draw: st.DrawFn) -> World:
     """A world in which most pods of enrolled namespaces have proxies."""
-    world = draw(st.one_of(worlds.worlds(), worlds.about_requests(), worlds.about_hosts()))
+    about_requests = worlds.about_requests()
+    world = draw(st.one_of(worlds.worlds(), about_requests, about_requests.map(fetching), worlds.about_hosts()))
     found = {
         name: tuple(replace(pod, proxied=name in ENROLLED and draw(st.integers(0, 4)) > 0) for pod in pods)
         for name, pods in world.workloads.items()

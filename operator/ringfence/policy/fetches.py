@@ -27,6 +27,8 @@ def of(
 ) -> tuple[EffectiveRule, ...]:
     """As egress Allows: for the pods of each rule that asks for a token, in mode Audit too, the port at which its
     issuer's keys are, at all addresses to which a name may lead. Sorted."""
+    if not any(issuer.fetched for issuer in issuers.values()):
+        return ()
     known = tuple(rules)
     asked = {found for rule in known for found in _asked(rule, issuers) if not holding.without_proxy(rule)}
     ordered = sorted(asked, key=lambda each: (each[1], box_key(each[0])))
