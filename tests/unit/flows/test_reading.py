@@ -15,7 +15,6 @@ from ringfence.model.resources import Protocol
 
 from tests.unit.flows.records import AT, HUBBLE, INBOUND, OUTBOUND, OWN, hubble, one, read, refused
 
-
 # --- Ringfence's own --------------------------------------------------------------------------------------------------
 
 

@@ -40,11 +40,10 @@ class Addresses:
         listed = list(peers)
         cuts = _cut([peer.addresses for peer in listed])
         taken = Spans.of_addresses(pods)
-        free = (Spans((span,)) - taken for span in cuts)
         covering = dict.fromkeys(peer.addresses for peer in listed if peer.covers_pods)
         ranges = Spans.of_networks(pod_cidrs)
         possible = (ALL if ranges.empty else ranges) - Spans.of_networks(NEVER_PODS)
-        return cls(cuts, tuple("" if each.empty else shown(each.spans[0]) for each in free), tuple(covering), possible)
+        return cls(cuts, tuple(_free(cuts, taken)), tuple(covering), possible)
 
     def of_pod(self, ips: Sequence[str]) -> Iterator[tuple[frozenset[int], tuple[str, ...]]]:
         """(which of ``covering`` name it, its addresses) of a pod; where none is known, one for each case there is."""
@@ -116,6 +115,16 @@ def _cut(sets: Iterable[IpSet]) -> tuple[Span, ...]:
     return tuple(
         (version, first, after - 1) for version, places in ordered for first, after in itertools.pairwise(places)
     )
+
+
+def _free(cuts: tuple[Span, ...], taken: Spans) -> Iterator[str]:
+    """The first address of each of ``cuts`` that is not taken; "" where all are."""
+    # In one pass over both: there may be as many cuts as rules, and as many addresses as pods.
+    first: dict[int, Span] = {}
+    for part in (Spans(cuts) - taken).spans:
+        first.setdefault(bisect_right(cuts, (*part[:2], 2**128)) - 1, part)
+    for place in range(len(cuts)):
+        yield shown(first[place]) if place in first else ""
 
 
 def shown(span: Span, place: int = 1) -> str:
