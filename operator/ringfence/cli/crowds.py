@@ -82,8 +82,8 @@ class Crowds:
         if arguments.source == arguments.target == ANYONE:
             raise Usage("name one of the ends: `ringfence graph` shows who may call whom")
         texts = (arguments.source, arguments.target)
-        meant = [self._meant(text, arguments.namespace) for text in texts]
-        side = self._side(*meant, (arguments.port,) if isinstance(arguments.port, str) else ())
+        sources, targets = (self._meant(text, arguments.namespace) for text in texts)
+        side = self._side(sources, targets, (arguments.port,) if isinstance(arguments.port, str) else ())
         source, target = (self._end(text, side, arguments.namespace) for text in texts)
         asked = self._asked(arguments, side)
         found = crowd.groups(side, source.all, target.all, asked)

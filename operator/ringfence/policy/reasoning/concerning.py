@@ -18,7 +18,7 @@ from ringfence.model.effective import (
     PodPeers,
 )
 from ringfence.model.labels import LabelBox
-from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
+from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Mode
 from ringfence.model.world import Workload, World
 from ringfence.policy import ends
@@ -102,7 +102,9 @@ class Concerning:
         for rule in rules:
             ingress = rule.direction is Direction.INGRESS
             accounts = governed_by[0 if ingress else 1]
-            if rule.mode is not Mode.ENFORCE or not (accounts is None or _any(accounts, rule.subject)):
+            if accounts is not None and (not accounts or not _any(accounts, rule.subject)):
+                continue
+            if rule.mode is not Mode.ENFORCE:
                 continue
             others = self._sources if ingress else self._targets
             for peer in rule.peers:
@@ -127,6 +129,7 @@ class _Named:
     ends: Ends
     # Most rules share their peers with others: they are told by which object they are, which is kept beside.
     _known: dict[int, tuple[EffectivePeer, bool]] = field(default_factory=dict, init=False, compare=False)
+    _boxes: dict[int, tuple[LabelBox, tuple[Accounts, ...]]] = field(default_factory=dict, init=False, compare=False)
 
     def may(self, peer: EffectivePeer) -> bool:
         """Whether a peer may name one of the ends."""
@@ -140,13 +143,19 @@ class _Named:
             case AddressPeers():
                 return self.ends.addresses or peer.covers_pods
             case PodPeers():
-                return self.ends.pods is None or any(self._pods(peer, *each) for each in self.ends.pods.items())
+                there = self._there(peer.namespaces)
+                return bool(there) and any(_any(accounts, peer.pods) for accounts in there)
         return True
 
-    def _pods(self, peer: PodPeers, namespace: str, accounts: Accounts) -> bool:
-        if namespace not in peer.namespaces.get(LABEL_NAMESPACE_NAME):
-            return False
-        return _any(accounts, peer.pods) and peer.namespaces.matches(ends.namespace_labels(self.world, namespace))
+    def _there(self, namespaces: LabelBox) -> tuple[Accounts, ...]:
+        """The identities in each namespace of a box in which some of the ends are."""
+        found = self._boxes.get(id(namespaces))
+        if found is None:
+            own = self.ends.pods.items() if self.ends.pods is not None else ()
+            matching = (each for name, each in own if namespaces.matches(ends.namespace_labels(self.world, name)))
+            there = (None,) if self.ends.pods is None else tuple(matching)
+            found = self._boxes[id(namespaces)] = (namespaces, there)
+        return found[1]
 
 
 def _any(accounts: Accounts, box: LabelBox) -> bool:

@@ -4,6 +4,7 @@ Whoever could be there counts, not only what runs: each identity has a kind alth
 do an identity that nobody has made yet, and the pods of a namespace that nobody has named.
 """
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,8 @@ class Kinds:
     nowhere: frozenset[str]
     #: Whether these are all ends that there can be, not only pods of some namespaces.
     whole: bool = True
+    #: Whether ``nowhere`` has all that any rule names, not only rules that matter for a question.
+    all_named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +131,13 @@ def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]
     start = len(found)
     found += (Kind(span=span, address=free) for span, free in zip(addresses.cuts, addresses.free, strict=True))
     nowhere = frozenset(wanted - somewhere)
-    return Kinds(tuple(found), named, addresses, by_namespace, start, nowhere, focus.among is None)
+    return Kinds(tuple(found), named, addresses, by_namespace, start, nowhere, focus.among is None, focus is WHOLE)
 
 
 def _pod_addresses(worlds: Iterable[World]) -> frozenset[str]:
     pods = (pod for world in worlds for some in world.workloads.values() for pod in some)
-    return frozenset(ip for pod in pods if _on_network(pod) for ip in pod.ips)
+    found = (ip for pod in pods if _on_network(pod) for ip in pod.ips)
+    return frozenset(str(ipaddress.ip_address(ip)) if ":" in ip else ip for ip in found)  # IPv4 has one way to write it
 
 
 def _on_network(pod: Workload) -> bool:
@@ -179,10 +183,10 @@ class _Sorting:
 
     def _shape(self, account: str | None, pods: Sequence[Workload], told: tuple[int, ...]) -> Hashable:
         """What tells the pods of one identity apart, equal for two identities only where their forms are."""
-        regions = self._regions_of(account, told)
-        if len(regions) > 1 or self.addresses.covering or self.focus.also is not None:
-            return frozenset(self._forms(account, pods, regions))
-        return frozenset(map(names_of, pods))  # as most often: only their ports' names do
+        if self._by_labels or self.addresses.covering or self.focus.also is not None:
+            return frozenset(self._forms(account, pods, self._regions_of(account, told)))
+        # As most often: only their ports' names do.
+        return names_of(pods[0]) if len(pods) == 1 else frozenset(map(names_of, pods))
 
     def _pods(self) -> Mapping[str | None, list[Workload]]:
         found: dict[str | None, list[Workload]] = defaultdict(list)
@@ -215,7 +219,7 @@ class _Sorting:
 
     def _listed(self, account: str | None) -> tuple[bool, ...]:
         """In which worlds a ServiceIdentity rests on it."""
-        return tuple(account in each for each in self._identities)
+        return tuple([account in each for each in self._identities])
 
     @cached_property
     def _identities(self) -> tuple[Collection[str | None], ...]:

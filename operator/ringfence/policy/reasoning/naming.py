@@ -59,6 +59,11 @@ class Naming:
                     left &= ~group.bits
         yield from self._singles(left)
 
+    @property
+    def _elsewhere(self) -> str:
+        """Namespaces that are not there: of rules that were left out nobody knows what they name."""
+        return "namespaces that nothing names" if self.side.kinds.all_named else "any other namespace"
+
     def _many(self, bits: int) -> int:
         """How many identities and others they are: of those that are alike each counts."""
         return bits.bit_count() + sum(more for number, more in self._more if bits >> number & 1)
@@ -111,7 +116,7 @@ class Naming:
             everyone = self._of_namespace(name)
             identified = everyone & self._identified
             if name == OTHER:
-                yield _Group("namespaces that nothing names", everyone)
+                yield _Group(self._elsewhere, everyone)
             elif everyone != identified:
                 yield _Group(f"every pod of namespace {name}", everyone)
             yield _Group(f"every identity of namespace {name}", identified)
@@ -170,7 +175,7 @@ class Naming:
         if found == there:
             return ""
         known = sorted(name for name in found if name != OTHER)
-        words = [f"namespace {name}" for name in known] + ["namespaces that nothing names"] * (OTHER in found)
+        words = [f"namespace {name}" for name in known] + [self._elsewhere] * (OTHER in found)
         return f" of {' and '.join(words)}"
 
     @cached_property
@@ -195,7 +200,7 @@ class Naming:
 
     def _identity(self, namespace: str, account: str | None) -> str:
         if namespace == OTHER:
-            return "namespaces that nothing names"
+            return self._elsewhere
         if account == OTHER:
             return f"any other identity of namespace {namespace}"
         if account is None:
