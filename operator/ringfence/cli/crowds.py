@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,7 +27,8 @@ from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports, protocol_of
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.decide import Effective
 from ringfence.policy.ends import End, Host
-from ringfence.policy.reasoning import crowd, deciding, kinds, naming, points, saying, wording
+from ringfence.policy.reasoning import concerning, crowd, deciding, kinds, naming, points, saying, wording
+from ringfence.policy.reasoning.concerning import Concerning, Ends
 from ringfence.policy.reasoning.crowd import Group
 from ringfence.policy.reasoning.kinds import OTHER
 from ringfence.policy.reasoning.naming import Naming
@@ -80,8 +81,10 @@ class Crowds:
             raise Usage("--plaintext is a question about one caller: name an identity")
         if arguments.source == arguments.target == ANYONE:
             raise Usage("name one of the ends: `ringfence graph` shows who may call whom")
-        side = self._side()
-        source, target = (self._end(text, side, arguments.namespace) for text in (arguments.source, arguments.target))
+        texts = (arguments.source, arguments.target)
+        sources, targets = (self._meant(text, arguments.namespace) for text in texts)
+        side = self._side(sources, targets, (arguments.port,) if isinstance(arguments.port, str) else ())
+        source, target = (self._end(text, side, arguments.namespace) for text in texts)
         asked = self._asked(arguments, side)
         found = crowd.groups(side, source.all, target.all, asked)
         overall = _overall(found, source, target)
@@ -94,10 +97,32 @@ class Crowds:
             console.error("cannot tell for all of them: some may and some may not")
         return {True: 0, False: 1, None: 2}[overall]
 
-    def _side(self) -> Side:
+    def _side(self, sources: Ends, targets: Ends, ports: tuple[str, ...]) -> Side:
+        """The world, in which ends are told apart as far as calls between these need it; ``ports`` are asked about."""
         world = self.loaded.world
-        known = kinds.of([world], [{name: self.effective(name) for name in world.namespaces}])
-        return Side(world, self.effective, known)
+        left = Concerning(world, self.effective, sources, targets)
+        among = left.namespaces
+
+        def http(pod: Workload) -> Hashable:
+            called = targets.pods is None or pod.namespace in targets.pods
+            return spoken.http_ports(ends.admitted(world, pod), self.services) if called else ()
+
+        focus = kinds.Focus(among, sources.by_name | targets.by_name, ports, http if self.services else None)
+        policies = {name: left.policy(name) for name in world.namespaces if among is None or name in among}
+        return Side(world, left.policy, kinds.of([world], [policies], focus))
+
+    def _meant(self, text: str, namespace: str) -> Ends:
+        """The ends that an end of the question may stand for."""
+        kind, _, name = text.partition(":")
+        if text == ANYONE:
+            return concerning.EVERYONE
+        if not is_set(text):
+            asked = calls.read(text, self.loaded.world, namespace)
+            return Ends.of(ends.locate(self.loaded.world, _inside(each)) for each in asked.members)
+        if kind == "cidr":
+            return concerning.ADDRESSES
+        known = self.loaded.world.namespaces.values()
+        return Ends.in_namespaces(each.name for each in known if name == (each.zone if kind == "zone" else each.name))
 
     def _asked(self, arguments: argparse.Namespace, side: Side) -> crowd.Asked:
         protocol = Protocol(arguments.protocol) if arguments.protocol else None
@@ -191,7 +216,7 @@ def _numbers(side: Side, end: ends.End) -> Iterable[int]:
     alike = [
         number
         for number in side.kinds.by_namespace.get(end.namespace, ())
-        if (kind := side.kinds.all[number]).account == account and kind.region.matches(end.labels)
+        if account in (kind := side.kinds.all[number]).accounts and kind.region.matches(end.labels)
     ]
     found = [number for number in alike if side.kinds.all[number].names == names] or alike
     return found or (kinds.number_of(side.kinds, end, side.world),)

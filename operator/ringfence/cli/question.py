@@ -117,16 +117,13 @@ class Question:
         """What came closest where a half denies a call on one port because nothing allows it."""
         if row.port is None or row.protocol is None:
             return ()
-        source, target = caller(answer.source), answer.target.end
-        asked = self._asked(answer.target, row.protocol, row.port)
-        return explain.hints(self.world, self.effective, half, source, target, row.protocol, row.port, asked, self.told)
+        return self._judged(answer, row.protocol, row.port).hints(half)
 
     def near(self, half: Half, answer: Answer, row: Row) -> tuple[tuple[Near, str], ...]:
         """The rules that came closest to the other answer of a half, and in what they differ."""
         if row.port is None or row.protocol is None:
             return ()
-        call = (caller(answer.source), answer.target.end, row.protocol, row.port)
-        return explain.near(self.world, self.effective, half, *call, self.sent(answer, row), self.told)
+        return self._judged(answer, row.protocol, row.port).near(half)
 
     def conditional(self, answer: Answer, row: Row) -> tuple[EffectiveRule, ...]:
         """The rules that let only some requests pass where no one was named and the call is allowed, Denies first."""
@@ -137,8 +134,12 @@ class Question:
             or row.protocol is None
         ):
             return ()
-        source, target = caller(answer.source), answer.target.end
-        return explain.conditional(self.world, self.effective, source, target, row.protocol, row.port)
+        return self._judged(answer, row.protocol, row.port).conditional()
+
+    def _judged(self, answer: Answer, protocol: Protocol, port: int | str) -> explain.Judged:
+        asked = self._asked(answer.target, protocol, port)
+        call = (caller(answer.source), answer.target.end, protocol, port)
+        return explain.Judged(self.world, self.effective, *call, asked, self.told)
 
     def _asked(self, target: Member, protocol: Protocol, port: int | str) -> Sent:
         end = self.located(target)

@@ -1,6 +1,7 @@
 """What came closest to allowing a denied call, and what holds an Allow back: the second half of an answer to "why?"."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
@@ -27,77 +28,60 @@ _MISSED: Final = {
 }
 
 
-def hints(  # noqa: PLR0913, PLR0917 (a call is all of that)
-    world: World,
-    effective: Effective,
-    half: Half,
-    source: End,
-    target: Called,
-    protocol: Protocol,
-    port: int | str,
-    request: Asked = None,
-    told: frozenset[str] | None = None,
-) -> tuple[str, ...]:
-    """What a person can do about a half that denies because nothing allows: the rules that came closest, or the Deny
-    that holds an Allow back, and what a Deny about tokens misses. Of a half that a rule allows, the Deny that differs
-    in one part only. ``told`` as nearest has it.
-    """
-    call = _call(world, half, source, target, protocol, port, request)
-    if call is None:
-        return ()
-    return tuple(_hints(half, effective(call.governed.namespace), call, told))
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A call that was judged; ``told`` as nearest has it."""
 
+    world: World
+    effective: Effective
+    source: End
+    target: Called
+    protocol: Protocol
+    port: int | str
+    request: Asked = None
+    told: frozenset[str] | None = None
 
-def near(  # noqa: PLR0913, PLR0917 (as above)
-    world: World,
-    effective: Effective,
-    half: Half,
-    source: End,
-    target: Called,
-    protocol: Protocol,
-    port: int | str,
-    request: Asked = None,
-    told: frozenset[str] | None = None,
-) -> tuple[tuple[Near, str], ...]:
-    """The rules that came closest to the other answer of a half (at most MANY), and in what each differs."""
-    call = _call(world, half, source, target, protocol, port, request)
-    if call is None or not (policy := effective(call.governed.namespace)).closed:
-        return ()
-    found = nearest(policy, call, Action.DENY if half.allowed else Action.ALLOW, told)
-    return tuple((each, missing(each, call)) for each in found[:MANY])
+    def hints(self, half: Half) -> tuple[str, ...]:
+        """What a person can do about a half that denies because nothing allows: the rules that came closest, or the
+        Deny that holds an Allow back, and what a Deny about tokens misses. Of a half that a rule allows, the Deny that
+        differs in one part only.
+        """
+        call = self._call(half.direction, self.request)
+        if call is None:
+            return ()
+        return tuple(_hints(half, self.effective(call.governed.namespace), call, self.told))
 
+    def near(self, half: Half) -> tuple[tuple[Near, str], ...]:
+        """The rules that came closest to the other answer of a half (at most MANY), and in what each differs."""
+        call = self._call(half.direction, self.request)
+        if call is None or not (policy := self.effective(call.governed.namespace)).closed:
+            return ()
+        found = nearest(policy, call, Action.DENY if half.allowed else Action.ALLOW, self.told)
+        return tuple((each, missing(each, call)) for each in found[:MANY])
 
-def _call(
-    world: World, half: Half, source: End, target: Called, protocol: Protocol, port: int | str, request: Asked
-) -> Call | None:
-    """The call as the end of a half sees it; None where nothing governs that end."""
-    source, target = ends.locate(world, source), ends.called(world, target)
-    governed, other = (source, target) if half.direction is Direction.EGRESS else (target, source)
-    if not isinstance(governed, Workload) or governed.host_network:
-        return None
-    number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
-    names = ends.port_names(target, number, protocol)
-    sent = request if half.direction is Direction.INGRESS else None
-    return Call(world, half.direction, governed, other, protocol, number, names, request=sent)
+    def conditional(self) -> tuple[EffectiveRule, ...]:
+        """The enforced rules about requests that have a say at the target, Denies first; none where that is open."""
+        call = self._call(Direction.INGRESS)
+        if call is None or not (policy := self.effective(call.governed.namespace)).closed:
+            return ()
+        found = (
+            rule
+            for rule in policy.rules
+            if rule.requests is not None and rule.direction is call.direction and rule.mode is Mode.ENFORCE
+        )
+        hit = (rule for rule in found if rule.suspended_by is None and all(said for _, said in _conditions(rule, call)))
+        return tuple(sorted(hit, key=lambda rule: (rule.action is Action.ALLOW, rule.ref)))
 
-
-def conditional(
-    world: World, effective: Effective, source: End, target: Called, protocol: Protocol, port: int | str
-) -> tuple[EffectiveRule, ...]:
-    """The enforced rules about requests that have a say at the target, Denies first; none where it is not closed."""
-    source, target = ends.locate(world, source), ends.called(world, target)
-    if not isinstance(target, Workload) or not (policy := effective(target.namespace)).closed:
-        return ()
-    number = port if isinstance(port, int) else ends.port_number(target, port, protocol)
-    names = ends.port_names(target, number, protocol)
-    call = Call(world, Direction.INGRESS, target, source, protocol, number, names)
-    found = (
-        rule
-        for rule in policy.rules
-        if rule.requests is not None and rule.direction is call.direction and rule.mode is Mode.ENFORCE
-    )
-    hit = (rule for rule in found if rule.suspended_by is None and all(said for _, said in _conditions(rule, call)))
-    return tuple(sorted(hit, key=lambda rule: (rule.action is Action.ALLOW, rule.ref)))
+    def _call(self, direction: Direction, request: Asked = None) -> Call | None:
+        """The call as one end sees it, of which the target sees the request; None where nothing governs it."""
+        source, target = ends.locate(self.world, self.source), ends.called(self.world, self.target)
+        governed, other = (source, target) if direction is Direction.EGRESS else (target, source)
+        if not isinstance(governed, Workload) or governed.host_network:
+            return None
+        number = self.port if isinstance(self.port, int) else ends.port_number(target, self.port, self.protocol)
+        names = ends.port_names(target, number, self.protocol)
+        sent = request if direction is Direction.INGRESS else None
+        return Call(self.world, direction, governed, other, self.protocol, number, names, request=sent)
 
 
 def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:

@@ -1,8 +1,8 @@
 """The rules that almost matched a call: those that differ from it in the fewest parts, and in which.
 
 The parts are the pod that is governed (``subject``), the other end (``peer``), the port, and of the requests that a
-rule names the method, path, host, upgrade, gRPC, each header and the token; of several entries of ``http`` the one that
-differs least counts.
+rule names the method, path, host, upgrade, gRPC, each header, each parameter of the query, the time and the token; of
+several entries of ``http`` the one that differs least counts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,6 +18,8 @@ from ringfence.policy.decide import Call
 
 #: Parts that come before all others in what is shown: what people most likely got wrong.
 _ORDER: Final = ("request", "bytes", "port", "peer", "subject")
+#: What says all of a part, where a question tells it: the query is sent with the path.
+_TOLD_BY: Final = {"header": "header:{}", "parameter": "path"}
 #: The part that all is that a rule asks of tokens.
 TOKEN: Final = "token"  # noqa: S105 (a word, not a secret)
 
@@ -27,8 +29,8 @@ class Near:
     """A rule and the parts in which it differs from a call.
 
     ``differing`` are some of ``subject``, ``peer``, ``port``; ``bytes`` (the call carries bytes, in which nobody sees a
-    request); ``method``, ``path``, ``host``, ``upgrade``, ``gRPC``, ``header NAME``, ``token``; ``request`` for any
-    other part.
+    request); ``method``, ``path``, ``host``, ``upgrade``, ``gRPC``, ``header NAME``, ``parameter NAME``, ``time``,
+    ``token``; ``request`` for any other part.
     """
 
     rule: EffectiveRule
@@ -79,18 +81,22 @@ def _differing(rule: EffectiveRule, call: Call, told: frozenset[str] | None) -> 
 def _of_request(rule: Requests, request: Request, action: Action, told: frozenset[str] | None) -> list[str]:
     """The parts of a request in which it differs from the rule."""
     ways = [list(_of_match(match, request, action)) for match in rule.http] or [[]]
-    found = [
-        *min((_counting(way, told) for way in ways), key=len),
-        *_counting(_of_headers(rule, request, action), told),
-        *_counting(_of_token(rule, request, action), told),
-    ]
+    conditions = (*_of_headers(rule, request, action), *_of_query(rule, request, action))
+    others = (*conditions, *_of_time(rule, request, action), *_of_token(rule, request, action))
+    found = [*min((_counting(way, told) for way in ways), key=len), *_counting(others, told)]
     if not found and told is None and not requests.matches(rule, request, action):
         return ["request"]
     return found
 
 
 def _counting(parts: Iterable[str], told: frozenset[str] | None) -> list[str]:
-    return [each for each in parts if told is None or each.replace("header ", "header:") in told]
+    return [each for each in parts if told is None or _said_by(each) in told]
+
+
+def _said_by(part: str) -> str:
+    """The word for a part among those that ``told`` names."""
+    kind, _, name = part.partition(" ")
+    return _TOLD_BY.get(kind, kind).format(name)
 
 
 def _of_match(match: HttpMatch, request: Request, action: Action) -> Iterator[str]:
@@ -112,6 +118,17 @@ def _of_headers(rule: Requests, request: Request, action: Action) -> Iterator[st
     for condition in rule.when:
         if not requests.matches(Requests(when=(condition,)), request, action):
             yield f"header {condition.header}"
+
+
+def _of_query(rule: Requests, request: Request, action: Action) -> Iterator[str]:
+    for condition in rule.query:
+        if not requests.matches(Requests(query=(condition,)), request, action):
+            yield f"parameter {condition.parameter}"
+
+
+def _of_time(rule: Requests, request: Request, action: Action) -> Iterator[str]:
+    if not requests.matches(Requests(times=rule.times), request, action):
+        yield "time"
 
 
 def _of_token(rule: Requests, request: Request, action: Action) -> Iterator[str]:

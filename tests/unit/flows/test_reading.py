@@ -13,67 +13,7 @@ from ringfence.flows.reading import MANY, MAX_LINE, Tally
 from ringfence.model.requests import Request
 from ringfence.model.resources import Protocol
 
-AT = 1800000000.0  # 2027-01-15T08:00:00Z
-OWN: dict[str, Any] = {"time": "2027-01-15T08:00:00Z", "source": "shop/web", "target": "shop/api", "port": 8080}
-INBOUND: dict[str, Any] = {
-    "direction": "inbound",
-    "time": "2027-01-15T08:00:00.250Z",
-    "source": "10.244.0.2:40000",
-    "destination": "10.244.0.1:8080",
-    "peer": "spiffe://cluster.local/ns/shop/sa/web",
-    "tls": "TLSv1.3",
-    "duration": 3,
-}
-OUTBOUND: dict[str, Any] = {
-    "direction": "outbound",
-    "time": "2027-01-15T08:00:00.250Z",
-    "source": "10.244.0.2:40000",
-    "destination": "10.96.0.7:80",
-    "upstream": "10.244.0.1:8080",
-    "upstreamPeer": "spiffe://cluster.local/ns/shop/sa/api",
-}
-HUBBLE: dict[str, Any] = {
-    "flow": {
-        "time": "2027-01-15T08:00:00.123456789Z",
-        "verdict": "FORWARDED",
-        "IP": {"source": "10.244.0.2", "destination": "10.244.0.1", "ipVersion": "IPv4"},
-        "l4": {"TCP": {"source_port": 40000, "destination_port": 8080, "flags": {"SYN": True}}},
-        "source": {
-            "ID": 1,
-            "identity": 4711,
-            "namespace": "shop",
-            "labels": ["k8s:app=web", "k8s:io.cilium.k8s.policy.serviceaccount=web"],
-            "pod_name": "web-7d9c5f6b8-x2x4v",
-        },
-        "destination": {"ID": 2, "namespace": "shop", "pod_name": "api-0"},
-        "Type": "L3_L4",
-        "node_name": "node-1",
-        "is_reply": False,
-        "traffic_direction": "INGRESS",
-    },
-    "node_name": "node-1",
-}
-
-
-def read(*lines: object, owner: Party | None = None) -> tuple[list[Flow], Tally]:
-    text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
-    tally = Tally()
-    return list(reading.read(io.BytesIO(text.encode("utf-8", "surrogateescape")), "log", tally, owner)), tally
-
-
-def one(line: object, owner: Party | None = None) -> Flow:
-    flows, tally = read(line, owner=owner)
-    assert not tally.complaints, tally.complaints
-    return flows[0]
-
-
-def refused(line: object) -> str:
-    flows, tally = read(line)
-    assert not flows
-    assert tally.bad == 1
-    assert tally.complaints[0][0] == "log:1"
-    return tally.complaints[0][1]
-
+from tests.unit.flows.records import AT, HUBBLE, INBOUND, OUTBOUND, OWN, hubble, one, read, refused
 
 # --- Ringfence's own --------------------------------------------------------------------------------------------------
 
@@ -248,77 +188,6 @@ def test_whose_log_it_is() -> None:
         "shop", "web", ip="10.244.0.2", named=True
     )
     assert one(OWN, owner) == one(OWN)
-
-
-# --- Hubble -----------------------------------------------------------------------------------------------------------
-
-
-def hubble(**change: object) -> dict[str, Any]:
-    return {**HUBBLE, "flow": {**HUBBLE["flow"], **change}}
-
-
-def test_hubble_connection() -> None:
-    found = one(HUBBLE)
-    assert found.source == Party("shop", "web", "web-7d9c5f6b8-x2x4v", "10.244.0.2")
-    assert found.target == Party("shop", pod="api-0", ip="10.244.0.1")
-    assert (found.protocol, found.port, found.view, found.denied) == (Protocol.TCP, 8080, View.TARGET, False)
-    assert found.first == pytest.approx(AT + 0.123456)
-
-
-def test_hubble_request() -> None:
-    http = {
-        "method": "GET",
-        "url": "http://api.shop:8080/a/b?c=d",
-        "protocol": "HTTP/1.1",
-        "headers": [{"key": ":authority", "value": "api.shop"}, {"key": "X-Env", "value": "prod"}],
-    }
-    found = one(hubble(Type="L7", l7={"type": "REQUEST", "latency_ns": "0", "http": http}))
-    assert found.request == Request("GET", "/a/b?c=d", "api.shop:8080", {"x-env": ("prod",)})
-    assert found.headers
-
-
-def test_hubble_udp_from_outside() -> None:
-    found = one(hubble(l4={"UDP": {"destination_port": 53}}, source={"identity": 2, "labels": ["reserved:world"]}))
-    assert (found.protocol, found.port, found.source) == (Protocol.UDP, 53, Party(ip="10.244.0.2"))
-
-
-def test_hubble_dropped() -> None:
-    assert one(hubble(verdict="DROPPED", drop_reason_desc="POLICY_DENIED", is_reply=None)).denied
-
-
-@pytest.mark.parametrize(
-    ("line", "what"),
-    [
-        (hubble(is_reply=True), "replies"),
-        (hubble(l7={"type": "RESPONSE", "http": {"code": 200}}), "replies"),
-        (hubble(verdict="TRANSLATED"), "events with the verdict TRANSLATED"),
-        (hubble(l4={"ICMPv4": {"type": 8}}), "packets of ICMPv4"),
-        (hubble(l4={}), "packets of no protocol"),
-        ({"node_status": {"state_change": "NODE_CONNECTED"}, "node_name": "n"}, "events of Hubble that are no flows"),
-        ({"lost_events": {"source": "HUBBLE_RING_BUFFER"}}, "events of Hubble that are no flows"),
-        ({**INBOUND, "direction": "status"}, "lines of the proxy's 'status'"),
-        ("[2027-01-15 08:00:00.123][1][info][main] starting", "the proxy's own messages"),
-    ],
-)
-def test_what_is_no_call_is_left_aside(line: object, what: str) -> None:
-    flows, tally = read(line)
-    assert not flows
-    assert (tally.bad, dict(tally.aside)) == (0, {what: 1})
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (hubble(l4={"TCP": {}}), "flow.l4.TCP.destination_port 0 is no port"),
-        (hubble(l4={"TCP": {"destination_port": "x"}}), "flow.l4.TCP: Expected `int`"),
-        (hubble(source={}, IP={}), "flow.source names neither a pod nor an address"),
-        (hubble(IP={"source": "x"}), "flow.IP.source 'x' is no address"),
-        (hubble(verdict=3), "flow.verdict: expected `str`, got `int`"),
-        ({"flow": None}, "flow: expected `object`, got `null`"),
-    ],
-)
-def test_mistakes_of_hubble(line: object, message: str) -> None:
-    assert message in refused(line)
 
 
 # --- anything else ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from ringfence.model.resources import Action, AppliesTo, CidrPeer, Mode, PortSpe
 from ringfence.model.world import ContainerPort, Workload, World
 from ringfence.policy.decide import Call, decide
 from ringfence.policy.ends import Address, End
-from ringfence.policy.explain import hints
+from ringfence.policy.explain import Judged
 from ringfence.policy.nearest import nearest
 from ringfence.policy.resolve import resolve
 
@@ -20,7 +20,8 @@ def lines(known: World, source: End, target: End, port: int | str = 8443) -> tup
     effective = making.effective(known)
     verdict = decide(known, effective, source, target, Protocol.TCP, port)
     halves = (verdict.egress, verdict.ingress)
-    return tuple(x for half in halves for x in hints(known, effective, half, source, target, Protocol.TCP, port))
+    judged = Judged(known, effective, source, target, Protocol.TCP, port)
+    return tuple(text for half in halves for text in judged.hints(half))
 
 
 def test_a_denial_names_what_came_closest() -> None:

@@ -89,7 +89,7 @@ def test_a_suspended_allow_says_why() -> None:
     assert rule.suspended_by == rule.suspended_in_audit == NO_PROXY
     found = half(world)
     assert found.reason is Reason.RULE_SUSPENDED
-    hints = explain.hints(world, making.effective(world), found, WEB, DB, Protocol.TCP, 8080)
+    hints = explain.Judged(world, making.effective(world), WEB, DB, Protocol.TCP, 8080).hints(found)
     assert hints == ("it is about requests, which no proxy judges here",)
 
 
@@ -99,10 +99,8 @@ def test_what_came_close_is_told_with_the_requests() -> None:
         (Request("GET", "/charges"), "but only for POST /charges (method differs)"),
         (Opaque(), "but only for POST /charges, and the port does not speak HTTP as far as Services say"),
     ):
-        hints = explain.hints(
-            world, making.effective(world), half(world, request), WEB, DB, Protocol.TCP, 8080, request
-        )
-        assert hints == (f"SecurityPolicy shop/p rule charges comes close, {text}",)
+        judged = explain.Judged(world, making.effective(world), WEB, DB, Protocol.TCP, 8080, request)
+        assert judged.hints(half(world, request)) == (f"SecurityPolicy shop/p rule charges comes close, {text}",)
 
 
 def test_audit_tells_what_would_be_denied() -> None:
@@ -116,5 +114,5 @@ def test_audit_tells_what_would_be_denied() -> None:
 
 def test_rules_that_let_some_pass_are_listed_denies_first() -> None:
     world = known(RULE, DENIAL, PORT)
-    found = explain.conditional(world, making.effective(world), WEB, DB, Protocol.TCP, 8080)
+    found = explain.Judged(world, making.effective(world), WEB, DB, Protocol.TCP, 8080).conditional()
     assert [(rule.action, rule.ref.rule) for rule in found] == [(Action.DENY, "charges"), (Action.ALLOW, "charges")]

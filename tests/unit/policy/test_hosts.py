@@ -82,7 +82,8 @@ def test_where_nobody_looks_at_names_nothing_is_opened(without: str) -> None:
     assert "opens no host" in finding.message
     (rule,) = (rule for rule in making.effective(world)("shop").rules if rule.ref.rule == "bank")
     assert rule.suspended_by == NO_PROXY
-    (hint,) = explain.hints(world, making.effective(world), found, WEB, Host("api.bank.example"), Protocol.TCP, 443)
+    judged = explain.Judged(world, making.effective(world), WEB, Host("api.bank.example"), Protocol.TCP, 443)
+    (hint,) = judged.hints(found)
     assert "names of hosts, which no proxy judges here" in hint
 
 

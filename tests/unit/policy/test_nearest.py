@@ -4,8 +4,19 @@ from dataclasses import replace
 
 import pytest
 from ringfence.model.effective import Direction
-from ringfence.model.requests import Asked, Asks, HeaderCondition, HttpMatch, Opaque, Request, Requests
+from ringfence.model.requests import (
+    Asked,
+    Asks,
+    HeaderCondition,
+    HttpMatch,
+    Opaque,
+    QueryCondition,
+    Request,
+    Requests,
+    TimeCondition,
+)
 from ringfence.model.resources import Action, AppliesTo, Protocol
+from ringfence.model.windows import Window
 from ringfence.policy.decide import Call
 from ringfence.policy.nearest import nearest
 from ringfence.policy.resolve import resolve
@@ -19,13 +30,19 @@ CHARGES = Requests(
     (HeaderCondition("x-env", Asks.IN, ("prod",)),),
 )
 PROD = {"x-env": ("prod",)}
+OPEN = Requests(
+    query=(QueryCondition("kind", Asks.IN, ("open",)), QueryCondition("page", Asks.ABSENT)),
+    times=(TimeCondition((Window(not_before=100),)), TimeCondition((Window(not_before=500),), outside=True)),
+)
 
 
-def parts(request: Asked, told: frozenset[str] | None = None, **other: object) -> tuple[tuple[str, ...], ...]:
+def parts(
+    request: Asked, told: frozenset[str] | None = None, rule: Requests = CHARGES, **other: object
+) -> tuple[tuple[str, ...], ...]:
     """In what the only rule differs from a call; none where it matches."""
-    rule = replace(allow("charges", caller("web"), ports=(8080,)), requests=CHARGES)
+    rule_ = replace(allow("charges", caller("web"), ports=(8080,)), requests=rule)
     known = making.world(
-        policy(applies_to=AppliesTo(identities=("db",)), ingress=(rule,)),
+        policy(applies_to=AppliesTo(identities=("db",)), ingress=(rule_,)),
         pods=(DB, WEB, API),
         installation=replace(making.INSTALLATION, proxies=True),
     )
@@ -51,6 +68,29 @@ def parts(request: Asked, told: frozenset[str] | None = None, **other: object) -
 )
 def test_the_parts_of_a_request_that_differ(request_: Asked, differing: tuple[tuple[str, ...], ...]) -> None:
     assert parts(request_) == differing
+
+
+@pytest.mark.parametrize(
+    ("path", "time", "differing"),
+    [
+        ("/entries?kind=open", 200, ()),
+        ("/entries?kind=closed", 200, (("parameter kind",),)),
+        ("/entries?kind=open&page=2", 200, (("parameter page",),)),
+        ("/entries", 200, (("parameter kind",),)),
+        ("/entries?kind=open", 50, (("time",),)),
+        ("/entries?kind=open", 600, (("time",),)),
+        ("/entries?page=2", 50, (("parameter kind", "parameter page", "time"),)),
+    ],
+)
+def test_the_query_and_the_time(path: str, time: int, differing: tuple[tuple[str, ...], ...]) -> None:
+    assert parts(Request(path=path, time=time), rule=OPEN) == differing
+
+
+def test_a_path_tells_its_query() -> None:
+    wrong = Request(path="/entries?page=2", time=50)
+    assert parts(wrong, frozenset({"path"}), OPEN) == (("parameter kind", "parameter page"),)
+    assert parts(wrong, frozenset({"time"}), OPEN) == (("time",),)
+    assert parts(wrong, frozenset({"method"}), OPEN) == ()
 
 
 def test_the_other_parts_of_a_call() -> None:

@@ -36,15 +36,15 @@ class Addresses:
 
     @classmethod
     def of(cls, peers: Iterable[AddressPeers], pods: frozenset[str], pod_cidrs: Iterable[str]) -> Self:
-        """What ``peers`` tell apart; ``pods`` are addresses that pods are known to have, in ``pod_cidrs`` if any."""
+        """What ``peers`` tell apart; ``pods`` are addresses that pods are known to have (as ipaddress writes
+        them), in ``pod_cidrs`` if any.
+        """
         listed = list(peers)
         cuts = _cut([peer.addresses for peer in listed])
-        taken = Spans.of_addresses(pods)
-        free = (Spans((span,)) - taken for span in cuts)
         covering = dict.fromkeys(peer.addresses for peer in listed if peer.covers_pods)
         ranges = Spans.of_networks(pod_cidrs)
         possible = (ALL if ranges.empty else ranges) - Spans.of_networks(NEVER_PODS)
-        return cls(cuts, tuple("" if each.empty else shown(each.spans[0]) for each in free), tuple(covering), possible)
+        return cls(cuts, tuple(_free(span, pods) for span in cuts), tuple(covering), possible)
 
     def of_pod(self, ips: Sequence[str]) -> Iterator[tuple[frozenset[int], tuple[str, ...]]]:
         """(which of ``covering`` name it, its addresses) of a pod; where none is known, one for each case there is."""
@@ -116,6 +116,15 @@ def _cut(sets: Iterable[IpSet]) -> tuple[Span, ...]:
     return tuple(
         (version, first, after - 1) for version, places in ordered for first, after in itertools.pairwise(places)
     )
+
+
+def _free(span: Span, taken: frozenset[str]) -> str:
+    """The first address of a span that is not taken; "" where all are."""
+    version, first, last = span
+    for number in range(first, last + 1):
+        if (found := shown((version, number, number))) not in taken:
+            return found
+    return ""
 
 
 def shown(span: Span, place: int = 1) -> str:

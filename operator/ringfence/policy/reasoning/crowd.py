@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from ringfence.model.effective import Direction, EffectiveRule
@@ -14,9 +15,11 @@ from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
 from ringfence.policy.algebra.values import Members
+from ringfence.policy.builtins import is_inside
 from ringfence.policy.reasoning import points, saying
 from ringfence.policy.reasoning.leaving import at
 from ringfence.policy.reasoning.side import SOURCE, Side, Stated
+from ringfence.policy.subjects import EVERY_POD
 
 _NO_PORT: Final = Ports()
 
@@ -82,6 +85,11 @@ def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, 
     return tuple(crowd.asked_of(part, target) for rule in left for part in saying.written(rule, names))
 
 
+@lru_cache(maxsize=4096)
+def _default(rule: EffectiveRule) -> EffectiveRule:
+    return replace(rule, subject=EVERY_POD) if is_inside(rule.ref) else rule
+
+
 def _callers(calls: Diagram, sources: Members) -> int:
     if not isinstance(calls, diagram.Split) or calls.dimension.name != SOURCE:
         return 0 if calls is NOTHING else sources.bits
@@ -120,8 +128,9 @@ class _Crowd:
         stated = self.side.stated(source, Direction.EGRESS)
         if stated is None:
             return EVERYTHING
-        # What is sent is nothing that a source's rules know of.
-        rules = tuple((rule, self._everyone) for rule, bits in stated if bits >> target & 1)
+        # What is sent is nothing that a source's rules know of; nor does it matter whom the default for calls inside
+        # governs, of which there is one in each namespace.
+        rules = tuple((_default(rule), self._everyone) for rule, bits in stated if bits >> target & 1)
         key = (rules, names if any(rule.ports.names for rule, _ in rules) else Names())
         if key not in self._leaving:
             self._leaving[key] = self._open(rules, names)

@@ -6,9 +6,10 @@ do an identity that nobody has made yet, and the pods of a namespace that nobody
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from ringfence.model.effective import EffectivePolicy
 from ringfence.model.errors import CannotTell
@@ -34,13 +35,15 @@ MAX_KINDS: Final = 60_000
 class Kind:
     """Ends that are alike: pods of ``namespace`` (those with the identity of ``account``, or with none), or addresses.
 
-    ``account`` is OTHER for any that nothing names. ``region`` are the labels that policies ask about, ``names`` the
-    ports' names. ``pod`` is one of them, its identity label left out. For addresses it is None; ``span`` are all of
-    them, ``address`` one that is no pod's ("": all are).
+    ``account`` is OTHER for any that nothing names; ``alike`` are the other identities that no rule tells from it.
+    ``region`` are the labels that policies ask about, ``names`` the ports' names. ``pod`` is one of them, of
+    ``account``, with or without its identity label. For addresses it is None; ``span`` are all of them, ``address`` one
+    that is no pod's ("": all are).
     """
 
     namespace: str = ""
     account: str | None = None
+    alike: tuple[str, ...] = ()
     region: LabelBox = EVERY_POD
     names: Names = NO_NAMES
     pod: Workload | None = None
@@ -49,13 +52,20 @@ class Kind:
     #: Whether such pods were found, not only thought of.
     known: bool = False
 
+    @property
+    def accounts(self) -> tuple[str | None, ...]:
+        """All identities of such pods."""
+        return (self.account, *self.alike)
+
     def end(self, enrolled: bool) -> End:
         """One of them as a call shows it; ``enrolled`` says whether its namespace is."""
         if self.pod is None:
             return Address(self.address)
-        if self.account is None or not enrolled:
+        wanted = self.account if enrolled else None
+        if self.pod.labels.get(LABEL_IDENTITY) == wanted:
             return self.pod
-        return replace(self.pod, labels={**self.pod.labels, LABEL_IDENTITY: self.account})
+        labels = {key: value for key, value in self.pod.labels.items() if key != LABEL_IDENTITY}
+        return replace(self.pod, labels=labels if wanted is None else {**labels, LABEL_IDENTITY: wanted})
 
 
 @dataclass(frozen=True)
@@ -71,25 +81,47 @@ class Kinds:
     first_address: int
     #: Namespaces that are in none of the worlds, but named.
     nowhere: frozenset[str]
+    #: Whether these are all ends that there can be, not only pods of some namespaces.
+    whole: bool = True
+    #: Whether ``nowhere`` has all that any rule names, not only rules that matter for a question.
+    all_named: bool = True
 
 
-def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]]) -> Kinds:
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """What a question is about, where ends need not be told apart beyond it.
+
+    ``among``: only pods of these namespaces are sorted, and policies are asked for no others; None: all. Each identity
+    of ``apart`` (namespace, ServiceAccount) has kinds of its own. ``ports`` are names of ports that matter beside those
+    of rules. Pods of which ``also`` says different things are of different kinds.
+    """
+
+    among: frozenset[str] | None = None
+    apart: frozenset[tuple[str, str]] = frozenset()
+    ports: tuple[str, ...] = ()
+    also: Callable[[Workload], Hashable] | None = None
+
+
+#: Every end is told apart that any rule tells apart.
+WHOLE: Final = Focus()
+
+
+def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]], focus: Focus = WHOLE) -> Kinds:
     """The kinds of ends of ``worlds``; ``policies`` are those of every namespace in each of them.
 
     Raises CannotTell where they would be too many.
     """
-    named = Named.of(rule for each in policies for policy in each.values() for rule in policy.rules)
+    named = Named.of((rule for each in policies for policy in each.values() for rule in policy.rules), focus.ports)
     pod_cidrs = [cidr for world in worlds for cidr in world.installation.pod_cidrs]
     addresses = Addresses.of(named.address_peers, _pod_addresses(worlds), pod_cidrs)
     found: list[Kind] = []
     by_namespace: dict[str, tuple[int, ...]] = {}
     somewhere = {name for world in worlds for name in world.namespaces}
-    nowhere = frozenset({OTHER, *named.namespaces} - somewhere)
-    for namespace in sorted(nowhere | somewhere):
+    wanted = {OTHER, *named.namespaces, *somewhere} if focus.among is None else focus.among
+    for namespace in sorted(wanted):
         start = len(found)
-        found += _of_namespace(
-            namespace, worlds, [each[namespace] for each in policies if namespace in each], named, addresses
-        )
+        there = [each[namespace] for each in policies if namespace in each]
+        found += _Sorting(namespace, worlds, there, named, addresses, focus).kinds()
         by_namespace[namespace] = tuple(range(start, len(found)))
         if len(found) > MAX_KINDS:
             raise CannotTell(
@@ -98,38 +130,140 @@ def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]
             )
     start = len(found)
     found += (Kind(span=span, address=free) for span, free in zip(addresses.cuts, addresses.free, strict=True))
-    return Kinds(tuple(found), named, addresses, by_namespace, start, nowhere)
+    nowhere = frozenset(wanted - somewhere)
+    return Kinds(tuple(found), named, addresses, by_namespace, start, nowhere, focus.among is None, focus is WHOLE)
 
 
 def _pod_addresses(worlds: Iterable[World]) -> frozenset[str]:
     pods = (pod for world in worlds for some in world.workloads.values() for pod in some)
-    return frozenset(str(ipaddress.ip_address(ip)) for pod in pods if _on_network(pod) for ip in pod.ips)
+    found = (ip for pod in pods if _on_network(pod) for ip in pod.ips)
+    return frozenset(str(ipaddress.ip_address(ip)) if ":" in ip else ip for ip in found)  # IPv4 has one way to write it
 
 
 def _on_network(pod: Workload) -> bool:
     return not pod.finished and not pod.host_network
 
 
-def _of_namespace(
-    namespace: str, worlds: Sequence[World], policies: Sequence[EffectivePolicy], named: Named, addresses: Addresses
-) -> Iterator[Kind]:
-    boxes = (*dict.fromkeys(box for policy in policies for box in _boxes(policy)), *named.pods_of(namespace))
-    pods: dict[str | None, list[Workload]] = defaultdict(list)
-    for world in worlds:
-        for pod in world.workloads.get(namespace, ()):
-            if _on_network(pod):
-                pods[_account(pod, world)].append(pod)
-    enrolled = any(policy.enrolment is not Enrolment.NONE for policy in policies)
-    accounts: set[str | None] = set(pods)
-    if enrolled:
-        accounts |= {OTHER, *(name for policy in policies for name, _ in policy.service_accounts)}
-        accounts |= {name for box in boxes for name in box.get(LABEL_IDENTITY).values}
-    if not accounts:
-        accounts = {None}
-    told_apart = _by_labels(boxes)
-    for account in sorted(accounts, key=lambda each: each or ""):
-        for region in _regions(namespace, account, told_apart):
-            yield from _of_region(namespace, account, region, pods[account], named, addresses)
+class _Form(NamedTuple):
+    """How pods of one identity are told apart: by the place of their region, and whether they are known."""
+
+    place: int
+    known: bool
+    names: Names
+    signature: frozenset[int]
+    also: Hashable = None
+
+
+@dataclass(frozen=True)
+class _Sorting:
+    """Sorts the pods of one namespace: identities that nothing tells apart together."""
+
+    namespace: str
+    worlds: Sequence[World]
+    policies: Sequence[EffectivePolicy]
+    named: Named
+    addresses: Addresses
+    focus: Focus
+
+    def kinds(self) -> Iterator[Kind]:
+        """Every kind of pods, by the first of their identities."""
+        pods = self._pods()
+        groups: dict[object, list[str | None]] = defaultdict(list)
+        for account in sorted(self._accounts(pods), key=lambda each: each or ""):
+            told = self._told_apart.get(account, ())
+            alone = account is None or account == OTHER or (self.namespace, account) in self.focus.apart
+            shape = self._shape(account, pods.get(account, ()), told)
+            groups[account if alone else "", told, self._listed(account), shape].append(account)
+        for first, *others in groups.values():
+            regions = self._regions_of(first, self._told_apart.get(first, ()))
+            alike = tuple(each for each in others if each is not None)
+            forms = self._forms(first, pods.get(first, ()), regions)
+            for form, pod in sorted(forms.items(), key=lambda item: _order(item[0])):
+                yield Kind(self.namespace, first, alike, regions[form.place], form.names, pod, known=form.known)
+
+    def _shape(self, account: str | None, pods: Sequence[Workload], told: tuple[int, ...]) -> Hashable:
+        """What tells the pods of one identity apart, equal for two identities only where their forms are."""
+        if self._by_labels or self.addresses.covering or self.focus.also is not None:
+            return frozenset(self._forms(account, pods, self._regions_of(account, told)))
+        # As most often: only their ports' names do.
+        return names_of(pods[0]) if len(pods) == 1 else frozenset(map(names_of, pods))
+
+    def _pods(self) -> Mapping[str | None, list[Workload]]:
+        found: dict[str | None, list[Workload]] = defaultdict(list)
+        for world in self.worlds:
+            for pod in world.workloads.get(self.namespace, ()):
+                if _on_network(pod):
+                    found[_account(pod, world)].append(pod)
+        return found
+
+    @cached_property
+    def _boxes(self) -> tuple[LabelBox, ...]:
+        own = dict.fromkeys(box for policy in self.policies for box in _boxes(policy))
+        return (*own, *self.named.pods_of(self.namespace))
+
+    def _accounts(self, pods: Iterable[str | None]) -> Collection[str | None]:
+        accounts = set(pods)
+        if any(policy.enrolment is not Enrolment.NONE for policy in self.policies):
+            accounts |= {OTHER, *self._told_apart}
+            accounts |= {name for policy in self.policies for name, _ in policy.service_accounts}
+        return accounts or {None}
+
+    @cached_property
+    def _told_apart(self) -> Mapping[str | None, tuple[int, ...]]:
+        """Which conditions on identities name an identity: those named by the same ones are in the same boxes."""
+        found: dict[str | None, tuple[int, ...]] = {}
+        for place, values in enumerate(dict.fromkeys(box.get(LABEL_IDENTITY).values for box in self._boxes)):
+            for account in values:
+                found[account] = (*found.get(account, ()), place)
+        return found
+
+    def _listed(self, account: str | None) -> tuple[bool, ...]:
+        """In which worlds a ServiceIdentity rests on it."""
+        return tuple([account in each for each in self._identities])
+
+    @cached_property
+    def _identities(self) -> tuple[Collection[str | None], ...]:
+        return tuple(frozenset(name for name, _ in policy.service_accounts) for policy in self.policies)
+
+    @cached_property
+    def _by_labels(self) -> list[tuple[ValueSet, LabelBox]]:
+        return _by_labels(self._boxes)
+
+    def _regions_of(self, account: str | None, told: tuple[int, ...]) -> list[LabelBox]:
+        """The regions of an identity, which are those of all that the same conditions name."""
+        key = (account is None, told)
+        if key not in self._regions:
+            self._regions[key] = _regions(self.namespace, account, self._by_labels)
+        return self._regions[key]
+
+    @cached_property
+    def _regions(self) -> dict[tuple[bool, tuple[int, ...]], list[LabelBox]]:
+        return {}
+
+    def _forms(
+        self, account: str | None, pods: Iterable[Workload], regions: Sequence[LabelBox]
+    ) -> dict[_Form, Workload]:
+        """One pod of each form: one that is known, or one that could be where none is."""
+        found: dict[_Form, Workload] = {}
+        for pod in pods:
+            place = next(place for place, region in enumerate(regions) if region.matches(pod.labels))
+            self._add(found, place, names_of(pod), pod, known=True)
+        known = {form.place for form in found}
+        for place, region in enumerate(regions):
+            if place not in known:
+                thought = Workload(self.namespace, account or "pod", account or "default", _labels(region))
+                self._add(found, place, Names(unknown=self.named.ports), thought, known=False)
+        return found
+
+    def _add(self, found: dict[_Form, Workload], place: int, names: Names, pod: Workload, *, known: bool) -> None:
+        also = self.focus.also(pod) if self.focus.also is not None else None
+        for signature, ips in self.addresses.of_pod(pod.ips):
+            form = _Form(place, known, names, signature, also)
+            found.setdefault(form, pod if pod.ips == ips else replace(pod, ips=ips))
+
+
+def _order(form: _Form) -> tuple[object, ...]:
+    return form.place, form.names.known, sorted(form.signature), repr(form.also)
 
 
 def _account(pod: Workload, world: World) -> str | None:
@@ -174,30 +308,6 @@ def _regions(namespace: str, account: str | None, boxes: Iterable[tuple[ValueSet
     return found
 
 
-def _of_region(
-    namespace: str,
-    account: str | None,
-    region: LabelBox,
-    pods: Iterable[Workload],
-    named: Named,
-    addresses: Addresses,
-) -> Iterator[Kind]:
-    found: dict[tuple[Names, frozenset[int]], Workload] = {}
-    for pod in pods:
-        if region.matches(pod.labels):
-            names = names_of(pod)
-            for signature, ips in addresses.of_pod(pod.ips):
-                found.setdefault((names, signature), pod if pod.ips == ips else replace(pod, ips=ips))
-    known = bool(found)
-    if not known:
-        thought = Workload(namespace, account or "pod", account or "default", _labels(region))
-        for signature, ips in addresses.of_pod(()):
-            found[Names(unknown=named.ports), signature] = replace(thought, ips=ips)
-    for (names, _), pod in sorted(found.items(), key=lambda item: (item[0][0].known, sorted(item[0][1]))):
-        labels = {key: value for key, value in pod.labels.items() if key != LABEL_IDENTITY}
-        yield Kind(namespace, account, region, names, replace(pod, labels=labels), known=known)
-
-
 def _labels(region: LabelBox) -> dict[str, str]:
     """Labels of an object of a region."""
     chosen = ((key, _value(values)) for key, values in region.conditions)
@@ -225,7 +335,7 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
     signature = kinds.addresses.signature(end.ips)
     for number in kinds.by_namespace.get(end.namespace, ()):
         kind = kinds.all[number]
-        same = kind.account == account and kind.names == names and kind.region.matches(end.labels)
+        same = account in kind.accounts and kind.names == names and kind.region.matches(end.labels)
         if same and kind.pod is not None and kinds.addresses.signature(kind.pod.ips) == signature:
             return number
     raise CannotTell(f"{end.namespace}/{end.name} is not among the pods that were compared")
@@ -233,4 +343,6 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
 
 def names_of(pod: Workload) -> Names:
     """The names that a pod gives to its ports."""
+    if not pod.ports:
+        return NO_NAMES
     return Names(tuple(sorted({(p.protocol, p.name, p.port) for p in pod.ports if p.name})))

@@ -25,8 +25,8 @@ class Named:
     ports: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, rules: Iterable[EffectiveRule]) -> Self:
-        """What these rules name."""
+    def of(cls, rules: Iterable[EffectiveRule], more: Iterable[str] = ()) -> Self:
+        """What these rules name; ``more`` are names of ports that a question names too."""
         listed = list(rules)
         # Most rules share their peers with others: told apart as objects first, which is faster than by what they say.
         peers = dict.fromkeys({id(peer): peer for rule in listed for peer in rule.peers}.values())
@@ -39,7 +39,7 @@ class Named:
         return cls(
             tuple(sorted(addresses, key=lambda peer: (peer.addresses.blocks, peer.covers_pods))),
             {name: tuple(sorted(boxes, key=lambda box: box.key)) for name, boxes in pods.items()},
-            ports.names_in(rule.ports for rule in listed if rule.ports.names),
+            tuple(sorted({*ports.names_in(rule.ports for rule in listed if rule.ports.names), *more})),
         )
 
     @property

@@ -1,15 +1,15 @@
 """Sets of ends in the words of people: zones and namespaces where all of one is meant, else each end by its name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 from ringfence.model.labels import LabelBox, ValueSet
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.spans import ALL, Spans
-from ringfence.model.world import Workload
+from ringfence.model.world import Enrolment, Workload
 from ringfence.policy import peers
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning.kinds import OTHER, Kind
@@ -33,6 +33,7 @@ class Naming:
     """Names for ends as one side knows them. Each set is named exactly: no name says more than is meant."""
 
     side: Side
+    _accounts: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False, compare=False)
 
     def names(self, members: Members) -> tuple[str, ...]:
         """The names that together mean ``members`` and nobody else that there can be."""
@@ -51,12 +52,26 @@ class Naming:
             if not missing:
                 yield group.text
                 left &= ~group.bits
-            elif missing.bit_count() * 4 < group.bits.bit_count():
+            elif self._many(missing) * 4 < self._many(group.bits):
                 excepted = tuple(self._names(missing, excepting=False))
                 if len(excepted) <= _FEW:
                     yield f"{group.text} but {' and '.join(excepted)}"
                     left &= ~group.bits
         yield from self._singles(left)
+
+    @property
+    def _elsewhere(self) -> str:
+        """Namespaces that are not there: of rules that were left out nobody knows what they name."""
+        return "namespaces that nothing names" if self.side.kinds.all_named else "any other namespace"
+
+    def _many(self, bits: int) -> int:
+        """How many identities and others they are: of those that are alike each counts."""
+        return bits.bit_count() + sum(more for number, more in self._more if bits >> number & 1)
+
+    @cached_property
+    def _more(self) -> tuple[tuple[int, int], ...]:
+        """The kinds that several identities share, with how many beside the first."""
+        return tuple((number, len(kind.alike)) for number, kind in enumerate(self.side.kinds.all) if kind.alike)
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
@@ -66,12 +81,18 @@ class Naming:
         there = self.side.there
         pods = Members.of(n for n, end in enumerate(self.side.ends) if isinstance(end, Workload)).bits
         wide = (
-            _Group("everyone", there, whole=True),
-            _Group("every pod", pods, whole=True),
-            _Group("every identity", self._identified, whole=True),
-            _Group("every address that is no pod's", there & ~pods),
+            (self.side.kinds.whole, _Group("everyone", there, whole=True)),
+            (self.side.kinds.whole, _Group("every pod", pods, whole=True)),
+            (self._complete(self.side.world.namespaces), _Group("every identity", self._identified, whole=True)),
+            (True, _Group("every address that is no pod's", there & ~pods)),
         )
-        return tuple(group for group in (*wide, *self._zones(), *self._namespaces()) if group.bits)
+        found = (*(group for all_, group in wide if all_), *self._zones(), *self._namespaces())
+        return tuple(group for group in found if group.bits)
+
+    def _complete(self, namespaces: Iterable[str]) -> bool:
+        """Whether all identities of these namespaces are among the kinds."""
+        known, there = self.side.world.namespaces, self.side.kinds.by_namespace
+        return all(name in there or known[name].enrolment is Enrolment.NONE for name in namespaces)
 
     @cached_property
     def _identified(self) -> int:
@@ -81,19 +102,21 @@ class Naming:
         return Members.of(found).bits
 
     def _zones(self) -> Iterator[_Group]:
-        by_zone: dict[str, int] = defaultdict(int)
+        by_zone: dict[str, list[str]] = defaultdict(list)
         for name, namespace in self.side.world.namespaces.items():
             if namespace.zone:
-                by_zone[namespace.zone] |= self._of_namespace(name) & self._identified
-        for zone, bits in sorted(by_zone.items()):
-            yield _Group(f"zone {zone}", bits, whole=True)
+                by_zone[namespace.zone].append(name)
+        for zone, names in sorted(by_zone.items()):
+            if self._complete(names):
+                bits = union_of(self._of_namespace(name) & self._identified for name in names)
+                yield _Group(f"zone {zone}", bits, whole=True)
 
     def _namespaces(self) -> Iterator[_Group]:
         for name in self.side.kinds.by_namespace:
             everyone = self._of_namespace(name)
             identified = everyone & self._identified
             if name == OTHER:
-                yield _Group("namespaces that nothing names", everyone)
+                yield _Group(self._elsewhere, everyone)
             elif everyone != identified:
                 yield _Group(f"every pod of namespace {name}", everyone)
             yield _Group(f"every identity of namespace {name}", identified)
@@ -118,7 +141,8 @@ class Naming:
             if kind.span is not None:
                 spans.append(kind.span)
             else:
-                by_identity[kind.namespace, kind.account].append(number)
+                for account in kind.accounts:
+                    by_identity[kind.namespace, account].append(number)
         partly: list[int] = []
         for (namespace, account), numbers in sorted(by_identity.items(), key=lambda item: _last_others(*item[0])):
             if len(numbers) == len(self._alike[namespace, account]):
@@ -142,14 +166,16 @@ class Naming:
                 left -= Members(union_of(whole[name].bits for name in found))
         for number in left:
             kind = self.side.kinds.all[number]
-            yield f"{self._identity(kind.namespace, kind.account)} ({self._apart(number)})"
+            apart = self._apart(number)
+            for account in kind.accounts:
+                yield f"{self._identity(kind.namespace, account)} ({apart})"
 
     def _everywhere(self, found: list[str], there: list[str]) -> str:
         """The namespaces of some pods; nothing to say if they are all that there are."""
         if found == there:
             return ""
         known = sorted(name for name in found if name != OTHER)
-        words = [f"namespace {name}" for name in known] + ["namespaces that nothing names"] * (OTHER in found)
+        words = [f"namespace {name}" for name in known] + [self._elsewhere] * (OTHER in found)
         return f" of {' and '.join(words)}"
 
     @cached_property
@@ -168,21 +194,27 @@ class Naming:
         found: dict[tuple[str, str | None], list[int]] = defaultdict(list)
         for number in Members(self.side.there):
             kind = self.side.kinds.all[number]
-            if kind.span is None:
-                found[kind.namespace, kind.account].append(number)
+            for account in kind.accounts if kind.span is None else ():
+                found[kind.namespace, account].append(number)
         return found
 
     def _identity(self, namespace: str, account: str | None) -> str:
         if namespace == OTHER:
-            return "namespaces that nothing names"
+            return self._elsewhere
         if account == OTHER:
             return f"any other identity of namespace {namespace}"
         if account is None:
             return f"pods of namespace {namespace} without identity"
-        named = dict(self.side.effective(namespace).service_accounts).get(account)
+        named = self._identities(namespace).get(account)
         if named is not None:
             return f"{namespace}/{named}"
         return f"{namespace}/{account} (no ServiceIdentity)"
+
+    def _identities(self, namespace: str) -> Mapping[str, str]:
+        """The ServiceIdentities of a namespace, by their ServiceAccounts."""
+        if namespace not in self._accounts:
+            self._accounts[namespace] = dict(self.side.effective(namespace).service_accounts)
+        return self._accounts[namespace]
 
     def _apart(self, number: int) -> str:
         """What tells a kind from the others of its identity."""

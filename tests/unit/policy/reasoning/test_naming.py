@@ -4,15 +4,20 @@ from ringfence.model.resources import CidrPeer
 from ringfence.model.world import Installation, World
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning import kinds
+from ringfence.policy.reasoning.kinds import Focus
 from ringfence.policy.reasoning.naming import Naming
 from ringfence.policy.reasoning.side import Side
 
 from tests.unit.policy import making
 
+#: Identities that rules tell apart.
+APART = Focus(apart=frozenset((namespace, name) for namespace in ("shop", "bank") for name in ("api", "web", "db")))
 
-def naming(world: World) -> Naming:
+
+def naming(world: World, focus: Focus = APART) -> Naming:
     effective = making.effective(world)
-    found = kinds.of([world], [{name: effective(name) for name in world.namespaces}])
+    names = [name for name in world.namespaces if focus.among is None or name in focus.among]
+    found = kinds.of([world], [{name: effective(name) for name in names}], focus)
     return Naming(Side(world, effective, found))
 
 
@@ -85,3 +90,25 @@ def test_pods_are_told_apart_by_address_where_rules_may_mean_pods() -> None:
 
 def test_nobody_has_no_name() -> None:
     assert naming(WORLD).names(Members()) == ()
+
+
+def test_those_who_share_a_kind_are_named_one_by_one() -> None:
+    rule = making.allow("a", making.caller("web"))
+    some = naming(making.world(making.policy(ingress=(rule,))), kinds.WHOLE)
+    web, others = (members(some, ("shop", name)) for name in ("web", "api"))
+    assert len(list(others)) == 1
+    assert some.names(others) == ("shop/api", "shop/db")
+    assert some.names(namespace(some, "shop") - others) == ("shop/web", "any other identity of namespace shop")
+    assert some.names(web | members(some, ("bank", "api"))) == ("bank/api", "bank/db", "bank/web", "shop/web")
+    identities = namespace(some, "shop", "bank")
+    assert some.names(identities - web) == ("every identity but shop/web",)
+    # Two of eight are not that few, although they are one kind of five.
+    assert some.names(identities - others) == ("zone b", "shop/web", "any other identity of namespace shop")
+
+
+def test_names_of_all_are_for_those_who_are_all() -> None:
+    shop = naming(WORLD, Focus(among=frozenset({"shop"})))
+    assert shop.names(namespace(shop, "shop")) == ("zone a",)
+    assert shop.names(Members(shop.side.there)) == ("every address that is no pod's", "zone a")
+    both = naming(WORLD, Focus(among=frozenset({"shop", "bank"})))
+    assert both.names(namespace(both, "shop", "bank")) == ("every identity",)

@@ -1,0 +1,166 @@
+"""The policies of a world less the rules that have no say in the calls asked about.
+
+What is left tells fewer ends apart, so they are sorted faster (reasoning.kinds). A rule stays unless it is certain that
+it governs none of the ends at one side, or names none at the other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+from ringfence.model.effective import (
+    AddressPeers,
+    Direction,
+    EffectivePeer,
+    EffectivePolicy,
+    EffectiveRule,
+    PodPeers,
+)
+from ringfence.model.labels import LabelBox
+from ringfence.model.names import LABEL_IDENTITY
+from ringfence.model.resources import Mode
+from ringfence.model.world import Workload, World
+from ringfence.policy import ends
+from ringfence.policy.decide import Effective
+from ringfence.policy.ends import End
+
+#: The values of the identity label that pods may have (None among them: they may be without); None: any.
+Accounts = frozenset[str | None] | None
+_NOBODY: Final[frozenset[str | None]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """At least the ends at one side of the calls asked about.
+
+    ``pods`` are the namespaces of pods with their identities; None: pods of every namespace that there can be.
+    ``addresses`` says that addresses are among them, which pods in the network of their node are too.
+    """
+
+    pods: Mapping[str, Accounts] | None = field(default_factory=dict)
+    addresses: bool = False
+    #: The identities that are asked about by name: (namespace, ServiceAccount).
+    by_name: frozenset[tuple[str, str]] = frozenset()
+
+    @classmethod
+    def of(cls, some: Iterable[End]) -> "Ends":
+        """These ends, and pods with the same identities."""
+        pods: dict[str, Accounts] = {}
+        by_name = set()
+        addresses = False
+        for end in some:
+            if not isinstance(end, Workload) or end.host_network:
+                addresses = True
+                continue
+            account, known = end.labels.get(LABEL_IDENTITY), pods.get(end.namespace, frozenset())
+            by_name.add((end.namespace, account or end.service_account))
+            # Where a namespace is not enrolled a label means nothing, and kinds of its pods are without.
+            pods[end.namespace] = None if account is None or known is None else known | {account, None}
+        return cls(pods, addresses, frozenset(by_name))
+
+    def governed(self, namespace: str) -> Accounts:
+        """The identities of those in a namespace, nobody where none of them can be there."""
+        return None if self.pods is None else self.pods.get(namespace, _NOBODY)
+
+    @classmethod
+    def in_namespaces(cls, names: Iterable[str]) -> "Ends":
+        """All pods of some namespaces, but those in the network of their node."""
+        return cls(dict.fromkeys(names))
+
+
+EVERYONE: Final = Ends(None, addresses=True)
+ADDRESSES: Final = Ends(addresses=True)
+
+
+@dataclass(frozen=True)
+class Concerning:
+    """What of the enforced policies may have a say in calls from some of ``sources`` to some of ``targets``."""
+
+    world: World
+    effective: Effective
+    sources: Ends
+    targets: Ends
+    _policies: dict[str, EffectivePolicy] = field(default_factory=dict, init=False, compare=False)
+
+    @property
+    def namespaces(self) -> frozenset[str] | None:
+        """The namespaces in which either end may be; None for all."""
+        if self.sources.pods is None or self.targets.pods is None:
+            return None
+        return frozenset({*self.sources.pods, *self.targets.pods})
+
+    def policy(self, namespace: str) -> EffectivePolicy:
+        """The policy of a namespace with the rules that may have a say; what else it says stays as it is."""
+        if namespace not in self._policies:
+            whole = self.effective(namespace)
+            self._policies[namespace] = replace(whole, rules=tuple(self._left(whole.rules, namespace)))
+        return self._policies[namespace]
+
+    def _left(self, rules: Iterable[EffectiveRule], namespace: str) -> Iterator[EffectiveRule]:
+        governed_by = (self.targets.governed(namespace), self.sources.governed(namespace))
+        for rule in rules:
+            ingress = rule.direction is Direction.INGRESS
+            accounts = governed_by[0 if ingress else 1]
+            if accounts is not None and (not accounts or not _any(accounts, rule.subject)):
+                continue
+            if rule.mode is not Mode.ENFORCE:
+                continue
+            others = self._sources if ingress else self._targets
+            for peer in rule.peers:
+                if others.may(peer):
+                    yield rule
+                    break
+
+    @cached_property
+    def _sources(self) -> "_Named":
+        return _Named(self.world, self.sources)
+
+    @cached_property
+    def _targets(self) -> "_Named":
+        return _Named(self.world, self.targets)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Whether peers may name any of some ends."""
+
+    world: World
+    ends: Ends
+    # Most rules share their peers with others: they are told by which object they are, which is kept beside.
+    _known: dict[int, tuple[EffectivePeer, bool]] = field(default_factory=dict, init=False, compare=False)
+    _boxes: dict[int, tuple[LabelBox, tuple[Accounts, ...]]] = field(default_factory=dict, init=False, compare=False)
+
+    def may(self, peer: EffectivePeer) -> bool:
+        """Whether a peer may name one of the ends."""
+        found = self._known.get(id(peer))
+        if found is None:
+            found = self._known[id(peer)] = (peer, self._may(peer))
+        return found[1]
+
+    def _may(self, peer: EffectivePeer) -> bool:
+        match peer:
+            case AddressPeers():
+                return self.ends.addresses or peer.covers_pods
+            case PodPeers():
+                there = self._there(peer.namespaces)
+                return bool(there) and any(_any(accounts, peer.pods) for accounts in there)
+        return True
+
+    def _there(self, namespaces: LabelBox) -> tuple[Accounts, ...]:
+        """The identities in each namespace of a box in which some of the ends are."""
+        found = self._boxes.get(id(namespaces))
+        if found is None:
+            own = self.ends.pods.items() if self.ends.pods is not None else ()
+            matching = (each for name, each in own if namespaces.matches(ends.namespace_labels(self.world, name)))
+            there = (None,) if self.ends.pods is None else tuple(matching)
+            found = self._boxes[id(namespaces)] = (namespaces, there)
+        return found[1]
+
+
+def _any(accounts: Accounts, box: LabelBox) -> bool:
+    """Whether pods with any of these identities may be in a box."""
+    if accounts is None:
+        return True
+    values = box.get(LABEL_IDENTITY)
+    return any(account in values for account in accounts)
