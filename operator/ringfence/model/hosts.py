@@ -32,6 +32,8 @@ _ANY_LABEL: Final = "*."
 _LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _PATTERN: Final = re.compile(rf"(\*\.)?({_LABEL}\.)+(?![0-9]+$){_LABEL}")
 _MAX_NAME: Final = 253
+#: Labels of a pattern with an open one, which proxies count.
+MAX_LABELS: Final = 12
 
 
 def is_wildcard(pattern: str) -> bool:
