@@ -112,6 +112,8 @@ def test_uninstalling_ends_even_when_the_image_is_gone(
         # What docs/uninstall.md says to do then.
         scale = ("scale", "deployment", "ringfence-controller", "--replicas=0", f"--namespace={install.NAMESPACE}")
         admin.run(*scale)
+        ended = ("--for=delete", "--selector=app.kubernetes.io/component=controller", "--timeout=60s")
+        admin.run("wait", "pod", *ended, f"--namespace={install.NAMESPACE}", timeout=90)
         admin.run("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "ringfence")
         kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy"
         guards = "app.kubernetes.io/managed-by=ringfence,ringfence.dev/purpose=admission"

@@ -22,6 +22,10 @@ OPEN = {
 
 
 def test_the_shop_is_closed_as_its_policies_say(opened_shop: Client) -> None:
+    # Pods are Ready before everybody's proxy has heard of them; what is closed is closed from the first.
+    by_name = {each.name: each for each in shop.EVERYBODY}
+    for source, target in sorted(OPEN):
+        wait_reaches(opened_shop, by_name[source], by_name[target].address)
     rows = attempts.connections(opened_shop, lambda *call: attempts.can_i(opened_shop, *call))
     assert [row for row in rows if not row.as_said] == []
 
