@@ -18,6 +18,7 @@ NAMES = (
     "requests",
     "podstart",
     "reasoning",
+    "growth",
 )
 
 

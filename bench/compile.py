@@ -50,15 +50,18 @@ GOAL_ALL: Final = 2.0
 GOAL_ONE: Final = 0.005
 
 
-def world(seed: int = 1) -> World:
-    """2,000 identities (each with a pod), 1,000 policies of 10 rules and two floors, in 50 closed namespaces."""
+def world(seed: int = 1, *, namespaces: int = NAMESPACES, policies: int = POLICIES) -> World:
+    """2,000 identities (each with a pod), 1,000 policies of 10 rules and two floors, in 50 closed namespaces.
+
+    ``policies`` are those in each of ``namespaces``.
+    """
     dice = random.Random(seed)  # noqa: S311 - a bench wants the same numbers again
-    names = [f"team-{number:02}" for number in range(NAMESPACES)]
+    names = [f"team-{number:02}" for number in range(namespaces)]
     return World(
         installation=Installation(pod_cidrs=("10.0.0.0/8",), api_server=(("192.168.0.1", 6443),)),
         namespaces={name: _namespace(name, number) for number, name in enumerate(names)},
         identities={name: {i: ServiceIdentity(ResourceMeta(i, name), i) for i in _identities()} for name in names},
-        policies={name: tuple(_policy(dice, names, name, number) for number in range(POLICIES)) for name in names},
+        policies={name: tuple(_policy(dice, names, name, number) for number in range(policies)) for name in names},
         cluster_policies=_floors(),
         workloads={
             name: tuple(_pod(name, identity, place, number) for number, identity in enumerate(_identities()))

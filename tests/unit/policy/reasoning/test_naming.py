@@ -112,3 +112,9 @@ def test_names_of_all_are_for_those_who_are_all() -> None:
     assert shop.names(Members(shop.side.there)) == ("every address that is no pod's", "zone a")
     both = naming(WORLD, Focus(among=frozenset({"shop", "bank"})))
     assert both.names(namespace(both, "shop", "bank")) == ("every identity",)
+
+
+def test_what_rules_without_a_say_name_is_not_known() -> None:
+    some, asked = naming(WORLD, kinds.WHOLE), naming(WORLD)
+    assert some.names(namespace(some, kinds.OTHER)) == ("namespaces that nothing names",)
+    assert asked.names(namespace(asked, kinds.OTHER)) == ("any other namespace",)
