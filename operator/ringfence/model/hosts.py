@@ -27,6 +27,8 @@ _GLOBAL_V6: Final = "2000::/3"
 METADATA: Final = ("100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::/32", "fd20:ce::254/128")
 
 _ANY_LABEL: Final = "*."
+#: Labels of a pattern with an open one, which proxies count.
+MAX_LABELS: Final = 12
 
 
 def is_wildcard(pattern: str) -> bool:

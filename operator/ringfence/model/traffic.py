@@ -71,6 +71,11 @@ class HeaderChanges:
     remove: tuple[str, ...] = ()
     set: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The headers that are changed."""
+        return (*self.remove, *(name for name, _ in self.set))
+
 
 #: None at all.
 UNCHANGED: Final = HeaderChanges()

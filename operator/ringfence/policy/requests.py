@@ -14,6 +14,8 @@ from ringfence.policy import paths, queries, tokens
 
 ANY_SEGMENT: Final = "{*}"
 BELOW: Final = "/*"
+#: What programs take off the ends of a header's value; HTTP/1.1 has none there, HTTP/2 may (RFC 9113 section 8.2.1).
+SPACES: Final = " \t"
 _PORT: Final = re.compile(r"(:[0-9]{1,5})?")
 
 
@@ -32,30 +34,43 @@ def unclear(request: Request, rules: Iterable[Requests]) -> bool:
         return True
     if any(queries.unclear(condition, request.path) for each in asked for condition in each.query):
         return True
-    return any("," in _joined(request.headers, name) for each in asked for name in compared(each))
+    if any("," in _joined(request.headers, name) for each in asked for name in compared(each)):
+        return True
+    values = (_joined(request.headers, name) for each in asked for name in of_values(each))
+    return any(value != value.strip(SPACES) for value in values)
 
 
 def compared(rule: Requests) -> tuple[str, ...]:
     """Names of the headers whose value matters, which so has to be one."""
-    return tuple(sorted({*(each.header for each in rule.when if each.values), *_of_token(rule)}))
+    return tuple(sorted({*of_values(rule), *_of_token(rule)}))
+
+
+def of_values(rule: Requests) -> tuple[str, ...]:
+    """Those of them that conditions compare with values; of tokens the whole form is asked."""
+    return tuple(sorted({each.header for each in rule.when if each.values}))
 
 
 def twins(rule: Requests) -> tuple[str, ...]:
     """Names of headers that many programs take for one that the rule looks at: CGI knows no ``-``."""
-    names = {*(condition.header for condition in rule.when), *_of_token(rule)}
-    return tuple(sorted({twin for name in names for twin in _twins(name)}))
+    return tuple(sorted({twin for name in looked_at(rule) for twin in spellings(name) if twin != name}))
+
+
+def looked_at(rule: Requests) -> tuple[str, ...]:
+    """Names of the headers that the rule looks at, whatever it asks of them."""
+    return tuple(sorted({*(condition.header for condition in rule.when), *_of_token(rule)}))
 
 
 def _of_token(rule: Requests) -> Iterable[str]:
     return (rule.token.header,) if rule.token is not None and rule.token.header else ()
 
 
-def _twins(name: str) -> Iterable[str]:
+def spellings(name: str) -> list[str]:
+    """A name with each of its dashes as ``-`` or ``_``."""
     words = name.split("-")
     found = [words[0]]
     for word in words[1:]:
         found = [f"{each}{dash}{word}" for each in found for dash in "-_"]
-    return (each for each in found if each != name)
+    return found
 
 
 def matches(rule: Requests, request: Request, action: Action) -> bool:

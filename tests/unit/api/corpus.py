@@ -269,6 +269,9 @@ KEPT: dict[str, Object] = {
     ),
     "traffic: a header twice": counting(rateLimits={"perHeader": [{"header": "a", "requests": 1, "per": "1s"}] * 2}),
     "traffic: the client certificate": counting(headers={"toProgram": {"remove": ["x-forwarded-client-cert"]}}),
+    "traffic: the client certificate, as CGI has it": counting(
+        headers={"toProgram": {"set": [{"name": "x_forwarded_client_cert", "value": "a"}]}}
+    ),
     "traffic: the host": counting(headers={"toProgram": {"set": [{"name": "host", "value": "a"}]}}),
     "traffic: a secret": counting(headers={"toProgram": {"set": [{"name": "authorization", "value": "Bearer a"}]}}),
     "traffic: set and removed": counting(headers={"toCaller": {"set": [{"name": "a", "value": "b"}], "remove": ["a"]}}),
@@ -339,6 +342,7 @@ KEPT: dict[str, Object] = {
     "peer: host that serves credentials": egress(to=[{"host": "metadata.google.internal"}], ports=[80]),
     "peer: host that is localhost": egress(to=[{"host": "a.localhost"}], ports=[443]),
     "peer: every host of a domain of the first level": egress(to=[{"host": "*.com"}], ports=[443]),
+    "peer: a wildcard of thirteen labels": egress(to=[{"host": f"*.{'a.' * 11}example"}], ports=[443]),
     "peer: condition beside identity": caller(identity={"name": "a", "zone": "b"}),
     "peer: other kind is null": caller(zone="a", cidr=None),
     "peer: namespace of the identity is null": caller(identity={"name": "a", "namespace": None}),

@@ -129,10 +129,11 @@ def test_headers_that_programs_take_for_another_are_unclear() -> None:
     rule = Requests(when=(HeaderCondition("x-a-b", Asks.IN, ("1",)),))
     assert requests.twins(rule) == ("x-a_b", "x_a-b", "x_a_b")
     assert requests.unclear(Request(headers={"x_a-b": ("1",)}), [rule])
+    assert requests.looked_at(rule) == ("x-a-b",)
     assert not requests.unclear(Request(headers={"x-a-b": ("1",), "x_c": ("1",)}), [rule])
 
 
-@pytest.mark.parametrize("values", [("prod", "prod"), ("dev", "prod"), ("dev,prod",)])
+@pytest.mark.parametrize("values", [("prod", "prod"), ("dev", "prod"), ("dev,prod",), ("prod ",), ("\tdev",)])
 def test_a_header_whose_value_matters_has_one(values: tuple[str, ...]) -> None:
     for asks in (Asks.IN, Asks.NOT_IN, Asks.PREFIX):
         assert requests.unclear(Request(headers={"x-env": values}), [when(asks, "prod")])

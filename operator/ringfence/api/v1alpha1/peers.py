@@ -22,6 +22,7 @@ from ringfence.api.schema import (
     only_with,
 )
 from ringfence.api.v1alpha1 import identifiers
+from ringfence.model.hosts import MAX_LABELS
 from ringfence.model.net import IpSet, Network
 from ringfence.model.resources import Protocol
 
@@ -149,6 +150,8 @@ def _not_outside(host: str) -> Complaint | None:
     if "." not in bare:
         fix = "give at least two labels after *." if bare != host else "give the whole name, such as api.example.com"
         return Complaint(f"{host} is no name of one host" if bare == host else f"{host} is too wide", fix)
+    if bare != host and host.count(".") >= MAX_LABELS:
+        return Complaint(f"has {host.count('.') + 1} labels", f"with *. at most {MAX_LABELS} are allowed")
     return None
 
 

@@ -107,7 +107,8 @@ _OWN_PREFIXES: Final = ("x-forwarded-", "x-envoy-", "x-ringfence-", "proxy-", "g
 
 
 def _own_header(name: str) -> Complaint | None:
-    if name in _OWN or name.startswith(_OWN_PREFIXES):
+    told = name.replace("_", "-")  # to many programs the same
+    if told in _OWN or told.startswith(_OWN_PREFIXES):
         return Complaint(f"{name} is what proxies and connections say of themselves", "name another header")
     return None
 

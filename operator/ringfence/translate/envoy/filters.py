@@ -14,7 +14,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from ringfence.model.proxy import UNDELIVERED
-from ringfence.translate.envoy import logs, messages, names, traffic
+from ringfence.translate.envoy import logs, messages, names, spoofed, traffic
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.tracing import Tracer
 from ringfence.translate.envoy.traffic import HeaderBounds
@@ -139,7 +139,7 @@ def http(
         rds=hcm_pb2.Rds(route_config_name=route, config_source=messages.ads()),
         http_filters=[
             *(ahead.filters if ahead else ()),
-            *((*_authorization(), *traffic.http_filters()) if inbound else ()),
+            *((*_authorization(), *traffic.http_filters(), spoofed.http_filter()) if inbound else ()),
             _router(),
         ],
         access_log=[log],

@@ -36,6 +36,7 @@ from ringfence.translate.envoy import (
     names,
     principals,
     rules,
+    spoofed,
     tls,
     tokens,
 )
@@ -196,7 +197,8 @@ class Inbound:
         asked = tokens.of_routes(governing.tokens(audit=True), known)
         limits = counted.of_routes(held, self.trust_domain, mesh=mesh)
         removed = tokens.removed(governing.tokens(audit=False), known)
-        made.routes[route] = _route(route, {**policy, **asked, **limits}, held, removed)
+        hidden = spoofed.of_routes(governing.looked_at, held.to_program.names)
+        made.routes[route] = _route(route, {**policy, **asked, **limits, **hidden}, held, removed)
         return filters.http(
             "in.mesh" if mesh else "in.plain",
             route,

@@ -34,7 +34,8 @@ DECISION: Final = "%START_TIME(%s%9f)%-%CONNECTION_ID%"
 _HTTP: Final = {
     "method": "%REQUEST_HEADER(:METHOD)%",
     "host": "%REQUEST_HEADER(:AUTHORITY)%",
-    "path": "%PATH(NQ)%",
+    # Of the request itself: by default Envoy takes it from a header that callers write (x-envoy-original-path).
+    "path": "%PATH(NQ:PATH)%",
     "code": "%RESPONSE_CODE%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "policy": "%DYNAMIC_METADATA(envoy.filters.http.rbac)%",

@@ -24,6 +24,8 @@ AUDIT_DENIED: Final = "audit-denied"
 #: HTTP filters; routes carry the policy for them.
 DENY_FILTER: Final = "ringfence.deny"
 ALLOW_FILTER: Final = "ringfence.allow"
+#: Takes out what callers say in the place of proxies, or where no rule looks.
+SPOOFED_FILTER: Final = "ringfence.spoofed"
 #: What tells the log which limit has refused, and what keeps callers from saying it.
 LIMITS_SAID: Final = "ringfence.limits-said"
 LIMITS_HUSH: Final = "ringfence.limits-hush"

@@ -21,6 +21,7 @@ from ringfence.model.tokens import TokenMatch
 from ringfence.policy.callers import Callers, Identities
 from ringfence.policy.order import peer_key
 from ringfence.policy.peers import ANY_IDENTITY
+from ringfence.policy.requests import looked_at
 from ringfence.translate.envoy import messages, names, principals, requests
 from ringfence.translate.envoy.messages import Message
 
@@ -53,6 +54,12 @@ class PortRules:
         counted = self.rules if audit else [r for r in self.rules if self.enforced and r.mode is Mode.ENFORCE]
         found = (rule.requests.token for rule in counted if rule.requests is not None)
         return tuple(token for token in found if token is not None)
+
+    @property
+    def looked_at(self) -> frozenset[str]:
+        """The names of headers that any of the rules looks at."""
+        asked = (rule.requests for rule in self.rules if rule.requests is not None)
+        return frozenset(name for each in asked for name in looked_at(each))
 
     def opaque(self) -> "PortRules":
         """The rules where bytes are carried in which nobody sees a request: no Allow of some, every Deny of some."""

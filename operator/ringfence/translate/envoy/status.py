@@ -1,6 +1,7 @@
 """The status listener: readiness, metrics, and the probes that the kubelet would have sent to the program.
 
-Exact paths and nothing else. HTTP probes go on to the program at the address that was asked; whether a TCP or gRPC port
+Exact paths and nothing else. HTTP probes go on to the program at the address that was asked, as far as they are what
+the kubelet would send: whoever reaches this port passes by the policy of the program's own. Whether a TCP or gRPC port
 answers Envoy finds out itself, since a connection to it would end at Envoy and always succeed.
 """
 
@@ -10,6 +11,7 @@ from typing import Final
 from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.buffer.v3 import buffer_pb2
 from envoy.extensions.filters.http.health_check.v3 import health_check_pb2 as health_filter_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
@@ -47,10 +49,12 @@ def listener(subject: Subject) -> tuple[Message, list[Message]]:
     manager = hcm_pb2.HttpConnectionManager(
         stat_prefix="status",
         route_config=_routes(parts.routes),
-        http_filters=[*parts.checks, _router()],
+        http_filters=[*parts.checks, _no_body(), _router()],
         generate_request_id=messages.false(),
         server_header_transformation=hcm_pb2.HttpConnectionManager.PASS_THROUGH,
         use_remote_address=messages.true(),
+        # In HTTP/2 a body needs no header that would tell of it.
+        codec_type=hcm_pb2.HttpConnectionManager.HTTP1,
     )
     filter_ = messages.extension(
         listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", manager
@@ -72,8 +76,24 @@ def _admin(path: str, asked: str) -> Message:
     )
     route = _route(path, action)
     # Nothing but GET: the admin interface takes commands by POST.
-    only = route_components_pb2.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(exact="GET"))
-    route.match.headers.append(only)
+    route.match.headers.append(_is(":method", "GET"))
+    return route
+
+
+def _is(header: str, value: str) -> Message:
+    return route_components_pb2.HeaderMatcher(name=header, string_match=string_pb2.StringMatcher(exact=value))
+
+
+def _absent(header: str) -> Message:
+    return route_components_pb2.HeaderMatcher(name=header, present_match=True, invert_match=True)
+
+
+def _probed(asked: str, action: Message) -> Message:
+    """What the kubelet asks, and no more: by GET, with the query that the probe has, without a body."""
+    route = _route(asked.partition("?")[0], action)
+    # A fragment is never sent.
+    route.match.headers.extend((_is(":method", "GET"), _is(":path", asked.partition("#")[0])))
+    route.match.headers.extend(map(_absent, ("content-length", "upgrade")))
     return route
 
 
@@ -86,6 +106,12 @@ def _routes(routes: list[Message]) -> Message:
     return route_pb2.RouteConfiguration(name="status", virtual_hosts=[host], validate_clusters=messages.false())
 
 
+def _no_body() -> Message:
+    """Refuses bodies in chunks, whose header routes do not see any more; one byte is the least that may be said."""
+    config = buffer_pb2.Buffer(max_request_bytes=messages.number(1))
+    return messages.extension(hcm_pb2.HttpFilter, "envoy.filters.http.buffer", config)
+
+
 def _router() -> Message:
     return messages.extension(
         hcm_pb2.HttpFilter, "envoy.filters.http.router", router_pb2.Router(suppress_envoy_headers=True)
@@ -93,7 +119,6 @@ def _router() -> Message:
 
 
 def _add(parts: _Parts, probe: Probe, *, v4: bool, v6: bool) -> None:
-    # A query does not choose the route; it goes on with the path.
     path = probe.path.partition("?")[0]
     name = f"probe|{probe.kind}|{probe.port}"
     match probe.kind:
@@ -103,8 +128,9 @@ def _add(parts: _Parts, probe: Probe, *, v4: bool, v6: bool) -> None:
             asked = probe.rest.partition("?")[0] or "/"
             seconds = messages.seconds(_PROBE_SECONDS)
             action = route_components_pb2.RouteAction(cluster=name, prefix_rewrite=asked, timeout=seconds)
-            if all(route.match.path != path for route in parts.routes):
-                parts.routes.append(_route(path, action))
+            route = _probed(probe.path, action)
+            if route not in parts.routes:
+                parts.routes.append(route)
         case ProbeKind.TCP:
             check = clusters.health_check(tcp_health_check=health_check_pb2.HealthCheck.TcpHealthCheck())
             parts.clusters[name] = clusters.watched(name, probe.port, check, v4=v4, v6=v6)

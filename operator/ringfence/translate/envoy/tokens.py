@@ -41,6 +41,10 @@ _Logged: Final = accesslog_pb2.AccessLogFilter
 _NUMBER: Final = value_pb2.ValueMatcher(
     double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=-math.inf, end=math.inf))
 )
+#: An end that is one. Of seconds from 2^63 on Envoy's bound of the lifetime makes numbers below zero, which pass.
+_AN_END: Final = value_pb2.ValueMatcher(
+    double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=0, end=2.0**53))
+)
 
 
 def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
@@ -154,7 +158,7 @@ def permission(match: TokenMatch, action: Action) -> Message:
     deny = action is Action.DENY
     if not match.header:
         return _ANY if deny else _not(_ANY)
-    good = _all([_header(match.header), _claim(match.issuer, (), value_pb2.ValueMatcher(present_match=True))])
+    good = _all([_header(match.header), _claim(match.issuer, ("exp",), _AN_END)])
     if match.absent:
         return _not(good)
     asked = [_one_of(match.issuer, name, values, deny=deny) for name, values in match.claims]

@@ -37,7 +37,7 @@ _EXPORT: Final = 2.0
 _LOOK_UP: Final = 30.0
 
 #: What spans say beside Envoy's own: as the access log has it, and paths without their queries.
-_TAGS: Final = {"url.path": "%PATH(NQ)%", "ringfence.details": "%RESPONSE_CODE_DETAILS%"}
+_TAGS: Final = {"url.path": "%PATH(NQ:PATH)%", "ringfence.details": "%RESPONSE_CODE_DETAILS%"}
 _INBOUND: Final = {
     "ringfence.decision": logs.DECISION,
     "ringfence.peer": "%DOWNSTREAM_PEER_URI_SAN%",
