@@ -116,6 +116,9 @@ async def _call(call: dict[str, Any]) -> str:
     reader, writer = await asyncio.open_connection(call["to"], call["port"])
     try:
         writer.write(call["data"])
+        for piece in call.get("then", ()):
+            await asyncio.sleep(0.03)
+            writer.write(piece.encode("latin-1"))
         data = await reader.read(4096)
         while data.startswith(b"HTTP/1.1 200") and b"reached" not in data and (more := await reader.read(4096)):
             data += more

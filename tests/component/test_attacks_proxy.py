@@ -12,9 +12,9 @@ import pytest
 from ringfence.model.mesh import ServicePort
 from ringfence.model.resources import AnonymousPeer, CidrPeer, PortSpec
 
-from tests.component import proxy_net
+from tests.component import proxy_net, test_proxy_envoy
 from tests.component.proxy_net import API, POD, WEB, Identities, Net
-from tests.component.test_proxy_envoy import PODS, PORTS, config, lines
+from tests.component.test_proxy_envoy import PODS, PORTS, config, lines, probing
 from tests.component.test_proxy_figures import permissive
 from tests.unit.policy import making as policies
 from tests.unit.policy.making import allow, caller, policy
@@ -201,3 +201,29 @@ def test_nothing_in_a_request_opens_another_place(net: Net, svids: Identities) -
     with calling(net, svids):
         said = dict(zip(closed, sent(net, *closed.values()), strict=True))
     assert {name: each for name, each in said.items() if each and not each.startswith("HTTP/1.1 4")} == {}
+
+
+# --- the door for probes
+
+
+def test_the_door_for_probes_opens_to_what_the_kubelet_asks_alone(net: Net, svids: Identities) -> None:
+    """Whoever reaches it passes by the rules of the program's port: it is where metrics are, for one."""
+    asked = f"/ringfence/probe/http/{proxy_net.PROGRAM_PORT}/healthz?a=b"
+    path, query = asked.split("?")
+    body = "HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc\r\n"
+    refused = (
+        *(f"{method} {asked}" for method in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "get", "X")),
+        *(
+            f"GET {path}{other}"
+            for other in ("", "?", f"?{query}&c=d", f"?c=d&{query}", "?a=c", f"?{query}#x", "/", ";x")
+        ),
+        f"GET {path}/../admin?{query}",
+        f"GET http://x{path}?{query}&c",
+        f"GET {asked} {body}",
+        f"GET {asked} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    )
+    made = config(policy(ingress=(allow("web", caller("web")),)), containers=probing(asked))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        assert test_proxy_envoy.answer(net, 15021, f"GET {asked}")[0] == 200
+        found = {each: test_proxy_envoy.answer(net, 15021, each)[0] for each in refused}
+    assert {each: status for each, status in found.items() if status not in {400, 403, 404, 413}} == {}

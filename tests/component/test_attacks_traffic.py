@@ -6,7 +6,7 @@ import pytest
 
 from tests.component import traffic_rig
 from tests.component.proxy_net import Identities
-from tests.component.traffic_rig import Call, Rig, config, lines
+from tests.component.traffic_rig import Call, Rig, config, lines, nobody
 
 pytestmark = pytest.mark.component
 
@@ -82,3 +82,60 @@ def test_a_header_that_comes_twice_is_one_value(rig: Rig) -> None:
         statuses = [rig.answers([Call(raw=raw)])[0][0].status for _ in range(3)]
     assert statuses == [200, 200, 429]
     assert len(lines(log)) == 3
+
+
+def test_no_header_gives_a_caller_another_bucket(rig: Rig) -> None:
+    """Neither by an address that it says it has, nor by one it says it has not."""
+    said = (
+        "x-forwarded-for",
+        "x-real-ip",
+        "true-client-ip",
+        "x-envoy-external-address",
+        "forwarded",
+        "x-cluster-client-ip",
+    )
+    names = (
+        "x-envoy-internal",
+        "x-forwarded-client-cert",
+        "via",
+        "x-ringfence-limit",
+        "x-envoy-downstream-service-node",
+    )
+    for who in (nobody, Call):
+        with rig.running(config("[{name: each, rateLimits: {perCaller: {requests: 3, per: 1h}}}]")):
+            calls = [who(headers=dict.fromkeys((*said, *names), f"198.51.100.{n}")) for n in range(1, 9)]
+            assert rig.statuses(*calls) == [200] * 3 + [429] * 5
+
+
+def test_no_header_lengthens_what_a_request_may_take(rig: Rig) -> None:
+    headers = {
+        **{f"x-envoy-{name}": "60000" for name in ("upstream-rq-timeout-ms", "expected-rq-timeout-ms")},
+        "x-envoy-upstream-rq-per-try-timeout-ms": "60000",
+        "grpc-timeout": "60S",
+        "keep-alive": "timeout=60",
+    }
+    with rig.running(config("[{name: t, timeouts: {request: 1s}}]")):
+        found = rig.answers(*([who(path="/slow/5", headers=headers)] for who in (Call, nobody)))
+    assert [each[0].status for each in found] == [504, 504]
+    assert max(each[0].seconds for each in found) < 3
+
+
+def test_a_header_that_is_changed_has_no_other_spelling(rig: Rig) -> None:
+    """CGI and WSGI know no dash: the caller's own would be the one that the program reads."""
+    traffic = "[{name: h, headers: {toProgram: {remove: [x-debug-all], set: [{name: x-tier-of, value: gold}]}}}]"
+    spelt = (
+        "x-tier_of",
+        "x_tier-of",
+        "X_Tier_Of",
+        "X-Debug_All",
+        "x_debug-all",
+        "x_debug_all",
+        "x-tier-of",
+        "x-debug-all",
+    )
+    with rig.running(config(traffic)):
+        for call in (Call(headers=dict.fromkeys(spelt, "mine")), nobody(headers=dict.fromkeys(spelt, "mine"))):
+            (answer,) = rig.answers([call])[0]
+            read = {name.replace("_", "-"): value for name, value in answer.came["headers"].items()}
+            assert len(read) == len(answer.came["headers"])
+            assert (read["x-tier-of"], "x-debug-all" in read) == ("gold", False)
