@@ -34,13 +34,20 @@ def unclear(request: Request, rules: Iterable[Requests]) -> bool:
         return True
     if any(queries.unclear(condition, request.path) for each in asked for condition in each.query):
         return True
-    values = (_joined(request.headers, name) for each in asked for name in compared(each))
-    return any("," in value or value != value.strip(SPACES) for value in values)
+    if any("," in _joined(request.headers, name) for each in asked for name in compared(each)):
+        return True
+    values = (_joined(request.headers, name) for each in asked for name in of_values(each))
+    return any(value != value.strip(SPACES) for value in values)
 
 
 def compared(rule: Requests) -> tuple[str, ...]:
     """Names of the headers whose value matters, which so has to be one."""
-    return tuple(sorted({*(each.header for each in rule.when if each.values), *_of_token(rule)}))
+    return tuple(sorted({*of_values(rule), *_of_token(rule)}))
+
+
+def of_values(rule: Requests) -> tuple[str, ...]:
+    """Those of them that conditions compare with values; of tokens the whole form is asked."""
+    return tuple(sorted({each.header for each in rule.when if each.values}))
 
 
 def twins(rule: Requests) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from google.api.expr.v1alpha1 import syntax_pb2
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import paths
-from ringfence.policy.requests import ANY_SEGMENT, BELOW, SPACES, compared, twins
+from ringfence.policy.requests import ANY_SEGMENT, BELOW, SPACES, compared, of_values, twins
 from ringfence.translate.envoy import queries, times, tokens
 from ringfence.translate.envoy.messages import Message
 
@@ -66,7 +66,7 @@ def unclear(rule: Requests) -> Iterator[Message]:
         odd = (string_pb2.StringMatcher(prefix="/"), _regex(_PRINTABLE))
         places += [*map(_path, parts), *(_not(_path(each)) for each in odd)]
     places += [_present(name) for name in twins(rule)]
-    places += [_header(name, each) for name in compared(rule) for each in _SPACED]
+    places += [_header(name, each) for name in of_values(rule) for each in _SPACED]
     places += [each for asked in rule.query for each in queries.unclear(asked)]
     if places:
         yield rbac_pb2.Policy(permissions=places)
