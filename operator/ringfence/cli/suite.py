@@ -127,7 +127,7 @@ class _Case(_Struct, frozen=True):
 
 
 class _Spec(_Struct, frozen=True):
-    cases: Annotated[list[_Case], msgspec.Meta(min_length=1)]
+    cases: Annotated[list[Any], msgspec.Meta(min_length=1)]
     policies: list[str] = []
     time: str | None = None
 
@@ -206,15 +206,30 @@ def _suite(document: Document) -> Suite:
     file = workloads.convert(document.value, _File)
     folder = Path(document.source).parent
     seen: set[str] = set()
-    cases = []
-    for index, case in enumerate(file.spec.cases):
-        at = f"spec.cases[{index}]"
-        if case.name in seen:
-            raise workloads.Malformed(FieldError(f"{at}.name", f"{case.name!r} is given twice", "name it otherwise"))
-        seen.add(case.name)
-        cases.append(_case(case, document, ("spec", "cases", index), at))
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for index, raw in enumerate(file.spec.cases):
+        try:
+            cases.append(_one(raw, seen, document, index))
+        except BadInput as error:
+            problems += error.problems
+        except workloads.Malformed as malformed:
+            each = malformed.error
+            problems.append(document.problem(each.message, each.fix, field=each.path, subject=KIND))
+    if problems:
+        raise BadInput(problems)
     policies = _read_beside(folder, file.spec.policies, document, "spec.policies")
     return Suite(file.metadata.name, document, policies, tuple(cases), _time(file.spec.time))
+
+
+def _one(raw: Any, seen: set[str], document: Document, index: int) -> Case:
+    """A case; ``seen`` are the names of those before."""
+    at = f"spec.cases[{index}]"
+    case = workloads.convert(raw, _Case, f"{at}." if isinstance(raw, dict) else at)
+    if case.name in seen:
+        raise workloads.Malformed(FieldError(f"{at}.name", f"{case.name!r} is given twice", "name it otherwise"))
+    seen.add(case.name)
+    return _case(case, document, ("spec", "cases", index), at)
 
 
 def _case(case: _Case, document: Document, path: tuple[str | int, ...], at: str) -> Case:

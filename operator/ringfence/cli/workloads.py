@@ -1,8 +1,9 @@
 """Reads pods, and workloads for the pods that they would make, out of manifests that a person may have got wrong."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -98,7 +99,7 @@ def convert(value: Any, type_: type[T], prefix: str = "") -> T:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         field = prefix + path.rstrip("`").lstrip(".")
-        raise Malformed(FieldError(field.rstrip("."), *_in_words(message))) from error
+        raise Malformed(FieldError(field.rstrip("."), *_in_words(message, type_))) from error
 
 
 def describe(value: Any) -> str:
@@ -117,7 +118,24 @@ def labels_of(meta: Meta, path: str = "metadata.labels") -> dict[str, str]:
     return meta.labels or {}
 
 
-def _in_words(message: str) -> tuple[str, str]:
+def _fields(type_: Any) -> list[str]:
+    """The names of all fields of a type, and of those in them."""
+    found, left, seen = list[str](), [type_], set[int]()
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, type) and issubclass(each, msgspec.Struct):
+            fields = msgspec.structs.fields(each)
+            found += [field.encode_name for field in fields]
+            left += [field.type for field in fields]
+        else:
+            left += get_args(each)
+    return sorted(set(found))
+
+
+def _in_words(message: str, type_: Any) -> tuple[str, str]:
     """What is wrong, and what to write instead."""
     bound = _BOUND.fullmatch(message)
     if bound is not None:
@@ -126,7 +144,8 @@ def _in_words(message: str) -> tuple[str, str]:
         return "is empty", "give at least one"
     unknown = _UNKNOWN.fullmatch(message)
     if unknown is not None:
-        return f"has no field {unknown[1]}", "look how it is spelt"
+        close = difflib.get_close_matches(unknown[1], _fields(type_), n=1)
+        return f"has no field {unknown[1]}", f"did you mean {close[0]}?" if close else "look how it is spelt"
     missing = _MISSING.fullmatch(message)
     if missing is not None:
         return f"has no {missing[1]}", "give one"

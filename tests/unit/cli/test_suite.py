@@ -136,3 +136,28 @@ def test_what_lies_beside_in_a_directory_is_left_alone_and_nothing_is_an_error(t
         suite.read([str(tmp_path)])
     with pytest.raises(BadInput, match="is no PolicyTest"):
         suite.read([str(tmp_path / "other.yaml")])
+
+
+def test_what_is_wrong_in_all_cases_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "cases.yaml"
+    file.write_text(
+        """apiVersion: test.ringfence.dev/v1alpha1
+kind: PolicyTest
+metadata: {name: x}
+spec:
+  cases:
+    - {name: a, call: {from: a/b, to: c/d, prot: 1}, expect: Denied}
+    - {name: b, cal: {from: a/b, to: c/d, port: 1}, expect: Denied}
+    - nothing
+    - {name: c, call: {from: a/b, to: c/d, port: 1}, expect: Denied}
+    - {name: c, call: {from: a/b, to: c/d, port: 1}, expect: Denied}
+"""
+    )
+    with pytest.raises(BadInput) as caught:
+        suite.read([str(file)])
+    assert [(each.line, each.field, each.fix) for each in caught.value.problems] == [
+        (6, "spec.cases[0].call", "did you mean port?"),
+        (7, "spec.cases[1]", "did you mean call?"),
+        (8, "spec.cases[2]", "give an object"),
+        (10, "spec.cases[4].name", "name it otherwise"),
+    ]
