@@ -63,19 +63,22 @@ class Roots:
         return made.sign(self._key, hashes.SHA256())
 
     def server(self, *names: str, days: int = 1) -> dict[str, str]:
-        """The certificate of a host of these names, and its key."""
+        """The certificate of a host of these names, and its key; made once, since servers read them at any time."""
+        place = f"{self._name}-{names[0].replace('*', 'any')}-{days}"
+        cert, file = (self._directory / f"{place}.{kind}" for kind in ("crt", "key"))
+        told = {"cert": str(cert), "key": str(file)}
+        if cert.exists():
+            return told
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([x509.DNSName(each) for each in names])
         found = self._signed(_named(names[0]), key, alternatives, days=days)
-        place = self._directory / f"{self._name}-{names[0].replace('*', 'any')}-{days}"
-        cert, file = place.with_suffix(".crt"), place.with_suffix(".key")
         cert.write_bytes(found.public_bytes(serialization.Encoding.PEM))
         file.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        return {"cert": str(cert), "key": str(file)}
+        return told
 
 
 def _named(name: str) -> x509.Name:
