@@ -20,7 +20,7 @@ def svg(sizes: Sequence[float], lines: Mapping[str, Sequence[float]]) -> str:
 def _elements(sizes: Sequence[float], lines: Mapping[str, Sequence[float]]) -> Iterator[str]:
     times = [each for line in lines.values() for each in line]
     across = _Scale(math.log10(min(sizes)), math.log10(max(sizes)), LEFT, WIDTH - RIGHT)
-    low, high = math.floor(math.log10(min(times))), math.ceil(math.log10(max(times)))
+    low, high = math.floor(math.log10(min(times))), math.ceil(math.log10(2 * max(times)))
     up = _Scale(low, high, HEIGHT - BOTTOM, TOP)
     box = f"0 0 {WIDTH} {HEIGHT}"
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="12">'
@@ -34,7 +34,7 @@ def _elements(sizes: Sequence[float], lines: Mapping[str, Sequence[float]]) -> I
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#eeeeee"/>'
         yield f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{size:,.0f}</text>'
     yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">identities and rules</text>'
-    yield from _reference(sizes, across, up, max(times))
+    yield from _reference(sizes, across, up, 2 * max(times))
     places = _spread({name: up.at(line[-1]) for name, line in lines.items()})
     for colour, (name, line) in zip(_COLOURS, lines.items(), strict=False):
         points = " ".join(f"{across.at(size):.1f},{up.at(each):.1f}" for size, each in zip(sizes, line, strict=True))
@@ -55,7 +55,7 @@ class _Scale:
 
 
 def _reference(sizes: Sequence[float], across: _Scale, up: _Scale, most: float) -> Iterator[str]:
-    """n log n, dashed, to compare slopes with: it ends where the slowest step does."""
+    """n log n, dashed, to compare slopes with: above the slowest step."""
     last = sizes[-1] * math.log(sizes[-1])
     points = " ".join(f"{across.at(n):.1f},{up.at(most * n * math.log(n) / last):.1f}" for n in sizes)
     yield f'<polyline points="{points}" fill="none" stroke="#999999" stroke-dasharray="4 4"/>'
