@@ -79,7 +79,7 @@ class Estate:
 
     @property
     def size(self) -> float:
-        """n of the growth."""
+        """Identities and rules together."""
         return self.identities + self.rules
 
 
@@ -103,7 +103,10 @@ def _rows(what: str, estates: list[Estate]) -> Iterator[table.Row]:
 def excess(estates: list[Estate], step: str) -> float:
     """The growth of a step from the first estate to the last, beside that of n log n: 1 is as much."""
     first, last = estates[0], estates[-1]
-    return (last.seconds[step] / first.seconds[step]) / (_n_log_n(last.size) / _n_log_n(first.size))
+    # n is what grows: where rules alone do, identities that stay would make n grow less than the rules.
+    alone = first.identities == last.identities
+    before, after = (each.rules if alone else each.size for each in (first, last))
+    return (last.seconds[step] / first.seconds[step]) / (_n_log_n(after) / _n_log_n(before))
 
 
 def _n_log_n(size: float) -> float:
