@@ -20,7 +20,7 @@ from envoy.config.metrics.v3 import stats_pb2
 from google.protobuf import json_format
 from ringfence.inject import bootstrap
 from ringfence.model.requests import Request
-from ringfence.model.resources import Rule
+from ringfence.model.resources import Rule, Traffic
 
 from tests.component import host_peers, proxy_net, request_rig, token_rig
 from tests.component.proxy_net import Identities, Net
@@ -120,9 +120,16 @@ class Served:
         told = {"jwks": "", "jwks_uri": URI, "ca_bundle": self.roots.pem, **changes}
         return replace(by, declared=replace(by.declared, **told))
 
-    def config(self, known: tuple[Signer, ...], *rules: Rule, egress: tuple[Rule, ...] | None = None) -> Any:
+    def config(
+        self,
+        known: tuple[Signer, ...],
+        *rules: Rule,
+        egress: tuple[Rule, ...] | None = None,
+        traffic: tuple[Traffic, ...] = (),
+    ) -> Any:
         made = policy(POLICY, ingress=rules, egress=egress)
-        written = replace(made, spec=replace(made.spec, issuers=tuple(each.declared for each in known)))
+        issuers = tuple(each.declared for each in known)
+        written = replace(made, spec=replace(made.spec, issuers=issuers, traffic=traffic))
         world = policies.world(
             written, pods=request_rig.PODS, installation=INSTALLATION, identities=request_rig.LABELLED
         )
@@ -130,15 +137,18 @@ class Served:
 
     @contextmanager
     def proxied(
-        self, known: tuple[Signer, ...], *rules: Rule, egress: tuple[Rule, ...] | None = None
+        self,
+        known: tuple[Signer, ...],
+        *rules: Rule,
+        egress: tuple[Rule, ...] | None = None,
+        traffic: tuple[Traffic, ...] = (),
     ) -> Iterator[Path]:
         """The proxy of db, ready; yields its log."""
         limits = json_format.ParseDict(bootstrap.runtime(), bootstrap_pb2.LayeredRuntime())
         secrets = self.svids.secrets("shop", "db")
         counted = json_format.ParseDict(bootstrap.statistics(), stats_pb2.StatsConfig())
-        with proxy_net.running(
-            self.net, self.config(known, *rules, egress=egress), secrets, layered_runtime=limits, stats_config=counted
-        ) as log:
+        made = self.config(known, *rules, egress=egress, traffic=traffic)
+        with proxy_net.running(self.net, made, secrets, layered_runtime=limits, stats_config=counted) as log:
             yield log
 
     def statuses(self, *requests: Request | Asked) -> list[int]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from ringfence.model.requests import HttpMatch, Request, Requests
-from ringfence.model.resources import CidrPeer, Rule
+from ringfence.model.resources import CidrPeer, Rule, Traffic
 from ringfence.model.tokens import TokenMatch
+from ringfence.model.traffic import Asks, By, Limit, Rate
 from ringfence.translate.envoy import remote_keys, tokens
 
 from tests.component import key_rig, proxy_net, token_rig
@@ -23,7 +24,7 @@ from tests.unit.policy.making import allow, caller, deny
 
 pytestmark = pytest.mark.component
 
-REFUSED, BAD, LET_IN = 403, 401, 200
+REFUSED, BAD, LET_IN, LIMITED = 403, 401, 200, 429
 CORP, NEXT, STRANGER = (token_rig.signer("corp", "ES256") for _ in range(3))
 NEXT = replace(NEXT, kid="corp-2")
 PORT = (HTTP_PORT,)
@@ -241,6 +242,21 @@ class TestSecrets:
         with served.proxied((served.declared(CORP),), ALL, NOT_CONTRACTORS):
             wanted = bearing(CORP.token(role="staff"))
             assert served.statuses(bearing(forged), wanted) == [REFUSED, LET_IN]
+
+    def test_they_open_no_bucket_of_a_limit(self, served: Served) -> None:
+        """Keys are fetched for the limit alone; a token made by the secret counts with those that bring none."""
+        key, forged = key_rig.secret(CORP, b"0" * 32)
+        served.answers(body=json.dumps({"keys": [key, *json.loads(keys(CORP))["keys"]]}))
+        limit = Limit(By.CLAIM, Rate(1, 3600, 1), issuer=CORP.key, claim="sub")
+        people = (Traffic("people", None, Asks((limit,))),)
+        bob = [bearing(CORP.token(sub="bob"))] * 2
+        with served.proxied((served.declared(CORP),), ALL, traffic=people):
+            # Until the keys are there nobody's token is good.
+            assert served.becomes(LET_IN, bearing(CORP.token(sub="carol")))
+            assert sorted(served.statuses(*bob)) == [LET_IN, LIMITED]
+            served.statuses(Request())  # the one that those without a token have together
+            assert served.statuses(bearing(forged)) == [LIMITED]
+            assert served.statuses(good()) == [LET_IN]
 
     def test_a_proxy_would_take_them(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is the rule about the way to sign that refuses them, and nothing else."""

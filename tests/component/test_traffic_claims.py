@@ -92,6 +92,7 @@ def forged() -> list[str]:
         PARTNER.token(sub="i", iss=CORP.declared.issuer),
         CORP.token(sub="j", nbf=now + SKEW + 60),
         CORP.token(sub="k", headers={"kid": "unknown"}),
+        CORP.token(sub="l", exp=2**63),
         "a.b.c",
     ]
 

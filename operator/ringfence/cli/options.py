@@ -56,10 +56,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say it, and end with status 2."""
         wrong = _CHOICE.search(message)
-        super().error(message + (_near(wrong[1], re.findall("'([^']+)'", wrong[2])) if wrong else ""))
+        known = [each.strip("'") for each in wrong[2].split(", ")] if wrong else []
+        super().error(message + (_near(wrong[1], known) if wrong else ""))
 
 
-#: A value that argparse refuses, and those that it would take.
+#: A value that argparse refuses, and those that it would take: each in quotes up to Python 3.11, plain from 3.12 on.
 _CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
 
 

@@ -4,16 +4,16 @@ No rule of anybody's: programs are not let through, so ``decide`` knows nothing 
 packets from its proxy's; so it opens nothing where a pod has no proxy that stands before its program (ADR 0231).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ringfence.model.effective import AddressPeers, Direction, EffectiveRule, RuleRef
+from ringfence.model.effective import AddressPeers, Direction, EffectiveRule, EffectiveTraffic, RuleRef
 from ringfence.model.labels import LabelBox
 from ringfence.model.net import PortRange, PortSet
 from ringfence.model.resources import Action, Mode, Protocol
 from ringfence.model.tokens import Issuer, served_at
 from ringfence.model.world import Installation
-from ringfence.policy import peers
+from ringfence.policy import issuers, peers
 from ringfence.policy.builtins import BUILTIN
 from ringfence.policy.held import Holding
 from ringfence.policy.order import box_key
@@ -23,25 +23,27 @@ REF: Final = RuleRef(BUILTIN, "", "fetch", "keys")
 
 
 def of(
-    rules: Iterable[EffectiveRule], issuers: Mapping[str, Issuer], installation: Installation, holding: Holding
+    rules: Iterable[EffectiveRule],
+    traffic: Iterable[EffectiveTraffic],
+    by_key: Mapping[str, Issuer],
+    installation: Installation,
+    holding: Holding,
 ) -> tuple[EffectiveRule, ...]:
-    """As egress Allows: for the pods of each rule that asks for a token, in mode Audit too, the port at which its
-    issuer's keys are, at all addresses to which a name may lead. Sorted."""
-    if not any(issuer.fetched for issuer in issuers.values()):
+    """As egress Allows: for the pods of each rule and limit that asks for a token, in mode Audit too, the port at which
+    its issuer's keys are, at all addresses to which a name may lead. Sorted."""
+    fetched = {key: issuer for key, issuer in by_key.items() if issuer.fetched}
+    if not fetched:
         return ()
     known = tuple(rules)
-    asked = {found for rule in known for found in _asked(rule, issuers) if not holding.without_proxy(rule)}
+    asked = {
+        (box, served_at(fetched[key].jwks_uri)[1])
+        for box, key in issuers.asking(known, traffic)
+        if key in fetched and not box.empty and not holding.without_proxy(box)
+    }
     ordered = sorted(asked, key=lambda each: (each[1], box_key(each[0])))
     denies = denying(known)
     made = (_rule(box, port, denies, installation) for box, port in ordered)
     return tuple(rule for rule in made if rule.peers)
-
-
-def _asked(rule: EffectiveRule, issuers: Mapping[str, Issuer]) -> Iterator[tuple[LabelBox, int]]:
-    if rule.requests is not None and rule.requests.token is not None and not rule.subject.empty:
-        issuer = issuers.get(rule.requests.token.issuer)
-        if issuer is not None and issuer.fetched:
-            yield rule.subject, served_at(issuer.jwks_uri)[1]
 
 
 def denying(rules: Iterable[EffectiveRule]) -> tuple[EffectiveRule, ...]:

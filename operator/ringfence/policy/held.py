@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ringfence.model.effective import EffectiveRule, RuleRef
+from ringfence.model.labels import LabelBox
 from ringfence.model.resources import Action
 from ringfence.model.world import Workload, World
 from ringfence.policy.builtins import BUILTIN
@@ -38,20 +39,20 @@ class Holding:
 
     def why_not(self, rule: EffectiveRule) -> str:
         """Why the requests of a rule cannot be judged; "" where they can."""
-        return "" if rule.requests is None else self._unproxied(rule)
+        return "" if rule.requests is None else self._unproxied(rule.subject)
 
     def why_no_hosts(self, rule: EffectiveRule) -> str:
         """Why nobody looks at the names of hosts that a rule allows; "" where somebody does."""
-        return self._unproxied(rule) if rule.hosts else ""
+        return self._unproxied(rule.subject) if rule.hosts else ""
 
-    def without_proxy(self, rule: EffectiveRule) -> bool:
-        """Whether some pod that a rule governs has no proxy."""
-        return bool(self._unproxied(rule))
+    def without_proxy(self, subject: LabelBox) -> bool:
+        """Whether some pod of those has no proxy."""
+        return bool(self._unproxied(subject))
 
-    def _unproxied(self, rule: EffectiveRule) -> str:
+    def _unproxied(self, subject: LabelBox) -> str:
         if not self.proxies:
             return "pods get no proxies here; set proxy.enabled in the chart"
-        names = tuple(pod.name for pod in self.without if rule.subject.matches(pod.labels))
+        names = tuple(pod.name for pod in self.without if subject.matches(pod.labels))
         return f"pods that it governs have no proxy: {listing(names)}; restart them" if names else ""
 
 

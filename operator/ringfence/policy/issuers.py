@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ringfence.model import hosts
-from ringfence.model.effective import EffectiveRule
+from ringfence.model.effective import EffectivePolicy, EffectiveRule, EffectiveTraffic
 from ringfence.model.labels import LabelBox
 from ringfence.model.resources import Action, ClusterSecurityPolicy, SecurityPolicy
 from ringfence.model.tokens import Issuer, TokenMatch, cluster_key, name_of, own_key, served_at
+from ringfence.model.traffic import By
 from ringfence.policy.notes import Notes
 from ringfence.policy.order import box_key
 from ringfence.policy.reasons import FindingReason
@@ -77,16 +78,22 @@ class Issuers:
         return replace(rule, requests=replace(asked, token=token))
 
 
-def asked_of_pods(held: Iterable[Held], rules: Iterable[EffectiveRule], labels: Mapping[str, str]) -> dict[str, Issuer]:
-    """The issuers of ``of_pods``, less those whose keys would be fetched although no rule about the pods asks for their
-    tokens."""
-    found = of_pods(held, labels)
+def asking(rules: Iterable[EffectiveRule], traffic: Iterable[EffectiveTraffic]) -> Iterator[tuple[LabelBox, str]]:
+    """The pods whose proxies look at tokens, and the key of the issuer: for a rule or a limit, in mode Audit too."""
+    for rule in rules:
+        if rule.requests is not None and rule.requests.token is not None:
+            yield rule.subject, rule.requests.token.issuer
+    for entry in traffic:
+        yield from ((entry.subject, limit.issuer) for limit in entry.asks.limits if limit.by is By.CLAIM)
+
+
+def asked_of_pods(policy: EffectivePolicy, labels: Mapping[str, str]) -> dict[str, Issuer]:
+    """The issuers of ``of_pods``, less those whose keys would be fetched although nobody looks at their tokens at the
+    pods."""
+    found = of_pods(policy.issuers, labels)
     if not any(each.fetched for each in found.values()):
         return found
-    asked = set()
-    for rule in rules:
-        if rule.requests is not None and rule.requests.token is not None and rule.subject.matches(labels):
-            asked.add(rule.requests.token.issuer)
+    asked = {key for box, key in asking(policy.rules, policy.traffic) if box.matches(labels)}
     return {key: each for key, each in found.items() if key in asked or not each.fetched}
 
 

@@ -40,6 +40,7 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
     holding = held.Holding.of(world, namespace)
     judged = overlaps.suspend(list(held.denying_all(blocks, holding)), world.installation.pod_cidrs, notes)
     written = (rule for block in blocks for rule in block.rules)
+    limited = traffic.effective(governed, world, issuers.by_key, notes, told=enrolment is not Enrolment.NONE)
     policy = EffectivePolicy(
         namespace=namespace,
         enrolment=enrolment,
@@ -49,9 +50,9 @@ def resolve(world: World, namespace: str) -> EffectivePolicy:
         egress_listed=listed,
         egress_listed_audit=listed_in_audit,
         transport=_transport(governed),
-        traffic=traffic.effective(governed, world, issuers.by_key, notes, told=enrolment is not Enrolment.NONE),
+        traffic=limited,
         issuers=issuers.held,
-        fetches=fetches.of(written, issuers.by_key, world.installation, holding),
+        fetches=fetches.of(written, limited, issuers.by_key, world.installation, holding),
         admission=_admission(governed),
         demands=_demands(governed),
         signatures=_signatures(governed),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from ringfence.cli import main
+from ringfence.cli import main, options
 
 SHOP = str(Path(__file__).parents[3] / "examples" / "shop")
 
@@ -40,3 +40,10 @@ def test_the_names_of_ports_are_told(capsys: pytest.CaptureFixture[str]) -> None
     # Pods' ranges would not help, and there are no layers to show.
     assert "--pod-cidr" not in said.err
     assert "LAYER" not in said.out
+
+
+@pytest.mark.parametrize("listed", ["'status', 'rotate'", "status, rotate"], ids=["Python 3.11", "Python 3.13"])
+def test_it_is_said_whichever_way_the_library_lists_choices(listed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options.Parser(prog="x").error(f"argument COMMAND: invalid choice: 'statu' (choose from {listed})")
+    assert "; did you mean status?" in capsys.readouterr().err

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from ringfence.model.effective import AddressPeers, EffectivePolicy
 from ringfence.model.requests import Requests
-from ringfence.model.resources import AppliesTo, CidrPeer, Mode, Rule
+from ringfence.model.resources import AppliesTo, CidrPeer, Mode, Rule, Traffic
 from ringfence.model.tokens import Issuer, TokenMatch, cluster_key
+from ringfence.model.traffic import Asks, By, Limit, Rate
 from ringfence.model.world import World
 from ringfence.policy import issuers
 from ringfence.policy.resolve import resolve
@@ -124,11 +126,27 @@ def test_keys_of_a_host_that_is_not_listed_count_nowhere() -> None:
 def test_proxies_know_fetched_issuers_only_where_a_rule_asks_for_them() -> None:
     policy_, _ = compiled(world(IN))
     db, web = ({"ringfence.dev/identity": each} for each in ("db", "web"))
-    assert set(issuers.asked_of_pods(policy_.issuers, policy_.rules, db)) == {
+    assert set(issuers.asked_of_pods(policy_, db)) == {
         cluster_key("corp"),
         cluster_key("pasted"),
     }
-    assert set(issuers.asked_of_pods(policy_.issuers, policy_.rules, web)) == {cluster_key("pasted")}
+    assert set(issuers.asked_of_pods(policy_, web)) == {cluster_key("pasted")}
+
+
+@pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.AUDIT])
+def test_a_limit_by_claim_asks_for_tokens_too(mode: Mode) -> None:
+    """Otherwise no token would be good, and everybody would be counted as one."""
+    limit = Limit(By.CLAIM, Rate(1, 60, 1), issuer=cluster_key("corp"), claim="sub")
+    counting = policy("counting", applies_to=AppliesTo(identities=("db",)), mode=mode)
+    counting = replace(counting, spec=replace(counting.spec, traffic=(Traffic("people", None, Asks((limit,))),)))
+    plain = world(allow("in", caller("web"), ports=(80,)))
+    known = replace(plain, policies={**plain.policies, "shop": (*plain.policies["shop"], counting)})
+    assert OBJECT not in compiled(plain)[1]
+    policy_, objects = compiled(known)
+    assert objects[OBJECT]["spec"]["podSelector"] == {"matchLabels": {"ringfence.dev/identity": "db"}}
+    db, web = ({"ringfence.dev/identity": each} for each in ("db", "web"))
+    assert cluster_key("corp") in issuers.asked_of_pods(policy_, db)
+    assert cluster_key("corp") not in issuers.asked_of_pods(policy_, web)
 
 
 def test_another_address_or_other_roots_make_another_version() -> None:

@@ -93,7 +93,7 @@ class Inbound:
     @property
     def issuers(self) -> dict[str, Issuer]:
         """Those whose tokens the proxies check, by key."""
-        return issuers.asked_of_pods(self.policy.issuers, self.policy.rules, dict(self.subject.labels))
+        return issuers.asked_of_pods(self.policy, dict(self.subject.labels))
 
     def listener(self) -> tuple[Message, dict[str, Resource]]:
         """The listener, and its routes by name."""

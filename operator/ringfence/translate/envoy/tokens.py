@@ -22,19 +22,13 @@ from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch, path
 from ringfence.policy import tokens
 from ringfence.translate.envoy import messages, remote_keys
-from ringfence.translate.envoy.claims import CLAIMS
+from ringfence.translate.envoy.claims import BEFORE, CLAIMS, PUBLIC, head
 from ringfence.translate.envoy.filters import Ahead
 from ringfence.translate.envoy.messages import Message
 
 #: The filter; routes say whether it works for them.
 FILTER: Final = "ringfence.tokens"
 _EVERY: Final = "every"
-#: What signs with a key of which the other half is public. A set that is fetched may hold a secret all the same, and a
-#: proxy would take it for a key: whoever reads the set could then make tokens.
-PUBLIC: Final = (
-    *("ES256", "ES384", "ES512", "EdDSA"),
-    *("PS256", "PS384", "PS512", "RS256", "RS384", "RS512"),
-)
 #: The number by which the filter says that a token is missing; lower is none, greater what is wrong with one.
 _MISSING: Final = 1
 _CODES: Final = 1000
@@ -46,9 +40,9 @@ _Logged: Final = accesslog_pb2.AccessLogFilter
 _NUMBER: Final = value_pb2.ValueMatcher(
     double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=-math.inf, end=math.inf))
 )
-#: An end that is one. Of seconds from 2^63 on Envoy's bound of the lifetime makes numbers below zero, which pass.
+#: An end that is one.
 _AN_END: Final = value_pb2.ValueMatcher(
-    double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=0, end=2.0**53))
+    double_match=number_pb2.DoubleMatcher(range=range_pb2.DoubleRange(start=0, end=BEFORE))
 )
 
 
@@ -125,11 +119,6 @@ def _bad(key: str) -> str:
     return f"bad {_named(key)}"
 
 
-def _head(key: str) -> str:
-    """Where the filter leaves the head of a good token whose key it has fetched."""
-    return f"head {_named(key)}"
-
-
 def _provider(key: str, issuer: Issuer) -> Message:
     place = jwt.JwtHeader(name=issuer.header, value_prefix="Bearer " if issuer.header == AUTHORIZATION else "")
     return jwt.JwtProvider(
@@ -144,7 +133,7 @@ def _provider(key: str, issuer: Issuer) -> Message:
         # Without a place Envoy would look into the query too.
         from_headers=[place],
         payload_in_metadata=key,
-        header_in_metadata=_head(key) if issuer.fetched else "",
+        header_in_metadata=head(key) if issuer.fetched else "",
         failed_status_in_metadata=_bad(key),
         normalize_payload_in_metadata=jwt.JwtProvider.NormalizePayload(space_delimited_claims=SPACED),
         clock_skew_seconds=issuer.skew,
@@ -171,7 +160,7 @@ def permission(match: TokenMatch, action: Action) -> Message:
     if not match.header:
         return _ANY if deny else _not(_ANY)
     ends = _claim(match.issuer, ("exp",), _AN_END)
-    signed = [_claim(_head(match.issuer), ("alg",), _or([_text(exact=each) for each in PUBLIC]))]
+    signed = [_claim(head(match.issuer), ("alg",), _or([_text(exact=each) for each in PUBLIC]))]
     good = _all([_header(match.header), ends, *(signed if match.fetched else ())])
     if match.absent:
         return _not(good)
