@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -132,10 +131,11 @@ def closed_port() -> Iterator[int]:
 def test_a_program_that_is_told_to_end_says_its_last_count(closed_port: int) -> None:
     command = [sys.executable, str(Path(loader.__file__)), "ask", "127.0.0.1", str(closed_port), "--rate=50"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
-        time.sleep(1.6)
+        assert program.stdout is not None
+        first = json.loads(program.stdout.readline())
         program.send_signal(signal.SIGTERM)
         lines, _ = program.communicate(timeout=10)
-    first, *_, last = (json.loads(each) for each in lines.splitlines())
+    *_, last = (json.loads(each) for each in lines.splitlines())
     assert program.returncode == 0
     assert (first["final"], last["final"]) == (False, True)
     # It goes on asking in its grace, and is refused all the time.
