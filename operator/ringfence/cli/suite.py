@@ -5,6 +5,8 @@ the one that names them, so that a directory of tests can be moved.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -174,20 +176,27 @@ def read(names: list[str]) -> tuple[Suite, ...]:
     found: list[Suite] = []
     problems: list[Problem] = []
     for document in documents.read(names, io.BytesIO()):
-        try:
+        with _noted(document, problems):
             if _is_suite(document):
                 found.append(_suite(document))
-        except BadInput as error:
-            problems += error.problems
-        except workloads.Malformed as malformed:
-            each = malformed.error
-            problems.append(document.problem(each.message, each.fix, field=each.path, subject=KIND))
     if problems:
         raise BadInput(problems)
     if not found:
         fix = f"write a file with apiVersion: {API_VERSION} and kind: {KIND}"
         raise BadInput([Problem(", ".join(names), 0, "", "", f"no {KIND} in there", fix)])
     return tuple(found)
+
+
+@contextmanager
+def _noted(document: Document, problems: list[Problem]) -> Iterator[None]:
+    """What is wrong in the block is among the problems, so that all is told at once."""
+    try:
+        yield
+    except BadInput as error:
+        problems += error.problems
+    except workloads.Malformed as malformed:
+        each = malformed.error
+        problems.append(document.problem(each.message, each.fix, field=each.path, subject=KIND))
 
 
 def _is_suite(document: Document) -> bool:
@@ -209,13 +218,8 @@ def _suite(document: Document) -> Suite:
     cases: list[Case] = []
     problems: list[Problem] = []
     for index, raw in enumerate(file.spec.cases):
-        try:
+        with _noted(document, problems):
             cases.append(_one(raw, seen, document, index))
-        except BadInput as error:
-            problems += error.problems
-        except workloads.Malformed as malformed:
-            each = malformed.error
-            problems.append(document.problem(each.message, each.fix, field=each.path, subject=KIND))
     if problems:
         raise BadInput(problems)
     policies = _read_beside(folder, file.spec.policies, document, "spec.policies")
