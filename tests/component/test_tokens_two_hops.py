@@ -68,28 +68,22 @@ def _mesh(*, remove: bool) -> Mesh:
 
 
 @contextlib.contextmanager
-def _running(bare: Pair, *, remove: bool) -> Iterator[Pair]:
+def _running(*, remove: bool) -> Iterator[Pair]:
+    """Pods of their own for each: two proxies in one network would share its connections between them."""
     known = _mesh(remove=remove)
-    with (
-        bare.proxied(bare.wire.pod, known, "ledger", (PORT,)),
-        bare.proxied(bare.wire.peer, known, "front", (PORT,)),
-    ):
-        yield bare
-
-
-@pytest.fixture(scope="module")
-def bare() -> Iterator[Pair]:
     with (
         pair_rig.pair() as made,
         pair_rig.serving(made.wire.pod, PORT, str(PEERS), "program", str(PORT)),
         pair_rig.serving(made.wire.peer, PORT, str(PEERS), "relay", str(PORT), SERVICE4, "80"),
+        made.proxied(made.wire.pod, known, "ledger", (PORT,)),
+        made.proxied(made.wire.peer, known, "front", (PORT,)),
     ):
         yield made
 
 
 @pytest.fixture(scope="module")
-def hops(bare: Pair) -> Iterator[Pair]:
-    with _running(bare, remove=False) as made:
+def hops() -> Iterator[Pair]:
+    with _running(remove=False) as made:
         yield made
 
 
@@ -183,7 +177,7 @@ def test_the_token_alone_opens_nothing_where_its_bearer_has_no_business(hops: Pa
     assert _call(hops, POD4, "front", {"authorization": _bearer(CORP.token(**FOR_BOTH))})[0] == 200
 
 
-def test_a_front_that_does_not_get_tokens_cannot_send_them_on(bare: Pair) -> None:
-    with _running(bare, remove=True) as made:
+def test_a_front_that_does_not_get_tokens_cannot_send_them_on() -> None:
+    with _running(remove=True) as made:
         status, said = _call(made, PEER4, "web", {"authorization": _bearer(CORP.token(**FOR_BOTH))})
     assert (status, said["got"], said["status"]) == (200, "", 403), said
