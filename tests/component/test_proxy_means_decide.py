@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from ringfence.model.effective import AddressPeers
 from ringfence.model.mesh import Mesh, ServicePort, ServiceValue
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import MTLS, Protocol
@@ -92,6 +93,8 @@ def pairs(world: World, mesh: Mesh, target: Workload, subject: envoy.Subject, sv
     known = {port.number for port in subject.ports}
     # A proxy that un-enrolment has left behind is spoken to as any other pod.
     enrolled = world.namespaces[target.namespace].enrolment is not Enrolment.NONE
+    peers = [peer for rule in mesh.effective(target.namespace).rules for peer in rule.peers]
+    by_pod = any(isinstance(peer, AddressPeers) and peer.covers_pods for peer in peers)
     callers: list[End] = [p for pods in world.workloads.values() for p in pods if not p.host_network and p != target]
     callers += [Address(ip) for ip in worlds.OUTSIDE]
     for end in callers:
@@ -107,8 +110,8 @@ def pairs(world: World, mesh: Mesh, target: Workload, subject: envoy.Subject, sv
                     "identity": account,
                     "http": port in http,
                     # Most callers without TLS speak first: Envoy waits a second to see whether they do. On ports that
-                    # only wide ranges name it always waits for the caller.
-                    "first": (not shown and RANDOM.random() < 0.9) or port not in known,
+                    # only wide ranges name, and where networks of pods are named, it always waits for the caller.
+                    "first": (not shown and RANDOM.random() < 0.9) or port not in known or (shown and by_pod),
                 }
                 about = f"{source} shown={shown} -> {target.namespace}/{target.name}:{port}: {verdict.ingress}"
                 yield Pair(call, verdict.ingress.allowed, about)
@@ -201,7 +204,6 @@ def to_services(world: World, mesh: Mesh, source: Workload, uri: str) -> Iterato
     closed = mesh.effective(source.namespace).closed
     for found in (service for services_ in mesh.services.values() for service in services_):
         pods = [p for p in world.workloads[found.namespace] if set(found.selector) <= p.labels.items()]
-        pods = [p for p in pods if not p.host_network]
         for port in found.ports:
             numbers = {p.name: next((n.port for n in p.ports if n.name == port.target), port.target) for p in pods}
             asked = [(p, n) for p in pods if isinstance(n := numbers[p.name], int)]
