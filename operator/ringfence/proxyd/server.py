@@ -221,6 +221,7 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             while request is not grpc.aio.EOF:
                 self._house.heard(stream, request)
+                request = None  # let go before the next is waited for, which may not come for hours
                 stream.wake()
                 now = time.monotonic()
                 left = min(self._limits.burst, left + (now - then) * self._limits.per_second) - 1
