@@ -157,13 +157,14 @@ class Conversation:
     def refused(self) -> tuple[Nack, ...]:
         """What it refuses of what it shall have now, in the order of types and names."""
         found = []
-        for kind in Kind:
-            items, topic = self._items(kind), self._topics[kind]
-            found += [
-                topic.refused[name]
-                for name in sorted(topic.refused)
-                if name in items and items[name].version == topic.refused[name].version
-            ]
+        for kind, topic in self._topics.items():
+            if topic.refused:
+                items = self._items(kind)
+                found += [
+                    nack
+                    for name, nack in sorted(topic.refused.items(), key=lambda each: each[0])
+                    if name in items and items[name].version == nack.version
+                ]
         return tuple(found)
 
     # --- requests -----------------------------------------------------------------------------------------------
@@ -361,6 +362,8 @@ class Conversation:
         topic.unanswered = {**topic.unanswered, nonce: _Sent(versions, removed, now)}
         topic.sent = self._shared(kind, without({**topic.sent, **versions}, removed))
         topic.unknown = without(topic.unknown, (*versions, *removed))
+        if self._has_all(kind) and not topic.unknown:
+            topic.stale = topic.leftover = False
         topic.answered = True
         if topic.halves and items:
             topic.halves = topic.halves[1:]
