@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
+from asyncio import sslproto
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -34,6 +35,9 @@ MERGE = "application/merge-patch+json"
 #: Seconds for a request from start to end; a watch has limits of its own.
 REQUEST_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
+#: Bytes that asyncio reads at once over TLS; each connection has a buffer of that many for as long as it lives. By
+#: itself it has 256 KiB, sixteen of TLS's records: with a watch for each namespace most of what a process holds.
+READ_BYTES = 32 * 1024
 
 # The library carries no annotations here.
 load_incluster: Callable[..., None] = kube_config.load_incluster_config
@@ -95,6 +99,8 @@ class Client:
     ) -> None:
         self._configuration = configuration
         self._guard = guard
+        # A setting of the whole process: there is none for one connection.
+        sslproto.SSLProtocol.max_size = READ_BYTES
         # Every enrolled namespace has a watch that holds a connection: of a bounded pool none would be left for writes.
         configuration.connection_pool_maxsize = 0
         # Looked up here once; by itself the transport asks two threads before each request, which doubles its cost, one

@@ -16,6 +16,7 @@ from typing import Final
 
 from ringfence.model.proxy import SDS_BUNDLE, SDS_IDENTITY
 from ringfence.proxyd import wire
+from ringfence.proxyd.shared import NOTHING, first_same, nothing, same, without
 from ringfence.proxyd.wire import Item, Kind, Offer
 
 #: Most names that a proxy may subscribe to of one type, and the most bytes of a name.
@@ -31,6 +32,7 @@ UNANSWERED_SECONDS: Final = 15.0
 CHUNK_BYTES: Final = 2 << 20
 
 _WILDCARD: Final = "*"
+_SECRETS: Final[Mapping[str, object]] = {SDS_IDENTITY: None, SDS_BUNDLE: None}
 _LAST: Final = (Kind.ROUTES, Kind.CLUSTERS, Kind.ENDPOINTS)
 
 
@@ -60,17 +62,20 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Topic:
-    """One type of resource. ``sent`` is what the proxy has or was sent, ``confirmed`` what it has said to use."""
+    """One type of resource. ``sent`` is what the proxy has or was sent, ``confirmed`` what it has said to use.
+
+    No mapping here is ever changed, only replaced: thousands of proxies have the same, and then hold one for all.
+    """
 
     asked: bool = False
     answered: bool = False
     wildcard: bool = False
-    names: dict[str, None] = field(default_factory=dict)
-    unknown: dict[str, None] = field(default_factory=dict)
-    sent: dict[str, str] = field(default_factory=dict)
-    confirmed: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, Nack] = field(default_factory=dict)
-    unanswered: dict[str, _Sent] = field(default_factory=dict)
+    names: Mapping[str, object] = field(default_factory=nothing)
+    unknown: Mapping[str, object] = field(default_factory=nothing)
+    sent: Mapping[str, str] = field(default_factory=nothing)
+    confirmed: Mapping[str, str] = field(default_factory=nothing)
+    refused: Mapping[str, Nack] = field(default_factory=nothing)
+    unanswered: Mapping[str, _Sent] = field(default_factory=nothing)
     halves: tuple[tuple[str, ...], ...] = ()
     #: False: nothing is to be sent, and nothing to be removed, until something happens.
     stale: bool = True
@@ -103,6 +108,8 @@ class _Topic:
 
 class Conversation:
     """The state of one stream. ``now`` reads a clock that never steps, in seconds."""
+
+    __slots__ = ("_gate_since", "_nonce", "_now", "_offer", "_secrets", "_topics", "last_nack")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -144,25 +151,20 @@ class Conversation:
         """Whether it has said to use everything of the present offer, and nothing more."""
         if self._offer is None or any(self._topics[kind].unanswered for kind in self._offer.items):
             return False
-        for kind, items in self._offer.items.items():
-            confirmed = self._topics[kind].confirmed
-            if len(confirmed) != len(items):
-                return False
-            if any(confirmed.get(name) != each.version for name, each in items.items()):
-                return False
-        return True
+        return all(same(self._topics[kind].confirmed, each) for kind, each in self._offer.versions.items())
 
     @property
     def refused(self) -> tuple[Nack, ...]:
         """What it refuses of what it shall have now, in the order of types and names."""
         found = []
-        for kind in Kind:
-            items, topic = self._items(kind), self._topics[kind]
-            found += [
-                topic.refused[name]
-                for name in sorted(topic.refused)
-                if name in items and items[name].version == topic.refused[name].version
-            ]
+        for kind, topic in self._topics.items():
+            if topic.refused:
+                items = self._items(kind)
+                found += [
+                    nack
+                    for name, nack in sorted(topic.refused.items(), key=lambda each: each[0])
+                    if name in items and items[name].version == nack.version
+                ]
         return tuple(found)
 
     # --- requests -----------------------------------------------------------------------------------------------
@@ -183,45 +185,45 @@ class Conversation:
             told = request.initial_resource_versions.items()
             known = {sys.intern(name): sys.intern(version) for name, version in told}
             _bound(known)
-            topic.sent.update(known)
-            topic.confirmed.update(known)
+            topic.sent = self._shared(kind, {**topic.sent, **known})
+            topic.confirmed = self._shared(kind, {**topic.confirmed, **known})
             topic.wildcard = not request.resource_names_subscribe and not request.response_nonce
-        self._subscribe(topic, request, first)
+        if request.resource_names_subscribe:
+            self._subscribe(kind, topic, [sys.intern(name) for name in request.resource_names_subscribe], first)
+        if request.resource_names_unsubscribe:
+            self._unsubscribe(kind, topic, frozenset(request.resource_names_unsubscribe))
         return nack
 
-    def _subscribe(self, topic: _Topic, request: wire.Request, first: bool) -> None:
-        for name in map(sys.intern, request.resource_names_subscribe):
-            if name == _WILDCARD:
-                topic.wildcard, topic.answered = True, False
-                continue
-            topic.names[name] = None
-            topic.unknown[name] = None
+    def _subscribe(self, kind: Kind, topic: _Topic, names: list[str], first: bool) -> None:
+        if _WILDCARD in names:
+            topic.wildcard, topic.answered = True, False
+        added = {name: None for name in names if name != _WILDCARD}
+        if added:
+            topic.names = self._shared_names(kind, {**topic.names, **added})
+            topic.unknown = {**topic.unknown, **added}
             if not first:
-                topic.sent.pop(name, None)
-        for name in request.resource_names_unsubscribe:
-            if name == _WILDCARD:
-                topic.wildcard = False
-            topic.names.pop(name, None)
-            topic.unknown.pop(name, None)
-            if not topic.wildcard:
-                topic.sent.pop(name, None)
-                topic.confirmed.pop(name, None)
-                topic.refused.pop(name, None)
+                topic.sent = without(topic.sent, added)
         _bound(topic.names)
 
+    def _unsubscribe(self, kind: Kind, topic: _Topic, names: frozenset[str]) -> None:
+        if _WILDCARD in names:
+            topic.wildcard = False
+        topic.names = self._shared_names(kind, without(topic.names, names))
+        topic.unknown = without(topic.unknown, names)
+        if not topic.wildcard:
+            topic.sent = self._shared(kind, without(topic.sent, names))
+            topic.confirmed = self._shared(kind, without(topic.confirmed, names))
+            topic.refused = without(topic.refused, names)
+
     def _answered(self, kind: Kind, topic: _Topic, request: wire.Request) -> Nack | None:
-        sent = topic.unanswered.pop(request.response_nonce, None)
+        sent = topic.unanswered.get(request.response_nonce)
         if sent is None:
             return None
-        if not topic.unanswered:
-            topic.unanswered = {}  # a dictionary that was emptied stays as big as it was, for each of thousands
+        topic.unanswered = without(topic.unanswered, (request.response_nonce,))
         if not request.HasField("error_detail"):
-            for name, version in sent.versions.items():
-                if topic.wants(name):
-                    topic.confirmed[name] = version
-                    topic.refused.pop(name, None)
-            for name in sent.removed:
-                topic.confirmed.pop(name, None)
+            used = {name: version for name, version in sent.versions.items() if topic.wants(name)}
+            topic.refused = without(topic.refused, used)
+            topic.confirmed = self._shared(kind, without({**topic.confirmed, **used}, sent.removed))
             if SDS_BUNDLE in sent.versions:
                 # A certificate may have waited for it.
                 topic.stir()
@@ -229,15 +231,13 @@ class Conversation:
         error = _words(kind, request.error_detail.message)
         names = tuple(sent.versions)
         if len(names) > 1:
-            for name in names:
-                if topic.sent.get(name) == sent.versions[name]:
-                    del topic.sent[name]
+            topic.sent = without(topic.sent, [each for each in names if topic.sent.get(each) == sent.versions[each]])
             middle = len(names) // 2
             topic.halves = (names[:middle], names[middle:], *topic.halves)
         name = names[0] if len(names) == 1 else ""
         nack = Nack(kind, name, sent.versions.get(name, ""), error, self._now())
         if name:
-            topic.refused[name] = nack
+            topic.refused = {**topic.refused, name: nack}
         self.last_nack = nack
         return nack
 
@@ -284,7 +284,8 @@ class Conversation:
             if found:
                 return found
             topic.halves = topic.halves[1:]
-        if not topic.stale:
+        if not topic.stale or self._has_all(kind):
+            topic.stale = False
             return []
         found = list(_chunk(each for each in items.values() if self._due(kind, each)))
         topic.stale = bool(found)
@@ -305,12 +306,29 @@ class Conversation:
 
     def _removed(self, kind: Kind) -> tuple[str, ...]:
         items, topic = self._items(kind), self._topics[kind]
-        if not topic.leftover:
+        if not topic.leftover or (not topic.unknown and self._has_all(kind)):
+            topic.leftover = False
             return ()
         gone = {name for name in topic.sent if name not in items}
         gone.update(name for name in topic.unknown if name not in items)
         topic.leftover = bool(gone)
         return tuple(sorted(gone))
+
+    def _has_all(self, kind: Kind) -> bool:
+        """Whether it certainly has, or was sent, all of a type as it is now, and nothing else."""
+        return self._offer is not None and self._topics[kind].sent is self._offer.versions.get(kind)
+
+    def _shared(self, kind: Kind, versions: Mapping[str, str]) -> Mapping[str, str]:
+        """The same, as it is held already: by the offer, for all that have it, or as what was sent."""
+        return first_same(versions, (self._offered(kind), self._topics[kind].sent))
+
+    def _shared_names(self, kind: Kind, names: Mapping[str, object]) -> Mapping[str, object]:
+        """As ``_shared``: of names it is asked only whether they are there."""
+        known = _SECRETS if kind is Kind.SECRETS else self._offered(kind)
+        return known if names.keys() == known.keys() else names
+
+    def _offered(self, kind: Kind) -> Mapping[str, str]:
+        return self._offer.versions.get(kind, NOTHING) if self._offer is not None else NOTHING
 
     def _gated(self, now: float) -> bool:
         """Whether what names clusters waits until they are there; never for long, since it carries the policy."""
@@ -341,21 +359,18 @@ class Conversation:
         self._nonce += 1
         nonce = str(self._nonce)
         versions = {each.name: each.version for each in items}
-        topic.unanswered[nonce] = _Sent(versions, removed, now)
-        topic.sent.update(versions)
-        for name in removed:
-            topic.sent.pop(name, None)
-        if topic.unknown:
-            told = {*versions, *removed}
-            topic.unknown = {name: None for name in topic.unknown if name not in told}
+        topic.unanswered = {**topic.unanswered, nonce: _Sent(versions, removed, now)}
+        topic.sent = self._shared(kind, without({**topic.sent, **versions}, removed))
+        topic.unknown = without(topic.unknown, (*versions, *removed))
+        if self._has_all(kind) and not topic.unknown:
+            topic.stale = topic.leftover = False
         topic.answered = True
         if topic.halves and items:
             topic.halves = topic.halves[1:]
         if kind is Kind.CLUSTERS:
             # A cluster that changes waits for endpoints, and does not ask for those that it has had.
             endpoints = self._topics[Kind.ENDPOINTS]
-            for name in versions:
-                endpoints.sent.pop(name, None)
+            endpoints.sent = without(endpoints.sent, versions)
             endpoints.stir()
         return wire.response(kind, nonce, items, removed)
 

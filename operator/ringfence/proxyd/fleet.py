@@ -18,6 +18,7 @@ from ringfence.proxyd import metrics, wire
 from ringfence.proxyd.authentication import Authenticator, Caller, Refused, Why, is_foreign
 from ringfence.proxyd.classes import Classes
 from ringfence.proxyd.conversation import Nack
+from ringfence.proxyd.crowds import Crowds
 from ringfence.proxyd.identities import Authority, Issuer, Svid
 from ringfence.proxyd.server import Ended, Stream
 from ringfence.proxyd.wire import Kind, Offer
@@ -117,6 +118,9 @@ class Fleet:
         self._members: dict[tuple[str, str], list[Member]] = {}
         self._classes: dict[Hashable, dict[Member, None]] = {}
         self._count = 0
+        #: How many have come and gone so far.
+        self._moves = 0
+        self._crowds = Crowds()
         self._root = ""
         self._root_since = 0.0
         #: Namespaces of which ServiceIdentities have changed since the last look.
@@ -166,6 +170,7 @@ class Fleet:
             surplus.end(Ended("the same pod has opened newer streams"))
         others.append(member)
         self._count += 1
+        self._moves += 1
         metrics.STREAMS.set(self._count)
         self._enter(member, subject)
         self._certify(member)
@@ -197,6 +202,7 @@ class Fleet:
         if not members:
             del self._members[place]
         self._count -= 1
+        self._moves += 1
         metrics.STREAMS.set(self._count)
         self._exit(member)
         self.gone(member)
@@ -272,10 +278,11 @@ class Fleet:
             member.wake()
 
     async def run(self) -> None:
-        """Renew certificates when they are due, until cancelled."""
+        """Renew certificates when they are due, and give memory back, until cancelled."""
         while True:
             await asyncio.sleep(1.0)
             await self.renew()
+            self._crowds.look(self._moves)
 
     async def renew(self) -> None:
         """Give a new certificate to everybody whose is due, or would be another one now."""

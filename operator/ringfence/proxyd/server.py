@@ -44,6 +44,12 @@ OPTIONS: Final = (
     ("grpc.max_metadata_size", 32 << 10),
     # A buffer of this many bytes belongs to every connection, and another is filled that far; usual are 16 KiB.
     ("grpc.tsi.max_frame_size", 2048),
+    # What each connection would hold for nothing: nobody asks gRPC what connections it has, nothing is sent without
+    # being copied, and headers that are seen again need a second call on the connection (0248).
+    ("grpc.enable_channelz", 0),
+    ("grpc.experimental.tcp_tx_zerocopy_max_simultaneous_sends", 0),
+    ("grpc.http2.hpack_table_size.decoder", 0),
+    ("grpc.http2.hpack_table_size.encoder", 0),
     ("grpc.max_connection_age_ms", 40 * 60 * 1000),
     ("grpc.max_connection_age_grace_ms", 60 * 1000),
 )
@@ -215,6 +221,7 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             while request is not grpc.aio.EOF:
                 self._house.heard(stream, request)
+                request = None  # let go before the next is waited for, which may not come for hours
                 stream.wake()
                 now = time.monotonic()
                 left = min(self._limits.burst, left + (now - then) * self._limits.per_second) - 1

@@ -47,11 +47,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the proxies of a class shall have, secrets aside; ``revision`` and ``owners`` as ProxyConfig has them."""
+    """What the proxies of a class shall have, secrets aside; ``revision`` and ``owners`` as ProxyConfig has them.
+
+    ``versions`` is that of each item by its name. Proxies that have all of it hold this very mapping.
+    """
 
     revision: str
     owners: tuple[str, ...]
     items: Mapping[Kind, Mapping[str, Item]] = field(repr=False)
+    versions: Mapping[Kind, Mapping[str, str]] = field(repr=False)
 
 
 def item(resource: Resource) -> Item:
@@ -69,11 +73,8 @@ def offer(config: ProxyConfig, before: Offer | None = None) -> Offer:
         Kind.LISTENERS: config.listeners,
         Kind.ROUTES: config.routes,
     }
-    return Offer(
-        config.revision,
-        config.owners,
-        {kind: _items(each, before.items[kind] if before else {}) for kind, each in parts.items()},
-    )
+    items = {kind: _items(each, before.items[kind] if before else {}) for kind, each in parts.items()}
+    return Offer(config.revision, config.owners, items, {kind: _versions(kind, items, before) for kind in items})
 
 
 def response(kind: Kind, nonce: str, items: Iterable[Item], removed: Iterable[str] = ()) -> bytes:
@@ -94,6 +95,12 @@ def _items(resources: Iterable[Resource], before: Mapping[str, Item]) -> Mapping
             made[each.name] = item(each)
             same = False
     return before if same and len(made) == len(before) else made
+
+
+def _versions(kind: Kind, items: Mapping[Kind, Mapping[str, Item]], before: Offer | None) -> Mapping[str, str]:
+    if before is not None and before.items[kind] is items[kind]:
+        return before.versions[kind]
+    return {name: each.version for name, each in items[kind].items()}
 
 
 def _length(number: int) -> bytes:

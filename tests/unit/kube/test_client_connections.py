@@ -1,6 +1,9 @@
 """Connections: one for each request however many watches there are, and what the environment has to say about them."""
 
 import asyncio
+import ssl
+import tracemalloc
+from asyncio import sslproto
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,26 @@ def test_a_request_gets_a_connection_however_many_watches_there_are() -> None:
             server.close()
 
     assert asyncio.run(main()) == {}
+
+
+def test_a_connection_over_tls_holds_a_buffer_of_two_records_at_most() -> None:
+    async def main() -> int:
+        configuration = Configuration(retries=0)
+        configuration.host = "https://127.0.0.1:1"
+        api = client.Client(configuration, user_agent="test")
+        secured, loop = ssl.create_default_context(), asyncio.get_running_loop()
+        tracemalloc.start()
+        try:
+            made = sslproto.SSLProtocol(loop, asyncio.Protocol(), secured, None, server_side=False, server_hostname="x")
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            await api.close()
+        del made
+        return held
+
+    # asyncio's own buffer is one of 256 KiB. A record of TLS has 16.
+    assert 16 * 1024 < asyncio.run(main()) < 48 * 1024
 
 
 def _arrives(host: str = "") -> str:

@@ -1,5 +1,8 @@
 """The conversation with one proxy: what is sent, in which order, and what a refusal does."""
 
+import dataclasses
+import tracemalloc
+
 import pytest
 from ringfence.model.proxy import SDS_IDENTITY
 from ringfence.proxyd import conversation, wire
@@ -310,9 +313,8 @@ def test_a_type_that_is_not_served_ends_the_stream() -> None:
 
 def test_a_big_configuration_comes_in_several_responses() -> None:
     proxy = Proxy()
-    big = [wire.item(resource(f"c{number}", text="x" * 300_000)) for number in range(20)]
-    offer = wire.Offer("r", (), {kind: {} for kind in Kind if kind is not Kind.SECRETS})
-    proxy.talk.give(wire.Offer("r", (), {**offer.items, Kind.CLUSTERS: {each.name: each for each in big}}))
+    big = tuple(resource(f"c{number}", text="x" * 300_000) for number in range(20))
+    proxy.talk.give(wire.offer(dataclasses.replace(config(), clusters=big)))
     proxy.talk.hear(ask(Kind.CLUSTERS))
     found = proxy.all()
     assert len(found) > 2
@@ -347,3 +349,42 @@ def test_a_proxys_words_carry_nothing_that_a_terminal_would_obey() -> None:
     nack = proxy.talk.hear(answer(bad, "no \x1b[2J\u202eli\x00ke"))
     assert nack is not None
     assert nack.error == "no ?[2J?li?ke"
+
+
+def test_proxies_that_have_the_same_hold_it_once_however_much_it_is() -> None:
+    names = [f"c{number}" for number in range(100)]
+    offer = wire.offer(config(clusters=names, endpoints=names, listeners=names, routes=names))
+    kept = []
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            proxy = Proxy()
+            proxy.talk.give(offer)
+            proxy.start()
+            proxy.talk.hear(ask(Kind.ENDPOINTS, *names))
+            proxy.talk.hear(ask(Kind.ROUTES, *names))
+            proxy.all()
+            assert proxy.talk.acknowledged
+            kept.append(proxy)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / len(kept) < 4000
+
+
+def test_a_change_of_one_of_many_leaves_what_the_others_hold_in_common() -> None:
+    first, second = Proxy(), Proxy()
+    offer = wire.offer(config(**FULL))
+    changed = wire.offer(config("r2", **{**FULL, "routes": ["r@2"]}), offer)
+    for proxy in (first, second):
+        proxy.talk.give(offer)
+        proxy.start()
+        proxy.talk.hear(ask(Kind.ENDPOINTS, "c1", "c2"))
+        proxy.talk.hear(ask(Kind.ROUTES, "r"))
+        proxy.all()
+    first.talk.give(changed)
+    assert [each.versions for each in first.all()] == [{"r": "2"}]
+    assert first.talk.acknowledged
+    assert (first.talk.confirmed(Kind.ROUTES, "r"), second.talk.confirmed(Kind.ROUTES, "r")) == ("2", "1")
+    assert second.talk.acknowledged
+    assert second.all() == []
