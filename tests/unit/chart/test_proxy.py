@@ -187,6 +187,16 @@ def test_proxyd_is_where_the_proxies_look_for_it(enabled: list[chart.Manifest]) 
     ]
 
 
+def test_proxyd_is_open_to_addresses_of_pods_that_the_api_server_does_not_show_yet(render: chart.Render) -> None:
+    ranges = ["10.244.0.0/16", "fd00:10::/56"]
+    rendered = render({"network": {"podCIDRs": ranges}})
+    [rule] = chart.only(rendered, "NetworkPolicy", "ringfence-proxyd-pods")["spec"]["ingress"]
+    assert rule == {
+        "from": [{"namespaceSelector": {}}, *({"ipBlock": {"cidr": each}} for each in ranges)],
+        "ports": [{"protocol": "TCP", "port": "proxyd"}],
+    }
+
+
 def test_proxyd_is_hardened_and_survives_the_loss_of_a_node(enabled: list[chart.Manifest]) -> None:
     deployment = chart.only(enabled, "Deployment", "ringfence-proxyd")["spec"]
     webhook = chart.only(enabled, "Deployment", "ringfence-webhook")["spec"]
