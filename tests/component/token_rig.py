@@ -245,6 +245,11 @@ class Draw:
             (by.token(**payload | {"iss": None}), False),
             (replace(other, kid=by.kid).token(**payload), False),
             (by.token(headers={"kid": "unknown"}, **payload), False),
+            (by.token(headers={"crit": ["x"]}, **payload), False),
+            (
+                by.token(headers={"crit": self._random.choice(([], [[]], {}, None, "exp", ["exp", "x"]))}, **payload),
+                False,
+            ),
             (unsigned(by, **payload), False),
             (tampered(by.token(**payload)), False),
             (confused(by), False),

@@ -55,8 +55,8 @@ class TokenMatch:
     """Requests with a good token of an issuer that has one of the values of each of ``claims`` (names or paths).
 
     ``issuer`` is its key (``cluster_key``, ``own_key``). ``absent``: requests without a good one; ``claims`` is empty
-    then. Where the policies are resolved ``header`` is where its tokens are, "" for an issuer that nobody declares,
-    ``version`` changes with what makes a token good, and ``fetched`` says that proxies fetch its keys.
+    then. Where the policies are resolved ``header`` is where its tokens are, "" for an issuer that nobody declares, and
+    ``version`` changes with what makes a token good.
     """
 
     issuer: str
@@ -64,7 +64,6 @@ class TokenMatch:
     absent: bool = False
     header: str = ""
     version: str = ""
-    fetched: bool = False
 
 
 def path(claim: str) -> tuple[str, ...]:
