@@ -30,7 +30,8 @@ class Issuer:
     keys as JSON (RFC 7517), checked and written the same way whenever they are the same; "" where proxies fetch them
     from ``jwks_uri`` (https). ``ca_bundle`` are the roots (PEM) of whoever serves them there, "" for those of the
     proxy's image. ``header`` is where tokens are, in lower case; ``remove`` takes it out before the program. In
-    seconds: ``skew`` by which clocks may differ (1..300), and ``max_lifetime`` that a token may still last.
+    seconds: ``skew`` by which clocks may differ (1..300), and ``max_lifetime`` that a token may last, from now and from
+    when it says that it was issued.
     """
 
     name: str

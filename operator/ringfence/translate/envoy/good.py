@@ -82,7 +82,8 @@ def _good(key: str, issuer: Issuer) -> Message:
     every = _select(_Cel(ident_expr=_Cel.Ident(name="metadata")), "filter_metadata")
     left = _at(every, CLAIMS)
     parts = [_in(CLAIMS, every), _in(key, left), _in(head(key), left)]
-    return _all([*parts, *_alone(issuer.header), *_ending(_at(left, key)), *_signed(_at(left, head(key)))])
+    payload, top = _at(left, key), _at(left, head(key))
+    return _all([*parts, *_alone(issuer.header), *_ending(payload), _issued(payload, issuer), *_signed(top)])
 
 
 def _alone(header: str) -> Iterable[Message]:
@@ -99,6 +100,15 @@ def _ending(payload: Message) -> Iterable[Message]:
     yield from _is_number(end)
     yield _call("_>=_", end, _number(0.0))
     yield _call("_<_", end, _number(BEFORE))
+
+
+def _issued(payload: Message, issuer: Issuer) -> Message:
+    """It says no moment at which it was issued, or one that has come, from which on it lasts no longer than it may."""
+    moment = _at(payload, "iat")
+    now = _call("double", _call("int", _select(_Cel(ident_expr=_Cel.Ident(name="request")), "time")))
+    come = _call("_<=_", moment, _call("_+_", now, _number(issuer.skew)))
+    lasts = _call("_<=_", _call("_-_", _at(payload, "exp"), moment), _number(issuer.max_lifetime))
+    return _call("_||_", _call("!_", _in("iat", payload)), _all([*_is_number(moment), come, lasts]))
 
 
 def _signed(top: Message) -> Iterable[Message]:
