@@ -14,7 +14,8 @@ from ringfence.model.requests import HttpMatch, Request, Requests
 from ringfence.model.resources import CidrPeer, Rule, Traffic
 from ringfence.model.tokens import TokenMatch
 from ringfence.model.traffic import Asks, By, Limit, Rate
-from ringfence.translate.envoy import remote_keys, tokens
+from ringfence.translate.envoy import good as good_tokens
+from ringfence.translate.envoy import remote_keys
 
 from tests.component import key_rig, proxy_net, token_rig
 from tests.component.key_rig import HOST, INSIDE, OTHER, SERVED, Roots, Served, keys
@@ -238,10 +239,10 @@ class TestSecrets:
         body = json.dumps({"keys": [key, *json.loads(keys(CORP))["keys"]]})
         served.answers(body=body)
         with served.proxied((served.declared(CORP),), WITH):
-            assert served.statuses(bearing(forged), good()) == [REFUSED, LET_IN]
+            assert served.statuses(bearing(forged), good()) == [BAD, LET_IN]
         with served.proxied((served.declared(CORP),), ALL, NOT_CONTRACTORS):
             wanted = bearing(CORP.token(role="staff"))
-            assert served.statuses(bearing(forged), wanted) == [REFUSED, LET_IN]
+            assert served.statuses(bearing(forged), wanted) == [BAD, LET_IN]
 
     def test_they_open_no_bucket_of_a_limit(self, served: Served) -> None:
         """Keys are fetched for the limit alone; a token made by the secret counts with those that bring none."""
@@ -262,7 +263,7 @@ class TestSecrets:
         """It is the rule about the way to sign that refuses them, and nothing else."""
         key, forged = key_rig.secret(CORP, b"0" * 32)
         served.answers(body=json.dumps({"keys": [key]}))
-        monkeypatch.setattr(tokens, "PUBLIC", (*tokens.PUBLIC, "HS256"))
+        monkeypatch.setattr(good_tokens, "PUBLIC", (*good_tokens.PUBLIC, "HS256"))
         with served.proxied((served.declared(CORP),), WITH):
             assert served.statuses(bearing(forged)) == [LET_IN]
 

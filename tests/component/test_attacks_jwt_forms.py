@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from ringfence.model.requests import Request
+from ringfence.translate.envoy import good
 
 from tests.component import request_rig
 from tests.component.proxy_net import Identities, Net
@@ -116,6 +117,38 @@ def unsigned() -> dict[str, tuple[str, Signer]]:
     }
 
 
+def critical() -> dict[str, str]:
+    """Tokens whose head names extensions that must be understood, or says so in a way that is none."""
+    named: dict[str, Any] = {
+        "one": ["x"],
+        "several": ["x", "y", "z"],
+        "one that is in the head": ["kid"],
+        "b64, as usual": ["b64"],
+        "twice": ["x", "x"],
+        "none": [],
+        "null": None,
+        "a text": "x",
+        "an empty text": "",
+        "a number": 0,
+        "false": False,
+        "an object": {"x": True},
+        "an empty object": {},
+        "a list of lists": [["x"]],
+        "a list of empty lists": [[]],
+        "a list of objects": [{"x": 1}],
+        "a list of null": [None],
+    }
+    heads: dict[str, Any] = {name: {"crit": value} for name, value in named.items()}
+    heads["b64, as usual"] |= {"b64": True}
+    made = {name: signed(CORP, CORP.payload(), _head(each)) for name, each in heads.items()}
+    escaped = json.dumps(_head({}))[:-1] + r',"\u0063rit":["x"]}'
+    return {**made, "escaped": signed(CORP, CORP.payload(), escaped.encode())}
+
+
+def _head(more: dict[str, Any]) -> dict[str, Any]:
+    return {"alg": CORP.algorithm, "kid": CORP.kid, **more}
+
+
 def odd() -> dict[str, str]:
     """What the issuer has signed, and is no good token all the same."""
     now = int(time.time())
@@ -180,9 +213,9 @@ def odd() -> dict[str, str]:
 def test_none_of_them_is_good_for_anything(net: Net, svids: Identities) -> None:
     tried = {**unsigned(), **{name: (token, CORP) for name, token in odd().items()}}
     requests = [bearing(token, by) for token, by in tried.values()]
-    good = [bearing(signed(by, by.payload()), by) for by in (CORP, PARTNER, USER)]
+    usual = [bearing(signed(by, by.payload()), by) for by in (CORP, PARTNER, USER)]
     rules = (WITH, *(asking(replace(WITH, name=f"with-{by.kid}"), by) for by in (PARTNER, USER)))
-    found = Proxy(net, svids, *rules).statuses(*requests, *good)
+    found = Proxy(net, svids, *rules).statuses(*requests, *usual)
     assert found[-3:] == [LET_IN] * 3
     let_in = {name for name, status in zip(tried, found, strict=False) if status not in {REFUSED, BAD, 400, 431}}
     assert let_in == set()
@@ -190,6 +223,23 @@ def test_none_of_them_is_good_for_anything(net: Net, svids: Identities) -> None:
     assert found[-1] == LET_IN
     let_in = {name for name, status in zip(tried, found, strict=False) if status not in {REFUSED, BAD, 400, 431}}
     assert let_in == set()
+
+
+def test_who_does_not_understand_what_must_be_understood_takes_no_such_token(net: Net, svids: Identities) -> None:
+    tried = [*map(bearing, critical().values()), bearing(signed(CORP, CORP.payload(), _head({"x": ["crit"]})))]
+    *found, without = Proxy(net, svids, WITH, known=(CORP,)).statuses(*tried)
+    assert without == LET_IN
+    assert {name for name, status in zip(critical(), found, strict=True) if status != BAD} == set()
+    staff = CORP.payload() | {"role": "staff"}
+    tried = [bearing(signed(CORP, staff, _head(more))) for more in ({"crit": ["x"]}, {"crit": []}, {})]
+    assert Proxy(net, svids, ALL, NOT_CONTRACTORS).statuses(*tried) == [BAD, BAD, LET_IN]
+
+
+def test_a_proxy_would_take_it(net: Net, svids: Identities, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what is asked of the head that refuses it, and nothing else."""
+    monkeypatch.setattr(good, "CRITICAL", "nothing")
+    found = Proxy(net, svids, WITH).statuses(*map(bearing, critical().values()))
+    assert set(found) == {LET_IN}
 
 
 def test_of_claims_that_come_twice_the_last_counts_or_none(net: Net, svids: Identities) -> None:

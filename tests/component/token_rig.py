@@ -224,6 +224,8 @@ class Draw:
                 put(payload, name, [value] if self._chance(0.3) and name != "sub" else value)
         for name in self._random.sample(CLAIMS[:-2], self._random.choice((0, 0, 1, 2))):
             put(payload, name, self._random.choice(_VALUES))
+        if self._chance(0.5):
+            payload["iat"] = payload["exp"] - self._random.choice((LIFE, LIFE - 0.5, 3600, 3600 - SKEW + 15))
         if self._chance(0.2):
             payload["aud"] = self._random.choice((list(by.declared.audiences), ["other", by.declared.audiences[0]]))
         return payload
@@ -239,12 +241,19 @@ class Draw:
             (by.token(**payload | {"exp": now - SKEW - 20}), False),
             (by.token(**payload | {"exp": now + LIFE + 600}), False),
             (by.token(**payload | {"nbf": now + SKEW + 60}), False),
+            (by.token(**payload | {"iat": payload["exp"] - LIFE - self._random.choice((1, 600, 10**6))}), False),
+            (by.token(**payload | {"iat": now + SKEW + 60}), False),
             (by.token(**payload | {"aud": "other"}), False),
             (by.token(**payload | {"aud": None}), False),
             (by.token(**payload | {"iss": other.declared.issuer}), False),
             (by.token(**payload | {"iss": None}), False),
             (replace(other, kid=by.kid).token(**payload), False),
             (by.token(headers={"kid": "unknown"}, **payload), False),
+            (by.token(headers={"crit": ["x"]}, **payload), False),
+            (
+                by.token(headers={"crit": self._random.choice(([], [[]], {}, None, "exp", ["exp", "x"]))}, **payload),
+                False,
+            ),
             (unsigned(by, **payload), False),
             (tampered(by.token(**payload)), False),
             (confused(by), False),

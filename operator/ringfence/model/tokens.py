@@ -30,7 +30,8 @@ class Issuer:
     keys as JSON (RFC 7517), checked and written the same way whenever they are the same; "" where proxies fetch them
     from ``jwks_uri`` (https). ``ca_bundle`` are the roots (PEM) of whoever serves them there, "" for those of the
     proxy's image. ``header`` is where tokens are, in lower case; ``remove`` takes it out before the program. In
-    seconds: ``skew`` by which clocks may differ (1..300), and ``max_lifetime`` that a token may still last.
+    seconds: ``skew`` by which clocks may differ (1..300), and ``max_lifetime`` that a token may last, from now and from
+    when it says that it was issued.
     """
 
     name: str
@@ -55,8 +56,8 @@ class TokenMatch:
     """Requests with a good token of an issuer that has one of the values of each of ``claims`` (names or paths).
 
     ``issuer`` is its key (``cluster_key``, ``own_key``). ``absent``: requests without a good one; ``claims`` is empty
-    then. Where the policies are resolved ``header`` is where its tokens are, "" for an issuer that nobody declares,
-    ``version`` changes with what makes a token good, and ``fetched`` says that proxies fetch its keys.
+    then. Where the policies are resolved ``header`` is where its tokens are, "" for an issuer that nobody declares, and
+    ``version`` changes with what makes a token good.
     """
 
     issuer: str
@@ -64,7 +65,6 @@ class TokenMatch:
     absent: bool = False
     header: str = ""
     version: str = ""
-    fetched: bool = False
 
 
 def path(claim: str) -> tuple[str, ...]:

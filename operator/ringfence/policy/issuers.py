@@ -74,7 +74,7 @@ class Issuers:
             told = f"{means}: no policy that holds here declares the issuer {name}"
             notes.rule(rule.ref, FindingReason.UNKNOWN_ISSUER, told)
             return rule
-        token: TokenMatch = replace(asked.token, header=issuer.header, version=version(issuer), fetched=issuer.fetched)
+        token: TokenMatch = replace(asked.token, header=issuer.header, version=version(issuer))
         return replace(rule, requests=replace(asked, token=token))
 
 

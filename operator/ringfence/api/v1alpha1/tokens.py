@@ -12,7 +12,7 @@ from ringfence.model.tokens import AUTHORIZATION, DEEPEST, SPACED, Issuer, Token
 
 MAX_ISSUERS: Final = 8
 MAX_JWKS: Final = 32 * 1024
-#: Seconds that a token may still last.
+#: Seconds that a token may last.
 _MIN_LIFETIME, _MAX_LIFETIME = 60, 30 * 24 * 3600
 
 _URI: Final = Text(
@@ -116,8 +116,8 @@ _ISSUER: Final = Obj(
             name="maxLifetime",
             node=Text(
                 description=(
-                    "How long a token may still last, 1m to 720h, such as 1h; one that lasts longer is not good yet."
-                    " Default: 24h."
+                    "How long a token may last, 1m to 720h, such as 1h: from now, and from when it was issued if it"
+                    " says so (claim iat). One that lasts longer is not good. Default: 24h."
                 ),
                 pattern=durations.PATTERN,
                 what="a duration of hours, minutes and seconds, such as 1h30m",

@@ -1,7 +1,7 @@
 """Tokens of end users in Envoy's words: jwt_authn looks at signatures, RBAC at claims; the meaning is policy.tokens'.
 
-jwt_authn refuses nothing by itself. It leaves the claims of good tokens behind, so that one place decides, and policies
-in mode Audit block nobody.
+jwt_authn refuses nothing by itself. It leaves the claims of tokens behind, and a filter after it the mark of those that
+are good, so that one place decides, and policies in mode Audit block nobody.
 """
 
 import math
@@ -11,7 +11,6 @@ from typing import Any, Final
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.rbac.v3 import rbac_pb2
-from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.type.matcher.v3 import metadata_pb2, number_pb2, regex_pb2, string_pb2, value_pb2
@@ -21,9 +20,9 @@ from google.protobuf import empty_pb2
 from ringfence.model.resources import Action
 from ringfence.model.tokens import AUTHORIZATION, SPACED, Issuer, TokenMatch, path
 from ringfence.policy import tokens
-from ringfence.translate.envoy import messages, remote_keys
-from ringfence.translate.envoy.claims import BEFORE, CLAIMS, PUBLIC, head
+from ringfence.translate.envoy import good, messages, remote_keys
 from ringfence.translate.envoy.filters import Ahead
+from ringfence.translate.envoy.good import BEFORE, CLAIMS, MARKS
 from ringfence.translate.envoy.messages import Message
 
 #: The filter; routes say whether it works for them.
@@ -47,9 +46,9 @@ _AN_END: Final = value_pb2.ValueMatcher(
 
 
 def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
-    """The filter that checks tokens of these issuers (by key) where routes ask for it; None without issuers.
+    """The filters that check tokens of these issuers (by key) where routes ask for it; None without issuers.
 
-    It holds all issuers that rules may name: with a rule that names another of them the listener stays as it is.
+    They hold all issuers that rules may name: with a rule that names another of them the listener stays as it is.
     """
     if not issuers:
         return None
@@ -57,7 +56,8 @@ def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
     for key in sorted(issuers):
         made.providers[key].CopyFrom(_provider(key, issuers[key]))
     made.requirement_map[_EVERY].CopyFrom(_every(sorted(issuers)))
-    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made),), _not_good(sorted(issuers)))
+    marks = (good.marking(key, issuers[key]) for key in sorted(issuers))
+    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made), *marks), _not_good(sorted(issuers)))
 
 
 def of_routes(asked: Iterable[str], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
@@ -81,9 +81,8 @@ def logged(issuers: Mapping[str, Issuer]) -> dict[str, Any]:
 
 def _not_good(keys: list[str]) -> Message:
     """Of requests in the log those that bring a token and no good one."""
-    bad = [_not_good_one(key) for key in keys]
-    none = [_no_good_one(key) for key in keys]
-    return _both([bad[0] if len(bad) == 1 else _Logged(or_filter=accesslog_pb2.OrFilter(filters=bad)), *none])
+    bad = [each for key in keys for each in _brought(key)]
+    return _both([_Logged(or_filter=accesslog_pb2.OrFilter(filters=bad)), *map(_no_good_one, keys)])
 
 
 def _both(several: list[Message]) -> Message:
@@ -91,19 +90,24 @@ def _both(several: list[Message]) -> Message:
 
 
 def _no_good_one(key: str) -> Message:
-    """No good token of an issuer is there; one that is would be an object, never null."""
-    value = value_pb2.ValueMatcher(null_match=value_pb2.ValueMatcher.NullMatch())
+    """No good token of an issuer is there: it has no mark."""
     path = [metadata_pb2.MetadataMatcher.PathSegment(key=key)]
-    matcher = metadata_pb2.MetadataMatcher(filter=CLAIMS, path=path, value=value)
+    matcher = metadata_pb2.MetadataMatcher(filter=MARKS, path=path, value=_boolean(False))
     missing = messages.true()
     return _Logged(metadata_filter=accesslog_pb2.MetadataFilter(matcher=matcher, match_if_key_not_found=missing))
 
 
-def _not_good_one(key: str) -> Message:
-    """A token of an issuer is there, and not good. Of one that is missing the filter may tell as well."""
-    path = [metadata_pb2.MetadataMatcher.PathSegment(key=each) for each in (_bad(key), "code")]
+def _brought(key: str) -> Iterable[Message]:
+    """A token of an issuer is there: jwt_authn has told what is wrong with it, as it may of one that is missing, or has
+    left its claims."""
     told = range_pb2.DoubleRange(start=_MISSING + 1, end=_CODES)
-    value = value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(range=told))
+    code = value_pb2.ValueMatcher(double_match=number_pb2.DoubleMatcher(range=told))
+    yield _in_log((_bad(key), "code"), code)
+    yield _in_log((key, "exp"), _NUMBER)
+
+
+def _in_log(names: tuple[str, ...], value: Message) -> Message:
+    path = [metadata_pb2.MetadataMatcher.PathSegment(key=each) for each in names]
     matcher = metadata_pb2.MetadataMatcher(filter=CLAIMS, path=path, value=value)
     missing = messages.false()
     return _Logged(metadata_filter=accesslog_pb2.MetadataFilter(matcher=matcher, match_if_key_not_found=missing))
@@ -133,7 +137,7 @@ def _provider(key: str, issuer: Issuer) -> Message:
         # Without a place Envoy would look into the query too.
         from_headers=[place],
         payload_in_metadata=key,
-        header_in_metadata=head(key) if issuer.fetched else "",
+        header_in_metadata=good.head(key),
         failed_status_in_metadata=_bad(key),
         normalize_payload_in_metadata=jwt.JwtProvider.NormalizePayload(space_delimited_claims=SPACED),
         clock_skew_seconds=issuer.skew,
@@ -159,13 +163,18 @@ def permission(match: TokenMatch, action: Action) -> Message:
     deny = action is Action.DENY
     if not match.header:
         return _ANY if deny else _not(_ANY)
-    ends = _claim(match.issuer, ("exp",), _AN_END)
-    signed = [_claim(head(match.issuer), ("alg",), _or([_text(exact=each) for each in PUBLIC]))]
-    good = _all([_header(match.header), ends, *(signed if match.fetched else ())])
+    marked = _good(match.issuer)
     if match.absent:
-        return _not(good)
+        return _not(marked)
     asked = [_one_of(match.issuer, name, values, deny=deny) for name, values in match.claims]
-    return _any([_not(good), _all(asked)]) if deny else _all([good, *asked])
+    return _any([_not(marked), _all(asked)]) if deny else _all([marked, *asked])
+
+
+def _good(issuer: str) -> Message:
+    """A good token is there. The end that jwt_authn has left is asked for besides, so that no mark counts alone."""
+    segments = [metadata_pb2.MetadataMatcher.PathSegment(key=issuer)]
+    mark = metadata_pb2.MetadataMatcher(filter=MARKS, path=segments, value=_boolean(True))
+    return _all([rbac_pb2.Permission(metadata=mark), _claim(issuer, ("exp",), _AN_END)])
 
 
 def _one_of(issuer: str, name: str, values: tuple[str, ...], *, deny: bool) -> Message:
@@ -213,11 +222,6 @@ def _or(several: list[Message]) -> Message:
 def _claim(issuer: str, names: tuple[str, ...], value: Message) -> Message:
     segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (issuer, *names)]
     return rbac_pb2.Permission(metadata=metadata_pb2.MetadataMatcher(filter=CLAIMS, path=segments, value=value))
-
-
-def _header(name: str) -> Message:
-    form = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=tokens.form(name)))
-    return rbac_pb2.Permission(header=route_components_pb2.HeaderMatcher(name=name, string_match=form))
 
 
 def _not(one: Message) -> Message:

@@ -7,8 +7,8 @@ what is judged before there is a route (connections, the size of headers) is the
 Each rate limit has a filter of its own, so that the log can name it and one that refuses leaves the later ones alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
@@ -26,7 +26,6 @@ from envoy.type.v3 import percent_pb2, range_pb2, token_bucket_pb2
 from google.protobuf import wrappers_pb2
 
 from ringfence.model.spiffe import SpiffeId
-from ringfence.model.tokens import Issuer
 from ringfence.model.traffic import UNTOLD_BODY, Bound, By, Limit, NamedRate, Rate
 from ringfence.policy.traffic import Asked, Held
 from ringfence.translate.envoy import claims, messages, names
@@ -109,11 +108,11 @@ UNBOUNDED: Final = HeaderBounds()
 @dataclass(frozen=True, slots=True)
 class Telling:
     """By what requests are told apart: identities of a trust domain where callers show them (``mesh``), and tokens of
-    the ``issuers`` (by key) whose tokens the proxy looks at."""
+    the ``issuers`` (their keys) whose tokens the proxy looks at."""
 
     trust_domain: str
     mesh: bool
-    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    issuers: Container[str] = frozenset()
 
 
 def of_routes(held: Held, by: Telling) -> dict[str, Message]:
@@ -193,8 +192,8 @@ def _actions(limit: Limit, key: str, by: Telling) -> list[Message]:
         return [_expression(key, value)]
     if limit.by is By.CLAIM:
         # Of an issuer that nobody declares no token is good.
-        issuer = by.issuers.get(limit.issuer)
-        return [_expression(key, claims.text(limit.issuer, issuer, limit.claim, VALUE) if issuer else claims.NONE)]
+        known = limit.issuer in by.issuers
+        return [_expression(key, claims.text(limit.issuer, limit.claim, VALUE) if known else claims.NONE)]
     if limit.by is By.CALLER and by.mesh:
         return [_expression(key, "connection.uri_san_peer_certificate")]
     same = action(generic_key=action.GenericKey(descriptor_key=key, descriptor_value="all"))

@@ -6,8 +6,10 @@ from typing import Any
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.common.matching.v3 import extension_matcher_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
+from envoy.extensions.filters.http.set_metadata.v3 import set_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -18,7 +20,7 @@ from ringfence.model.resources import Action, Mode, Rule, Traffic
 from ringfence.model.tokens import Issuer, TokenMatch, cluster_key
 from ringfence.model.traffic import Asks, By, Limit, Rate
 from ringfence.translate import envoy
-from ringfence.translate.envoy import messages, tokens
+from ringfence.translate.envoy import good, messages, tokens
 from ringfence.translate.envoy.remote_keys import Server
 
 from tests.unit.policy import making as policies
@@ -92,9 +94,10 @@ def test_tokens_are_looked_at_before_rules_and_only_where_rules_ask() -> None:
     asked, not_asked = configured(mesh(asking(WEB))), configured(mesh(WEB))
     found = filters(asked)["in|8080|mesh"]
     assert found == filters(not_asked)["in|8080|mesh"]
-    assert found[:3] == [tokens.FILTER, "ringfence.deny", "ringfence.allow"]
+    marking = [f"ringfence.tokens.{cluster_key(each.name)}" for each in (CORP, PARTNER)]
+    assert found[:5] == [tokens.FILTER, *marking, "ringfence.deny", "ringfence.allow"]
     assert found[-1] == "envoy.filters.http.router"
-    assert all(each.removeprefix("ringfence.").startswith(("limit", "audit-limit", "body")) for each in found[3:-2])
+    assert all(each.removeprefix("ringfence.").startswith(("limit", "audit-limit", "body")) for each in found[5:-2])
     assert tokens.FILTER in route(asked).typed_per_filter_config
     assert tokens.FILTER not in route(not_asked).typed_per_filter_config
 
@@ -141,7 +144,7 @@ def test_a_header_is_removed_where_an_enforced_rule_asks_for_it() -> None:
 def test_nothing_is_fetched_nothing_is_taken_from_addresses_and_all_tokens_end() -> None:
     ahead = tokens.ahead({cluster_key("corp"): CORP})
     assert ahead is not None
-    (made,) = ahead.filters
+    made, _ = ahead.filters
     provider = jwt.JwtAuthentication.FromString(made.typed_config.value).providers[cluster_key("corp")]
     assert provider.require_expiration
     assert provider.forward
@@ -178,7 +181,7 @@ def test_keys_are_fetched_by_the_cluster_of_their_host_within_bounds() -> None:
 def provider_of(issuer: Issuer) -> Any:
     ahead = tokens.ahead({cluster_key("corp"): issuer})
     assert ahead is not None
-    (made,) = ahead.filters
+    made, _ = ahead.filters
     return jwt.JwtAuthentication.FromString(made.typed_config.value).providers[cluster_key("corp")]
 
 
@@ -236,13 +239,30 @@ def test_other_roots_are_another_cluster_and_other_addresses_the_same() -> None:
     assert one != two
 
 
-def test_what_has_signed_is_asked_of_fetched_keys_alone() -> None:
-    match = TokenMatch(cluster_key("corp"), header="authorization")
+def test_every_issuers_head_is_looked_at_and_rules_ask_for_the_mark_alone() -> None:
+    for issuer in (CORP, FETCHED):
+        assert provider_of(issuer).header_in_metadata == good.head(cluster_key("corp"))
+        ahead = tokens.ahead({cluster_key("corp"): issuer})
+        assert ahead is not None
+        _, made = ahead.filters
+        assert made.name == f"{good.MARKS}.{cluster_key('corp')}"
+        asked = made.typed_config.value
+        assert b"RS256" in asked
+        assert b"HS256" not in asked
+        assert b"crit" in asked
     for action in Action:
-        without, asked = (tokens.permission(replace(match, fetched=each), action) for each in (False, True))
-        assert 'key: "alg"' not in str(without)
-        assert 'exact: "RS256"' in str(asked)
-        assert "HS256" not in str(asked)
+        told = str(tokens.permission(TokenMatch(cluster_key("corp"), header="authorization"), action))
+        assert f'filter: "{good.MARKS}"' in told
+        assert '"alg"' not in told
+
+
+def test_of_several_issuers_no_mark_takes_anothers_place() -> None:
+    ahead = tokens.ahead({cluster_key("corp"): CORP, cluster_key("partner"): PARTNER})
+    assert ahead is not None
+    for each in ahead.filters[1:]:
+        only = extension_matcher_pb2.ExtensionWithMatcher.FromString(each.typed_config.value)
+        (mark,) = set_metadata_pb2.Config.FromString(only.extension_config.typed_config.value).metadata
+        assert mark.allow_overwrite
 
 
 def test_fetches_pass_a_listener_of_the_proxys_own_so_that_they_are_judged() -> None:

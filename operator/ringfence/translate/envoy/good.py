@@ -1,0 +1,157 @@
+"""Which tokens are good: told once for each request and issuer, before rules and limits are asked.
+
+jwt_authn looks at the signature, issuer, audience and times, and leaves claims and head of what it takes. What it
+does not look at is asked here by an expression (CEL); where all of it is true a mark is left, and rules and limits ask
+for the mark. An expression that fails is not true, so that it leaves none.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from cel.expr import syntax_pb2
+from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.common.matching.v3 import extension_matcher_pb2
+from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2
+from envoy.extensions.filters.http.set_metadata.v3 import set_metadata_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from xds.core.v3 import extension_pb2 as xds_extension_pb2
+from xds.type.matcher.v3 import cel_pb2, http_inputs_pb2, matcher_pb2
+from xds.type.v3 import cel_pb2 as cel_type_pb2
+
+from ringfence.model.tokens import Issuer
+from ringfence.policy import tokens
+from ringfence.translate.envoy import messages
+from ringfence.translate.envoy.messages import Message
+
+#: Where jwt_authn leaves claims, by the key of the issuer, and where the marks are.
+CLAIMS, MARKS = "envoy.filters.http.jwt_authn", "ringfence.tokens"
+#: What signs with a key of which the other half is public. A set that is fetched may hold a secret all the same, and a
+#: proxy would take it for a key: whoever reads the set could then make tokens.
+PUBLIC: Final = (
+    *("ES256", "ES384", "ES512", "EdDSA"),
+    *("PS256", "PS384", "PS512", "RS256", "RS384", "RS512"),
+)
+#: Seconds before which a token must end. From 2^63 on Envoy's bound of the lifetime makes numbers below zero, which
+#: pass; whole numbers are exact up to here.
+BEFORE: Final = 2.0**53
+#: What the head of a token names that must be understood (RFC 7515 section 4.1.11). A proxy does not look at it.
+CRITICAL: Final = "crit"
+_Cel: Final = syntax_pb2.Expr
+_Matcher: Final = matcher_pb2.Matcher
+
+
+def head(key: str) -> str:
+    """Where jwt_authn leaves the head of a token that it takes."""
+    return f"head {key.removeprefix(':')}"
+
+
+def marking(key: str, issuer: Issuer) -> Message:
+    """The filter, behind jwt_authn, that leaves the mark of an issuer."""
+    # Beside the marks of others, which would else stay alone.
+    mark = set_metadata_pb2.Metadata(metadata_namespace=MARKS, value=messages.struct({key: True}), allow_overwrite=True)
+    skip = _Matcher.OnMatch(action=_extension("skip", skip_action_pb2.SkipFilter()))
+    unless = _Matcher.MatcherList.Predicate(not_matcher=_is_true(_good(key, issuer)))
+    tree = _Matcher(
+        matcher_list=_Matcher.MatcherList(matchers=[_Matcher.MatcherList.FieldMatcher(predicate=unless, on_match=skip)])
+    )
+    marks = messages.extension(
+        extension_pb2.TypedExtensionConfig,
+        "envoy.filters.http.set_metadata",
+        set_metadata_pb2.Config(metadata=[mark]),
+    )
+    only = extension_matcher_pb2.ExtensionWithMatcher(xds_matcher=tree, extension_config=marks)
+    return messages.extension(hcm_pb2.HttpFilter, f"{MARKS}.{key}", only)
+
+
+def _is_true(expression: Message) -> Message:
+    predicate = _Matcher.MatcherList.Predicate
+    told = cel_type_pb2.CelExpression(cel_expr_parsed=syntax_pb2.ParsedExpr(expr=expression))
+    single = predicate.SinglePredicate(
+        input=_extension("request", http_inputs_pb2.HttpAttributesCelMatchInput()),
+        custom_match=_extension("envoy.matching.matchers.cel_matcher", cel_pb2.CelMatcher(expr_match=told)),
+    )
+    return predicate(single_predicate=single)
+
+
+def _extension(name: str, config: Message) -> Message:
+    return messages.extension(xds_extension_pb2.TypedExtensionConfig, name, config)
+
+
+def _good(key: str, issuer: Issuer) -> Message:
+    """Every question is asked only of what is there and has the right type."""
+    every = _select(_Cel(ident_expr=_Cel.Ident(name="metadata")), "filter_metadata")
+    left = _at(every, CLAIMS)
+    parts = [_in(CLAIMS, every), _in(key, left), _in(head(key), left)]
+    payload, top = _at(left, key), _at(left, head(key))
+    return _all([*parts, *_alone(issuer.header), *_ending(payload), _issued(payload, issuer), *_signed(top)])
+
+
+def _alone(header: str) -> Iterable[Message]:
+    """Nothing is beside the token in its header; several values are joined with commas."""
+    headers = _select(_Cel(ident_expr=_Cel.Ident(name="request")), "headers")
+    yield _in(header, headers)
+    yield _call("matches", _text(f"^{tokens.form(header)}$"), target=_at(headers, header))
+
+
+def _ending(payload: Message) -> Iterable[Message]:
+    """It has an end that is one."""
+    end = _at(payload, "exp")
+    yield _in("exp", payload)
+    yield from _is_number(end)
+    yield _call("_>=_", end, _number(0.0))
+    yield _call("_<_", end, _number(BEFORE))
+
+
+def _issued(payload: Message, issuer: Issuer) -> Message:
+    """It says no moment at which it was issued, or one that has come, from which on it lasts no longer than it may."""
+    moment = _at(payload, "iat")
+    now = _call("double", _call("int", _select(_Cel(ident_expr=_Cel.Ident(name="request")), "time")))
+    come = _call("_<=_", moment, _call("_+_", now, _number(issuer.skew)))
+    lasts = _call("_<=_", _call("_-_", _at(payload, "exp"), moment), _number(issuer.max_lifetime))
+    return _call("_||_", _call("!_", _in("iat", payload)), _all([*_is_number(moment), come, lasts]))
+
+
+def _signed(top: Message) -> Iterable[Message]:
+    """By a key of which the other half is public, and without extensions that must be understood, whatever they are."""
+    yield _in("alg", top)
+    yield _call("@in", _at(top, "alg"), _Cel(list_expr=_Cel.CreateList(elements=[_text(each) for each in PUBLIC])))
+    yield _call("!_", _in(CRITICAL, top))
+
+
+# --- CEL --------------------------------------------------------------------------------------------------------------
+
+
+def _all(parts: list[Message]) -> Message:
+    """In halves: messages within each other are read a hundred deep at most. The first that is false ends it."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return _call("_&&_", _all(parts[:half]), _all(parts[half:]))
+
+
+def _is_number(value: Message) -> Iterable[Message]:
+    yield _call("_==_", _call("type", value), _Cel(ident_expr=_Cel.Ident(name="double")))
+
+
+def _in(name: str, where: Message) -> Message:
+    return _call("@in", _text(name), where)
+
+
+def _at(where: Message, name: str) -> Message:
+    return _call("_[_]", where, _text(name))
+
+
+def _select(where: Message, name: str) -> Message:
+    return _Cel(select_expr=_Cel.Select(operand=where, field=name))
+
+
+def _call(function: str, *arguments: Message, target: Message | None = None) -> Message:
+    return _Cel(call_expr=_Cel.Call(function=function, args=arguments, target=target))
+
+
+def _text(value: str) -> Message:
+    return _Cel(const_expr=syntax_pb2.Constant(string_value=value))
+
+
+def _number(value: float) -> Message:
+    return _Cel(const_expr=syntax_pb2.Constant(double_value=value))
