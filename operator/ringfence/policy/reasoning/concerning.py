@@ -91,10 +91,11 @@ class Concerning:
         return frozenset({*self.sources.pods, *self.targets.pods})
 
     def policy(self, namespace: str) -> EffectivePolicy:
-        """The policy of a namespace with the rules that may have a say; what else it says stays as it is."""
+        """The policy of a namespace with the rules that may have a say, and without ``traffic``, which has none in
+        whether a call is allowed; what else it says stays as it is."""
         if namespace not in self._policies:
             whole = self.effective(namespace)
-            self._policies[namespace] = replace(whole, rules=tuple(self._left(whole.rules, namespace)))
+            self._policies[namespace] = replace(whole, rules=tuple(self._left(whole.rules, namespace)), traffic=())
         return self._policies[namespace]
 
     def _left(self, rules: Iterable[EffectiveRule], namespace: str) -> Iterator[EffectiveRule]:

@@ -17,7 +17,7 @@ from ringfence.model.labels import LabelBox, ValueSet
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.spans import Span
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy.algebra.ports import NO_NAMES, Names
+from ringfence.policy.algebra.ports import NO_NAMES, Names, names_in
 from ringfence.policy.ends import Address, End
 from ringfence.policy.reasoning.addresses import Addresses
 from ringfence.policy.reasoning.named import Named
@@ -111,7 +111,9 @@ def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]
 
     Raises CannotTell where they would be too many.
     """
-    named = Named.of((rule for each in policies for policy in each.values() for rule in policy.rules), focus.ports)
+    known = [policy for each in policies for policy in each.values()]
+    of_traffic = names_in(entry.ports for policy in known for entry in policy.traffic)
+    named = Named.of((rule for policy in known for rule in policy.rules), (*focus.ports, *of_traffic))
     pod_cidrs = [cidr for world in worlds for cidr in world.installation.pod_cidrs]
     addresses = Addresses.of(named.address_peers, _pod_addresses(worlds), pod_cidrs)
     found: list[Kind] = []
@@ -279,6 +281,7 @@ def _boxes(policy: EffectivePolicy) -> Iterator[LabelBox]:
     """All that the policies of a namespace ask of its own pods."""
     yield from (rule.subject for rule in policy.rules)
     yield from (box for box, _ in policy.transport)
+    yield from (entry.subject for entry in policy.traffic)
     yield from policy.egress_listed
     yield from policy.egress_listed_audit
 
