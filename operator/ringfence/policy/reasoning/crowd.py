@@ -1,7 +1,7 @@
 """Who of many may call whom of many, and what may be sent: sets of ends that are answered alike."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -119,7 +119,7 @@ class _Crowd:
     _saying: list[EffectiveRule] = field(default_factory=list)
     _opened: dict[tuple[frozenset[tuple[int, int]], Names], Diagram] = field(default_factory=dict)
     _out: dict[int, tuple[tuple[int, int], ...] | None] = field(default_factory=dict)
-    _asked: dict[tuple[Diagram, Ports, Ports], Diagram] = field(default_factory=dict)
+    _passing: dict[tuple[Diagram, frozenset[tuple[Diagram, int]], Ports, Ports], Diagram] = field(default_factory=dict)
 
     def calls(self, target: int) -> Diagram:
         """Source and request of every call to a target that was asked about and passes."""
@@ -127,20 +127,24 @@ class _Crowd:
         by_rest: dict[Diagram, int] = defaultdict(int)
         for source in self.sources:
             by_rest[self._let_out(source, target, names)] |= 1 << source
+        let_in = self._let_in(target, names)
+        if not isinstance(self.side.ends[target], Workload):
+            return self.asked_of(self._met(let_in, by_rest), target)
+        key = (let_in, frozenset(by_rest.items()), self.asked.ports(names), self.asked.http(target))
+        if key not in self._passing:
+            self._passing[key] = self.asked_of(self._met(let_in, by_rest), target)
+        return self._passing[key]
+
+    def _met(self, let_in: Diagram, by_rest: Mapping[Diagram, int]) -> Diagram:
         leaving = split(self.side.axes.source, [(Members(bits), rest) for rest, bits in by_rest.items()])
-        return self.asked_of(intersect(self._let_in(target, names), leaving), target)
+        return intersect(let_in, leaving)
 
     def asked_of(self, calls: Diagram, target: int) -> Diagram:
         """Those of calls to a target that were asked about, without what is told of them."""
         ports = self.asked.ports(self.side.kinds.all[target].names)
         if not isinstance(self.side.ends[target], Workload):
             return intersect(calls, _on(ports))  # nothing judges what is sent there
-        key = (calls, ports, ports & self.asked.http(target))
-        if key not in self._asked:
-            self._asked[key] = self._asked_of(*key)
-        return self._asked[key]
-
-    def _asked_of(self, calls: Diagram, ports: Ports, http: Ports) -> Diagram:
+        http = ports & self.asked.http(target)
         return union((self._told(intersect(calls, _on(http))), _traffic(intersect(calls, _on(ports - http)), "bytes")))
 
     def _let_out(self, source: int, target: int, names: Names) -> Diagram:
@@ -204,9 +208,10 @@ class _Crowd:
         """What the target lets in, less what cannot be read in one way where a rule looks, or is refused."""
         stated, end = self.side.stated(target, Direction.INGRESS), self.side.ends[target]
         found = EVERYTHING if stated is None else self._open(stated, names)
-        told, http = self.asked.request, cube([(dimensions.TRAFFIC, dimensions.HTTP)])
+        told = self.asked.request
         if told is None or not isinstance(end, Workload):
             return found
+        http = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
         if requests.refused(told) and self.side.effective(end.namespace).enrolment is not Enrolment.NONE:
             return subtract(found, http)
         looking = [
