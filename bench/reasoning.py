@@ -54,6 +54,7 @@ def rows() -> list[table.Row]:
         *asker.rows("namespace to identity", from_namespaces),
         *asker.rows("zone to identity", from_zones),
         *asker.rows("anyone to identity", (("anyone", target) for _, target in few)),
+        *asker.rows("identity to anyone", ((source, "anyone") for source, _ in few)),
     ]
 
 

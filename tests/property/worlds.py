@@ -148,13 +148,14 @@ def rules(draw: st.DrawFn, direction: str, pool: Pool) -> tuple[Rule, ...]:
 
 def traffic() -> st.SearchStrategy[tuple[Traffic, ...]]:
     """Mostly nothing; else an entry with a limit, a bound or a changed header."""
-    rate = Rate(5, 60, 5)
+    # The first two say the same.
+    rates = st.sampled_from((Rate(5, 60, 5), Rate(10, 120, 5), Rate(5, 60, 9), Rate(6, 60, 6)))
     named = st.builds(lambda who: (NamedRate(*who, Rate(9, 1, 9)),), identity_names())
     limits: list[st.SearchStrategy[Limit]] = [
-        st.just(Limit(By.ALL, rate)),
-        st.just(Limit(By.HEADER, rate, "x-tenant")),
-        st.just(Limit(By.CLAIM, rate, issuer=TOKENS, claim="sub")),
-        st.builds(lambda some: Limit(By.CALLER, rate, named=some), st.one_of(st.just(()), named)),
+        st.builds(lambda rate: Limit(By.ALL, rate), rates),
+        st.builds(lambda rate: Limit(By.HEADER, rate, "x-tenant"), rates),
+        st.builds(lambda rate: Limit(By.CLAIM, rate, issuer=TOKENS, claim="sub"), rates),
+        st.builds(lambda rate, some: Limit(By.CALLER, rate, named=some), rates, st.one_of(st.just(()), named)),
     ]
     asks = st.one_of(
         st.builds(lambda limit: TrafficAsks(limits=(limit,)), st.one_of(limits)),

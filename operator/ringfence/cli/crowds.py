@@ -141,9 +141,9 @@ class Crowds:
             return EVERY_PORT if spec is None else Ports.at(PortSet.of([spec]), names)
 
         def http(target: int) -> Ports:
-            end = side.ends[target]
+            end = side.ends[target] if self.services else None
             numbers = spoken.http_ports(end, self.services) if end is not None else ()
-            return Ports.at(PortSet.of([PortSpec(number) for number in numbers]), Names())
+            return Ports.at(PortSet.of([PortSpec(number) for number in numbers]), Names()) if numbers else Ports()
 
         return crowd.Asked(ports, http, request, spoken.told(arguments))
 

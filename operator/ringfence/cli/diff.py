@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, Final
 
 from ringfence.cli import compared, differing, options
-from ringfence.cli.compared import Compared
 from ringfence.cli.console import COMMON, Cell, Console, Output, Style
-from ringfence.cli.differing import Line, Told
+from ringfence.cli.differing import Limited, Line, Told
 
 SAME_OR_NARROWER: Final = 0
 WIDER: Final = 1
@@ -16,7 +16,8 @@ WIDER: Final = 1
 MANY: Final = 8
 
 _DESCRIPTION = """
-Say exactly which calls become allowed and which become denied between OLD and NEW: from whom, to whom, on which ports.
+Say exactly which calls become allowed and which become denied between OLD and NEW: from whom, to whom, on which ports;
+and which limits, sizes, timeouts and changes of headers become others.
 It compares what policies mean, not how they are written: other names, another order, rules split or joined are the
 same.
 
@@ -31,9 +32,12 @@ _EXAMPLES = """
   {prog} diff origin/main:deploy deploy -o markdown      # what a pull request does, for a comment
   {prog} diff cluster policies/                          # what applying the files would change
 
-exit status: 0 nothing becomes allowed (the same, or narrower), 1 something becomes allowed, 2 cannot tell
+exit status: 0 nothing becomes allowed (the same, or narrower), 1 something becomes allowed, or a limit is looser or
+gone, 2 cannot tell
 """
 SIGNS: Final = {"gained": Cell("+ ", Style.CAUTION), "lost": Cell("- ", Style.GOOD)}
+#: What changes and is no wider nor narrower access.
+_OTHERWISE: Final = Cell("~ ", Style.PLAIN)
 _TITLES: Final = {"gained": "Becomes allowed", "lost": "Becomes denied"}
 
 
@@ -57,9 +61,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compare and tell."""
     both = compared.read(arguments, console)
     told = differing.told(both)
-    limits = _limits(both)
-    if limits:
-        console.note(f"what they ask of traffic (limits, bounds, headers) differs too, and is not compared: {limits}")
     match console.output:
         case Output.TEXT:
             _text(told, console)
@@ -70,21 +71,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return WIDER if told.wider else SAME_OR_NARROWER
 
 
-def _limits(both: Compared) -> str:
-    """The policies whose ``traffic`` is another; "" for none."""
-    old, new = (
-        {(name, entry.ref): entry for name in side.world.namespaces for entry in side.effective(name).traffic}
-        for side in (both.old, both.new)
-    )
-    differing_ = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    return some(tuple(sorted({ref.owner for _, ref in differing_})))
-
-
 def summary(told: Told) -> str:
     """The answer in a sentence."""
     if told.wider:
         return "access is wider"
-    return "access is narrower" if told.lost or told.transport or told.gone else "access is the same"
+    narrower = told.lost or told.transport or told.gone or any(each.tighter for each in told.traffic)
+    return "access is narrower" if narrower else "access is the same"
 
 
 # --- for people ------------------------------------------------------------------------------------------------------
@@ -108,9 +100,28 @@ def _text(told: Told, console: Console) -> None:
     for each in told.transport:
         sign = SIGNS["gained" if each.wider else "lost"]
         console.print(sign, f"{some(each.pods)}: {each.before} becomes {each.after}")
+    if told.traffic:
+        console.print("")
+        console.print(Cell("Limits:", Style.STRONG))
+    for where, limits in groupby(told.traffic, key=where_held):
+        console.print(f"  {where}")
+        for limit in limits:
+            console.print("    ", mark(limit), limit.text)
     if told.gone:
         console.print("")
         console.print(Cell("No longer there: ", Style.STRONG), f"namespaces {', '.join(told.gone)}")
+
+
+def where_held(limit: Limited) -> str:
+    """The pods and ports of which something is asked."""
+    return f"{some(limit.pods)} on {', '.join(limit.ports)}"
+
+
+def mark(limit: Limited) -> Cell:
+    """Whether more may come, or less; neither where a header is set to another value."""
+    if limit.looser:
+        return SIGNS["gained"] if limit.wider else _OTHERWISE
+    return SIGNS["lost"] if limit.tighter else _OTHERWISE
 
 
 def some(names: tuple[str, ...]) -> str:
@@ -142,6 +153,12 @@ def _markdown(told: Told, old: str, new: str) -> Iterator[str]:
         yield ""
     for each in told.transport:
         yield f"- {_escaped(some(each.pods))}: {each.before} becomes {each.after}{' (**wider**)' if each.wider else ''}"
+    if told.traffic:
+        yield ""
+        yield "#### Limits"
+        yield ""
+    for limit in told.traffic:
+        yield f"- {_escaped(where_held(limit))}: {_escaped(limit.text)}{' (**wider**)' if limit.wider else ''}"
     if told.gone:
         yield ""
         yield f"No longer there: namespaces {_escaped(', '.join(told.gone))}"
@@ -176,7 +193,22 @@ def _data(told: Told) -> dict[str, Any]:
             {"of": list(each.pods), "before": each.before, "now": each.after, "wider": each.wider}
             for each in told.transport
         ],
+        "traffic": [limit_data(each) for each in told.traffic],
         "gone": list(told.gone),
+    }
+
+
+def limit_data(limit: Limited, before: str = "before", now: str = "now") -> dict[str, Any]:
+    """What is asked of pods, for programs; ``before`` and ``now`` are the names of the fields."""
+    return {
+        "of": list(limit.pods),
+        "ports": list(limit.ports),
+        "what": limit.what,
+        before: limit.before,
+        now: limit.after,
+        "looser": limit.looser,
+        "tighter": limit.tighter,
+        "wider": limit.wider,
     }
 
 

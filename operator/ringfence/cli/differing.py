@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ringfence.cli import words
+from ringfence.cli import traffic_words, words
 from ringfence.cli.compared import Compared
 from ringfence.cli.world import Loaded
 from ringfence.model.effective import Direction
 from ringfence.model.verdict import Verdict
 from ringfence.model.world import Workload
 from ringfence.policy.algebra import diagram
-from ringfence.policy.reasoning import deciding, wording
+from ringfence.policy.reasoning import deciding, limited, wording
 from ringfence.policy.reasoning.difference import Change, Difference, difference
 from ringfence.policy.reasoning.kinds import OTHER
 from ringfence.policy.reasoning.naming import Naming
@@ -48,6 +48,30 @@ class Transported:
 
 
 @dataclass(frozen=True, slots=True)
+class Limited:
+    """Pods and ports of which something else is asked; ``before`` and ``after`` are None where nothing is.
+
+    ``looser``, ``tighter`` and ``wider`` as of reasoning.limited.
+    """
+
+    pods: tuple[str, ...]
+    ports: tuple[str, ...]
+    what: str
+    before: str | None
+    after: str | None
+    looser: bool
+    tighter: bool
+    wider: bool
+    #: Both values in words, also where nothing is asked.
+    shown: tuple[str, str]
+
+    @property
+    def text(self) -> str:
+        """What becomes what."""
+        return f"{self.what}: {self.shown[0]} becomes {self.shown[1]}"
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """All that changes, in words."""
 
@@ -56,6 +80,7 @@ class Told:
     lost: tuple[Line, ...]
     transport: tuple[Transported, ...]
     gone: tuple[str, ...]
+    traffic: tuple[Limited, ...] = ()
 
 
 def told(both: Compared) -> Told:
@@ -71,7 +96,25 @@ def worded(found: Difference, both: Compared) -> Told:
     transport = (
         Transported(new.names(each.pods), str(each.before), str(each.after), each.wider) for each in found.transport
     )
-    return Told(found.wider, tuple(gained), tuple(lost), tuple(transport), found.gone)
+    traffic = sorted(
+        (_limited(each, new) for each in found.traffic), key=lambda each: (each.pods, each.ports, each.what)
+    )
+    return Told(found.wider, tuple(gained), tuple(lost), tuple(transport), found.gone, tuple(traffic))
+
+
+def _limited(each: limited.Limited, naming: Naming) -> Limited:
+    before, after = (traffic_words.most(each.what, value) for value in (each.before, each.after))
+    return Limited(
+        naming.names(each.pods),
+        each.ports.told(naming.side.kinds.named.ports),
+        traffic_words.what(each.what),
+        None if each.before is None else before,
+        None if each.after is None else after,
+        each.looser,
+        each.tighter,
+        each.wider,
+        (before, after),
+    )
 
 
 def _order(line: Line) -> tuple[tuple[str, ...], ...]:

@@ -4,12 +4,13 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from ringfence.cli import compared, differing, options
 from ringfence.cli.compared import Compared, Reader
 from ringfence.cli.console import Cell, Console, Output, Style
-from ringfence.cli.diff import line_data, some
+from ringfence.cli.diff import limit_data, line_data, some, where_held
 from ringfence.cli.differing import Line, Told
 from ringfence.cli.problems import Usage
 
@@ -66,7 +67,7 @@ class Drift:
 
     @property
     def same(self) -> bool:
-        return not (self.told.gained or self.told.lost or self.told.transport)
+        return not (self.told.gained or self.told.lost or self.told.transport or self.told.traffic)
 
     def workloads(self) -> Iterator[tuple[str, list[Line], list[Line]]]:
         """For each that is called: calls that only this one allows, and that only the measure allows."""
@@ -122,6 +123,10 @@ def _text(drift: Drift, measure: str, console: Console) -> None:
                 console.print(f"        {drift.name}: {line.now.text}")
     for each in drift.told.transport:
         console.print(f"  transport of {some(each.pods)}: {each.before} in {measure}, {each.after} in {drift.name}")
+    for held, limits in groupby(drift.told.traffic, key=where_held):
+        console.print(f"  limits of {held}")
+        for limit in limits:
+            console.print(f"    {limit.what}: {limit.shown[0]} in {measure}, {limit.shown[1]} in {drift.name}")
     for where, names in ((measure, drift.missing), (drift.name, drift.beyond)):
         if names:
             console.note(f"only {where} has the namespaces {some(names)}")
@@ -138,5 +143,6 @@ def _data(drift: Drift) -> dict[str, Any]:
         "transport": [
             {"of": list(each.pods), "measure": each.before, "here": each.after} for each in drift.told.transport
         ],
+        "traffic": [limit_data(each, "measure", "here") for each in drift.told.traffic],
         "namespaces": {"missing": list(drift.missing), "beyond": list(drift.beyond)},
     }

@@ -12,6 +12,7 @@ from ringfence.model.resources import Traffic
 from ringfence.model.tokens import name_of
 from ringfence.model.traffic import Bound, By, HeaderChanges, Limit, Rate
 from ringfence.policy import traffic
+from ringfence.policy.reasoning.limited import Counted, Header, Value, What
 from ringfence.policy.traffic import Held
 
 _TEXTS: Final = {
@@ -69,14 +70,49 @@ def changes(value: HeaderChanges, whither: str) -> Iterator[Said]:
         yield f"headers set on the way to the {whither}", ", ".join(f"{name}: {text}" for name, text in value.set)
 
 
+def what(asked: What) -> str:
+    """What is asked of a port, as ``limit``, ``bound`` and ``changes`` say it."""
+    match asked:
+        case Header(whither, name):
+            return f"header {name} on the way to the {whither}"
+        case Counted():
+            return f"requests {_counted(asked)}"
+    return _TEXTS[asked]
+
+
+def _counted(asked: Counted) -> str:
+    match asked.by:
+        case By.CALLER if asked.name:
+            return f"of {asked.name}"
+        case By.CALLER:
+            return f"of each {'other ' if asked.others else ''}caller"
+        case By.ALL:
+            return "of all"
+        case By.CLAIM:
+            return f"with each value of the claim {asked.name} in tokens of {asked.called}"
+    return f"with each value of {asked.name}"
+
+
+def most(asked: What, value: Value) -> str:
+    """What holds of ``what``: ``60 per 1m``, ``1Mi``, ``taken out``."""
+    match value:
+        case None:
+            return "as it was sent" if isinstance(asked, Header) else "unlimited"
+        case str():
+            return f"set to {value}" if value else "taken out"
+        case int():
+            return bound(asked, value)[1] if isinstance(asked, Bound) else str(value)
+    return " and ".join(map(rate, value))
+
+
 def sentences(entry: Traffic) -> Iterator[str]:
     """What an entry of a policy says."""
     asks = entry.asks
     said = [pair for each in asks.limits for pair in limit(each)]
     said += [bound(*each) for each in asks.bounds]
     said += [*changes(asks.to_program, "program"), *changes(asks.to_caller, "caller")]
-    for what, most in said:
-        yield f"{what}: {most}"
+    for each in said:
+        yield ": ".join(each)
 
 
 def report(of: Enforced) -> list[dict[str, Any]]:
@@ -108,5 +144,4 @@ def _rows(held: Held, loaded: Loaded) -> Iterator[dict[str, Any]]:
 
 
 def _row(said: Said, effect: str, ref: RuleRef | None, loaded: Loaded) -> dict[str, Any]:
-    what, most = said
-    return {"what": what, "most": most, "effect": effect, "rule": words.rule_data(ref, "traffic", loaded)}
+    return {"what": said[0], "most": said[1], "effect": effect, "rule": words.rule_data(ref, "traffic", loaded)}

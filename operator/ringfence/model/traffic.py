@@ -79,6 +79,10 @@ class Bound(StrEnum):
     STREAM = "timeouts.stream"
 
 
+#: What a proxy bounds by itself; no policy can ask for more.
+OWN_BOUNDS: Final = {Bound.HEADERS_SIZE: 96 << 10, Bound.HEADERS_COUNT: 100}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class HeaderChanges:
     """Headers that proxies ``remove`` and ``set`` (name and value; in place of what was there). Sorted, names apart."""

@@ -73,8 +73,8 @@ def on_port(policy: EffectivePolicy, labels: Mapping[str, str], port: int, names
         audited=_ordered(audited),
         bounds=tuple((b, *bounds[b]) for b in sorted(bounds)),
         would=tuple((b, *would[b]) for b in sorted(would)),
-        to_program=_changes(entry.asks.to_program for entry in enforced),
-        to_caller=_changes(entry.asks.to_caller for entry in enforced),
+        to_program=changes(entry.asks.to_program for entry in enforced),
+        to_caller=changes(entry.asks.to_caller for entry in enforced),
     )
 
 
@@ -97,8 +97,8 @@ def _smallest(entries: Iterable[EffectiveTraffic]) -> Iterator[tuple[Bound, tupl
     return iter(found.items())
 
 
-def _changes(several: Iterable[HeaderChanges]) -> HeaderChanges:
-    """Who comes first decides about a header: ClusterSecurityPolicies, then in the order of names."""
+def changes(several: Iterable[HeaderChanges]) -> HeaderChanges:
+    """Changes of ``several`` together: who comes first (ClusterSecurityPolicies do, then names) decides of a header."""
     removed: dict[str, None] = {}
     given: dict[str, str] = {}
     for each in several:

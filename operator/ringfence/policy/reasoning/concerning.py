@@ -91,14 +91,16 @@ class Concerning:
         return frozenset({*self.sources.pods, *self.targets.pods})
 
     def policy(self, namespace: str) -> EffectivePolicy:
-        """The policy of a namespace with the rules that may have a say; what else it says stays as it is."""
+        """The policy of a namespace with the rules that may have a say, and without ``traffic``, which has none in
+        whether a call is allowed; what else it says stays as it is."""
         if namespace not in self._policies:
             whole = self.effective(namespace)
-            self._policies[namespace] = replace(whole, rules=tuple(self._left(whole.rules, namespace)))
+            self._policies[namespace] = replace(whole, rules=tuple(self._left(whole.rules, namespace)), traffic=())
         return self._policies[namespace]
 
     def _left(self, rules: Iterable[EffectiveRule], namespace: str) -> Iterator[EffectiveRule]:
         governed_by = (self.targets.governed(namespace), self.sources.governed(namespace))
+        sources, targets = self._sources, self._targets
         for rule in rules:
             ingress = rule.direction is Direction.INGRESS
             accounts = governed_by[0 if ingress else 1]
@@ -106,9 +108,11 @@ class Concerning:
                 continue
             if rule.mode is not Mode.ENFORCE:
                 continue
-            others = self._sources if ingress else self._targets
+            others = sources if ingress else targets
+            known = others.known
             for peer in rule.peers:
-                if others.may(peer):
+                found = known.get(id(peer))
+                if others.may(peer) if found is None else found[1]:
                     yield rule
                     break
 
@@ -128,14 +132,14 @@ class _Named:
     world: World
     ends: Ends
     # Most rules share their peers with others: they are told by which object they are, which is kept beside.
-    _known: dict[int, tuple[EffectivePeer, bool]] = field(default_factory=dict, init=False, compare=False)
+    known: dict[int, tuple[EffectivePeer, bool]] = field(default_factory=dict, init=False, compare=False)
     _boxes: dict[int, tuple[LabelBox, tuple[Accounts, ...]]] = field(default_factory=dict, init=False, compare=False)
 
     def may(self, peer: EffectivePeer) -> bool:
         """Whether a peer may name one of the ends."""
-        found = self._known.get(id(peer))
+        found = self.known.get(id(peer))
         if found is None:
-            found = self._known[id(peer)] = (peer, self._may(peer))
+            found = self.known[id(peer)] = (peer, self._may(peer))
         return found[1]
 
     def _may(self, peer: EffectivePeer) -> bool:

@@ -1,13 +1,13 @@
 """Who of many may call whom of many, and what may be sent: sets of ends that are answered alike."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from ringfence.model.effective import Direction, EffectiveRule
-from ringfence.model.requests import Request
+from ringfence.model.net import PortSet
+from ringfence.model.requests import Request, Requests
 from ringfence.model.resources import Action
 from ringfence.model.world import Enrolment, Workload
 from ringfence.policy import requests
@@ -15,11 +15,9 @@ from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
 from ringfence.policy.algebra.values import Members
-from ringfence.policy.builtins import is_inside
 from ringfence.policy.reasoning import points, saying
 from ringfence.policy.reasoning.leaving import at
 from ringfence.policy.reasoning.side import SOURCE, Side, Stated
-from ringfence.policy.subjects import EVERY_POD
 
 _NO_PORT: Final = Ports()
 
@@ -58,11 +56,15 @@ def groups(side: Side, sources: Members, targets: Members, asked: Asked) -> tupl
     Both are kinds of ends that are there on this side.
     """
     crowd = _Crowd(side, sources, asked)
-    rows, missing = [], defaultdict[int, int](int)
+    alike: dict[Diagram, int] = defaultdict(int)
     for target in targets:
-        calls = crowd.calls(target)
-        rows.append((Members(1 << target), calls))
-        missing[sources.bits & ~_callers(calls, sources)] |= 1 << target
+        alike[crowd.calls(target)] |= 1 << target
+    within = split(side.axes.source, [(sources, EVERYTHING)])
+    rows, missing = [], defaultdict[int, int](int)
+    for some, bits in alike.items():
+        calls = intersect(some, within)
+        rows.append((Members(bits), calls))
+        missing[sources.bits & ~_callers(calls, sources)] |= bits
     passing = split(side.axes.target, rows)
     found = [
         Group(Members(who.bits & sources.bits), Members(whom.bits & targets.bits), what)
@@ -85,11 +87,6 @@ def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, 
     return tuple(crowd.asked_of(part, target) for rule in left for part in saying.written(rule, names))
 
 
-@lru_cache(maxsize=4096)
-def _default(rule: EffectiveRule) -> EffectiveRule:
-    return replace(rule, subject=EVERY_POD) if is_inside(rule.ref) else rule
-
-
 def _callers(calls: Diagram, sources: Members) -> int:
     if not isinstance(calls, diagram.Split) or calls.dimension.name != SOURCE:
         return 0 if calls is NOTHING else sources.bits
@@ -99,12 +96,30 @@ def _callers(calls: Diagram, sources: Members) -> int:
     return found
 
 
+class _Says(NamedTuple):
+    """All of a rule that tells which requests it lets pass, whoever sends them."""
+
+    builtin: bool
+    action: Action
+    ports: PortSet
+    requests: Requests | None
+    hosts: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class _Crowd:
+    """Works out calls of ``sources``; most targets have rules that say the same to these, which is done once."""
+
     side: Side
     sources: Members
     asked: Asked
-    _leaving: dict[tuple[Stated, Names], Diagram] = field(default_factory=dict)
+    #: The place of what each rule says, None where it is not in force, and a rule that says it.
+    _places: dict[EffectiveRule, int | None] = field(default_factory=dict)
+    _by_words: dict[_Says, int] = field(default_factory=dict)
+    _saying: list[EffectiveRule] = field(default_factory=list)
+    _opened: dict[tuple[frozenset[tuple[int, int]], Names], Diagram] = field(default_factory=dict)
+    _out: dict[int, tuple[tuple[int, int], ...] | None] = field(default_factory=dict)
+    _passing: dict[tuple[Diagram, frozenset[tuple[Diagram, int]], Ports, Ports], Diagram] = field(default_factory=dict)
 
     def calls(self, target: int) -> Diagram:
         """Source and request of every call to a target that was asked about and passes."""
@@ -112,9 +127,17 @@ class _Crowd:
         by_rest: dict[Diagram, int] = defaultdict(int)
         for source in self.sources:
             by_rest[self._let_out(source, target, names)] |= 1 << source
+        let_in = self._let_in(target, names)
+        if not isinstance(self.side.ends[target], Workload):
+            return self.asked_of(self._met(let_in, by_rest), target)
+        key = (let_in, frozenset(by_rest.items()), self.asked.ports(names), self.asked.http(target))
+        if key not in self._passing:
+            self._passing[key] = self.asked_of(self._met(let_in, by_rest), target)
+        return self._passing[key]
+
+    def _met(self, let_in: Diagram, by_rest: Mapping[Diagram, int]) -> Diagram:
         leaving = split(self.side.axes.source, [(Members(bits), rest) for rest, bits in by_rest.items()])
-        both = intersect(self._let_in(target, names), leaving)
-        return intersect(self.asked_of(both, target), split(self.side.axes.source, [(self.sources, EVERYTHING)]))
+        return intersect(let_in, leaving)
 
     def asked_of(self, calls: Diagram, target: int) -> Diagram:
         """Those of calls to a target that were asked about, without what is told of them."""
@@ -125,40 +148,70 @@ class _Crowd:
         return union((self._told(intersect(calls, _on(http))), _traffic(intersect(calls, _on(ports - http)), "bytes")))
 
     def _let_out(self, source: int, target: int, names: Names) -> Diagram:
-        stated = self.side.stated(source, Direction.EGRESS)
-        if stated is None:
+        if source not in self._out:
+            stated = self.side.stated(source, Direction.EGRESS)
+            self._out[source] = None if stated is None else tuple(self._placed(stated))
+        said = self._out[source]
+        if said is None:
             return EVERYTHING
-        # What is sent is nothing that a source's rules know of; nor does it matter whom the default for calls inside
-        # governs, of which there is one in each namespace.
-        rules = tuple((_default(rule), self._everyone) for rule, bits in stated if bits >> target & 1)
-        key = (rules, names if any(rule.ports.names for rule, _ in rules) else Names())
-        if key not in self._leaving:
-            self._leaving[key] = self._open(rules, names)
-        return self._leaving[key]
+        # What is sent is nothing that a source's rules know of.
+        return self._opening(frozenset((place, self._everyone) for place, bits in said if bits >> target & 1), names)
 
     @property
     def _everyone(self) -> int:
         return int(self.side.axes.source.full.bits)
 
+    def _placed(self, stated: Stated) -> Iterator[tuple[int, int]]:
+        """What rules in force say, by its place, with the ends that they name."""
+        for rule, bits in stated:
+            if rule not in self._places:
+                self._places[rule] = self._place(rule)
+            place = self._places[rule]
+            if place is not None:
+                yield place, bits
+
+    def _place(self, rule: EffectiveRule) -> int | None:
+        if not (rule.builtin or rule.action is Action.DENY or self.side.allows(rule)):
+            return None
+        hosts = tuple(name for peer in rule.hosts for name in peer.hosts) if not rule.others else ()
+        says = _Says(rule.builtin, rule.action, rule.ports, rule.requests, hosts)
+        place = self._by_words.setdefault(says, len(self._saying))
+        if place == len(self._saying):
+            self._saying.append(rule)
+        return place
+
     def _open(self, stated: Stated, names: Names) -> Diagram:
-        """Source and request of what rules let pass."""
+        """Source and request of what the rules of a target let pass, of the sources that are asked about."""
+        asked, everyone = self.sources.bits, self._everyone
+        told = ((place, bits & asked) for place, bits in self._placed(stated))
+        return self._opening(frozenset((p, everyone if bits == asked else bits) for p, bits in told if bits), names)
+
+    def _opening(self, said: frozenset[tuple[int, int]], names: Names) -> Diagram:
+        """Source and request of what rules, by what they say, let pass."""
+        key = (said, names if any(self._saying[place].ports.names for place, _ in said) else Names())
+        if key not in self._opened:
+            self._opened[key] = self._taken(*key)
+        return self._opened[key]
+
+    def _taken(self, said: Iterable[tuple[int, int]], names: Names) -> Diagram:
         always: list[Diagram] = []
         allowed: list[Diagram] = []
         denied: list[Diagram] = []
-        for rule, bits in stated:
+        for place, bits in sorted(said):
+            rule = self._saying[place]
             kind = always if rule.builtin else denied if rule.action is Action.DENY else allowed
-            if kind is not allowed or self.side.allows(rule):
-                said = points.says(rule, names, self.asked.one, self.asked.request)
-                kind.append(split(self.side.axes.source, [(Members(bits), said)]))
+            requests_ = points.says(rule, names, self.asked.one, self.asked.request)
+            kind.append(split(self.side.axes.source, [(Members(bits), requests_)]))
         return union((*always, subtract(union(allowed), union(denied))))
 
     def _let_in(self, target: int, names: Names) -> Diagram:
         """What the target lets in, less what cannot be read in one way where a rule looks, or is refused."""
         stated, end = self.side.stated(target, Direction.INGRESS), self.side.ends[target]
         found = EVERYTHING if stated is None else self._open(stated, names)
-        told, http = self.asked.request, cube([(dimensions.TRAFFIC, dimensions.HTTP)])
+        told = self.asked.request
         if told is None or not isinstance(end, Workload):
             return found
+        http = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
         if requests.refused(told) and self.side.effective(end.namespace).enrolment is not Enrolment.NONE:
             return subtract(found, http)
         looking = [

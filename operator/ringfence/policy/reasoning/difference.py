@@ -10,6 +10,7 @@ from ringfence.policy.algebra.diagram import NOTHING, Diagram, Split, intersect,
 from ringfence.policy.algebra.ports import Names
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning.leaving import Leaving, at
+from ringfence.policy.reasoning.limited import Limited, limited
 from ringfence.policy.reasoning.side import SOURCE, Side, Stated, union_of
 from ringfence.policy.transport import transport_of
 
@@ -49,11 +50,13 @@ class Difference:
     lost: tuple[Change, ...] = ()
     transport: tuple[Transported, ...] = ()
     gone: tuple[str, ...] = ()
+    traffic: tuple[Limited, ...] = ()
 
     @property
     def wider(self) -> bool:
-        """Whether anything is allowed, or let in without mutual TLS, that was not."""
-        return bool(self.gained) or any(each.wider for each in self.transport)
+        """Whether anything is allowed, let in without mutual TLS, or let pass by a limit, that was not."""
+        looser = any(each.wider for each in self.transport) or any(each.wider for each in self.traffic)
+        return bool(self.gained) or looser
 
 
 def difference(old: Side, new: Side) -> Difference:
@@ -73,7 +76,7 @@ def difference(old: Side, new: Side) -> Difference:
         lost.append((only, intersect(subtract(before, after), split(old.axes.source, [(Members(stays), True)]))))
     became, ceased = (_changes(split(old.axes.target, rows), old) for rows in (gained, lost))
     gone = sorted(old.world.namespaces.keys() - new.world.namespaces.keys())
-    return Difference(became, ceased, transports(old, new), tuple(gone))
+    return Difference(became, ceased, transports(old, new), tuple(gone), limited(old, new))
 
 
 def transports(old: Side, new: Side) -> tuple[Transported, ...]:

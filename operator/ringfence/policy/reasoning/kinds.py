@@ -17,7 +17,7 @@ from ringfence.model.labels import LabelBox, ValueSet
 from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.spans import Span
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy.algebra.ports import NO_NAMES, Names
+from ringfence.policy.algebra.ports import NO_NAMES, Names, names_in
 from ringfence.policy.ends import Address, End
 from ringfence.policy.reasoning.addresses import Addresses
 from ringfence.policy.reasoning.named import Named
@@ -111,7 +111,9 @@ def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]
 
     Raises CannotTell where they would be too many.
     """
-    named = Named.of((rule for each in policies for policy in each.values() for rule in policy.rules), focus.ports)
+    known = [policy for each in policies for policy in each.values()]
+    of_traffic = names_in(entry.ports for policy in known for entry in policy.traffic)
+    named = Named.of((rule for policy in known for rule in policy.rules), (*focus.ports, *of_traffic))
     pod_cidrs = [cidr for world in worlds for cidr in world.installation.pod_cidrs]
     addresses = Addresses.of(named.address_peers, _pod_addresses(worlds), pod_cidrs)
     found: list[Kind] = []
@@ -168,12 +170,22 @@ class _Sorting:
     def kinds(self) -> Iterator[Kind]:
         """Every kind of pods, by the first of their identities."""
         pods = self._pods()
+        told_apart, apart, identities = self._told_apart, self.focus.apart, self._identities
+        by_names = not (self._by_labels or self.addresses.covering or self.focus.also is not None)
         groups: dict[object, list[str | None]] = defaultdict(list)
         for account in sorted(self._accounts(pods), key=lambda each: each or ""):
-            told = self._told_apart.get(account, ())
-            alone = account is None or account == OTHER or (self.namespace, account) in self.focus.apart
-            shape = self._shape(account, pods.get(account, ()), told)
-            groups[account if alone else "", told, self._listed(account), shape].append(account)
+            told, own = told_apart.get(account, ()), pods.get(account, ())
+            alone = account is None or account == OTHER or (self.namespace, account) in apart
+            shape: Hashable
+            if not by_names:
+                shape = self._shape(account, own, told)
+            elif len(own) == 1:
+                # As most often: only their ports' names tell pods apart.
+                shape = names_of(own[0])
+            else:
+                shape = frozenset(map(names_of, own))
+            listed = tuple([account in each for each in identities])
+            groups[account if alone else "", told, listed, shape].append(account)
         for first, *others in groups.values():
             regions = self._regions_of(first, self._told_apart.get(first, ()))
             alike = tuple(each for each in others if each is not None)
@@ -183,10 +195,7 @@ class _Sorting:
 
     def _shape(self, account: str | None, pods: Sequence[Workload], told: tuple[int, ...]) -> Hashable:
         """What tells the pods of one identity apart, equal for two identities only where their forms are."""
-        if self._by_labels or self.addresses.covering or self.focus.also is not None:
-            return frozenset(self._forms(account, pods, self._regions_of(account, told)))
-        # As most often: only their ports' names do.
-        return names_of(pods[0]) if len(pods) == 1 else frozenset(map(names_of, pods))
+        return frozenset(self._forms(account, pods, self._regions_of(account, told)))
 
     def _pods(self) -> Mapping[str | None, list[Workload]]:
         found: dict[str | None, list[Workload]] = defaultdict(list)
@@ -217,12 +226,9 @@ class _Sorting:
                 found[account] = (*found.get(account, ()), place)
         return found
 
-    def _listed(self, account: str | None) -> tuple[bool, ...]:
-        """In which worlds a ServiceIdentity rests on it."""
-        return tuple([account in each for each in self._identities])
-
     @cached_property
     def _identities(self) -> tuple[Collection[str | None], ...]:
+        """In each world the identities on which a ServiceIdentity rests."""
         return tuple(frozenset(name for name, _ in policy.service_accounts) for policy in self.policies)
 
     @cached_property
@@ -279,6 +285,7 @@ def _boxes(policy: EffectivePolicy) -> Iterator[LabelBox]:
     """All that the policies of a namespace ask of its own pods."""
     yield from (rule.subject for rule in policy.rules)
     yield from (box for box, _ in policy.transport)
+    yield from (entry.subject for entry in policy.traffic)
     yield from policy.egress_listed
     yield from policy.egress_listed_audit
 

@@ -34,6 +34,7 @@ class Naming:
 
     side: Side
     _accounts: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False, compare=False)
+    _counts: dict[int, int] = field(default_factory=dict, init=False, compare=False)
 
     def names(self, members: Members) -> tuple[str, ...]:
         """The names that together mean ``members`` and nobody else that there can be."""
@@ -66,12 +67,17 @@ class Naming:
 
     def _many(self, bits: int) -> int:
         """How many identities and others they are: of those that are alike each counts."""
-        return bits.bit_count() + sum(more for number, more in self._more if bits >> number & 1)
+        known = self._counts.get(bits)
+        if known is None:
+            more, several = self._more
+            known = self._counts[bits] = bits.bit_count() + sum(more[number] for number in Members(bits & several))
+        return known
 
     @cached_property
-    def _more(self) -> tuple[tuple[int, int], ...]:
-        """The kinds that several identities share, with how many beside the first."""
-        return tuple((number, len(kind.alike)) for number, kind in enumerate(self.side.kinds.all) if kind.alike)
+    def _more(self) -> tuple[Mapping[int, int], int]:
+        """The kinds that several identities share, with how many beside the first; and their bits."""
+        found = {number: len(kind.alike) for number, kind in enumerate(self.side.kinds.all) if kind.alike}
+        return found, Members.of(found).bits
 
     # --- groups ------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from ringfence.model.proxy import UNDELIVERED
+from ringfence.model.traffic import OWN_BOUNDS, Bound
 from ringfence.translate.envoy import logs, messages, names, spoofed, traffic
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.tracing import Tracer
@@ -28,7 +29,7 @@ _CONNECTION_WINDOW: Final = 1024 * 1024
 #: Requests at once on one HTTP/2 connection.
 _STREAMS: Final = 1024
 #: KiB of a request's headers.
-_HEADERS_KB: Final = 96
+_HEADERS_KB: Final = OWN_BOUNDS[Bound.HEADERS_SIZE] >> 10
 #: Per cent by which connections end earlier at random, so that not all come again together.
 _JITTER: Final = 10.0
 #: Seconds after which a connection or request without mutual TLS that goes on is written down, and again: whoever asks
