@@ -15,7 +15,7 @@ from ringfence.proxyd.wire import Kind
 from ringfence.reconcile import proxy_reports
 
 from tests.unit.pki.material import NOW
-from tests.unit.proxyd.fleet_rig import Rig
+from tests.unit.proxyd.fleet_rig import Rig, until
 from tests.unit.proxyd.xds import Response, answer, config
 
 
@@ -183,9 +183,8 @@ def test_a_process_that_starts_takes_over_what_was_said_under_its_name() -> None
         await store.write(proxy_reports.encode(before.report(), "ringfence-system"))
         after = Rig()
         task = asyncio.create_task(store.reporter(after).run())
-        await asyncio.sleep(0.1)
+        await until(lambda: [(each.pod, each.connected) for each in store.report.proxies] == [("web-1", False)])
         task.cancel()
-        assert [(each.pod, each.connected) for each in store.report.proxies] == [("web-1", False)]
         assert store.report.written == NOW
 
     asyncio.run(main())
@@ -196,8 +195,7 @@ def test_it_is_written_when_something_changes_but_not_for_every_change() -> None
         rig, store = Rig(), Store()
         reporter = store.reporter(rig)
         task = asyncio.create_task(reporter.run())
-        await asyncio.sleep(0.1)
-        assert store.writes == 1
+        await until(lambda: store.writes == 1)
         for number in range(50):
             await rig.connect(f"web-{number}")
         await asyncio.sleep(0.1)
@@ -205,8 +203,7 @@ def test_it_is_written_when_something_changes_but_not_for_every_change() -> None
         store.away = True
         await asyncio.sleep(reporting.LEAST_SECONDS)
         store.away = False
-        await asyncio.sleep(reporting.LEAST_SECONDS + 0.2)
-        assert len(store.report.proxies) == 50
+        await until(lambda: len(store.report.proxies) == 50)
         assert store.writes < 5
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
