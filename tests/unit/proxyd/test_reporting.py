@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 
 from ringfence.model.acknowledgements import PolicyState, Report
@@ -194,17 +195,22 @@ def test_it_is_written_when_something_changes_but_not_for_every_change() -> None
     async def main() -> None:
         rig, store = Rig(), Store()
         reporter = store.reporter(rig)
+        began = time.monotonic()
+
+        def most() -> float:
+            return 1 + (time.monotonic() - began) // reporting.LEAST_SECONDS
+
         task = asyncio.create_task(reporter.run())
         await until(lambda: store.writes == 1)
         for number in range(50):
             await rig.connect(f"web-{number}")
         await asyncio.sleep(0.1)
-        assert store.writes == 1
+        assert store.writes <= most()
         store.away = True
         await asyncio.sleep(reporting.LEAST_SECONDS)
         store.away = False
         await until(lambda: len(store.report.proxies) == 50)
-        assert store.writes < 5
+        assert store.writes <= most()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
