@@ -12,9 +12,9 @@ _RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free(count: int = 1) -> tuple[int, ...]:
-    """``count`` different TCP ports of 127.0.0.1 on which nobody listens now, given to nobody else while this process runs.
+    """``count`` different TCP ports of 127.0.0.1 on which nobody listens now.
 
-    The latter so that another test does not get the port of a server that is away for a moment.
+    Nobody else is given them while this process runs: no other test gets that of a server that is away for a moment.
     They lie below those that the kernel gives to outgoing connections. Otherwise a client that tries again and again to
     reach a server that is away can be given the server's own port, and the server cannot come back.
     """

@@ -22,6 +22,15 @@ def _no_webhook(admin: Client) -> Iterator[None]:
         yield
     finally:
         support.scale(admin, install.NAMESPACE, "ringfence-webhook", 2)
+        # Pods are ready before all of the network leads to them.
+        until(lambda: all(_answered(admin) for _ in range(5)), "the webhook answers again", 60)
+
+
+def _answered(admin: Client) -> bool:
+    """Whether the API server gets an answer: without one nobody makes a Namespace that is to be closed."""
+    labels = {support.ENROLL: "enforce"}
+    probe = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "answered", "labels": labels}}
+    return admin.create(probe, "--dry-run=server").ok
 
 
 def test_pods_are_let_in_or_refused_with_a_reason(cluster: backend.Cluster, opened_shop: Client) -> None:

@@ -111,4 +111,4 @@ def test_a_cron_job_has_run_and_ended(traffic: Place, clock: str) -> None:
         owned = [each for each in listed if each["metadata"]["name"].startswith(f"{clock}-")]
         return any(each.get("status", {}).get("succeeded") for each in owned)
 
-    until(done, "a job of the clock is complete", 100, every=1)
+    until(done, "a job of the clock is complete", 180, every=1)

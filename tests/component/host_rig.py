@@ -118,6 +118,11 @@ class Outside:
         found: list[str] = json.loads(proxy_net.run(*command))
         return found
 
+    def count(self) -> int:
+        """How often hosts outside were connected to since the last question who was reached."""
+        seen = self.zone.with_suffix(".reached")
+        return len(seen.read_text().split()) if seen.exists() else 0
+
     def reached(self) -> set[str]:
         """The addresses that were connected to since the last question."""
         found: set[str] = set()

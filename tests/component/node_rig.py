@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any, Final
 from ringfence.model import proxy
 from ringfence.node import rules
 
-from e2e.cluster import cgroups, kubeconfig
+from e2e.cluster import cgroups, kubeconfig, ports
 from e2e.cluster.certificates import Authority
 from e2e.cluster.controlplane import ControlPlane
 from e2e.enforcer import api
@@ -181,7 +180,7 @@ class Machine:
 
     def launch(self, capabilities: str = "-all,+sys_admin,+sys_ptrace,+net_admin") -> None:
         """Root with three capabilities and no way to more."""
-        self._port = _free_port()
+        (self._port,) = ports.free()
         settings = self._home / "config.yaml"
         settings.write_text(f"logFormat: json\nlogLevel: info\nhttpHost: 127.0.0.1\nhttpPort: {self._port}\n")
         environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(self._kubeconfig), "NODE_NAME": NODE}
@@ -249,12 +248,6 @@ class Machine:
         """Remove the cgroups."""
         self.end()
         cgroups.remove(self._group)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port: int = door.getsockname()[1]
-        return port
 
 
 def unknown() -> str:

@@ -75,6 +75,17 @@ async def bind(api: client.Client, namespace: str, name: str, rules: list[dict[s
         with contextlib.suppress(errors.AlreadyExists):
             await api.request("POST", f"/apis/{group}/v1/{plural}", body=obj)
 
+    async def known() -> bool:
+        """The API server learns of rights by a watch of its own."""
+        asked = {"group": rules[0]["apiGroups"][0], "resource": rules[0]["resources"][0], "verb": rules[0]["verbs"][0]}
+        user = f"system:serviceaccount:{namespace}:{name}"
+        spec = {"user": user, "resourceAttributes": {**asked, "namespace": namespace}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        return bool((await api.request("POST", path, body=body))["status"]["allowed"])
+
+    await cluster.eventually(known, f"{namespace}/{name} has its rights")
+
 
 async def token(api: client.Client, namespace: str, name: str) -> str:
     """A token of a ServiceAccount."""

@@ -283,7 +283,7 @@ class Fake:
         """Ask for resources."""
         await self.stream.write(xds.ask(kind, *names, known=known, **self._told))
 
-    async def next(self, within: float = 5.0, *, error: str = "", acknowledge: bool = True) -> xds.Response:
+    async def next(self, within: float = 20.0, *, error: str = "", acknowledge: bool = True) -> xds.Response:
         """The next response, acknowledged or refused; raises AssertionError when the stream ends instead."""
         async with asyncio.timeout(within):
             data = await self.stream.read()

@@ -6,6 +6,7 @@ Network namespaces are held by descriptors and not by names: whatever happens to
 import contextlib
 import ctypes
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -141,13 +142,12 @@ class Doors:
     def arrived(self, client: socket.socket) -> Arrival:
         """Which of the ports a client's connection has come out at; there must be one."""
         client.sendall(b"x")
-        for port, door in self._doors.items():
-            door.settimeout(0.05)
-            with contextlib.suppress(TimeoutError):
-                accepted, source = door.accept()
-                with accepted:
-                    return Arrival(port, _meant(accepted), source[0].removeprefix("::ffff:"))
-        raise AssertionError("the connection was accepted by nobody here")
+        ready, _, _ = select.select(list(self._doors.values()), [], [], SECONDS)
+        assert ready, "the connection was accepted by nobody here"
+        accepted, source = ready[0].accept()
+        with accepted:
+            port = next(number for number, door in self._doors.items() if door is ready[0])
+            return Arrival(port, _meant(accepted), source[0].removeprefix("::ffff:"))
 
     def nobody(self) -> bool:
         """Whether nothing waits at any of them."""
@@ -249,7 +249,8 @@ class Flood:
 
 def own_rules() -> str:
     """What nftables holds in the network of this process."""
-    return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    command = ["nft", "--stateless", "list", "ruleset"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def descriptors() -> int:

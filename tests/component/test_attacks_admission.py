@@ -5,7 +5,6 @@ Each has happened to somebody. The outcome is a refusal that names the reason, o
 
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -252,12 +251,15 @@ class TestExceptions:
 
     @pytest.fixture
     def excepting(self, rig: Rig) -> Iterator[Any]:
-        """Sets the floor's exceptions; takes them away again."""
+        """Sets the floor's exceptions, of which the webhook knows then; takes them away again."""
+        mark = {"identities": ["default"], "controls": ["sysctls"]}
+        marked = on_pod(sysctls=[{"name": "kernel.msgmax", "value": "1"}])
 
         def set_to(*exceptions: dict[str, Any]) -> None:
-            reply = rig.api.apply(floor("floor", "restricted", exceptions))
+            told = (*exceptions, self.given(**mark)) if exceptions else ()
+            reply = rig.api.apply(floor("floor", "restricted", told))
             assert reply.ok, reply.message
-            time.sleep(0.5)
+            until(lambda: tried(rig, **marked).ok is bool(told), 20, lambda: tried(rig, **marked).message)
 
         yield set_to
         set_to()

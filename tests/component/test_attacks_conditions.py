@@ -101,8 +101,9 @@ class TestTimes:
             Window(not_after=now): 403,
             Window(not_before=now + 3600): 403,
             Window(not_before=now - 60, not_after=now + 3600): 200,
-            Window(((now // 86400 + 3) % 7,), offset=0): 200,
-            Window(((now // 86400 + 4) % 7,), offset=0): 403,
+            # Today, and tomorrow, should it begin meanwhile.
+            Window(tuple(sorted({(now // 86400 + day) % 7 for day in (3, 4)})), offset=0): 200,
+            Window(((now // 86400 + 6) % 7,), offset=0): 403,
         }
         for window, status in cases.items():
             within = TimeCondition((window,))
@@ -112,16 +113,20 @@ class TestTimes:
             assert Proxy(net, svids, *rules).statuses(Request()) == [603 - status], window
 
     def test_an_open_connection_is_closed_to_the_next_request_at_the_second(self, net: Net, svids: Identities) -> None:
-        end = int(time.time()) + 6
-        rule = on(allow("r", caller("web"), ports=PORT), times=(TimeCondition((Window(not_after=end),)),))
-        proxy = Proxy(net, svids, rule)
-        with proxy.running():
-            before = proxy.asked(Request())
-            sent = time.time()
-            time.sleep(max(0.0, end - time.time()) + 0.05)
-            after = proxy.asked(Request())
-        assert sent < end, "the machine is too slow for this"
-        assert (before, after) == ([200], [403])
+        for seconds in (6, 60):
+            end = int(time.time()) + seconds
+            rule = on(allow("r", caller("web"), ports=PORT), times=(TimeCondition((Window(not_after=end),)),))
+            proxy = Proxy(net, svids, rule)
+            with proxy.running():
+                before = proxy.asked(Request())
+                # A machine that is so busy that the window is over by now gets a longer one.
+                if time.time() >= end:
+                    continue
+                time.sleep(max(0.0, end - time.time()) + 0.05)
+                after = proxy.asked(Request())
+            assert (before, after) == ([200], [403])
+            return
+        raise AssertionError("no proxy was there within a minute")
 
 
 class TestSource:

@@ -276,6 +276,6 @@ def test_the_log_has_what_was_asked_and_not_what_a_program_says_of_it(outside: O
         return [str(each["path"]) for each in found if each.get("host") == API and len(each.get("path", "")) > 1]
 
     # Envoy writes its log out every ten seconds.
-    eventually(lambda: "/guilty" in paths() or "/innocent" in paths(), 15)
+    eventually(lambda: "/guilty" in paths() or "/innocent" in paths(), 40)
     assert "/guilty" in paths()
     assert "innocent" not in log.read_text()

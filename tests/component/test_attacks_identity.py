@@ -38,8 +38,8 @@ def files(svids: Identities, directory: Path, forged: Forgery, *below: bytes) ->
     return str(chain), str(key), str(svids.roots_file)
 
 
-def leaf(*names: x509.GeneralName, hours: tuple[int, int] = (-1, 1), **changes: object) -> Forgery:
-    """A leaf in every respect but ``changes``."""
+def leaf(*names: x509.GeneralName, hours: tuple[int, int] = (-1, 24), **changes: object) -> Forgery:
+    """A leaf in every respect but ``changes``; good for longer than a run of all tests takes."""
     now = int(time.time())
     return Forgery(names=names or None, begin=now + hours[0] * 3600, end=now + hours[1] * 3600).but(**changes)
 

@@ -2,13 +2,14 @@
 
 import base64
 import http.server
+import itertools
 import json
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ringfence.inject import check, sidecar
@@ -121,11 +122,14 @@ class Meddler(http.server.BaseHTTPRequestHandler):
     """A mutating webhook of somebody else's."""
 
     change: Change = staticmethod(lambda _: [])
+    #: Where it changes something: what it said before is asked for elsewhere.
+    place: ClassVar[str] = ""
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         response: dict[str, Any] = {"uid": review["request"]["uid"], "allowed": True}
-        patch = type(self).change(review["request"]["object"])
+        here = self.path.partition("?")[0] == type(self).place
+        patch = type(self).change(review["request"]["object"]) if here else []
         if patch:
             response |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
         body = json.dumps(
@@ -155,20 +159,23 @@ def meddler(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
+    numbers = itertools.count()
+
     def put(change: Change, reinvocation: str) -> None:
         seen = threading.Event()
+        place = f"/{next(numbers)}"
 
         def noted(obj: dict[str, Any]) -> list[dict[str, Any]]:
             if obj["metadata"].get("name") == reinvocation.lower():
                 seen.set()
             return change(obj)
 
-        Meddler.change = staticmethod(noted)
+        Meddler.change, Meddler.place = staticmethod(noted), place
         webhook = {
             "name": "meddler.example.com",
             "admissionReviewVersions": ["v1"],
             "clientConfig": {
-                "url": f"https://localhost:{port}/",
+                "url": f"https://localhost:{port}{place}",
                 "caBundle": base64.b64encode(ca.certificate).decode(),
             },
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
@@ -193,9 +200,8 @@ def meddler(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
             rig.api.create(probe, dry_run=True)
             return seen.is_set()
 
+        # Asked at the new place, so the configuration of before is none any more.
         until(asked, 15)
-        # The API server may still hold the configuration of before for its other requests.
-        time.sleep(0.5)
 
     yield put
     server.shutdown()

@@ -19,6 +19,7 @@ from ringfence.translate.envoy import remote_keys
 
 from tests.component import key_rig, proxy_net, token_rig
 from tests.component.key_rig import HOST, INSIDE, OTHER, SERVED, Roots, Served, keys
+from tests.component.node_rig import eventually
 from tests.component.request_rig import HTTP_PORT
 from tests.component.token_rig import Signer
 from tests.unit.policy.making import allow, caller, deny
@@ -104,8 +105,7 @@ def test_what_is_fetched_and_what_is_not_is_counted(served: Served) -> None:
         assert figure(served, "success") >= 1
         before = figure(served, "failed")
         served.answers(status=500)
-        time.sleep(3)
-        assert figure(served, "failed") > before
+        eventually(lambda: figure(served, "failed") > before)
 
 
 def figure(served: Served, what: str) -> int:
@@ -192,6 +192,9 @@ class TestNoKeys:
             assert served.statuses(good()) == [LET_IN]
             # Those that the first request has fetched last for a while, those fetched beside requests without end.
             time.sleep(3)
+            for _ in range(3):
+                served.seen()
+                eventually(lambda: any(" GET " in each for each in served.seen()))
             for answer in ({"status": 500}, {"body": "no keys"}, {"body": keys(CORP), "wait": 60}):
                 served.answers(**answer)
                 time.sleep(3)

@@ -99,9 +99,10 @@ def forged() -> dict[str, str]:
         "by nobody": CORP.token(iss=None),
         "without an end": CORP.token(exp=None),
         "ended beyond the skew": CORP.token(exp=now - SKEW - 15),
-        "not begun": CORP.token(nbf=now + SKEW + 30),
+        "not begun": CORP.token(nbf=now + SKEW + 300),
         "lasting for too long": CORP.token(exp=now + LIFE + 300),
-        "lasting a little too long": CORP.token(exp=now + LIFE + 10),
+        # By less than the skew, and by more than it takes until it is shown.
+        "lasting a little too long": CORP.token(exp=now + LIFE + SKEW - 1),
         "lasting for ever": CORP.token(exp=2**62),
         "ended long before 1970": CORP.token(exp=-1),
         "the public key as a secret": token_rig.confused(CORP),
@@ -130,7 +131,7 @@ class TestForged:
 
     def test_good_ones_pass_up_to_the_skew(self, net: Net, svids: Identities) -> None:
         now = int(time.time())
-        good = (CORP.token(), CORP.token(exp=now - SKEW + 15), CORP.token(aud=["other", "pay"]), CORP.token(nbf=now))
+        good = (CORP.token(), CORP.token(exp=now - 1), CORP.token(aud=["other", "pay"]), CORP.token(nbf=now))
         assert Proxy(net, svids, WITH).statuses(*map(bearing, good)) == [LET_IN] * 4
 
     def test_each_kind_of_key_signs(self, net: Net, svids: Identities) -> None:
@@ -150,10 +151,10 @@ class TestForged:
 
 
 class TestPlaces:
-    GOOD = CORP.token()
-
     def tried(self) -> dict[str, Request]:
-        good, other = f"Bearer {self.GOOD}", f"Bearer {CORP.token(sub='bob')}"
+        # Made when they are needed: a run of all tests may take longer than a token lives.
+        token = CORP.token()
+        good, other = f"Bearer {token}", f"Bearer {CORP.token(sub='bob')}"
         return {
             "twice the same": Request(headers={"authorization": (good, good)}),
             "two": Request(headers={"authorization": (good, other)}),
@@ -164,10 +165,10 @@ class TestPlaces:
             "before another word": Request(headers={"authorization": (f"{good} x",)}),
             "before another token": Request(headers={"authorization": (f"{good} Bearer a.b.c",)}),
             "in small letters": Request(headers={"authorization": (good.replace("Bearer", "bearer"),)}),
-            "without Bearer": Request(headers={"authorization": (self.GOOD,)}),
-            "in the query": Request(path=f"/?access_token={self.GOOD}"),
-            "in a cookie": Request(headers={"cookie": (f"access_token={self.GOOD}",)}),
-            "in another header": Request(headers={"x-user-token": (self.GOOD,)}),
+            "without Bearer": Request(headers={"authorization": (token,)}),
+            "in the query": Request(path=f"/?access_token={token}"),
+            "in a cookie": Request(headers={"cookie": (f"access_token={token}",)}),
+            "in another header": Request(headers={"x-user-token": (token,)}),
             "in what proxies leave for programs": Request(headers={"x-jwt-payload": ("e30",)}),
         }
 
@@ -180,7 +181,7 @@ class TestPlaces:
         assert {name for name, status in zip(self.tried(), found, strict=True) if status not in {REFUSED, BAD}} == set()
 
     def test_over_http2_too(self, net: Net, svids: Identities) -> None:
-        requests = (*self.tried().values(), bearing(self.GOOD))
+        requests = (*self.tried().values(), bearing(CORP.token()))
         tried = [Asked(replace(each, host="pay.shop"), WEB, True, http2=True) for each in requests]
         *found, good = Proxy(net, svids, WITH).statuses(*tried)
         assert {REFUSED, BAD} >= set(found)

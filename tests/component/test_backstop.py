@@ -180,10 +180,10 @@ class TestPods:
 
     def test_labels_left_over_from_enrolment_may_go(self, rig: Rig) -> None:
         rig.namespace("left", "audit")
-        until(lambda: rig.api.create(pod("p", "left", labels={IDENTITY: "default"})).ok, 5)
+        until(lambda: rig.api.create(pod("p", "left", labels={IDENTITY: "default"})).ok, 20)
         assert rig.api.merge("/api/v1/namespaces/left", {"metadata": {"labels": {ENROLL: None}}}).ok
         path = "/api/v1/namespaces/left/pods/p"
-        until(lambda: rig.api.merge(path, {"metadata": {"labels": {IDENTITY: None}}}).ok, 5)
+        until(lambda: rig.api.merge(path, {"metadata": {"labels": {IDENTITY: None}}}).ok, 20)
         assert held(rig.api.merge(path, {"metadata": {"labels": {IDENTITY: "default"}}}), "ringfence-pods")
 
     def test_duplicate_keys_are_judged_as_they_are_stored(self, rig: Rig) -> None:

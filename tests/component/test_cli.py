@@ -182,7 +182,7 @@ async def _in_the_way(control_plane: ControlPlane) -> None:
             "spec": {"podSelector": {}},
         }
         await cluster.apply(api, stranger)
-        status, out, err = await people.ringfence(config, "enroll", "way", "--wait", "--timeout", "3")
+        status, out, err = await people.ringfence(config, "enroll", "way", "--wait", "--timeout", "10")
         assert status == 1
         assert "Pod bare (bare) cannot be restarted by rollout" in err
         assert "keep the network from closing: theirs" in err
@@ -339,17 +339,16 @@ async def _forbidden(control_plane: ControlPlane, tmp_path: Path) -> None:
         config = tmp_path / "config"
         config.write_text(people.kubeconfig(control_plane.kubeconfig, await people.token(api, "tenant", "editor")))
 
-        async def guarded() -> bool:
-            return "ringfence-namespaces" in await cluster.names(api, resources.ADMISSION_POLICY_BINDINGS)
-
-        await cluster.eventually(guarded, "the backstop is there")
-
         async def refused() -> tuple[int, str] | None:
+            # Until then it is enrolled, which is undone.
+            undone = {"metadata": {"labels": {LABEL_ENROLL: None}}}
+            path = resources.NAMESPACES.path("", "tenant")
+            await api.request("PATCH", path, body=undone, content_type=client.MERGE)
             status, _, err = await people.ringfence(config, "enroll", "tenant", "--mode", "audit")
             return (status, err) if status else None
 
-        # A ValidatingAdmissionPolicy takes the API server a moment.
-        status, err = await cluster.eventually(refused, "the backstop is in force")
+        # A ValidatingAdmissionPolicy takes the controller and the API server a moment.
+        status, err = await cluster.eventually(refused, "the backstop is in force", 40)
         assert status == 2
         assert "the verb `enroll` on clustersecuritypolicies.ringfence.dev" in err
 

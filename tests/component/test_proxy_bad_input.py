@@ -13,8 +13,8 @@ from ringfence.model.world import Workload
 
 from tests.component import proxy_net
 from tests.component.proxy_net import API, POD, WEB, Identities, Net
-from tests.component.test_proxy_envoy import PODS, PORTS, answer, call, config, lines
-from tests.component.test_proxy_figures import STATISTICS, metrics
+from tests.component.test_proxy_envoy import PODS, PORTS, call, config, lines
+from tests.component.test_proxy_figures import STATISTICS, settled
 from tests.unit.policy import making as policies
 from tests.unit.policy.making import allow, caller, policy
 from tests.unit.translate.envoy import making, test_configure
@@ -60,8 +60,7 @@ def test_names_that_kubernetes_takes_are_names(net: Net, svids: Identities, what
     with proxy_net.running(net, made, svids.secrets(namespace, account), stats_config=STATISTICS) as log:
         wanted = [call(WEB, 8080, good, http=True), call(WEB, 5432, good), call(WEB, 8080, bad, http=True)]
         assert net.call([*wanted, call(WEB, 5432, bad)]) == ["allowed", "allowed", "denied", "denied"]
-        time.sleep(0.5)
-        found = metrics(answer(net, 15021, "GET /metrics")[1])
+        found = settled(net)
     labels = f'policy="{namespace}/{name}#{rule}",transport="mesh"'
     assert found[f"envoy_http_in_rbac_policy_allowed{{{labels}}}"] == 1
     (request,) = (line for line in lines(log) if line.get("method") and line["policy"].get(ALLOWED))

@@ -14,6 +14,7 @@ from ringfence.model.proxy import ProxyConfig
 from ringfence.model.resources import MTLS, AnonymousPeer, CidrPeer, Mode, PortSpec, SecurityPolicy, Transport
 
 from tests.component import proxy_net
+from tests.component.node_rig import eventually
 from tests.component.proxy_net import API, POD, WEB, Identities, Net
 from tests.unit.policy import making as policies
 from tests.unit.policy.making import allow, caller, deny, policy
@@ -73,14 +74,14 @@ def test_the_status_listener_answers_for_the_program(net: Net, svids: Identities
     )
     made = config(policy(ingress=(allow("web", caller("web")),)), containers=probing(*paths))
     with proxy_net.running(net, made, svids.secrets("shop", "db")):
-        time.sleep(2)  # the first look at ports
+        # Not before the first look at ports.
+        eventually(lambda: answer(net, 15021, f"GET {paths[2]}")[0] == 200)
         assert answer(net, 15021, "GET /ready")[0] == 200
         status, body = answer(net, 15021, "GET /metrics")
         assert status == 200
         assert "envoy_server_live" in body
         assert answer(net, 15021, f"GET {paths[0]}")[0] == 200
         assert answer(net, 15021, f"GET /ringfence/probe/http/{here}/other")[0] == 404
-        assert answer(net, 15021, f"GET {paths[2]}")[0] == 200
         assert answer(net, 15021, f"GET {paths[3]}")[0] == 503  # no program is there
         assert answer(net, 15021, f"GET {paths[4]}")[0] == 503  # it speaks, but not gRPC
         for refused in (

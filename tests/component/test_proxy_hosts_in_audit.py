@@ -26,7 +26,7 @@ def test_names_are_written_down_while_nothing_is_blocked(outside: Outside) -> No
                 http("api.example.com", to=HOSTS[1], port=443),
             ]
         ) == [f"reached {HOSTS[0]}", f"reached {HOSTS[1]}", f"reached {HOSTS[1]}"]
-        eventually(lambda: len(host_rig.recorded(found)) >= 3, 15)
+        eventually(lambda: len(host_rig.recorded(found)) >= 3, 40)
         assert {(each.target.host, each.target.ip, each.port) for each in host_rig.recorded(found)} == {
             ("api.example.com", HOSTS[0], 443),
             ("", HOSTS[1], 8443),

@@ -164,7 +164,7 @@ def test_a_stream_ends_with_its_token(control_plane: ControlPlane) -> None:
 def test_a_stream_ends_after_a_while_so_that_tokens_are_looked_at_again(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
         pod, token = await plane.proxied("old")
-        limits = server.Limits(stream=1.0)
+        limits = server.Limits(stream=4.0)
         async with plane.proxyd(limits=limits) as serving, serving.proxy(pod, token) as fake:
             await fake.start()
             assert "the stream is old" in await fake.ended()
@@ -248,13 +248,13 @@ def test_more_streams_than_a_replica_takes_are_refused(
 def test_who_says_nothing_or_nonsense_is_sent_away(control_plane: ControlPlane) -> None:
     async def test(plane: Plane) -> None:
         pod, token = await plane.proxied("silent")
-        async with plane.proxyd(limits=server.Limits(first_request=0.5)) as serving:
-            async with serving.proxy(pod, token) as fake:
-                assert "no request came in time" in await fake.ended()
-            async with serving.proxy(pod, token) as fake:
-                await fake.start()
-                await fake.ask(Kind.ROUTES, *[f"name-{number}" for number in range(20_001)])
-                assert "INVALID_ARGUMENT" in await fake.ended()
+        hasty = server.Limits(first_request=0.5)
+        async with plane.proxyd(limits=hasty) as serving, serving.proxy(pod, token) as fake:
+            assert "no request came in time" in await fake.ended()
+        async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
+            await fake.start()
+            await fake.ask(Kind.ROUTES, *[f"name-{number}" for number in range(20_001)])
+            assert "INVALID_ARGUMENT" in await fake.ended()
 
     running(control_plane, test)
 
@@ -285,7 +285,7 @@ def test_a_proxy_that_does_not_read_is_sent_away_and_holds_nobody_up(control_pla
         compiler = Tiny()
         compiler.padding = "x" * (3 << 20)
         async with (
-            plane.proxyd(compiler, limits=server.Limits(write=1.0)) as serving,
+            plane.proxyd(compiler, limits=server.Limits(write=4.0)) as serving,
             serving.proxy(slow, await plane.token(slow)) as fake,
         ):
             await fake.ask(Kind.CLUSTERS)

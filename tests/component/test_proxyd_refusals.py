@@ -1,5 +1,6 @@
 """What a real Envoy refuses: the last good configuration stays in force, and policies' statuses say what and why."""
 
+import ssl
 import time
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -83,12 +84,13 @@ def test_what_a_proxy_refuses_is_said_where_the_policys_author_looks(rig: contro
                     assert len(message) < 1200
                     assert policy["Ready"]["reason"] == "RefusedByProxies"
                 assert await call(port, caller) == "hello"
+                await cluster.eventually(lambda: _told(plane), "both are told of by Events")
                 assert await _events(plane) == {"ClusterSecurityPolicy": 1, "SecurityPolicy": 1}
 
                 compiler.bad_route, compiler.body = False, "mended"
                 serving.parts.classes.changed("")
                 await _says(plane, "True", "InUse", ready="True")
-                assert await call(port, caller) == "mended"
+                await cluster.eventually(lambda: _answers(port, caller, "mended"), "what is mended is in force")
             finally:
                 envoy.stop()
 
@@ -148,6 +150,14 @@ async def _conditions(plane: Plane, resource: resources.Resource, namespace: str
 async def _observed(plane: Plane, generation: int) -> bool:
     found = await _conditions(plane, *_POLICIES[0])
     return bool(found.get("Programmed", {}).get("observedGeneration") == generation)
+
+
+async def _answers(port: int, caller: ssl.SSLContext, text: str) -> bool:
+    return await call(port, caller) == text
+
+
+async def _told(plane: Plane) -> bool:
+    return len(await _events(plane)) == len(_POLICIES)
 
 
 async def _events(plane: Plane) -> dict[str, int]:

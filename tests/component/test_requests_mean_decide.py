@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.component, pytest.mark.timeout(3600)]
 PAIRS = int(os.environ.get("RINGFENCE_REQUESTS", "2000"))
 #: Requests to one proxy.
 SHARE = 250
+#: Answers that must be among them.
+REASONS = ("allowed", Reason.NO_RULE_ALLOWS, Reason.DENIED_BY_RULE, Reason.REQUEST_REFUSED, Reason.REQUEST_UNCLEAR)
 
 
 def ends(known: Mesh, source: str) -> tuple[End, End]:
@@ -77,13 +79,22 @@ def of_bytes(net: Net, known: Mesh, svids: Identities, count: Counter[str]) -> l
     return wrong
 
 
+def enough(count: Counter[str], pairs: int, reasons: tuple[str, ...]) -> bool:
+    """Whether as many pairs were tried, and each answer was seen often enough, or is not seen however many there are.
+
+    A few policies may well be such that all is denied, or nothing by a rule.
+    """
+    total = count.total()
+    return total >= pairs and (total >= 10 * pairs or all(count[reason] > total // 100 for reason in reasons))
+
+
 def test_what_proxies_answer_is_what_decide_says(tmp_path: Path, summary: Callable[[str], None]) -> None:
     seed = int(os.environ.get("RINGFENCE_SEED", random.randrange(2**31)))  # noqa: S311
     draw, count = Draw(seed), Counter[str]()
     wrong: list[str] = []
     with request_rig.network(tmp_path) as net:
         svids = Identities(tmp_path, "cluster.local")
-        while sum(count.values()) < PAIRS and len(wrong) < 30:
+        while not enough(count, PAIRS, REASONS) and len(wrong) < 30:
             written = draw.policies()
             known = request_rig.mesh(*written)
             with proxy_net.running(net, request_rig.config(known), svids.secrets("shop", "db")):
@@ -92,13 +103,7 @@ def test_what_proxies_answer_is_what_decide_says(tmp_path: Path, summary: Callab
     total = sum(count.values())
     assert not wrong, f"RINGFENCE_SEED={seed}: {len(wrong)} of {total} disagree\n" + "\n".join(wrong[:10])
     # A test that only ever sees one answer proves nothing.
-    for reason in (
-        "allowed",
-        Reason.NO_RULE_ALLOWS,
-        Reason.DENIED_BY_RULE,
-        Reason.REQUEST_REFUSED,
-        Reason.REQUEST_UNCLEAR,
-    ):
+    for reason in REASONS:
         assert count[reason] > total // 100, count
     counts = ", ".join(f"{number} {reason}" for reason, number in sorted(count.items()))
     summary(f"proxies against decide, requests: {total} agree ({counts}; seed {seed})")

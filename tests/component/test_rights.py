@@ -28,7 +28,7 @@ from e2e.cluster.certificates import Authority
 from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
 from e2e.demo import install
-from tests.component import cluster, test_controller
+from tests.component import cluster, controller_rig, test_controller
 from tests.component.certificates import ca_state, identity, reason
 from tests.component.controller_rig import GUARDS, OWN, Plane
 from tests.component.test_reports import CHART_CRD
@@ -240,10 +240,11 @@ async def _live(plane: Plane, place: Path) -> None:
 
             await cluster.eventually(closed, "the namespace is closed", 40)
             await cluster.eventually(guarded, "the guards are there", 40)
-            for drift in test_controller.DRIFTS.values():
+            wanted = await _calm(api)
+            for what, drift in test_controller.DRIFTS.items():
                 await asyncio.sleep(0.4)
                 await drift(api)
-            await cluster.eventually(closed, "the namespace is closed again")
+                await cluster.eventually(lambda: _is(api, wanted), f"repaired: {what}")
             await _certificates(api, "drifting")
             await asyncio.sleep(3)
             await cluster.apply(api, cluster.namespace("drifting"))
@@ -258,6 +259,26 @@ async def _live(plane: Plane, place: Path) -> None:
 
             await cluster.eventually(forgotten, "its report is gone", 40)
             await asyncio.sleep(2)
+
+
+async def _calm(api: client.Client) -> Any:
+    """What the controller has written, once it writes nothing more."""
+    before: Any = None
+    while (now := await _written(api)) is None or now != before:
+        before = now
+        await asyncio.sleep(1)
+    return now
+
+
+async def _is(api: client.Client, wanted: Any) -> bool:
+    return bool(await _written(api) == wanted)
+
+
+async def _written(api: client.Client) -> Any:
+    """None while something of it is missing."""
+    with contextlib.suppress(AssertionError):
+        return await controller_rig.snapshot(api, "drifting")
+    return None
 
 
 async def _certificates(api: client.Client, where: str) -> None:

@@ -82,7 +82,7 @@ async def becomes(api: client.Client, namespace: str, wanted: bool) -> None:
     async def so() -> bool:
         return asked(await opening(api, namespace)) == wanted
 
-    await cluster.eventually(so, f"{namespace} asked about: {wanted}", within=5)
+    await cluster.eventually(so, f"{namespace} asked about: {wanted}")
 
 
 def own(namespace: str, **spec: Any) -> dict[str, Any]:
@@ -96,8 +96,12 @@ def test_only_where_a_namespaces_policy_closes_them_and_only_while_it_does(plane
             assert not asked(await opening(api, "shut"))
             await cluster.apply(api, own("shut", admission=CLOSING))
             await cluster.eventually(lambda: in_force(api, "shut", "shut"), "the policy is in force")
-            held = await cluster.get(api, resources.VALIDATING_WEBHOOKS, "", "ringfence")
-            assert "sessions.ringfence.dev" in [each["name"] for each in (held or {})["webhooks"]]
+
+            async def written() -> bool:
+                held = await cluster.get(api, resources.VALIDATING_WEBHOOKS, "", "ringfence")
+                return "sessions.ringfence.dev" in [each["name"] for each in (held or {})["webhooks"]]
+
+            await cluster.eventually(written, "the webhook is asked about sessions")
             await becomes(api, "shut", True)
             assert not asked(await opening(api, "open"))
 

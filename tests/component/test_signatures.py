@@ -138,7 +138,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, registry: oci.Registry) -> I
         rig.enforced("shop", "default")
         binding = secret_access.binding("shop", OWN)
         # The API server learns of the enrolment by a watch of its own.
-        until(lambda: rig.api.apply(binding, user=CONTROLLER, groups=["system:masters"]).ok, 5)
+        until(lambda: rig.api.apply(binding, user=CONTROLLER, groups=["system:masters"]).ok, 20)
         settings = Settings(
             installation=Installation(),
             signatures=SignatureSettings(
@@ -293,6 +293,7 @@ class TestWhoWritesVerdicts:
             assert "ImageVerdicts are Ringfence's" in reply.message
 
     def test_the_webhook_asks_and_does_not_answer(self, world: World) -> None:
+        world.rig.grant("owner", [("ringfence.dev", ["*"], ["*"])])
         digest = world.registry.image("shop/app", b"asked")
         image = world.ref(digest)
         world.admitted("asked", image)

@@ -173,7 +173,7 @@ def test_a_new_limit_holds_for_the_next_request_of_an_open_connection(rig: Rig) 
     before = "[{name: big, maxBody: 1Gi}]"
     with rig.by_routes(config(before, issuers=KNOWN)) as log:
         alice, bob = (sent(CORP.token(sub=each)) for each in ("alice", "bob"))
-        alice.times, alice.pause = 60, 0.02
+        alice.times, alice.pause = 250, 0.02
         process = rig.started([alice, bob])
         time.sleep(0.6)
         rig.route(config(per("sub", 2), issuers=KNOWN))

@@ -281,7 +281,18 @@ def test_the_audit_log_of_the_api_server_says_what_was_decided_and_why(rig: Rig)
 
 
 def _told(rig: Rig, name: str, subresource: str = "") -> dict[str, str]:
-    """What Ringfence's webhooks said to the audit log of the last write to a pod."""
+    """What Ringfence's webhooks said to the audit log of the last write to a pod, once it is there."""
+    found: dict[str, str] = {}
+
+    def there() -> bool:
+        found.update(_logged(rig, name, subresource))
+        return bool(found)
+
+    until(there, 10)
+    return found
+
+
+def _logged(rig: Rig, name: str, subresource: str) -> dict[str, str]:
     *lines, _ = (rig.directory / AUDIT_LOG).read_text().split("\n")
     found: dict[str, str] = {}
     for entry in map(json.loads, lines):

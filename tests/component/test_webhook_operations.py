@@ -114,8 +114,8 @@ class TestCertificates:
         assert running.ca is not None
         assert running.webhook is not None
         running.certify(running.ca, life=1.0)
-        running.webhook.wait_ready(ready=False)
-        assert "no serving certificate" in running.webhook.get("/readyz")[1]
+        webhook = running.webhook
+        webhook.wait(lambda: "no serving certificate" in webhook.get("/readyz")[1])
         assert running.webhook.get("/healthz")[0] == 200
 
     def test_a_broken_secret_leaves_the_last_good_one(self, running: Rig) -> None:
@@ -210,7 +210,10 @@ class TestOutage:
         try:
             late = rig.start_webhook(wait=False)
             until(lambda: late.get("/healthz")[0] == 200, 20)
-            assert late.get("/readyz")[0] == 503
+            said = 0
+            while not said:  # a machine that is busy lets even this wait
+                said = late.get("/readyz")[0]
+            assert said == 503
         finally:
             rig.plane.start_apiserver()
         late.wait_ready()
@@ -258,7 +261,7 @@ class TestSameSecond:
         assert api.create(identity(name, "mine")).ok
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "mine", "namespace": name}}
         assert api.create(account).ok
-        until(lambda: api.create(pod("p", name, serviceAccountName="mine")).ok, 3)
+        until(lambda: api.create(pod("p", name, serviceAccountName="mine")).ok, 15)
 
 
 class TestDirect:
@@ -338,7 +341,6 @@ class TestDirect:
 
     def test_afterwards_it_is_as_before(self, running: Rig) -> None:
         assert running.webhook is not None
-        running.webhook.wait_ready()
-        status, metrics = running.webhook.get("/metrics")
-        assert status == 200
-        assert "ringfence_admission_in_flight 0.0" in metrics
+        webhook = running.webhook
+        webhook.wait_ready()
+        webhook.wait(lambda: "ringfence_admission_in_flight 0.0" in webhook.get("/metrics")[1])

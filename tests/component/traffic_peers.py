@@ -165,15 +165,16 @@ def _once(connection: _Connection, call: dict[str, Any]) -> tuple[int, dict[str,
 
 
 def _raw(connection: _Connection, call: dict[str, Any]) -> tuple[int, dict[str, str], str, float, float]:
-    """Sends bytes as they are; what comes within a second is the body."""
+    """Sends bytes as they are; the body is what comes, until a second has passed in which nothing more did."""
     begun = time.monotonic()
     connection.connect()
     connection.sock.sendall(call["raw"].encode("latin-1"))
-    connection.sock.settimeout(1)
+    connection.sock.settimeout(10)
     text = b""
     try:
         while data := connection.sock.recv(65536):
             text += data
+            connection.sock.settimeout(1)
     except OSError:
         pass
     connection.close()

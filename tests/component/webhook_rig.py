@@ -24,6 +24,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.world import Enrolment, Installation
 from ringfence.pki import serving
 from ringfence.translate import admission_policy, sessions, webhook_config
+from ringfence.translate.backstop import verdicts
 
 from e2e.cluster import controlplane, ports
 from tests.component.requests_as import Api
@@ -156,9 +157,17 @@ class Rig:
         user = {"user": "somebody", "groups": ["system:masters-not"]}
         self.grant("somebody", [("", ["namespaces"], ["create"])])
         until(lambda: "ringfence-namespaces" in self.api.create(probe, dry_run=True, **user).message, 30)
-        # Each is in force when the API server has taken it up by itself.
+        # The API server takes bindings up in the order in which they were written: with the last one all are in force.
+        verdict = {
+            "apiVersion": "ringfence.dev/v1alpha1",
+            "kind": "ImageVerdict",
+            "metadata": {"name": "probe", "namespace": OWN},
+            "spec": {"image": "registry.example/probe@sha256:" + "0" * 64, "requested": "2026-01-01T00:00:00Z"},
+        }
+        assert admission_policy.NAMES[-1] == verdicts.NAME
+        until(lambda: verdicts.NAME in self.api.create(verdict, dry_run=True).message, 30)
         zoned = pod("probe", "default", labels={"ringfence.dev/zone": "x"})
-        until(lambda: "ringfence-pods" in self.api.create(zoned, dry_run=True).message, 30)
+        assert "ringfence-pods" in self.api.create(zoned, dry_run=True).message
 
     def grant(self, user: str, rules: Sequence[tuple[str, list[str], list[str]]]) -> None:
         """A ClusterRole of (group, resources, verbs) for a user."""
@@ -178,6 +187,16 @@ class Rig:
         }
         assert self.api.apply(role).ok
         assert self.api.apply(binding).ok
+        # The API server learns of rights by a watch of its own.
+        group, (resource, *_), (verb, *_) = rules[0]
+        asked = {"group": group, "resource": resource.partition("/")[0], "verb": verb}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "metadata": {},
+            "spec": {"user": user, "resourceAttributes": {**asked, "subresource": resource.partition("/")[2]}},
+        }
+        until(lambda: self.api.create(review).body.get("status", {}).get("allowed"), 20)
 
     def namespace(self, name: str, enroll: str = "", **labels: str) -> None:
         """A namespace with its `default` ServiceAccount, enrolled or not."""

@@ -20,8 +20,8 @@ from typing import Any
 
 MOST = 1 << 20
 AT_ONCE = 64
-#: Seconds without a byte after which nothing more is expected, and between two pieces that are sent.
-QUIET, BETWEEN = 1.0, 0.02
+#: Seconds without a byte after which nothing is expected at all, nothing more, and between two pieces that are sent.
+SILENT, QUIET, BETWEEN = 4.0, 1.0, 0.02
 GIVES_UP_AFTER = 20.0
 _SETTINGS, _HEADERS, _DATA, _CONTINUATION = 4, 1, 0, 9
 _END_STREAM, _ACK = 0x1, 0x1
@@ -142,7 +142,7 @@ async def _call(call: dict[str, Any]) -> bytes:
             writer.write(piece.encode("latin-1"))
             await writer.drain()
             await asyncio.sleep(BETWEEN)
-        while data := await asyncio.wait_for(reader.read(1 << 16), QUIET + call["waits"]):
+        while data := await asyncio.wait_for(reader.read(1 << 16), (QUIET if found else SILENT) + call["waits"]):
             found += data
     except (TimeoutError, OSError):
         pass

@@ -1,5 +1,6 @@
 """The bootstrap, as Envoy itself sees it: with files as a kubelet puts them there, and a server for proxyd."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -72,7 +73,7 @@ def test_envoy_runs_by_it(files: Path) -> None:
     path = f"{files}/run/admin"
     try:
         end = time.monotonic() + 60
-        while not Path(path).exists() and time.monotonic() < end:
+        while not answers(path) and time.monotonic() < end:
             time.sleep(0.05)
         assert Path(path).stat().st_mode & 0o777 == 0o600
         assert ask(path, "/ready")[0] == 503
@@ -85,6 +86,14 @@ def test_envoy_runs_by_it(files: Path) -> None:
     finally:
         process.terminate()
         assert process.wait(10) == 0
+
+
+def answers(path: str) -> bool:
+    """Whether somebody listens on the socket, which is there a moment before."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as tried:
+        tried.connect(path)
+        return True
+    return False
 
 
 def ask(path: str, target: str) -> tuple[int, bytes]:

@@ -1,7 +1,8 @@
 """The parts of proxyd that hold connected proxies, over fakes of what lies outside."""
 
+import asyncio
 import itertools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ringfence.kube.token_reviews import Token
@@ -25,6 +26,13 @@ from tests.unit.reconcile import fakes
 
 OWN = "ringfence-system"
 SERIALS = itertools.count(1 << 100)
+
+
+async def until(check: Callable[[], bool]) -> None:
+    """Return when it holds, however busy the machine is."""
+    async with asyncio.timeout(20):
+        while not check():  # noqa: ASYNC110 (what changes is plain state)
+            await asyncio.sleep(0.005)
 
 
 class Translator:

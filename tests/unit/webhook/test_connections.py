@@ -48,11 +48,12 @@ def test_when_all_places_are_taken_who_holds_the_most_gives_one_up() -> None:
     async def scenario(port: int, protocol: type[GuardedProtocol]) -> None:
         held = [await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(3)]
         modest_reader, modest = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.3", 0))
-        await asyncio.sleep(0.05)
-        assert len(protocol.places) == 4
+        async with asyncio.timeout(20):
+            while len(protocol.places) < 4:  # noqa: ASYNC110 (what changes is plain state)
+                await asyncio.sleep(0.005)
         assert await ask(port) == b"HTTP/1.1 200 OK\r\n"
         with pytest.raises(CUT):
-            await asyncio.wait_for(held[0][0].readexactly(1), 1)
+            await asyncio.wait_for(held[0][0].readexactly(1), 20)
         modest.write(REQUEST)
         assert await modest_reader.readline() == b"HTTP/1.1 200 OK\r\n"
         for _, writer in [*held, (None, modest)]:
@@ -69,8 +70,10 @@ def test_a_head_that_does_not_arrive_ends_its_connection(beginning: bytes, monke
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(beginning)
         with pytest.raises(CUT):
-            await asyncio.wait_for(reader.readexactly(1), 2)
-        assert len(protocol.places) == 0
+            await asyncio.wait_for(reader.readexactly(1), 20)
+        async with asyncio.timeout(20):
+            while len(protocol.places):  # noqa: ASYNC110 (what changes is plain state)
+                await asyncio.sleep(0.005)
         writer.close()
 
     serve(10, scenario)
