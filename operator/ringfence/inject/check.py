@@ -84,12 +84,15 @@ def _as_made(spec: Mapping[str, Any], present: Mapping[str, Any], how: Injection
 
 
 def _taken(spec: Mapping[str, Any], prefix: str) -> Iterator[Violation]:
-    """Names, volumes, ports and tokens of the proxy's that others use."""
+    """Names, volumes, processes, ports and tokens of the proxy's that others use."""
     yield from _tokens(spec, prefix)
     for field, each in _others(spec, prefix):
         name = named(str(each.get("name")))
         if each.get("name") == proxy.CONTAINER:
             yield Violation(NAMES, f"{field}.name", f"is {proxy.CONTAINER}, the proxy's", "choose another name")
+        if each.get("targetContainerName") == proxy.CONTAINER:
+            message = f"is {proxy.CONTAINER} for {name}, which would share processes with the proxy"
+            yield Violation(NAMES, f"{field}.targetContainerName", message, "target another container")
         for index, mount in enumerate(each.get("volumeMounts") or ()):
             if mount.get("name") in proxy.RESERVED_VOLUMES:
                 message = f"is {shown(str(mount.get('name')))} for {name}: that volume is the proxy's alone"

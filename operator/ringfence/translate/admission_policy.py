@@ -10,6 +10,7 @@ one is nearly free: no request meets more than one. What they hold:
   set by Ringfence and by whoever RBAC grants the verb ``enroll``;
 - ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies;
 - ``ringfence-objects``: in enrolled namespaces only Ringfence writes trust bundles and the Secrets of identities;
+- ``ringfence-proxy-sessions``: in enrolled namespaces nobody runs anything in a proxy, or attaches to it;
 - ``ringfence-proxy-tokens``: tokens by which proxies show whose pod they are go to kubelets only;
 - ``ringfence-secret-rights``: the right to Secrets is bound in enrolled namespaces only, to the controller only;
 - ``ringfence-verdicts``: what was found out about images' signatures only the controller writes; the webhook asks.
@@ -28,6 +29,7 @@ from ringfence.translate.backstop import (
     network_policies,
     own_objects,
     pods,
+    proxy_sessions,
     proxy_tokens,
     requirements,
     secret_rights,
@@ -41,6 +43,7 @@ NAMES: Final = (
     network_policies.NAME,
     own_objects.NAME,
     pods.NAME,
+    proxy_sessions.NAME,
     proxy_tokens.NAME,
     secret_rights.NAME,
     verdicts.NAME,
@@ -80,6 +83,7 @@ def objects(
         network_policies.policy(exempt, user),
         own_objects.policy(exempt, user),
         pods.policy(exempt, proxy),
+        proxy_sessions.policy(exempt),
         proxy_tokens.policy(),
         secret_rights.policy(exempt, user, installation.namespace, controller),
         verdicts.policy(user, cel.literal(controller_user(installation, WEBHOOK))),

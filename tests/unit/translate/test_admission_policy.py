@@ -68,13 +68,14 @@ def test_the_controller_is_named_by_its_whole_user() -> None:
 
 def test_no_request_meets_two_of_them() -> None:
     rules = [
-        (group, resource.partition("/")[0])
+        each
         for policy in admission_policy.objects(Installation())[: len(admission_policy.NAMES)]
-        for group, resource in {
-            (group, resource.partition("/")[0])
+        for each in {
+            (group, resource.partition("/")[0], operation)
             for rule in policy["spec"]["matchConstraints"]["resourceRules"]
             for group in rule["apiGroups"]
             for resource in rule["resources"]
+            for operation in rule["operations"]
         }
     ]
     assert len(rules) == len(set(rules))

@@ -77,6 +77,13 @@ def validations(how: Injection) -> list[Validation]:
         ),
         Validation(
             cel.either(
+                "!variables.enrolled",
+                f"variables.containers.all(c, c[?'targetContainerName'].orValue('') != {_NAME})",
+            ),
+            "a debug container would share processes with its pod's proxy; target another container",
+        ),
+        Validation(
+            cel.either(
                 "!variables.proxied",
                 f"{_list(_field('volumes'))}.all(v, v.name in {volumes} || !{_SOURCES}"
                 f".exists(s, s[?'serviceAccountToken'][?'audience'].orValue('') == {cel.literal(proxy.AUDIENCE)}))",

@@ -1,0 +1,103 @@
+"""Ways into a proxy that runs, before a real API server: sessions, and debug containers that share its processes."""
+
+from collections.abc import Iterator
+
+import pytest
+from ringfence.model import proxy
+
+from tests.component import webhook_rig
+from tests.component.test_injection import HOW, IMAGE, enrolled, injected, pod
+from tests.component.webhook_rig import Rig, until
+
+pytestmark = pytest.mark.component
+
+STARTED = {
+    "status": {
+        "initContainerStatuses": [
+            {
+                "name": proxy.CONTAINER,
+                "started": True,
+                "ready": True,
+                "image": "x",
+                "imageID": "x",
+                "restartCount": 0,
+                "state": {},
+                "lastState": {},
+            }
+        ]
+    }
+}
+#: How far the API server gets with a session that nobody refuses: there are no nodes.
+NO_NODE = "does not have a host assigned"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """No webhook is asked: neither is one, about sessions, where no policy closes them."""
+    with webhook_rig.rig("into", tmp_path_factory.mktemp("into"), webhook=False, proxy=HOW) as made:
+        made.namespace("plain")
+        for name in ("shop", "audited"):
+            made.namespace(name, "enforce" if name == "shop" else "audit")
+            obj = injected()
+            obj["metadata"]["namespace"] = name
+            reply = made.api.create(obj)
+            assert reply.ok, reply.message
+            assert made.api.merge(f"/api/v1/namespaces/{name}/pods/p/status", STARTED).ok
+        assert made.api.create({**pod("p", "plain"), "metadata": {"name": "p", "namespace": "plain"}}).ok
+        until(lambda: "ringfence-proxy-sessions" in opened(made, "shop", "exec", proxy.CONTAINER), 30)
+        yield made
+
+
+def opened(rig: Rig, namespace: str, way: str, container: str = "") -> str:
+    query = f"?container={container}" if container else "?"
+    query += "&command=sh" if way == "exec" else "&stdout=true"
+    return rig.api.request("POST", f"/api/v1/namespaces/{namespace}/pods/p/{way}{query}").message
+
+
+@pytest.mark.parametrize("way", ["exec", "attach"])
+@pytest.mark.parametrize("namespace", ["shop", "audited"])
+def test_nobody_opens_a_session_into_a_proxy(alone: Rig, namespace: str, way: str) -> None:
+    """Not even a cluster's administrator, as whom all this is asked."""
+    message = opened(alone, namespace, way, proxy.CONTAINER)
+    assert "'ringfence-proxy-sessions'" in message
+    assert "open no session into it" in message
+
+
+@pytest.mark.parametrize("way", ["exec", "attach"])
+def test_sessions_into_programs_wait_for_nobody(alone: Rig, way: str) -> None:
+    assert NO_NODE in opened(alone, "shop", way, "main")
+    assert NO_NODE in opened(alone, "shop", way)
+    assert "ringfence" not in opened(alone, "plain", way, proxy.CONTAINER).replace(proxy.CONTAINER, "")
+
+
+def debug(rig: Rig, namespace: str, target: str) -> str:
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1000}
+    one = {"name": "debugger", "image": IMAGE, "securityContext": context, "targetContainerName": target}
+    path = f"/api/v1/namespaces/{namespace}/pods/p/ephemeralcontainers?dryRun=All"
+    patch = {"spec": {"ephemeralContainers": [one]}}
+    return rig.api.request("PATCH", path, patch, media="application/strategic-merge-patch+json").message
+
+
+@pytest.mark.parametrize("namespace", ["shop", "audited"])
+def test_without_webhooks_no_debug_container_shares_a_proxys_processes(alone: Rig, namespace: str) -> None:
+    assert debug(alone, namespace, "main") == ""
+    message = debug(alone, namespace, proxy.CONTAINER)
+    assert "'ringfence-pods'" in message
+    assert "target another container" in message
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with webhook_rig.rig("debugged", tmp_path_factory.mktemp("debugged"), proxy=HOW) as made:
+        enrolled(made, "shop")
+        reply = made.api.create(pod())
+        assert reply.ok, reply.message
+        assert made.api.merge("/api/v1/namespaces/shop/pods/p/status", STARTED).ok
+        yield made
+
+
+def test_no_debug_container_shares_a_proxys_processes(rig: Rig) -> None:
+    assert debug(rig, "shop", "main") == ""
+    message = debug(rig, "shop", proxy.CONTAINER)
+    assert "spec.ephemeralContainers[0].targetContainerName" in message
+    assert "target another container" in message
