@@ -58,14 +58,14 @@ _BURST: Final = Rule(
 _RATE: Final = (
     Field(
         name="requests",
-        node=Integer(description="How many requests pass in that time.", minimum=1, maximum=1_000_000),
+        node=Integer(description="How many requests pass in that time, 1 to 1000000.", minimum=1, maximum=1_000_000),
         required=True,
     ),
     Field(name="per", node=duration("The time in which so many pass; they come back evenly.", 1, DAY), required=True),
     Field(
         name="burst",
         node=Integer(
-            description="How many pass at once after a pause, requests at least. Default: requests.",
+            description="How many pass at once after a pause, from requests to 1000000. Default: requests.",
             minimum=1,
             maximum=1_000_000,
         ),
