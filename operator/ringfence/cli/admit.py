@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.cli import inputs, junit, options, sarif, world
@@ -88,6 +89,10 @@ def _load(
     if against == "auto":
         against = "files" if any(_tells_policy(document) for document in documents) else "cluster"
     found = inputs.configured(arguments)
+    if arguments.config is None:
+        # As the chart has it: what a container beside a proxy may not do would else come to light in the cluster only.
+        installation = replace(found.installation, proxies=True)
+        found = replace(found, installation=installation, proxy=replace(found.proxy, enabled=True))
     loaded = world.load(
         documents, found.installation, default_namespace=arguments.namespace, enforce_unknown=True, any_name=True
     )
@@ -95,6 +100,8 @@ def _load(
         console.warn(f"{problem}; no API server takes it, but it is judged all the same")
     if against == "files":
         inputs.remark(loaded, console)
+        if arguments.config is None:
+            console.note("taken as an installation with proxies, since --config names none")
         return loaded, loaded.judged, found.injection
     try:
         known, settings = inputs.from_cluster(arguments, console)
