@@ -3,7 +3,6 @@
 import argparse
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from ringfence.cli import inputs, junit, options, sarif, world
@@ -88,11 +87,7 @@ def _load(
     against = arguments.against
     if against == "auto":
         against = "files" if any(_tells_policy(document) for document in documents) else "cluster"
-    found = inputs.configured(arguments)
-    if arguments.config is None:
-        # As the chart has it: what a container beside a proxy may not do would else come to light in the cluster only.
-        installation = replace(found.installation, proxies=True)
-        found = replace(found, installation=installation, proxy=replace(found.proxy, enabled=True))
+    found = inputs.with_proxies(inputs.configured(arguments), arguments)
     loaded = world.load(
         documents, found.installation, default_namespace=arguments.namespace, enforce_unknown=True, any_name=True
     )
