@@ -2,13 +2,14 @@
 
 import ipaddress
 import re
-from typing import Any, Final, Protocol
+from typing import Final
 
 from ringfence.model import hosts, image_reference, resources
 from ringfence.model.net import IpSet
 from ringfence.model.proxy import PROXYD_PORT, PROXYD_SERVICE
-from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings, Quantities, Tracing
+from ringfence.model.proxy_settings import OLDEST_ENVOY, ProxySettings, Tracing
 from ringfence.model.world import OpenService
+from ringfence.settings_reader import Reader
 
 #: As Envoy names them.
 LOG_LEVELS: Final = ("trace", "debug", "info", "warning", "error", "critical", "off")
@@ -24,26 +25,7 @@ _SAMPLING: Final = (0.0, 100.0)
 _ENVOY_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
 
-class Reader(Protocol):
-    """What is used of the reader of settings."""
-
-    document: dict[Any, Any]
-
-    def has(self, key: str) -> bool: ...
-    def wrong(self, path: str, message: str, fix: str) -> None: ...
-    def section(self, key: str, value: Any, keys: set[str]) -> "Reader": ...
-    def flag(self, key: str, default: bool) -> bool: ...
-    def text(self, key: str, default: str) -> str: ...
-    def number(self, path: str, value: Any, first: int = 1) -> int: ...
-    def one_of(self, key: str, default: str, choices: tuple[str, ...]) -> str: ...
-    def whole(self, key: str, default: int, least: int, most: int) -> int: ...
-    def duration(self, key: str, default: int, least: int, most: int) -> int: ...
-    def items(self, key: str) -> list[tuple[str, Any]]: ...
-    def cidr(self, path: str, value: Any) -> str: ...
-    def quantities(self, key: str, default: Quantities) -> Quantities: ...
-
-
-def host_open(reader: "Reader") -> tuple[str, ...]:
+def host_open(reader: Reader) -> tuple[str, ...]:
     """Networks inside that names of hosts may lead to: never this host, link-local addresses or multicast."""
     found = []
     for path, each in reader.items("hostOpenCIDRs"):
@@ -55,7 +37,7 @@ def host_open(reader: "Reader") -> tuple[str, ...]:
     return tuple(found)
 
 
-def jwks_hosts(reader: "Reader") -> tuple[str, ...]:
+def jwks_hosts(reader: Reader) -> tuple[str, ...]:
     """Hosts from which proxies may fetch keys of issuers, sorted: names, or ``*.`` and a name for one label more."""
     found = set()
     for path, each in reader.items("jwksHosts"):
@@ -84,7 +66,7 @@ def _collector(tracing: Tracing) -> OpenService:
     return OpenService(TRACING_SERVICE, service[2], dict(tracing.pod_labels), ports)
 
 
-def read(reader: "Reader") -> ProxySettings:
+def read(reader: Reader) -> ProxySettings:
     """The section ``proxy`` of the settings; what is wrong is told to ``reader``."""
     default = ProxySettings()
     document = reader.document["proxy"] if reader.has("proxy") else {}
@@ -115,7 +97,7 @@ def read(reader: "Reader") -> ProxySettings:
     )
 
 
-def _tracing(proxy: "Reader") -> Tracing | None:
+def _tracing(proxy: Reader) -> Tracing | None:
     document = proxy.document["tracing"] if proxy.has("tracing") else {}
     section = proxy.section("tracing", document, {"address", "podLabels", "podPort", "sampling"})
     address = section.text("address", "")
@@ -161,7 +143,7 @@ def _host_and_port(address: str) -> tuple[str, int] | None:
         return None
 
 
-def _share(section: "Reader") -> float:
+def _share(section: Reader) -> float:
     value = section.document.get("sampling", 1)
     least, most = _SAMPLING
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
@@ -170,7 +152,7 @@ def _share(section: "Reader") -> float:
     return float(value)
 
 
-def _image(section: "Reader", default: str) -> str:
+def _image(section: Reader, default: str) -> str:
     value = section.text("image", default)
     try:
         found = image_reference.parse(value)

@@ -80,58 +80,74 @@ async def operator(
     connection = await client.Client.connect(
         kubeconfig, component="controller", instance=settings.pod_name, observer=metrics.observe_request, guard=guard
     )
-    namespace = settings.installation.namespace
     names = caches.CONTROLLER + (caches.CONTROLLER_PROXIES if settings.proxy.enabled else ())
+    namespace = settings.installation.namespace
     held = caches.make(connection, names, own_namespace=namespace, timing=timing, clock=clock)
     watches = SecretWatches(connection, f"{LABEL_PURPOSE}={identity_secret.PURPOSE}", clock=clock)
     trust = TrustBundleWatch(connection, clock=clock)
-    means = Means(
-        applier=apply.KubeApplier(connection, written=_written(held, watches, trust), counted=metrics.count_write),
-        events=events.KubeEvents(connection, clock, instance=settings.pod_name),
-        clock=clock,
-        api_clock=ApiClock(lambda: connection.ahead),
-    )
-    gatherer = gatherer_of(held, settings)
     collector = metrics.CacheCollector(lambda: _figures(held), lambda: _with_conditions(held))
     metrics.register(collector)
-    ca, issuing, meter = _certificates(settings, held, watches, trust, gatherer, means, connection)
     inspector = verification.Inspector(connection, settings.signatures)
-    programmed = Programmed(_reports(held), means.api_clock)
-    cluster = _cluster(settings, held, gatherer, means, programmed)
     try:
-        yield Operator(
-            api=connection,
-            clock=clock,
-            caches=held,
-            gatherer=gatherer,
-            namespaces=NamespaceReconciler(
-                _listers(held),
-                gatherer,
-                means,
-                resolve=resolve.resolve,
-                translate=network_policy.objects,
-                beside=Beside(
-                    issuing,
-                    cluster.ask_about_sessions,
-                    programmed,
-                    lambda name: endpoints.services(held["services"].list(name)),
-                ),
-            ),
-            cluster=cluster,
-            ca=ca,
-            certificates=issuing,
-            secrets=watches,
-            scanner=_scanner(held, connection, gatherer, means, settings) if settings.policy_reports else None,
-            trust=trust,
-            meter=meter,
-            verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
-        )
+        yield _assembled(settings, _Connected(connection, held, watches, trust, clock), inspector)
     finally:
         metrics.unregister(collector)
         await inspector.close()
         await watches.aclose()
         await trust.aclose()
         await connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """What the controller hears of the cluster by."""
+
+    api: client.Client
+    held: Caches
+    watches: SecretWatches
+    trust: TrustBundleWatch
+    clock: Clock
+
+
+def _assembled(settings: Settings, connected: _Connected, inspector: verification.Inspector) -> Operator:
+    api_, held, watches = connected.api, connected.held, connected.watches
+    means = Means(
+        applier=apply.KubeApplier(api_, written=_written(held, watches, connected.trust), counted=metrics.count_write),
+        events=events.KubeEvents(api_, connected.clock, instance=settings.pod_name),
+        clock=connected.clock,
+        api_clock=ApiClock(lambda: api_.ahead),
+    )
+    gatherer = gatherer_of(held, settings)
+    ca, issuing, meter = _certificates(settings, held, watches, connected.trust, gatherer, means, api_)
+    programmed = Programmed(_reports(held), means.api_clock)
+    cluster = _cluster(settings, held, gatherer, means, programmed)
+    beside = Beside(
+        issuing,
+        cluster.ask_about_sessions,
+        programmed,
+        lambda name: endpoints.services(held["services"].list(name)),
+    )
+    return Operator(
+        api=api_,
+        clock=connected.clock,
+        caches=held,
+        gatherer=gatherer,
+        namespaces=_namespaces(held, gatherer, means, beside),
+        cluster=cluster,
+        ca=ca,
+        certificates=issuing,
+        secrets=watches,
+        scanner=_scanner(held, api_, gatherer, means, settings) if settings.policy_reports else None,
+        trust=connected.trust,
+        meter=meter,
+        verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
+    )
+
+
+def _namespaces(held: Caches, gatherer: gather.Gatherer, means: Means, beside: Beside) -> NamespaceReconciler:
+    return NamespaceReconciler(
+        _listers(held), gatherer, means, resolve=resolve.resolve, translate=network_policy.objects, beside=beside
+    )
 
 
 def _demands(gatherer: gather.Gatherer) -> Callable[[str], Demands | None]:
@@ -209,14 +225,7 @@ def _certificates(
 
     ca = CaKeeper(
         CaListers(held["ca"], held["bundles"], held["namespaces"], watches, enrolled, _reports(held), held["pods"]),
-        CaOptions(
-            namespace=own.namespace,
-            trust_domain=own.trust_domain,
-            key_algorithm=settings.ca.key_algorithm,
-            life=settings.ca.ttl,
-            max_ttl=settings.ca.max_ttl,
-            timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, _longest_life(settings)),
-        ),
+        _ca_options(settings),
         means,
         fetch,
         _serial,
@@ -235,6 +244,17 @@ def _certificates(
 
     issuing = certificates.Certificates(listers, ca, means, issuer, meter, for_proxies=for_proxies)
     return ca, issuing, meter
+
+
+def _ca_options(settings: Settings) -> CaOptions:
+    return CaOptions(
+        namespace=settings.installation.namespace,
+        trust_domain=settings.installation.trust_domain,
+        key_algorithm=settings.ca.key_algorithm,
+        life=settings.ca.ttl,
+        max_ttl=settings.ca.max_ttl,
+        timing=rotation.Timing(settings.ca.propagation, settings.ca.reissue_within, _longest_life(settings)),
+    )
 
 
 def _scanner(

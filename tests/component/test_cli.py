@@ -373,6 +373,8 @@ async def _uninstall(control_plane: ControlPlane) -> None:
     async with cluster.connected(control_plane) as api:
         await cluster.apply(api, WEBHOOK)
         status, out, err = await people.ringfence(control_plane.kubeconfig, "uninstall")
+        assert (status, out, "--yes" in err, await closed(api, "gone")) == (2, "", True, True)
+        status, out, err = await people.ringfence(control_plane.kubeconfig, "uninstall", "--yes")
         assert status == 0, err
         assert "no longer binds this cluster" in out
         for kind in (resources.ADMISSION_POLICIES, resources.ADMISSION_POLICY_BINDINGS, resources.VALIDATING_WEBHOOKS):
@@ -380,8 +382,7 @@ async def _uninstall(control_plane: ControlPlane) -> None:
         assert await cluster.names(api, resources.NETWORK_POLICIES, "gone") == []
         assert not await closed(api, "gone")
         assert await cluster.get(api, resources.SERVICE_IDENTITIES, "gone", "web") is not None
-        status, _, err = await people.ringfence(control_plane.kubeconfig, "uninstall")
-        assert status == 0, err
+        assert (await people.ringfence(control_plane.kubeconfig, "uninstall", "--yes"))[0] == 0
 
 
 def test_a_cluster_without_ringfence_is_told_apart(tmp_path: Path) -> None:

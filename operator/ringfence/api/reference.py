@@ -47,7 +47,9 @@ class _Row:
 
 def markdown(resources: Iterable[Resource]) -> str:
     """The page docs/api.md."""
-    return "\n".join([_INTRODUCTION, *(_section(resource) for resource in resources)])
+    kinds = tuple(resources)
+    places = " · ".join(f"[{each.kind}](#{each.kind.lower()})" for each in kinds)
+    return "\n".join([_INTRODUCTION, f"On this page: {places}\n", *(_section(each) for each in kinds)])
 
 
 def _section(resource: Resource) -> str:

@@ -87,7 +87,7 @@ def _load(
     against = arguments.against
     if against == "auto":
         against = "files" if any(_tells_policy(document) for document in documents) else "cluster"
-    found = inputs.configured(arguments)
+    found = inputs.with_proxies(inputs.configured(arguments), arguments)
     loaded = world.load(
         documents, found.installation, default_namespace=arguments.namespace, enforce_unknown=True, any_name=True
     )
@@ -95,6 +95,8 @@ def _load(
         console.warn(f"{problem}; no API server takes it, but it is judged all the same")
     if against == "files":
         inputs.remark(loaded, console)
+        if arguments.config is None:
+            console.note("taken as an installation with proxies, since --config names none")
         return loaded, loaded.judged, found.injection
     try:
         known, settings = inputs.from_cluster(arguments, console)

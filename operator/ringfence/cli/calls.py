@@ -1,12 +1,12 @@
 """The ends of a question as people write them, and the pods and addresses that they stand for."""
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ringfence.api.v1alpha1 import identifiers
+from ringfence.cli import meant
 from ringfence.cli.problems import Usage
 from ringfence.model.errors import CannotTell
 from ringfence.model.spiffe import SpiffeId
@@ -105,7 +105,7 @@ def _pod(namespace: str, name: str, world: World) -> Asked:
     running = [each for each in world.workloads.get(namespace, ()) if not each.finished]
     found = [each for each in running if each.name == name]
     if not found:
-        near = _near(name, {each.name for each in running})
+        near = meant.near(name, {each.name for each in running})
         raise CannotTell(f"there is no pod or workload {name} in namespace {namespace}{near}")
     return Asked(f"pod:{namespace}/{name}", _distinct(_member(ends.admitted(world, pod)) for pod in found))
 
@@ -141,7 +141,7 @@ def _api_server(world: World) -> Asked:
 def _zone(name: str, world: World) -> Asked:
     zones = sorted({each.zone for each in world.namespaces.values() if each.zone})
     if name not in zones:
-        raise CannotTell(f"no namespace is in zone {name!r}{_near(name, zones)}")
+        raise CannotTell(f"no namespace is in zone {name!r}{meant.near(name, zones)}")
     namespaces = [each.name for each in world.namespaces.values() if each.zone == name]
     members = [
         member
@@ -164,7 +164,7 @@ def _identity(namespace: str, name: str, world: World) -> Asked:
         return Asked(text, _distinct(_member(pod) for pod in pods), remark)
     known = sorted(f"{owner}/{each}" for owner, names in world.identities.items() for each in names)
     same = [each for each in known if each.endswith(f"/{name}")]
-    raise CannotTell(f"there is no ServiceIdentity {text}{_near(text, known, same)}")
+    raise CannotTell(f"there is no ServiceIdentity {text}{meant.near(text, known, same)}")
 
 
 def _not_enrolled(namespace: str, world: World) -> str:
@@ -194,10 +194,3 @@ def _distinct(members: Iterable[Member]) -> tuple[Member, ...]:
             key = (end.namespace, labels, end.ips, tuple(sorted(end.ports, key=repr)), end.host_network)
         found.setdefault(key, member)
     return tuple(found.values())
-
-
-def _near(name: str, known: Iterable[str], first: Iterable[str] = ()) -> str:
-    """What may have been meant."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.75)
-    candidates = list(dict.fromkeys([*first, *close]))[:3]
-    return f"; did you mean {' or '.join(candidates)}?" if candidates else ""

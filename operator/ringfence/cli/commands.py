@@ -117,7 +117,7 @@ def _unenroll(subparsers: options.Subparsers) -> None:
 def _uninstall(subparsers: options.Subparsers) -> None:
     summary = "take away what would bind a cluster without Ringfence"
     parser = options.command(subparsers, "uninstall", summary, _UNINSTALL, _UNINSTALL_EXAMPLES)
-    parser.add_argument("--yes", action="store_true", help="go on without asking (needed on a terminal)")
+    parser.add_argument("--yes", action="store_true", help="needed: every namespace that is closed opens")
     parser.add_argument(
         "--delete-secrets",
         action="store_true",

@@ -83,7 +83,8 @@ def parsed(contents: Iterable[Iterable[Content]], shown: str) -> tuple[Document,
     if problems:
         raise BadInput(problems)
     if not documents:
-        raise BadInput([Problem(shown, 0, "", "", "no documents in there", "give a file that holds some")])
+        fix = f"give a file that holds some; of a directory those that end in {', '.join(sorted(SUFFIXES))} are read"
+        raise BadInput([Problem(shown, 0, "", "", "no documents in there", fix)])
     return tuple(documents)
 
 
@@ -105,7 +106,7 @@ def _contents(name: str, stdin: BinaryIO, seen: set[str]) -> Iterator[Content]:
                 yield str(path), _bounded(str(path), file), directory
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        shown = getattr(error, "filename", None) or name
+        shown = getattr(error, "filename", None) or name or "''"
         raise BadInput([Problem(str(shown), 0, "", "", f"cannot be read: {reason}")]) from error
 
 

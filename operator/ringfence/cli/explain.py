@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ringfence.cli import compared, differing, inputs, options, traffic_words, words
+from ringfence.cli import compared, differing, inputs, meant, options, traffic_words, words
 from ringfence.cli.compared import Compared
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.diff import SIGNS, line_data, some
@@ -113,9 +113,9 @@ def _found(world: World, kind: Kind, namespace: str, name: str) -> SecurityPolic
         if policy.meta.name == name:
             return policy
     shown = f"{namespace}/{name}" if namespace else name
-    known = sorted(each.meta.name for each in some)
-    there = f"; there are {', '.join(known[:10])}" if known else ""
-    raise CannotTell(f"there is no {kind} {shown}{there}")
+    everywhere = some if not namespace else [each for found in world.policies.values() for each in found]
+    known = [(each.meta.namespace, each.meta.name) for each in everywhere]
+    raise CannotTell(f"there is no {kind} {shown}{meant.of_namespace(namespace, name, known)}")
 
 
 # --- what there is to say --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final, cast
@@ -22,8 +23,8 @@ STDIN: Final = "-"
 _OWNER: Final = re.compile(r"([a-z0-9-]{1,63})/([a-z0-9.-]{1,253})=(.+)", re.DOTALL)
 #: Lines between two words on how far it is.
 _STEP: Final = 20_000
-#: What gzip raises where a file ends too early or is none.
-_CUT: Final = (EOFError, OSError)
+#: What gzip raises where a file ends too early, is none, or was damaged.
+_CUT: Final = (EOFError, OSError, zlib.error)
 
 
 def add(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -111,14 +112,22 @@ def opened(arguments: argparse.Namespace, console: Console) -> Files:
 
 def _open(name: str) -> IO[bytes]:
     if name == STDIN:
-        # It is read twice.
-        spooled = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the others)
-        shutil.copyfileobj(sys.stdin.buffer, spooled)
-        spooled.seek(0)
-        return spooled
+        return _spooled(sys.stdin.buffer)
     if name.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(name, "rb"))
-    return open(name, "rb")
+    file = open(name, "rb")  # noqa: SIM115 (closed with the others)
+    if file.seekable():
+        return file
+    with file:
+        return _spooled(file)
+
+
+def _spooled(stream: IO[bytes]) -> IO[bytes]:
+    """What comes from a pipe, kept in a file, since it is read twice."""
+    spooled = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the others)
+    shutil.copyfileobj(stream, spooled)
+    spooled.seek(0)
+    return spooled
 
 
 def _raw(stream: Any) -> Any:

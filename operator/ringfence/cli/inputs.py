@@ -33,6 +33,17 @@ def configured(arguments: argparse.Namespace) -> settings.Settings:
     return _with_ranges(settings.parse("", {}) if path is None else settings.load(path, {}), arguments)
 
 
+def with_proxies(found: settings.Settings, arguments: argparse.Namespace) -> settings.Settings:
+    """The same with proxies, as the chart has it, unless a file says otherwise: for those who judge pods.
+
+    What a container beside a proxy may not do would else come to light in the cluster only.
+    """
+    if arguments.config is not None:
+        return found
+    installation = replace(found.installation, proxies=True)
+    return replace(found, installation=installation, proxy=replace(found.proxy, enabled=True))
+
+
 def _with_ranges(found: settings.Settings, arguments: argparse.Namespace) -> settings.Settings:
     """The settings, with the pods' ranges of the command line if it names any."""
     if not arguments.pod_cidr:

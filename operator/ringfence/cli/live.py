@@ -48,7 +48,7 @@ async def connect(target: Target) -> client.Client:
     try:
         return await client.Client.connect(target.kubeconfig, context=target.context, component="cli")
     except errors.KubeError as error:
-        raise NoCluster(f"{error} (name a kubeconfig with --kubeconfig, or give files with -f)") from error
+        raise NoCluster(f"{error} ({target.instead})") from error
 
 
 async def ask(target: Target, more: Iterable[Resource] = ()) -> Answered:
@@ -154,7 +154,7 @@ async def pages(
 
 def _explained(error: errors.KubeError, resource: Resource) -> str:
     if isinstance(error, errors.NotFound) and resource.api_version.startswith(GROUP):
-        return f"this cluster does not know the kind {resource.kind}: install Ringfence first, or give files with -f"
+        return f"this cluster does not know the kind {resource.kind}: install Ringfence first"
     if isinstance(error, errors.Forbidden):
         where = " in all namespaces" if resource.namespaced else ""
         return f"{error} (you need the right to list {resource.plural}{where})"

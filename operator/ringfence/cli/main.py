@@ -93,9 +93,10 @@ def program(path: str) -> str:
 
 def main(argv: Sequence[str], known: Mapping[str, Process], *, prog: str = "ringfence") -> int:
     """Run one command; the exit status. ``known`` are the processes that ``run`` can start."""
+    _open_streams()
     top = parser(prog)
     try:
-        arguments = top.parse_args(argv)
+        arguments = top.parse_args(_as_option(argv))
         if arguments.command is None:
             top.print_help()
             return 0
@@ -109,6 +110,18 @@ def main(argv: Sequence[str], known: Mapping[str, Process], *, prog: str = "ring
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _as_option(argv: Sequence[str]) -> Sequence[str]:
+    """``help COMMAND``, as other programs have it, as ``COMMAND --help``."""
+    return [*argv[1:], "--help"] if argv[:1] == ["help"] else argv
+
+
+def _open_streams() -> None:
+    """A stream that was closed before the start is empty, and swallows what is written; Python has None for it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (as long as the process)
 
 
 def _guarded(arguments: argparse.Namespace) -> int:
@@ -133,6 +146,9 @@ def _guarded(arguments: argparse.Namespace) -> int:
         console.error(str(error))
     except (BrokenPipeError, KeyboardInterrupt):
         raise
+    except OSError as error:
+        # A full disk, too many open files: what is at fault is not Ringfence.
+        console.error(f"{error.filename or 'the answer cannot be written'}: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001 (a person gets a sentence, whatever it is)
         console.error(f"a defect in ringfence: {type(error).__name__}: {error} (please report it; -v shows more)")
         if console.verbosity:

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +23,8 @@ class Target:
     kubeconfig: Path | None
     context: str | None
     namespace: str
+    #: What to do where there is no cluster to ask.
+    instead: str = "name a kubeconfig with --kubeconfig"
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -41,23 +43,27 @@ class Parser(argparse.ArgumentParser):
         """Everything must be known."""
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            known = self._options_of(getattr(found, "command", None))
+            of = self._of(getattr(found, "command", None))
+            known = list(of._option_string_actions)
             meant = (_near(each.partition("=")[0], known) for each in unknown if each.startswith("-"))
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, meant), '')}")
+            of.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, meant), '')}")
         return found
 
-    def _options_of(self, command: str | None) -> list[str]:
-        """All options of a command."""
+    def _of(self, command: str | None) -> "argparse.ArgumentParser":
+        """The parser of a command."""
         if self._subparsers is None or command is None:
-            return list(self._option_string_actions)
+            return self
         (chosen,) = self._subparsers._group_actions
-        return list(dict(chosen.choices or {})[command]._option_string_actions)
+        found: argparse.ArgumentParser = dict(chosen.choices or {})[command]
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Say it, and end with status 2."""
         wrong = _CHOICE.search(message)
         known = [each.strip("'") for each in wrong[2].split(", ")] if wrong else []
-        super().error(message + (_near(wrong[1], known) if wrong else ""))
+        meant = _near(wrong[1], known) if wrong else ""
+        # Without the usage of twenty options: what is wrong would stand below it.
+        self.exit(2, f"error: {message}{meant} (see `{self.prog} --help`)\n")
 
 
 #: A value that argparse refuses, and those that it would take: each in quotes up to Python 3.11, plain from 3.12 on.
@@ -106,7 +112,7 @@ def files(parser: argparse.ArgumentParser, what: str) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="settings of the installation (the chart's config.yaml); default: those of an installation with no values",
+        help="settings of the installation (the chart's config.yaml); default: those of the chart, without proxies",
     )
     group.add_argument(
         "--pod-cidr",
@@ -139,7 +145,9 @@ def cluster(parser: argparse.ArgumentParser) -> None:
 
 def target(arguments: argparse.Namespace) -> Target:
     """The cluster that the command line names."""
-    return Target(arguments.kubeconfig, arguments.context, arguments.ringfence_namespace)
+    found = Target(arguments.kubeconfig, arguments.context, arguments.ringfence_namespace)
+    files_ = hasattr(arguments, "filename")
+    return replace(found, instead=f"{found.instead}, or give files with -f") if files_ else found
 
 
 def output(parser: argparse.ArgumentParser, choices: Sequence[Output] = COMMON) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ringfence.cli import inputs, workloads
+from ringfence.cli import inputs, meant, workloads
 from ringfence.cli.console import Console
 from ringfence.cli.documents import Document
 from ringfence.cli.problems import BadInput, Problem
@@ -55,7 +55,9 @@ def show(wanted: tuple[str, str], loaded: Loaded, default_namespace: str, consol
     namespace, name = wanted
     identity = loaded.world.identities.get(namespace, {}).get(name)
     if identity is None:
-        raise CannotTell(f"there is no ServiceIdentity {name} in namespace {namespace}")
+        known = [(owner, each) for owner, names in loaded.world.identities.items() for each in names]
+        close = meant.of_namespace(namespace, name, known)
+        raise CannotTell(f"there is no ServiceIdentity {namespace}/{name}{close}")
     inputs.must_be_readable(loaded, {namespace})
     mesh = planned(loaded, default_namespace)
     account = identity.service_account

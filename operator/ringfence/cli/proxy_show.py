@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ringfence.cli import ca_words, inputs, live, options, proxies, proxy_list, proxy_words, traffic_words
+from ringfence.cli import inputs, live, meant, options, proxies, proxy_list, proxy_words, traffic_words
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.proxy_words import Enforced
 from ringfence.cli.world import Judged, Loaded
@@ -63,9 +63,8 @@ def _found(namespace: str, name: str, loaded: Loaded) -> Judged:
     """The pod, or the workload of that name; raises CannotTell."""
     alike = [each for each in loaded.judged if (each.namespace, each.name) == (namespace, name)]
     if not alike:
-        known = sorted(each.name for each in loaded.judged if each.namespace == namespace)
-        there = f"; there are {ca_words.listed(known)}" if known else ""
-        raise CannotTell(f"there is no pod {namespace}/{name}{there}")
+        known = [(each.namespace, each.name) for each in loaded.judged]
+        raise CannotTell(f"there is no pod {namespace}/{name}{meant.of_namespace(namespace, name, known)}")
     judged = min(alike, key=lambda each: (each.kind != "Pod", each.kind))
     value = judged.document.value
     spec = value.get("spec") or {}

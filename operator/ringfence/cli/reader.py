@@ -232,7 +232,8 @@ class _Events:
             key, at = self._key(event), event.start_mark.line + self._offset
             if key in values:
                 first = children[key].line
-                raise Unreadable(at, f"key {key[:80]!r} is given twice (first in line {first})", "keep one of the two")
+                fix = "keep one of the two" + ("" if depth else ", or put --- between two documents")
+                raise Unreadable(at, f"key {key[:80]!r} is given twice (first in line {first})", fix)
             value, position = self._node(self._next(), depth + 1)
             values[key] = value
             children[key] = Position(at, position.children)

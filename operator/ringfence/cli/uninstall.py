@@ -25,7 +25,8 @@ _BY_KIND: Final = {
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Do it."""
-    if sys.stdin.isatty() and not arguments.yes:
+    # Also where nobody sits at a terminal: a script that has it by mistake must not open a cluster.
+    if not arguments.yes:
         raise Usage("this opens every namespace that Ringfence has closed: say --yes if that is what you want")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     asyncio.run(_run(options.target(arguments), secrets=arguments.delete_secrets))

@@ -58,7 +58,10 @@ def _why(kubeconfig: Path | None, error: Exception) -> str:
         return f"there is no kubeconfig at {named}"
     if not any(path.is_dir() or path.stat().st_size for path in there):
         return f"the kubeconfig {named} is empty"
-    return f"kubeconfig {named}: {' '.join(str(error).split())}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"kubeconfig {named}: is not UTF-8"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"kubeconfig {named}: {' '.join(reason.split())}"
 
 
 class _WatchLine(msgspec.Struct):

@@ -1,5 +1,6 @@
 """What the webhook counts. Label values come from closed sets, so that no client can fill the memory with series."""
 
+import functools
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,12 +21,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._reviews = Counter(
-            "ringfence_admission_reviews",
-            "Admission reviews answered, by webhook and result (allowed, denied, malformed, failed).",
-            ("webhook", "result"),
-            registry=self.registry,
-        )
+        counter = functools.partial(Counter, registry=self.registry)
+        gauge = functools.partial(Gauge, registry=self.registry)
+        answered = "Admission reviews answered, by webhook and result (allowed, denied, malformed, failed)."
+        self._reviews = counter("ringfence_admission_reviews", answered, ("webhook", "result"))
         self._seconds = Histogram(
             "ringfence_admission_review_seconds",
             "Time from the complete body to the answer.",
@@ -33,55 +32,25 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._violations = Counter(
-            "ringfence_admission_refusals", "Refusals by what was broken.", ("control",), registry=self.registry
-        )
-        self._exceptions = Counter(
-            "ringfence_admission_exceptions_used",
-            "Requests that would have been refused or reported without an exception, by policy and exception.",
-            ("policy", "exception"),
-            registry=self.registry,
-        )
-        self.events_dropped = Counter(
-            "ringfence_admission_events_dropped",
-            "Events that were not written because too many waited already.",
-            registry=self.registry,
-        )
-        self.wants_dropped = Counter(
-            "ringfence_admission_image_checks_dropped",
-            "Images that were not passed on to be checked because too many waited already.",
-            registry=self.registry,
-        )
-        self._turned_away = Counter(
-            "ringfence_admission_turned_away",
-            "Requests that were not judged, by reason (too_large, busy, late, protocol).",
-            ("reason",),
-            registry=self.registry,
-        )
-        self.learned = Counter(
-            "ringfence_admission_live_reads",
-            "Decisions that needed a read from the API server.",
-            registry=self.registry,
-        )
-        self.in_flight = Gauge(
-            "ringfence_admission_in_flight", "Requests being read or answered.", registry=self.registry
-        )
-        self.stale_seconds = Gauge(
-            "ringfence_cache_stale_seconds",
-            "Since the API server was last heard of on the worst watch; 0 while all are healthy.",
-            registry=self.registry,
-        )
-        self.revision = Gauge("ringfence_policy_revision", "Changes of policy seen so far.", registry=self.registry)
-        self.refused_namespaces = Gauge(
-            "ringfence_admission_refused_namespaces",
-            "Enrolled namespaces that let nothing in, because a policy there was never understood.",
-            registry=self.registry,
-        )
-        self.certificate_ends = Gauge(
-            "ringfence_serving_certificate_end_seconds",
-            "When the serving certificate ends, in seconds since the epoch.",
-            registry=self.registry,
-        )
+        self._violations = counter("ringfence_admission_refusals", "Refusals by what was broken.", ("control",))
+        excepted = "Requests that would have been refused or reported without an exception, by policy and exception."
+        self._exceptions = counter("ringfence_admission_exceptions_used", excepted, ("policy", "exception"))
+        lost = "Events that were not written because too many waited already."
+        self.events_dropped = counter("ringfence_admission_events_dropped", lost)
+        unchecked = "Images that were not passed on to be checked because too many waited already."
+        self.wants_dropped = counter("ringfence_admission_image_checks_dropped", unchecked)
+        unjudged = "Requests that were not judged, by reason (too_large, busy, late, protocol)."
+        self._turned_away = counter("ringfence_admission_turned_away", unjudged, ("reason",))
+        live = "Decisions that needed a read from the API server."
+        self.learned = counter("ringfence_admission_live_reads", live)
+        self.in_flight = gauge("ringfence_admission_in_flight", "Requests being read or answered.")
+        stale = "Since the API server was last heard of on the worst watch; 0 while all are healthy."
+        self.stale_seconds = gauge("ringfence_cache_stale_seconds", stale)
+        self.revision = gauge("ringfence_policy_revision", "Changes of policy seen so far.")
+        closed = "Enrolled namespaces that let nothing in, because a policy there was never understood."
+        self.refused_namespaces = gauge("ringfence_admission_refused_namespaces", closed)
+        ends = "When the serving certificate ends, in seconds since the epoch."
+        self.certificate_ends = gauge("ringfence_serving_certificate_end_seconds", ends)
         self._children: dict[tuple[str, str], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 

@@ -1,6 +1,8 @@
 """Resources that the API server refuses by the CRD alone, and the parser too."""
 
 from tests.unit.api.corpus_addresses import ADDRESSES
+from tests.unit.api.corpus_certificates import CERTIFICATES
+from tests.unit.api.corpus_limits import LIMITS
 from tests.unit.api.corpus_making import (
     NOTHING,
     PEM,
@@ -10,18 +12,14 @@ from tests.unit.api.corpus_making import (
     admitting,
     asking,
     caller,
-    certificate,
     cluster_policy,
-    counting,
     egress,
     exception,
     fetched,
-    grant,
     identity,
     images,
     ingress,
     issuer,
-    limited,
     pod_security,
     policy,
     ports,
@@ -33,45 +31,6 @@ from tests.unit.api.corpus_making import (
 )
 
 REFUSED: dict[str, Object] = {
-    "traffic: says nothing": counting(),
-    "traffic: no name": policy({"traffic": [{"maxBody": "1Mi"}]}),
-    "traffic: a limit of nothing": counting(rateLimits={}),
-    "traffic: a claim of nobody": counting(rateLimits={"perClaim": [{"claim": "a", "requests": 1, "per": "1s"}]}),
-    "traffic: an issuer without a claim": counting(
-        rateLimits={"perClaim": [{"issuer": "a", "requests": 1, "per": "1s"}]}
-    ),
-    "traffic: a claim with a space": counting(
-        rateLimits={"perClaim": [{"issuer": "a", "claim": "b c", "requests": 1, "per": "1s"}]}
-    ),
-    "traffic: five claims": counting(
-        rateLimits={
-            "perClaim": [{"issuer": "a", "claim": f"c{n}", "requests": 1, "per": "1s"} for n in range(5)],
-        }
-    ),
-    "traffic: no requests": limited(requests=0),
-    "traffic: requests below nothing": limited(requests=-1),
-    "traffic: requests without end": limited(requests=10**12),
-    "traffic: half a request": limited(requests=0.5),
-    "traffic: per nothing": limited(per="0s"),
-    "traffic: per a moment": limited(per="10ms"),
-    "traffic: per year": limited(per="8760h"),
-    "traffic: per a number": limited(per=1),
-    "traffic: a burst below requests": limited(burst=9),
-    "traffic: a burst of nothing": limited(burst=0),
-    "traffic: no connection": counting(maxConnections=0),
-    "traffic: no body": counting(maxBody="0"),
-    "traffic: a body below nothing": counting(maxBody="-1Mi"),
-    "traffic: a body as a number": counting(maxBody=1000),
-    "traffic: a body in another unit": counting(maxBody="1MB"),
-    "traffic: too few headers": counting(requestHeaders={"maxCount": 1}),
-    "traffic: no time": counting(timeouts={"request": "0s"}),
-    "traffic: no timeouts": counting(timeouts={}),
-    "traffic: a header with a colon": counting(headers={"toProgram": {"remove": [":path"]}}),
-    "traffic: a header in capitals": counting(headers={"toProgram": {"remove": ["X-Debug"]}}),
-    "traffic: a value with a line end": counting(headers={"toCaller": {"set": [{"name": "a", "value": "b\r\nc: d"}]}}),
-    "traffic: two entries of a name": policy(
-        {"traffic": [{"name": "a", "maxBody": "1"}, {"name": "a", "maxBody": "2"}]}
-    ),
     "rule: a token of nobody": ingress(ports=[80], jwt={}),
     "rule: a path of one name": asking(nested=[{"path": ["a"], "in": ["b"]}]),
     "rule: a path of five names": asking(nested=[{"path": ["a", "b", "c", "d", "e"], "in": ["b"]}]),
@@ -95,6 +54,8 @@ REFUSED: dict[str, Object] = {
     "issuer: roots, and nothing that is fetched": issuer(caBundle=ROOT),
     "issuer: roots without end": fetched(caBundle=ROOT * 40),
     **ADDRESSES,
+    **LIMITS,
+    **CERTIFICATES,
     "issuer: a name with a space": issuer(issuer="https://corp.example "),
     "rule: an attribute that there is not": ingress(ports=[80], when=[{"attribute": "a", "in": ["b"]}]),
     "rule: a condition that asks nothing": ingress(ports=[80], when=[{"attribute": "request.headers[a]"}]),
@@ -365,46 +326,6 @@ REFUSED: dict[str, Object] = {
     "exception: no identities": exception(identities=[]),
     "exception: no controls": exception(controls=NOTHING),
     "exception: control with a star": exception(controls=["*"]),
-    "certificate: too short": certificate(ttl="9m59s"),
-    "certificate: too long": certificate(ttl="24h1s"),
-    "certificate: no unit": certificate(ttl="600"),
-    "certificate: days": certificate(ttl="1d"),
-    "certificate: fractions": certificate(ttl="1.5h"),
-    "certificate: order": certificate(ttl="30m1h"),
-    "certificate: negative": certificate(ttl="-1h"),
-    "certificate: empty life": certificate(ttl=""),
-    "certificate: line end": certificate(ttl="4h\n"),
-    "certificate: life is a number": certificate(ttl=3600),
-    "certificate: renewed at once": certificate(renewAt=0.09),
-    "certificate: renewed too late": certificate(renewAt=0.91),
-    "certificate: renewAt is a string": certificate(renewAt="0.5"),
-    "certificate: renewAt is true": certificate(renewAt=True),
-    "certificate: small RSA": certificate(keyAlgorithm="RSA-2048"),
-    "certificate: unknown curve": certificate(keyAlgorithm="Ed25519"),
-    "certificate: 33 names": certificate(dnsNames=[f"n{n}.example.com" for n in range(33)]),
-    "certificate: a name twice": certificate(dnsNames=["a.example.com", "a.example.com"]),
-    "certificate: wildcard": certificate(dnsNames=["*.example.com"]),
-    "certificate: address": certificate(dnsNames=["192.0.2.1"]),
-    "certificate: IPv6 address": certificate(dnsNames=["2001:db8::1"]),
-    "certificate: upper case": certificate(dnsNames=["Pay.example.com"]),
-    "certificate: trailing dot": certificate(dnsNames=["pay.example.com."]),
-    "certificate: NUL": certificate(dnsNames=["pay.example.com\0.evil.example"]),
-    "certificate: label of 64": certificate(dnsNames=["a" * 64 + ".example.com"]),
-    "certificate: name of 254": certificate(dnsNames=[".".join(["a" * 49] * 5) + ".abcd"]),
-    "certificate: look-alike letter": certificate(dnsNames=["p\u0430y.example.com"]),
-    "certificate: Secret with a slash": certificate(secretName="a/b"),
-    "certificate: Secret of any name": certificate(secretName="payments-tls"),
-    "certificate: Secret of another": certificate(secretName="checkout-identity"),
-    "certificate: Secret by the resource's name": identity(
-        spec={"serviceAccountName": "till", "certificate": {"secretName": "payments-identity"}}
-    ),
-    "certificate: suffix alone": certificate(secretName="-identity"),
-    "grant: no identities": grant(identities=[]),
-    "grant: no names": grant(dnsNames=[]),
-    "grant: star alone": grant(dnsNames=["*"]),
-    "grant: star inside": grant(dnsNames=["a.*.example.com"]),
-    "grant: two stars": grant(dnsNames=["*.*.example.com"]),
-    "grant: everywhere": grant(namespace=NOTHING),
     "exception: two of one name": cluster_policy(
         {"namespaceSelector": {}, "exceptions": exception()["spec"]["exceptions"] * 2}
     ),

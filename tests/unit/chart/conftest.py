@@ -1,6 +1,7 @@
 """Renders the chart with the real Helm, as `helm install` would."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,20 +31,29 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def render(helm: Path) -> Render:
     """Every manifest of the chart for the values given, hooks among them. Raises Refused."""
+    return lambda values=None: _rendered(helm, CHART, values or {})
 
-    def call(values: Mapping[str, Any] | None = None) -> list[Manifest]:
-        done = subprocess.run(
-            [helm, "template", "ringfence", CHART, "--namespace", "ringfence-system", "--values", "-"],
-            input=json.dumps(dict(values or {})),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise Refused(done.stderr)
-        return [each for each in yaml.safe_load_all(done.stdout) if each]
 
-    return call
+@pytest.fixture(scope="session")
+def unchecked(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """The same of a chart that looks at no value but by its schema."""
+    copy = tmp_path_factory.mktemp("unchecked") / "ringfence"
+    shutil.copytree(CHART, copy)
+    (copy / "templates" / "_problems.tpl").write_text('{{- define "ringfence.problems" -}}{{- end }}')
+    return lambda values=None: _rendered(helm, copy, values or {})
+
+
+def _rendered(helm: Path, directory: Path, values: Mapping[str, Any]) -> list[Manifest]:
+    done = subprocess.run(
+        [helm, "template", "ringfence", directory, "--namespace", "ringfence-system", "--values", "-"],
+        input=json.dumps(dict(values)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Refused(done.stderr)
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
 @pytest.fixture(scope="session")

@@ -353,9 +353,9 @@ def test_secrets_are_kept_by_uninstalling_unless_asked(render: chart.Render, def
         found: list[str] = job["spec"]["template"]["spec"]["containers"][0]["args"]
         return found
 
-    assert arguments(default) == ["uninstall"]
+    assert arguments(default) == ["uninstall", "--yes"]
     assert not [each for each in _rules(default, "ClusterRole", name) if each[0] == "secrets"]
     asked = render({"uninstall": {"deleteSecrets": True}})
-    assert arguments(asked) == ["uninstall", "--delete-secrets"]
+    assert arguments(asked) == ["uninstall", "--yes", "--delete-secrets"]
     granted = {each for each in _rules(asked, "ClusterRole", name) if each[0] == "secrets"}
     assert granted == {("secrets", "list", ""), ("secrets", "delete", "")}

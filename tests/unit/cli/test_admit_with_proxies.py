@@ -43,13 +43,19 @@ spec:
 
 
 def admit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], workload: str, *, enroll: str = "enforce", config: str = CONFIG
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    workload: str,
+    *,
+    enroll: str = "enforce",
+    config: str | None = CONFIG,
 ) -> tuple[int, dict[str, Any]]:
-    (tmp_path / "settings.yaml").write_text(config)
+    (tmp_path / "settings.yaml").write_text(config or "")
     (tmp_path / "world.yaml").write_text(WORLD.format(enroll=enroll))
     (tmp_path / "workload.yaml").write_text(workload)
     files = ["-f", str(tmp_path / "world.yaml"), "-f", str(tmp_path / "workload.yaml")]
-    status = main.main(["admit", *files, "--config", str(tmp_path / "settings.yaml"), "-o", "json"], {})
+    settings = ["--config", str(tmp_path / "settings.yaml")] if config is not None else []
+    status = main.main(["admit", *files, *settings, "-o", "json"], {})
     (result,) = json.loads(capsys.readouterr().out)["results"]
     return status, result
 
@@ -76,3 +82,11 @@ def test_in_an_audited_namespace_it_is_a_warning(tmp_path: Path, capsys: pytest.
     status, result = admit(tmp_path, capsys, WORKLOAD, enroll="audit")
     assert status == 0
     assert "proxy-capabilities" in {each["control"] for each in result["warnings"]}
+
+
+def test_without_settings_pods_are_judged_as_the_chart_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert admit(tmp_path, capsys, WORKLOAD, config=None) == admit(tmp_path, capsys, WORKLOAD)
+    off = admit(tmp_path, capsys, WORKLOAD, config="proxy: {enabled: false}")[1]
+    assert "proxy-capabilities" not in {each["control"] for each in off["violations"]}

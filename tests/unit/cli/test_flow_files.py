@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,28 @@ def test_a_file_that_is_called_packed_and_is_not(tmp_path: Path, capsys: pytest.
     status, _, err = simulate(capsys, str(path))
     assert status == 2
     assert f"{path}: cannot be read: Not a gzipped file" in err
+
+
+def test_a_packed_file_with_wrong_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flows.jsonl.gz"
+    packed = bytearray(gzip.compress("".join(f"{CALL}{number}\n" for number in range(999)).encode()))
+    # The first block of the packed data has a type that does not exist.
+    packed[10] |= 0b110
+    path.write_bytes(packed)
+    status, _, err = simulate(capsys, str(path))
+    assert status == 2
+    assert f"{path}: cannot be read: " in err
+    assert "defect" not in err
+
+
+def test_a_pipe_of_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_text(f"{CALL}\n" * 3))
+    writer.start()
+    status, told, err = simulate(capsys, str(path))
+    writer.join()
+    assert (status, told["allowed"]["calls"], err.count("error")) == (0, 3, 0)
 
 
 def test_standard_input_and_a_file(

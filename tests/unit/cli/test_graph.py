@@ -202,7 +202,7 @@ def test_without_graphviz_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     assert draw("-f", SHOP) == 2
-    assert "pip install 'ringfence[graph]'" in capsys.readouterr().err
+    assert "pip install 'pygraphviz>=2.0'" in capsys.readouterr().err
     assert draw("-f", SHOP, "-o", str(tmp_path / "shop.dot")) == 0
 
 

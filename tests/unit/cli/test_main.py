@@ -83,6 +83,7 @@ def test_it_knows_the_name_under_which_it_was_called() -> None:
         ["can-i", "a/b", "c/d"],
         ["compile", "--kubeconfig", "/does/not/exist"],
         ["status", "--context", "nobody"],
+        ["uninstall"],
         ["uninstall", "--yes"],
         ["ca"],
         ["ca", "status"],

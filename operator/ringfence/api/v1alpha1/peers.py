@@ -281,7 +281,11 @@ PORT: Final = Either(
             ),
             Field(
                 name="endPort",
-                node=Integer(description="The last port of a range that begins with port.", minimum=1, maximum=65535),
+                node=Integer(
+                    description="The last port of a range that begins with port, to 65535.",
+                    minimum=1,
+                    maximum=65535,
+                ),
             ),
             Field(name="protocol", node=_PROTOCOL, default=Protocol.TCP.value),
         ),

@@ -35,59 +35,68 @@ _OF_REQUESTS: Final = (*requests.FIELDS, *tokens.FIELDS)
 
 def _rule(*, ingress: bool, own_namespace: bool) -> Obj:
     ends, other = ("from", "to") if ingress else ("to", "from")
-    who = "callers" if ingress else "targets"
     hints = {**_RULE_HINTS, other: Complaint(f"is not for {'ingress' if ingress else 'egress'} rules", f"write {ends}")}
     hints |= {} if ingress else _EGRESS_HINTS
+    of_requests = (
+        *(requests.needs_ports(field.name) for field in _OF_REQUESTS),
+        *conditions.RULES,
+        *tokens.RULES,
+    )
     return Obj(
         description=f"A rule for calls {'to' if ingress else 'from'} the pods that the policy governs.",
         fields=(
-            Field(
-                name="name",
-                node=replace(
-                    identifiers.DNS_LABEL,
-                    description="Tells the rule from the others of its list; answers and logs name it.",
-                ),
-                required=True,
-            ),
-            Field(
-                name="action",
-                node=Choice(
-                    description="What happens to calls that match. Deny wins over every Allow. Default: Allow.",
-                    values=tuple(action.value for action in Action),
-                ),
-                default=Action.ALLOW.value,
-            ),
-            Field(
-                name=ends,
-                node=ListOf(
-                    description=(
-                        f"The {who} that the rule matches: any of these. If left out, every authenticated identity."
-                    ),
-                    items=peers.peer(ingress=ingress, own_namespace=own_namespace, hosts=not ingress),
-                    max_items=MAX_PEERS,
-                ),
-            ),
-            Field(
-                name="ports",
-                node=ListOf(
-                    description=(
-                        f"The ports {'of the governed pods' if ingress else 'at the target'} that the rule matches: any"
-                        " of these. If left out, every port. Ports are those of pods, not of Services."
-                    ),
-                    items=peers.PORT,
-                    max_items=MAX_PORTS,
-                ),
-            ),
+            _NAME,
+            _ACTION,
+            _ends(ends, ingress=ingress, own_namespace=own_namespace),
+            _ports("of the governed pods" if ingress else "at the target"),
             *(_OF_REQUESTS if ingress else ()),
         ),
-        rules=(
-            *(requests.needs_ports(field.name) for field in _OF_REQUESTS),
-            *conditions.RULES,
-            *tokens.RULES,
-        )
-        if ingress
-        else (_HOSTS,),
+        rules=of_requests if ingress else (_HOSTS,),
         hints=hints,
+    )
+
+
+_NAME: Final = Field(
+    name="name",
+    node=replace(
+        identifiers.DNS_LABEL,
+        description="Tells the rule from the others of its list; answers and logs name it.",
+    ),
+    required=True,
+)
+_ACTION: Final = Field(
+    name="action",
+    node=Choice(
+        description="What happens to calls that match. Deny wins over every Allow. Default: Allow.",
+        values=tuple(action.value for action in Action),
+    ),
+    default=Action.ALLOW.value,
+)
+
+
+def _ends(name: str, *, ingress: bool, own_namespace: bool) -> Field:
+    who = "callers" if ingress else "targets"
+    return Field(
+        name=name,
+        node=ListOf(
+            description=f"The {who} that the rule matches: any of these. If left out, every authenticated identity.",
+            items=peers.peer(ingress=ingress, own_namespace=own_namespace, hosts=not ingress),
+            max_items=MAX_PEERS,
+        ),
+    )
+
+
+def _ports(where: str) -> Field:
+    return Field(
+        name="ports",
+        node=ListOf(
+            description=(
+                f"The ports {where} that the rule matches: any of these. If left out, every port. Ports are those of"
+                " pods, not of Services."
+            ),
+            items=peers.PORT,
+            max_items=MAX_PORTS,
+        ),
     )
 
 

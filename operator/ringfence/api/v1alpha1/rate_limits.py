@@ -58,14 +58,14 @@ _BURST: Final = Rule(
 _RATE: Final = (
     Field(
         name="requests",
-        node=Integer(description="How many requests pass in that time.", minimum=1, maximum=1_000_000),
+        node=Integer(description="How many requests pass in that time, 1 to 1000000.", minimum=1, maximum=1_000_000),
         required=True,
     ),
     Field(name="per", node=duration("The time in which so many pass; they come back evenly.", 1, DAY), required=True),
     Field(
         name="burst",
         node=Integer(
-            description="How many pass at once after a pause, requests at least. Default: requests.",
+            description="How many pass at once after a pause, from requests to 1000000. Default: requests.",
             minimum=1,
             maximum=1_000_000,
         ),
@@ -134,6 +134,34 @@ _CLAIM: Final = (
 )
 
 
+_PER_CLAIM: Final = Field(
+    name="perClaim",
+    node=ListOf(
+        description=(
+            "The requests with each value of a claim by themselves, of good tokens of an issuer. Those"
+            " without a good token have a bucket together, and so has a claim that is missing, an object,"
+            " or has several values."
+        ),
+        items=_rate("A claim.", *_CLAIM),
+        max_items=MAX_CLAIM_LIMITS,
+    ),
+)
+_PER_HEADER: Final = Field(
+    name="perHeader",
+    node=ListOf(
+        description=(
+            "The requests with each value of a header by themselves; those without it have a bucket"
+            " together. Callers choose the value: give perCaller beside it."
+        ),
+        items=_rate(
+            "A header.",
+            Field(name="header", node=replace(HEADER, pattern="^[a-z0-9]+(-[a-z0-9]+)*$"), required=True),
+        ),
+        max_items=MAX_HEADER_LIMITS,
+    ),
+)
+
+
 def rate_limits(*, own_namespace: bool) -> Obj:
     """The field's schema; ``own_namespace`` says that the policy has a namespace."""
     identity = peers.identity(own_namespace)
@@ -142,7 +170,6 @@ def rate_limits(*, own_namespace: bool) -> Obj:
         Field(name="identity", node=identity, required=True),
     )
     callers = Field(name="callers", node=ListOf(description="Callers that differ.", items=named, max_items=MAX_NAMED))
-    header = replace(HEADER, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")
     return Obj(
         description=(
             "How many requests pass, at each pod by itself. Only requests that rules allow count; what is too much gets"
@@ -158,29 +185,8 @@ def rate_limits(*, own_namespace: bool) -> Obj:
                     rules=(_no_two("callers", _caller_of, "a caller"),),
                 ),
             ),
-            Field(
-                name="perClaim",
-                node=ListOf(
-                    description=(
-                        "The requests with each value of a claim by themselves, of good tokens of an issuer. Those"
-                        " without a good token have a bucket together, and so has a claim that is missing, an object,"
-                        " or has several values."
-                    ),
-                    items=_rate("A claim.", *_CLAIM),
-                    max_items=MAX_CLAIM_LIMITS,
-                ),
-            ),
-            Field(
-                name="perHeader",
-                node=ListOf(
-                    description=(
-                        "The requests with each value of a header by themselves; those without it have a bucket"
-                        " together. Callers choose the value: give perCaller beside it."
-                    ),
-                    items=_rate("A header.", Field(name="header", node=header, required=True)),
-                    max_items=MAX_HEADER_LIMITS,
-                ),
-            ),
+            _PER_CLAIM,
+            _PER_HEADER,
         ),
         rules=(
             at_least_one_of(("all", "perCaller", "perClaim", "perHeader"), "rateLimits"),

@@ -98,7 +98,9 @@ _CERTIFICATE: Final = Obj(
         Field(
             name="renewAt",
             node=Number(
-                description="The share of the life after which it is renewed, give or take a tenth. Default: 0.25.",
+                description=(
+                    "The share of the life after which it is renewed, 0.1 to 0.9, give or take a tenth. Default: 0.25."
+                ),
                 minimum=0.1,
                 maximum=0.9,
             ),

@@ -108,7 +108,9 @@ _ISSUER: Final = Obj(
         Field(
             name="clockSkewSeconds",
             node=Integer(
-                description="By how many seconds the issuer's clock may differ. Default: 60.", minimum=1, maximum=300
+                description="By how many seconds the issuer's clock may differ, 1 to 300. Default: 60.",
+                minimum=1,
+                maximum=300,
             ),
             default=60,
         ),

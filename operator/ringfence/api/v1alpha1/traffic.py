@@ -48,7 +48,7 @@ _REQUEST_HEADERS: Final = Obj(
             name="maxSize",
             node=_size("The size of all of them together, in steps of 1Ki. Default: 96Ki.", _KI, 96 * _KI),
         ),
-        Field(name="maxCount", node=Integer(description="How many. Default: 100.", minimum=10, maximum=100)),
+        Field(name="maxCount", node=Integer(description="How many, 10 to 100. Default: 100.", minimum=10, maximum=100)),
     ),
     rules=(at_least_one_of(("maxSize", "maxCount"), "requestHeaders"),),
 )
@@ -156,8 +156,8 @@ def _entry(*, own_namespace: bool) -> Obj:
         "rateLimits": rate_limits(own_namespace=own_namespace),
         "maxConnections": Integer(
             description=(
-                "How many connections the port has at once, those in mutual TLS and others each. More are closed. A"
-                " change ends the port's connections within the drain time."
+                "How many connections the port has at once, 1 to 1000000, those in mutual TLS and others each. More are"
+                " closed. A change ends the port's connections within the drain time."
             ),
             minimum=1,
             maximum=1_000_000,

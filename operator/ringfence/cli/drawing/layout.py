@@ -67,7 +67,7 @@ def _ask(source: str) -> dict[str, Any]:
         import pygraphviz  # noqa: PLC0415 (only pictures need it)
     except ModuleNotFoundError as error:
         raise NoLayout(
-            "to draw a picture, Graphviz is needed: `pip install 'ringfence[graph]'`, or write to a file that ends in "
+            "to draw a picture, Graphviz is needed: `pip install 'pygraphviz>=2.0'`, or write to a file that ends in "
             ".dot or .json"
         ) from error
     except ImportError as error:

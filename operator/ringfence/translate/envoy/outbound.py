@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
-from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
-from envoy.config.rbac.v3 import rbac_pb2
-from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
+from envoy.config.listener.v3 import listener_pb2
 
 from ringfence.model import proxy
 from ringfence.model.effective import AddressPeers, Direction, EffectivePolicy
@@ -47,7 +45,6 @@ from ringfence.translate.envoy.subject import Subject
 
 #: Ports of one address that the tree spells out; where more would have to be, the chain asks.
 MAX_PORTS: Final = 512
-_NETWORK_RBAC: Final = "envoy.filters.network.rbac"
 
 #: What is open at an address: ports and the chain that takes them.
 Node = tuple[tuple[Spans, str], ...]
@@ -373,13 +370,8 @@ class Outbound:
         """The chain, asking for the port; nothing is connected before the program has sent a byte."""
         name = f"{chain}|{messages.digest(repr(ports))[:8]}"
         if name not in self.made.chains:
-            carried = self.made.chains[chain].filters[-1]
-            some = rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW)
-            policy = rbac_pb2.Policy(permissions=rules.permissions(ports), principals=[rbac_pb2.Principal(any=True)])
-            some.policies["ports"].CopyFrom(policy)
-            ask = network_rbac_pb2.RBAC(stat_prefix=rules.ALLOW_PREFIX, rules=some)
-            waiting = filters.waiting(carried)
-            self.made.chain(name, messages.extension(listener_components_pb2.Filter, _NETWORK_RBAC, ask), waiting)
+            waiting = filters.waiting(self.made.chains[chain].filters[-1])
+            self.made.chain(name, rules.only_to(ports), waiting)
         return name
 
 

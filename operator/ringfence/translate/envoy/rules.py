@@ -167,6 +167,15 @@ def permissions(ports: Spans) -> list[Message]:
     return found
 
 
+def only_to(ports: Spans) -> Message:
+    """The filter that ends connections to other ports than these, whoever makes them."""
+    allow = rbac_pb2.RBAC(action=rbac_pb2.RBAC.ALLOW)
+    policy = rbac_pb2.Policy(permissions=permissions(ports), principals=[rbac_pb2.Principal(any=True)])
+    allow.policies["ports"].CopyFrom(policy)
+    settings = network_rbac_pb2.RBAC(stat_prefix=ALLOW_PREFIX, rules=allow)
+    return messages.extension(listener_components_pb2.Filter, _NETWORK, settings)
+
+
 def _settings(rules: PortRules, who: Who, action: Action) -> dict[str, Any]:
     """The fields ``rules`` and ``shadow_rules`` of a filter."""
     halves = _denies if action is Action.DENY else _allows

@@ -34,7 +34,7 @@ def test_compiles_to_what_the_file_says(golden: Golden, path: Path, capsys: pyte
 def test_an_identity_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     status = main.main(["compile", "-f", str(INPUTS[0]), "--proxy", "shop/nobody"], {})
     assert status == 2
-    assert "there is no ServiceIdentity nobody in namespace shop" in capsys.readouterr().err
+    assert "there is no ServiceIdentity shop/nobody" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["shop", "/shop", "Shop/api", "shop/"])

@@ -1,0 +1,46 @@
+"""Certificates that nobody gets, and grants of names that nobody gives."""
+
+from tests.unit.api.corpus_making import NOTHING, Object, certificate, grant, identity
+
+CERTIFICATES: dict[str, Object] = {
+    "certificate: too short": certificate(ttl="9m59s"),
+    "certificate: too long": certificate(ttl="24h1s"),
+    "certificate: no unit": certificate(ttl="600"),
+    "certificate: days": certificate(ttl="1d"),
+    "certificate: fractions": certificate(ttl="1.5h"),
+    "certificate: order": certificate(ttl="30m1h"),
+    "certificate: negative": certificate(ttl="-1h"),
+    "certificate: empty life": certificate(ttl=""),
+    "certificate: line end": certificate(ttl="4h\n"),
+    "certificate: life is a number": certificate(ttl=3600),
+    "certificate: renewed at once": certificate(renewAt=0.09),
+    "certificate: renewed too late": certificate(renewAt=0.91),
+    "certificate: renewAt is a string": certificate(renewAt="0.5"),
+    "certificate: renewAt is true": certificate(renewAt=True),
+    "certificate: small RSA": certificate(keyAlgorithm="RSA-2048"),
+    "certificate: unknown curve": certificate(keyAlgorithm="Ed25519"),
+    "certificate: 33 names": certificate(dnsNames=[f"n{n}.example.com" for n in range(33)]),
+    "certificate: a name twice": certificate(dnsNames=["a.example.com", "a.example.com"]),
+    "certificate: wildcard": certificate(dnsNames=["*.example.com"]),
+    "certificate: address": certificate(dnsNames=["192.0.2.1"]),
+    "certificate: IPv6 address": certificate(dnsNames=["2001:db8::1"]),
+    "certificate: upper case": certificate(dnsNames=["Pay.example.com"]),
+    "certificate: trailing dot": certificate(dnsNames=["pay.example.com."]),
+    "certificate: NUL": certificate(dnsNames=["pay.example.com\0.evil.example"]),
+    "certificate: label of 64": certificate(dnsNames=["a" * 64 + ".example.com"]),
+    "certificate: name of 254": certificate(dnsNames=[".".join(["a" * 49] * 5) + ".abcd"]),
+    "certificate: look-alike letter": certificate(dnsNames=["p\u0430y.example.com"]),
+    "certificate: Secret with a slash": certificate(secretName="a/b"),
+    "certificate: Secret of any name": certificate(secretName="payments-tls"),
+    "certificate: Secret of another": certificate(secretName="checkout-identity"),
+    "certificate: Secret by the resource's name": identity(
+        spec={"serviceAccountName": "till", "certificate": {"secretName": "payments-identity"}}
+    ),
+    "certificate: suffix alone": certificate(secretName="-identity"),
+    "grant: no identities": grant(identities=[]),
+    "grant: no names": grant(dnsNames=[]),
+    "grant: star alone": grant(dnsNames=["*"]),
+    "grant: star inside": grant(dnsNames=["a.*.example.com"]),
+    "grant: two stars": grant(dnsNames=["*.*.example.com"]),
+    "grant: everywhere": grant(namespace=NOTHING),
+}
