@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from e2e.cluster import ports
 
 
