@@ -50,7 +50,9 @@ def _window(window: Window) -> str:
 
 
 def _clock(second: int) -> str:
-    return f"{second // 3600:02d}:{second // 60 % 60:02d}"
+    minute = f"{second // 3600:02d}:{second // 60 % 60:02d}"
+    # The API takes minutes. Where there is more to say it is said: windows are told apart by their words.
+    return f"{minute}:{second % 60:02d}" if second % 60 else minute
 
 
 def offset(seconds: int) -> str:
