@@ -1,5 +1,6 @@
 """What the chart installs for the proxies, where they are wanted: proxyd, node, and nothing where they are not."""
 
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from ringfence.model import proxy
 from ringfence.model.proxy_settings import Tracing
 from ringfence.pki import store
 
+from e2e.enforcer import meaning
+from e2e.enforcer.model import Protocol, World, pod_from
 from tests.unit.chart import conftest as chart
 
 OWN, NODES = "ringfence-system", "ringfence-node"
@@ -187,14 +190,29 @@ def test_proxyd_is_where_the_proxies_look_for_it(enabled: list[chart.Manifest]) 
     ]
 
 
-def test_proxyd_is_open_to_addresses_of_pods_that_the_api_server_does_not_show_yet(render: chart.Render) -> None:
-    ranges = ["10.244.0.0/16", "fd00:10::/56"]
+@pytest.mark.parametrize(
+    ("ranges", "caller", "open_"),
+    [
+        (["10.244.0.0/16", "fd00:10::/56"], "10.244.3.7", True),
+        (["10.244.0.0/16", "fd00:10::/56"], "fd00:10::7", True),
+        (["10.244.0.0/16", "fd00:10::/56"], "10.245.0.1", False),
+        ([], "10.244.3.7", False),
+    ],
+)
+def test_proxyd_is_open_to_pods_that_the_api_server_shows_no_address_of_yet(
+    render: chart.Render, ranges: list[str], caller: str, open_: bool
+) -> None:
     rendered = render({"network": {"podCIDRs": ranges}})
-    [rule] = chart.only(rendered, "NetworkPolicy", "ringfence-proxyd-pods")["spec"]["ingress"]
-    assert rule == {
-        "from": [{"namespaceSelector": {}}, *({"ipBlock": {"cidr": each}} for each in ranges)],
-        "ports": [{"protocol": "TCP", "port": "proxyd"}],
-    }
+    policy = chart.only(rendered, "NetworkPolicy", "ringfence-proxyd-pods")
+    template = chart.only(rendered, "Deployment", "ringfence-proxyd")["spec"]["template"]
+    metadata = {"namespace": OWN, "name": "proxyd", "labels": template["metadata"]["labels"]}
+    proxyd = pod_from({"metadata": metadata, "spec": template["spec"], "status": {"podIP": "10.244.1.1"}})
+    assert proxyd is not None
+    ((_, isolated),) = meaning.isolation(World((proxyd,), {OWN: {}}, (policy,)))
+    assert isolated.ingress is not None
+    assert isolated.ingress.allows(ip_address(caller), Protocol.TCP, proxy.PROXYD_PORT) is open_
+    # Nothing else comes with it.
+    assert not isolated.ingress.allows(ip_address(caller), Protocol.TCP, 1)
 
 
 def test_proxyd_is_hardened_and_survives_the_loss_of_a_node(enabled: list[chart.Manifest]) -> None:
