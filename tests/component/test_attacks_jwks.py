@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from ringfence.model.requests import HttpMatch, Request, Requests
 from ringfence.model.resources import CidrPeer, Rule, Traffic
 from ringfence.model.tokens import TokenMatch
@@ -21,6 +22,7 @@ from tests.component import key_rig, proxy_net, token_rig
 from tests.component.key_rig import HOST, INSIDE, OTHER, SERVED, Roots, Served, keys
 from tests.component.node_rig import eventually
 from tests.component.request_rig import HTTP_PORT
+from tests.component.test_attacks_jwt_forms import signed
 from tests.component.token_rig import Signer
 from tests.unit.policy.making import allow, caller, deny
 
@@ -283,6 +285,26 @@ class TestSecrets:
         forged = [bearing(_by_secret(head, value, way)) for head in heads for way in ("sha256", "sha384", "sha512")]
         with served.proxied((served.declared(CORP),), WITH):
             assert set(served.statuses(*forged)) <= {REFUSED, BAD}
+
+
+class TestWeakKeys:
+    """What a set holds beside good keys: RSA keys that are too short, and a curve of no use."""
+
+    def test_a_proxy_takes_short_keys_of_rsa_and_no_other_curve(self, served: Served) -> None:
+        """So an issuer that publishes such a key can be forged; the documents say so (ADR 252)."""
+        short = {bits: token_rig.ShortRsa.of(CORP, bits) for bits in (512, 1024, 1536)}
+        curve = ec.generate_private_key(ec.SECP256K1())
+        at = curve.public_key().public_numbers()
+        place = {name: token_rig.part(value.to_bytes(32, "big")) for name, value in (("x", at.x), ("y", at.y))}
+        koblitz = {"kty": "EC", "crv": "secp256k1", "kid": "koblitz", **place}
+        others = [*(each.jwk for each in short.values()), koblitz]
+        served.answers(body=json.dumps({"keys": [*others, *json.loads(keys(CORP))["keys"]]}))
+        by_curve = signed(replace(CORP, private=curve), CORP.payload(), {"alg": "ES256", "kid": "koblitz"})
+        unsure = replace(short[1024], modulus=short[1024].modulus + 2).token()
+        tried = [*(each.token() for each in short.values()), by_curve, unsure]
+        with served.proxied((served.declared(CORP),), WITH):
+            assert served.becomes(LET_IN, good())
+            assert served.statuses(*map(bearing, tried)) == [LET_IN] * 3 + [BAD] * 2
 
 
 def _by_secret(head: str, value: bytes, way: str) -> str:

@@ -1,8 +1,12 @@
 """Issuers with keys of their own, their tokens, good and forged in every way that is known, and rules about them."""
 
 import base64
+import hashlib
+import hmac
 import json
+import math
 import random
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -107,11 +111,51 @@ def confused(by: Signer) -> str:
 
 
 def hmac_signed(by: Signer, secret: bytes) -> str:
-    import hashlib
-    import hmac
-
     told = unsigned(by, "HS256")[:-1]
     return f"{told}.{part(hmac.new(secret, told.encode(), hashlib.sha256).digest())}"
+
+
+@dataclass(frozen=True)
+class ShortRsa:
+    """A key that libraries no longer make, and what an issuer signs by it (PKCS #1 v1.5, RFC 8017 section 9.2)."""
+
+    by: Signer
+    modulus: int
+    secret: int
+
+    @classmethod
+    def of(cls, by: Signer, bits: int) -> "ShortRsa":
+        while True:
+            p, q = (_prime(bits // 2) for _ in range(2))
+            if (p * q).bit_length() == bits and math.gcd(65537, (p - 1) * (q - 1)) == 1:
+                return cls(by, p * q, pow(65537, -1, (p - 1) * (q - 1)))
+
+    @property
+    def _size(self) -> int:
+        return (self.modulus.bit_length() + 7) // 8
+
+    @property
+    def kid(self) -> str:
+        return f"rsa-{self.modulus.bit_length()}"
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        return {"kty": "RSA", "kid": self.kid, "n": part(self.modulus.to_bytes(self._size, "big")), "e": "AQAB"}
+
+    def token(self) -> str:
+        told = f"{part({'alg': 'RS256', 'kid': self.kid})}.{part(self.by.payload())}"
+        digest = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(told.encode()).digest()
+        padded = b"\0\1" + b"\xff" * (self._size - len(digest) - 3) + b"\0" + digest
+        signature = pow(int.from_bytes(padded, "big"), self.secret, self.modulus)
+        return f"{told}.{part(signature.to_bytes(self._size, 'big'))}"
+
+
+def _prime(bits: int) -> int:
+    """One whose two highest bits are set, as far as Fermat's test tells."""
+    while True:
+        found = secrets.randbits(bits) | 3 << (bits - 2) | 1
+        if all(pow(base, found - 1, found) == 1 for base in (2, 3, 5, 7)):
+            return found
 
 
 def tampered(token: str) -> str:
