@@ -148,7 +148,9 @@ def _guarded(arguments: argparse.Namespace) -> int:
         raise
     except OSError as error:
         # A full disk, too many open files: what is at fault is not Ringfence.
-        console.error(f"{error.filename or 'the answer cannot be written'}: {error.strerror or error}")
+        console.error(f"{error.filename or 'the system says'}: {error.strerror or error}")
+        if console.verbosity:
+            traceback.print_exc()
     except Exception as error:  # noqa: BLE001 (a person gets a sentence, whatever it is)
         console.error(f"a defect in ringfence: {type(error).__name__}: {error} (please report it; -v shows more)")
         if console.verbosity:

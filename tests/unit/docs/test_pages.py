@@ -106,3 +106,16 @@ def test_what_stays_after_uninstalling_is_all_named() -> None:
     assert {word.strip("`") for word in row.split("kubectl delete crd ")[1].split("`")[0].split()} == names
     secrets = (serving.LEAF_SECRET, serving.PROXYD_SECRET, serving.CA_SECRET, SECRET_NAME)
     assert [name for name in secrets if f"`{name}`" not in text] == []
+
+
+def test_drawings_are_of_kinds_that_mermaid_knows() -> None:
+    drawn = [
+        (page.name, block)
+        for page in DOCS.glob("*.md")
+        for block in re.findall(r"^```mermaid\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    assert {page for page, _ in drawn} >= {"architecture.md", "ca.md"}
+    for page, block in drawn:
+        assert re.match(r"(flowchart|sequenceDiagram|stateDiagram-v2)\b", block), page
+        # It ends a line there, whatever stands around it.
+        assert ";" not in block, page
