@@ -30,13 +30,24 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 @contextlib.contextmanager
-def acting_as(user: int) -> Iterator[None]:
-    """Sockets that this thread opens inside belong to a user, as nftables' skuid sees it."""
-    _LIBC.setfsuid(user)
+def acting_as(user: int, group: int = -1) -> Iterator[None]:
+    """Sockets that this thread opens inside are a user's and a group's (that of its number), as nftables sees them."""
+    with acting_in(user if group < 0 else group):
+        _LIBC.setfsuid(user)
+        try:
+            yield
+        finally:
+            _LIBC.setfsuid(0)
+
+
+@contextlib.contextmanager
+def acting_in(group: int) -> Iterator[None]:
+    """The same for a group; the user stays who it is."""
+    _LIBC.setfsgid(group)
     try:
         yield
     finally:
-        _LIBC.setfsuid(0)
+        _LIBC.setfsgid(0)
 
 
 def family_of(address: str) -> socket.AddressFamily:
@@ -65,9 +76,9 @@ class Place:
     def load(self, text: str) -> None:
         self.run("nft", "-f", "-", stdin=text)
 
-    def redirect(self, *, strict: bool = True, user: int = PROXY) -> None:
+    def redirect(self, *, strict: bool = True, user: int = PROXY, group: int = 0) -> None:
         """As the proxy's pod would have it, loaded by hand."""
-        self.load(rules.ruleset(user, strict=strict))
+        self.load(rules.ruleset(user, group, strict=strict))
 
     @contextlib.contextmanager
     def opened(
@@ -98,9 +109,11 @@ class Place:
                 doors[port] = door
             yield Doors(doors)
 
-    def connect(self, address: str, port: int, *, user: int = PROGRAM, source: str = "") -> socket.socket:
-        """A connection by a user; raises what connect raises."""
-        with self.namespace.entered(), acting_as(user):
+    def connect(
+        self, address: str, port: int, *, user: int = PROGRAM, group: int = -1, source: str = ""
+    ) -> socket.socket:
+        """A connection by a user, and by a group of another number; raises what connect raises."""
+        with self.namespace.entered(), acting_as(user, group):
             made = socket.socket(family_of(address), socket.SOCK_STREAM)
         made.settimeout(SECONDS)
         try:

@@ -100,6 +100,14 @@ def test_nobody_but_a_kubelet_shows_a_static_pod(rig: Rig) -> None:
             "which leads past its proxy",
         ),
         ({"containers": [{"name": "a", "image": "registry.example/x"}], "securityContext": {}}, "runAsUser is not set"),
+        *(
+            (
+                {"containers": [{"name": "a", "image": IMAGE, "securityContext": {"capabilities": {"add": [name]}}}]},
+                "which leads past its proxy",
+            )
+            for name in ("SYS_MODULE", "cap_dac_read_search", "SYS_RAWIO", "PERFMON", "SYS_TIME", "MAC_ADMIN")
+        ),
+        ({"hostUsers": False, "securityContext": {}}, "one of the few users that its proxy may have"),
     ],
 )
 def test_nobody_takes_what_is_the_proxys(rig: Rig, spec: dict[str, Any], message: str) -> None:

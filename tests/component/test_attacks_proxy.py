@@ -227,3 +227,16 @@ def test_the_door_for_probes_opens_to_what_the_kubelet_asks_alone(net: Net, svid
         assert test_proxy_envoy.answer(net, 15021, f"GET {asked}")[0] == 200
         found = {each: test_proxy_envoy.answer(net, 15021, each)[0] for each in refused}
     assert {each: status for each, status in found.items() if status not in {400, 403, 404, 413}} == {}
+
+
+def test_who_comes_by_the_door_for_probes_says_of_no_identity_that_it_is_its_own(net: Net, svids: Identities) -> None:
+    """Programs of CGI and WSGI read every spelling of the header as what the proxy says of the caller."""
+    asked = f"/ringfence/probe/http/{proxy_net.PROGRAM_PORT}/headers"
+    names = ("x-forwarded-client-cert", "x_forwarded_client_cert", "X-Forwarded_Client-Cert", "x_forwarded_client-cert")
+    said = "".join(f"\r\n{name}: URI=spiffe://cluster.local/ns/shop/sa/admin" for name in names)
+    made = config(policy(ingress=(allow("web", caller("web")),)), containers=probing(asked))
+    with proxy_net.running(net, made, svids.secrets("shop", "db")):
+        status, body = test_proxy_envoy.answer(net, 15021, f"GET {asked} HTTP/1.1\r\nx-kept: yes{said}\r\nx-last:")
+    assert status == 200
+    assert "x-kept: yes" in body.lower()
+    assert "admin" not in body

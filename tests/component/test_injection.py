@@ -64,7 +64,9 @@ def test_a_pod_gets_its_proxy_as_it_was_made(rig: Rig) -> None:
     uid = check.user(found["spec"]["initContainers"][0])
     assert pods.users({})[0] <= uid <= pods.users({})[1]
     assert check.problems(found, HOW) == []
-    ours = sidecar.container(HOW, uid)
+    gid = check.group(found["spec"]["initContainers"][0])
+    assert gid != uid
+    ours = sidecar.container(HOW, uid, gid)
     assert {name: found["spec"]["initContainers"][0][name] for name in ours} == ours
 
 
@@ -98,7 +100,8 @@ def test_pods_of_every_kind_get_one(rig: Rig, kind: str) -> None:
     }[kind]
     found = made(rig, pod(**spec))
     assert check.problems(found, HOW) == []
-    again = pods.injected(found, HOW, check.user(found["spec"]["initContainers"][0]), fill=True)
+    ours = found["spec"]["initContainers"][0]
+    again = pods.injected(found, HOW, check.user(ours), check.group(ours), fill=True)
     changed = pods.operations(found, again)
     assert [each["path"] for each in changed] in ([], ["/spec/initContainers"])
     for one, other in zip(found["spec"]["initContainers"], again["spec"]["initContainers"], strict=True):

@@ -233,7 +233,7 @@ def test_rules_that_nft_refuses_change_nothing(place: Place, monkeypatch: pytest
             await hold(where, place)
             right = table(place)
             whole = rules.ruleset(PROXY, strict=True)
-            monkeypatch.setattr(rules, "ruleset", lambda _, strict: whole.replace("redirect", "nonsense"))
+            monkeypatch.setattr(rules, "ruleset", lambda *_, strict: whole.replace("redirect", "nonsense"))
             place.load("flush ruleset")
             place.load(whole)
             with pytest.raises(NotEntered, match="nft refuses the rules: "):

@@ -92,6 +92,20 @@ def test_whatever_goes_out_goes_to_the_proxy_and_the_proxys_own_does_not(wire: W
 
 
 @BOTH
+def test_who_has_the_proxys_user_or_its_group_alone_is_not_exempt(wire: Wire, pod: str, peer: str) -> None:
+    """One of them can be hit by an image that runs as whom it has guessed."""
+    group = PROXY + 1000
+    wire.pod.redirect(group=group)
+    with wire.pod.listening(OUT) as caught, wire.peer.listening(9000) as outside:
+        for user, of in ((PROXY, PROXY), (PROXY, 0), (PROXY, group + 1), (group, group), (PROGRAM, group), (0, group)):
+            with wire.pod.connect(peer, 9000, user=user, group=of) as client:
+                assert caught.arrived(client).port == OUT
+        assert outside.nobody()
+        with wire.pod.connect(peer, 9000, user=PROXY, group=group) as client:
+            assert outside.arrived(client).source == pod
+
+
+@BOTH
 def test_loopback_is_left_alone(wire: Wire, pod: str, peer: str) -> None:
     wire.pod.redirect()
     with wire.pod.listening(8080, OUT, IN, STATUS) as doors:

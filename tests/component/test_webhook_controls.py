@@ -85,6 +85,16 @@ def create(rig: Rig, account: str = "default", *, spec: dict[str, Any] | None = 
     )
 
 
+@pytest.mark.parametrize("own", [["127.0.0.1"], ["10.96.0.10", "::1"]])
+def test_a_pod_has_no_name_servers_of_its_own(rig: Rig, own: list[str]) -> None:
+    """A program in the pod may be one, and its proxy asks it by which address a host is reached."""
+    reply = create(rig, spec={"dnsPolicy": "None", "dnsConfig": {"nameservers": own}})
+    assert reply.status == 403
+    assert "spec.dnsConfig.nameservers" in reply.message
+    assert "[host-aliases, asked by ClusterSecurityPolicy floor]" in reply.message
+    assert create(rig, spec={"dnsPolicy": "Default", "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}}).ok
+
+
 def test_what_is_good_passes(rig: Rig) -> None:
     reply = create(rig, env=[{"name": "A", "value": "b"}], ports=[{"containerPort": 8080}])
     assert reply.ok, reply.message

@@ -178,10 +178,11 @@ def arriving(obj: Mapping[str, Any], path: tuple[str, ...], context: Context) ->
 
 
 def with_proxy(raw: Object, how: Injection, enrolment: Enrolment, draw: int = 0) -> Object:
-    """A pod or template as the webhook makes it; ``draw`` (0 or more) chooses the proxy's user id."""
+    """A pod or template as the webhook makes it; ``draw`` (0 or more) chooses user and group of the proxy."""
     first, last = pods.users(raw.get("spec") or {})
-    uid = first + draw % (last - first + 1)
-    return pods.injected(raw, how, uid, fill=enrolment is Enrolment.ENFORCE)
+    group, user = divmod(draw, last - first + 1)
+    gid = first + group % (last - first + 1)
+    return pods.injected(raw, how, first + user, gid, fill=enrolment is Enrolment.ENFORCE)
 
 
 def malformed(kind: str, obj: Mapping[str, Any], error: Exception) -> InvalidResource:

@@ -167,6 +167,12 @@ class HostAlias(Struct, frozen=True):
     hostnames: list[str] | None = None
 
 
+class DNSConfig(Struct, frozen=True):
+    """What is added to the pod's /etc/resolv.conf."""
+
+    nameservers: list[str] | None = None
+
+
 class PodSpec(Struct, frozen=True):
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -186,6 +192,7 @@ class PodSpec(Struct, frozen=True):
     os: PodOS | None = None
     automount_service_account_token: bool | None = None
     host_aliases: list[HostAlias] | None = None
+    dns_config: DNSConfig | None = None
     #: Of the pod as a whole.
     resources: Resources | None = None
     image_pull_secrets: list[SecretRef] | None = None

@@ -2,7 +2,8 @@
 
 Fields, of every container but the proxy: securityContext.allowPrivilegeEscalation (false), .privileged (not true),
 .capabilities (``add`` has none of those that lead past the proxy, ``drop`` has ALL or each of them), .runAsUser (set,
-or the image named by digest, since an image's user may be the proxy's; always set for ephemeral containers);
+or the image named by digest, since an image's user may be the proxy's; always set for ephemeral containers, and in pods
+with users of their own, which are so few that one can be guessed);
 spec.shareProcessNamespace (not true: the proxy's memory holds its key); spec.os.name (no proxy runs under Windows).
 hostNetwork and hostPID are the control ``host-namespaces``'s, which holds in every enforced namespace.
 """
@@ -68,7 +69,7 @@ def _capabilities(subject: Subject) -> Iterator[Found]:
 
 
 def _leads_past(name: str) -> bool:
-    return floor.capability(name) in {*floor.FORBIDDEN, "ALL"}
+    return floor.capability(name) in {*floor.FORBIDDEN, *floor.OWN_THE_NODE, "ALL"}
 
 
 def _user(subject: Subject) -> Iterator[Found]:
@@ -80,6 +81,13 @@ def _user(subject: Subject) -> Iterator[Found]:
                 f"{field}.securityContext.runAsUser",
                 f"is not set for {container(each.name)}, whose image might run it as the user of the proxy",
                 "set it (kubectl debug --custom=FILE takes a securityContext)",
+            )
+        elif subject.user_namespace:
+            yield Found(
+                f"{field}.securityContext.runAsUser",
+                f"is not set for {container(each.name)} in a pod with users of its own (hostUsers: false): "
+                "its image might run it as one of the few users that its proxy may have",
+                "set runAsUser, of the container or of the pod",
             )
         elif not _has_digest(each.image or ""):
             yield Found(

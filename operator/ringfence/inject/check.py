@@ -57,16 +57,26 @@ def others(pod: Object) -> list[Violation]:
 
 def user(container: Mapping[str, Any]) -> int:
     """The user id of a proxy, 0 for none."""
-    value = (container.get("securityContext") or {}).get("runAsUser")
+    return _id(container, "runAsUser")
+
+
+def group(container: Mapping[str, Any]) -> int:
+    """The group id of a proxy, 0 for none."""
+    return _id(container, "runAsGroup")
+
+
+def _id(container: Mapping[str, Any], name: str) -> int:
+    value = (container.get("securityContext") or {}).get(name)
     return value if isinstance(value, int) else 0
 
 
 def _as_made(spec: Mapping[str, Any], present: Mapping[str, Any], how: Injection, prefix: str) -> Iterator[Violation]:
-    field, uid = f"{prefix}spec.initContainers[0]", user(present)
+    field, uid, gid = f"{prefix}spec.initContainers[0]", user(present), group(present)
     first, last = pods.users(spec)
-    if not first <= uid <= last:
-        yield Violation(USER, f"{field}.securityContext.runAsUser", f"is {uid}", f"one of {first} to {last}")
-    made = sidecar.container(how, uid)
+    for name, found in (("runAsUser", uid), ("runAsGroup", gid)):
+        if not first <= found <= last:
+            yield Violation(USER, f"{field}.securityContext.{name}", f"is {found}", f"one of {first} to {last}")
+    made = sidecar.container(how, uid, gid)
     for name in sorted((made.keys() | present.keys()) - sidecar.FREE):
         have, want = present.get(name), made.get(name)
         if have == want or (not have and not want):

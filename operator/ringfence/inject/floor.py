@@ -11,6 +11,15 @@ from typing import Any, Final
 #: Ways to the proxy's user id (SETUID, SETGID, SYS_ADMIN, SYS_PTRACE, BPF), and past its redirect (the other two).
 FORBIDDEN: Final = ("BPF", "NET_ADMIN", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN", "SYS_PTRACE")
 
+#: Ways into the node and so into every proxy on it, which no runtime gives unasked: modules of the kernel (SYS_MODULE),
+#: its files by their handles, tokens of proxies among them (DAC_READ_SEARCH), its memory and devices (SYS_RAWIO), what
+#: runs on it (PERFMON), its modules for security (MAC_ADMIN, MAC_OVERRIDE), its clock (SYS_TIME), another kernel
+#: (SYS_BOOT).
+OWN_THE_NODE: Final = (
+    *("DAC_READ_SEARCH", "MAC_ADMIN", "MAC_OVERRIDE", "PERFMON"),
+    *("SYS_BOOT", "SYS_MODULE", "SYS_RAWIO", "SYS_TIME"),
+)
+
 
 def capability(name: str) -> str:
     """A capability as it is called here, however a runtime lets one write it."""

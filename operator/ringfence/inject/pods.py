@@ -1,7 +1,7 @@
 """A pod with its proxy. Pure: ``injected(injected(pod, uid), uid) == injected(pod, uid)``.
 
-The user id is drawn anew whenever a pod is injected, never taken over from a sidecar that is there already: whoever
-could choose it could have an image that runs as it (ADR 0130).
+User and group are drawn anew whenever a pod is injected, never taken over from a sidecar that is there already: whoever
+could choose them could have an image that runs as they do (ADR 0130).
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ _CHANGED: Final = ("containers", "ephemeralContainers", "initContainers", "volum
 
 
 def users(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """The first and last user id that a pod's proxy may have; the ids of a pod with users of its own end early."""
+    """The first and last id that user and group of a pod's proxy may have.
+
+    The ids of a pod with users of its own end early.
+    """
     return proxy.users(own=spec.get("hostUsers") is False)
 
 
@@ -39,10 +42,11 @@ def occupied(spec: Mapping[str, Any]) -> bool:
     return proxy.CONTAINER in named
 
 
-def injected(pod: Object, how: Injection, uid: int, *, fill: bool) -> Object:
+def injected(pod: Object, how: Injection, uid: int, gid: int = 0, *, fill: bool) -> Object:
     """The pod with its proxy; unchanged where there is no place for one, or its name is taken.
 
-    ``uid`` is within ``users``. ``fill`` sets what containers leave unset of the floor.
+    ``uid`` is within ``users``, and so is ``gid`` (0: the number of the user). ``fill`` sets what containers leave
+    unset of the floor.
     """
     spec = pod.get("spec") or {}
     if not has_place(spec) or occupied(spec):
@@ -51,7 +55,7 @@ def injected(pod: Object, how: Injection, uid: int, *, fill: bool) -> Object:
     volumes = [each for each in _list(spec, "volumes") if each.get("name") not in proxy.RESERVED_VOLUMES]
     made = {
         **spec,
-        "initContainers": [sidecar.container(how, uid), *(_container(each, fill=fill) for each in own)],
+        "initContainers": [sidecar.container(how, uid, gid), *(_container(each, fill=fill) for each in own)],
         "containers": [_container(each, fill=fill) for each in _list(spec, "containers")],
         "volumes": [*volumes, *sidecar.volumes()],
     }

@@ -24,8 +24,8 @@ FREE: Final = frozenset(
 )
 
 
-def container(how: Injection, uid: int) -> dict[str, Any]:
-    """The container; ``uid`` is the user that it runs as."""
+def container(how: Injection, uid: int, gid: int = 0) -> dict[str, Any]:
+    """The container; ``uid`` is the user that it runs as, ``gid`` the group (0: the number of the user)."""
     settings = how.settings
     return {
         "name": proxy.CONTAINER,
@@ -41,7 +41,7 @@ def container(how: Injection, uid: int) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
             "privileged": False,
             "readOnlyRootFilesystem": True,
-            "runAsGroup": uid,
+            "runAsGroup": gid or uid,
             "runAsNonRoot": True,
             "runAsUser": uid,
             "seccompProfile": {"type": "RuntimeDefault"},

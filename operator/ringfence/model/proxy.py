@@ -51,7 +51,8 @@ RESERVED_PORTS: Final = frozenset({OUTBOUND_PORT, INBOUND_PORT, STATUS_PORT, GAT
 #: What the path says is all that there is to know of the original, so it follows from the pod's spec alone.
 PROBE_PREFIX: Final = "/ringfence/probe"
 
-#: The proxy's user id is drawn from these at injection (inclusive), at random for each pod.
+#: The proxy's user id and its group id are drawn from these at injection (inclusive), each at random for each pod: what
+#: has both goes past the redirect.
 FIRST_UID: Final = 2_000_000_000
 LAST_UID: Final = 2_147_000_000
 #: The same in pods with users of their own (``hostUsers: false``), where Kubernetes has no ids beyond 65535.

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from ringfence.node import entrant, rules
 
 #: The longest that a job may take, in seconds: nft's own limit several times over.
 JOB_SECONDS: Final = 45.0
+#: User and group in the rules that are told once for all pods.
+_EITHER: Final = re.compile(f"{proxy.FIRST_UID}|{proxy.LAST_UID}")
 #: Jobs done at once; nft's transactions of different namespaces do not wait for each other.
 _AT_ONCE: Final = 4
 
@@ -49,10 +52,13 @@ class Entrant:
         self._references: dict[bool, str] = {}
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def hold(self, namespace: int, uid: int, *, strict: bool) -> Holding:
-        """Have the rules for a proxy's user id in force in the namespace of an open descriptor. Raises NotEntered."""
-        listing = await self.listing(uid, strict=strict)
-        job = {"do": "hold", "rules": rules.ruleset(uid, strict=strict), "listing": listing}
+    async def hold(self, namespace: int, uid: int, gid: int = 0, *, strict: bool) -> Holding:
+        """Have the rules for a proxy's user and group in force in the namespace of an open descriptor.
+
+        ``gid`` as ``rules.ruleset`` takes it. Raises NotEntered.
+        """
+        listing = await self.listing(uid, gid, strict=strict)
+        job = {"do": "hold", "rules": rules.ruleset(uid, gid, strict=strict), "listing": listing}
         answer, descriptors = await self._ask(job, namespace)
         if len(descriptors) != 1:
             raise NotEntered("the child that enters namespaces has answered without a descriptor")
@@ -60,16 +66,17 @@ class Entrant:
         changes.setblocking(False)
         return Holding(answer["did"] == "loaded", answer["generation"], answer["ipv6"], changes)
 
-    async def listing(self, uid: int, *, strict: bool) -> str:
+    async def listing(self, uid: int, gid: int = 0, *, strict: bool) -> str:
         """How nft tells the rules once they are loaded, found out once by loading them into an empty namespace.
 
         Raises NotEntered, so it is also the test whether this kernel and this nft can do it at all.
         """
         if strict not in self._references:
-            job = {"do": "reference", "rules": rules.ruleset(proxy.FIRST_UID, strict=strict)}
+            job = {"do": "reference", "rules": rules.ruleset(proxy.FIRST_UID, proxy.LAST_UID, strict=strict)}
             answer, _ = await self._ask(job)
             self._references[strict] = answer["listing"]
-        return self._references[strict].replace(str(proxy.FIRST_UID), str(uid))
+        told = {str(proxy.FIRST_UID): str(uid), str(proxy.LAST_UID): str(gid or uid)}
+        return _EITHER.sub(lambda found: told[found[0]], self._references[strict])
 
     def close(self) -> None:
         """End the child; jobs under way are finished by themselves."""

@@ -175,7 +175,8 @@ class Keeper:
                     return early
             followed.changed = False
             try:
-                holding = await self._entrant.hold(network.descriptor, followed.target.proxy_uid, strict=strict)
+                to = followed.target
+                holding = await self._entrant.hold(network.descriptor, to.proxy_uid, to.proxy_gid, strict=strict)
             except NotEntered as error:
                 self._failed(followed, str(error))
                 return followed.backoff.next()

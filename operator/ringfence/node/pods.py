@@ -1,4 +1,4 @@
-"""Which pods of the node have a proxy, and under which user id it runs: read from the Pod, as pure functions."""
+"""Which pods of the node have a proxy, and as which user and group it runs: read from the Pod, as pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ _ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A pod whose traffic goes through its proxy: ``uid`` is the pod's, ``proxy_uid`` the user id of its proxy."""
+    """A pod whose traffic goes through its proxy: ``uid`` is the pod's, ``proxy_uid`` and ``proxy_gid`` are user
+    and group of its proxy."""
 
     namespace: str
     name: str
     uid: str
     proxy_uid: int
+    proxy_gid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,19 @@ def target(pod: Object) -> Target | Refused | None:
     namespace, name = metadata.get("namespace", ""), metadata["name"]
     if spec.get("hostNetwork"):
         return Refused(namespace, name, "it is on the node's network, which a proxy of one pod must never get")
-    uid = (container.get("securityContext") or {}).get("runAsUser")
+    context = container.get("securityContext") or {}
+    uid = context.get("runAsUser")
+    gid = context.get("runAsGroup", uid)
     first, last = proxy.users(own=spec.get("hostUsers") is False)
-    if isinstance(uid, bool) or not isinstance(uid, int) or not first <= uid <= last:
-        return Refused(
-            namespace,
-            name,
-            f"its container {proxy.CONTAINER} runs as user {uid}, and a proxy's are {first} to "
-            f"{last}: leave the container to Ringfence, which adds it",
-        )
-    return Target(namespace, name, metadata["uid"], uid)
+    for what, found in (("user", uid), ("group", gid)):
+        if isinstance(found, bool) or not isinstance(found, int) or not first <= found <= last:
+            return Refused(
+                namespace,
+                name,
+                f"its container {proxy.CONTAINER} runs as {what} {found}, and a proxy's are {first} to "
+                f"{last}: leave the container to Ringfence, which adds it",
+            )
+    return Target(namespace, name, metadata["uid"], uid, gid)
 
 
 def is_strict(namespace: Object | None) -> bool:
@@ -71,8 +76,9 @@ def trim(pod: dict[str, Any]) -> dict[str, Any]:
     }
     container = _sidecar(spec)
     if container is not None:
-        user = (container.get("securityContext") or {}).get("runAsUser")
-        kept["spec"]["initContainers"] = [{"name": proxy.CONTAINER, "securityContext": {"runAsUser": user}}]
+        context = container.get("securityContext") or {}
+        as_whom = {key: context[key] for key in ("runAsUser", "runAsGroup") if key in context}
+        kept["spec"]["initContainers"] = [{"name": proxy.CONTAINER, "securityContext": as_whom}]
     return kept
 
 

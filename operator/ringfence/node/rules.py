@@ -1,6 +1,7 @@
 """What stands in the network namespace of an enrolled pod: one nftables table, which leads traffic through its proxy.
 
-Inbound nothing is exempt, outbound the proxy alone, by its user id. The text replaces whatever a table of that name
+Inbound nothing is exempt, outbound the proxy alone, by its user and its group together: the image of a program may say
+what it runs as, and one of the two could be guessed. The text replaces whatever a table of that name
 held in one transaction, so there is no moment without it, and connections that are open stay.
 """
 
@@ -29,7 +30,7 @@ table inet {TABLE} {{
 	}}
 	chain leaving {{
 		type nat hook output priority -100; policy accept;
-		meta skuid UID goto of_proxy
+		meta skuid UID meta skgid GID goto of_proxy
 		ip daddr 127.0.0.0/8 return
 		ip6 daddr ::1 return
 		meta l4proto tcp redirect to :{proxy.OUTBOUND_PORT}
@@ -67,16 +68,18 @@ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} 
 """
 
 
-def ruleset(uid: int, *, strict: bool) -> str:
+def ruleset(uid: int, gid: int = 0, *, strict: bool) -> str:
     """Input for ``nft -f -``.
 
-    ``uid`` is the proxy's user id as the pod knows it (model.proxy.users): the kernel compares it with the ids of the
-    user namespace that the network belongs to. ``strict``: protocols other than TCP, UDP and SCTP are dropped, but for
-    the errors of ICMP and neighbour discovery; otherwise they are only counted. ValueError for a user id that no proxy
-    has.
+    ``uid`` is the proxy's user as the pod knows it (model.proxy.users), ``gid`` its group (0: the number of the user):
+    the kernel compares them with the ids of the user namespace that the network belongs to. ``strict``: protocols other
+    than TCP, UDP and SCTP are dropped, but for the errors of ICMP and neighbour discovery; otherwise they are only
+    counted. ValueError for a user or a group that no proxy has.
     """
     ranges = [proxy.users(own=own) for own in (False, True)]
-    if not any(first <= uid <= last for first, last in ranges):
-        told = " or ".join(f"{first} to {last}" for first, last in ranges)
-        raise ValueError(f"user id {uid} is none of a proxy's ({told})")
-    return _TEXT.replace("UID", str(uid)).replace("VERDICT", "drop" if strict else "accept")
+    gid = gid or uid
+    for what, given in (("user", uid), ("group", gid)):
+        if not any(first <= given <= last for first, last in ranges):
+            told = " or ".join(f"{first} to {last}" for first, last in ranges)
+            raise ValueError(f"{what} id {given} is none of a proxy's ({told})")
+    return _TEXT.replace("UID", str(uid)).replace("GID", str(gid)).replace("VERDICT", "drop" if strict else "accept")

@@ -18,12 +18,12 @@ def injected(
     """The operations that give a new pod its proxy, and the pod after them, with all of its fields and as it is judged;
     None for all of its fields where it gets none.
 
-    The user id is drawn each time that this is asked, the second time for one pod too.
+    User and group are drawn each time that this is asked, the second time for one pod too.
     """
     if how is None or enrolment is Enrolment.NONE or pod.is_mirror(new):
         return [], None, new
     before = request.whole_pods()[0]
-    after = evaluate.with_proxy(before, how, enrolment, secrets.randbits(64))
+    after = evaluate.with_proxy(before, how, enrolment, secrets.randbits(128))
     return pods.operations(before, after), after, pod.of(after)
 
 

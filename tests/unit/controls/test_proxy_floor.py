@@ -78,6 +78,9 @@ SECURITY = "spec.containers[0].securityContext"
                 "SYS_PTRACE",
                 "BPF",
                 "ALL",
+                *floor.OWN_THE_NODE,
+                "sys_module",
+                "CAP_DAC_READ_SEARCH",
             )
         ),
         (subject(image="x:1"), "proxy-explicit-user", f"{SECURITY}.runAsUser"),
@@ -91,6 +94,12 @@ SECURITY = "spec.containers[0].securityContext"
             subject(kind="ephemeralContainers"),
             "proxy-explicit-user",
             "spec.ephemeralContainers[0].securityContext.runAsUser",
+        ),
+        (subject(hostUsers=False), "proxy-explicit-user", f"{SECURITY}.runAsUser"),
+        (
+            subject({**GOOD, "runAsUser": 1}, kind="initContainers", shareProcessNamespace=True, hostUsers=False),
+            "proxy-shared-processes",
+            "spec.shareProcessNamespace",
         ),
         (subject(shareProcessNamespace=True), "proxy-shared-processes", "spec.shareProcessNamespace"),
         (subject(os={"name": "windows"}), "proxy-system", "spec.os.name"),

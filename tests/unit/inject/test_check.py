@@ -54,6 +54,8 @@ TAMPERED: list[tuple[str, Callable[[Spec], None], str]] = [
     ("privileged", _set(f"{PROXY}.securityContext.privileged", True), check.SIDECAR),
     ("root", _set(f"{PROXY}.securityContext.runAsUser", 0), check.USER),
     ("a user of its own choice", _set(f"{PROXY}.securityContext.runAsUser", 1000), check.USER),
+    ("a group of its own choice", _set(f"{PROXY}.securityContext.runAsGroup", 1000), check.USER),
+    ("no group", _set(f"{PROXY}.securityContext.runAsGroup", None), check.USER),
     ("no startup probe", lambda spec: spec["initContainers"][0].pop("startupProbe"), check.SIDECAR),
     (
         "a mount",

@@ -43,13 +43,15 @@ class FakeEntrant(Entrant):
         self.errors: list[str] = []
         self.ends: dict[int, socket.socket] = {}
         self.generation = 1
+        self.groups: dict[int, int] = {}
 
-    async def hold(self, namespace: int, uid: int, *, strict: bool) -> Holding:
+    async def hold(self, namespace: int, uid: int, gid: int, *, strict: bool) -> Holding:
         os.fstat(namespace)
         await asyncio.sleep(0)
         if self.errors:
             raise NotEntered(self.errors.pop(0))
         self.asked.append((uid, strict))
+        self.groups[uid] = gid
         loaded = self.rules.get(uid) is not strict
         self.rules[uid] = strict
         ours, self.ends[uid] = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -91,7 +93,8 @@ class Rig:
         self.keeper.namespace_changed("", namespace)
 
     def pod(self, name: str = "web", uid: str = UID, user: Any = proxy.FIRST_UID, **spec: Any) -> None:
-        sidecar = {"name": proxy.CONTAINER, "securityContext": {"runAsUser": user}}
+        context = {"runAsUser": user, "runAsGroup": proxy.LAST_UID}
+        sidecar = {"name": proxy.CONTAINER, "securityContext": context}
         metadata = {"name": name, "namespace": "shop", "uid": uid}
         self.pods.objects["shop", name] = {"metadata": metadata, "spec": {"initContainers": [sidecar], **spec}}
         self.keeper.pod_changed("shop", name)
@@ -142,6 +145,7 @@ def test_a_pod_is_redirected_as_soon_as_it_has_a_network() -> None:
         rig.finder.networks[UID] = 77
         await rig.state("held")
         assert rig.entrant.asked == [(proxy.FIRST_UID, True)]
+        assert rig.entrant.groups == {proxy.FIRST_UID: proxy.LAST_UID}
 
     playing(scenario)
 

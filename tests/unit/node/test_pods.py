@@ -11,8 +11,9 @@ from ringfence.node.pods import Refused, Target
 UID = "6f1f9d9b-5a2e-4a55-9f63-0d9b1f0f7c11"
 
 
-def pod(user: Any = proxy.FIRST_UID, **spec: Any) -> dict[str, Any]:
-    sidecar = {"name": proxy.CONTAINER, "image": "envoy", "securityContext": {"runAsUser": user}}
+def pod(user: Any = proxy.FIRST_UID, group: Any = proxy.LAST_UID, **spec: Any) -> dict[str, Any]:
+    context = {"runAsUser": user, "runAsGroup": group}
+    sidecar = {"name": proxy.CONTAINER, "image": "envoy", "securityContext": context}
     return {
         "metadata": {"name": "web", "namespace": "shop", "uid": UID, "resourceVersion": "7", "labels": {"a": "b"}},
         "spec": {"initContainers": [sidecar, {"name": "setup"}], "containers": [{"name": "web"}], **spec},
@@ -21,8 +22,15 @@ def pod(user: Any = proxy.FIRST_UID, **spec: Any) -> dict[str, Any]:
 
 
 def test_a_pod_with_a_proxy_is_a_target() -> None:
-    assert pods.target(pod()) == Target("shop", "web", UID, proxy.FIRST_UID)
-    assert pods.target(pod(proxy.LAST_UID)) == Target("shop", "web", UID, proxy.LAST_UID)
+    assert pods.target(pod()) == Target("shop", "web", UID, proxy.FIRST_UID, proxy.LAST_UID)
+    assert pods.target(pod(proxy.LAST_UID)) == Target("shop", "web", UID, proxy.LAST_UID, proxy.LAST_UID)
+
+
+def test_of_a_proxy_without_a_group_it_has_the_number_of_the_user() -> None:
+    """As pods from before have it; where it does not run as that group, nothing is exempt."""
+    made = pod(proxy.FIRST_UID)
+    del made["spec"]["initContainers"][0]["securityContext"]["runAsGroup"]
+    assert pods.target(made) == Target("shop", "web", UID, proxy.FIRST_UID, proxy.FIRST_UID)
 
 
 def test_a_pod_without_one_is_none() -> None:
@@ -48,10 +56,17 @@ def test_a_user_that_is_no_proxys_is_refused_with_a_fix(user: Any) -> None:
     assert "leave the container to Ringfence" in refused.why
 
 
+@pytest.mark.parametrize("group", [None, 0, 1000, proxy.FIRST_UID - 1, proxy.LAST_UID + 1, True, "2000000000", 2e9])
+def test_a_group_that_is_no_proxys_is_refused(group: Any) -> None:
+    refused = pods.target(pod(group=group))
+    assert isinstance(refused, Refused)
+    assert f"runs as group {group}" in refused.why
+
+
 def test_a_pod_with_users_of_its_own_has_a_proxy_with_an_id_of_theirs() -> None:
     first, last = proxy.FIRST_UID_OF_OWN_USERS, proxy.LAST_UID_OF_OWN_USERS
     for user in (first, last):
-        assert pods.target(pod(user, hostUsers=False)) == Target("shop", "web", UID, user)
+        assert pods.target(pod(user, user, hostUsers=False)) == Target("shop", "web", UID, user, user)
         for elsewhere in (pod(user, hostUsers=True), pod(user)):
             assert isinstance(pods.target(elsewhere), Refused)
     refused = pods.target(pod(proxy.FIRST_UID, hostUsers=False))

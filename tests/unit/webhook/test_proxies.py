@@ -57,6 +57,14 @@ def test_no_two_proxies_have_one_user() -> None:
     assert len({uid(mutated(pod())) for _ in range(20)}) == 20
 
 
+def test_nobody_tells_a_proxys_group_from_its_user() -> None:
+    contexts = [mutated(pod())["spec"]["initContainers"][0]["securityContext"] for _ in range(20)]
+    assert len({each["runAsGroup"] for each in contexts}) == 20
+    assert len({each["runAsGroup"] - each["runAsUser"] for each in contexts}) == 20
+    first, last = pods.users({})
+    assert all(first <= each["runAsGroup"] <= last for each in contexts)
+
+
 def test_whoever_brings_a_sidecar_along_does_not_choose_its_user() -> None:
     known = mutated(pod())
     again = mutated(known)

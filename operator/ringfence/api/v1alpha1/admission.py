@@ -164,7 +164,10 @@ _PODS: Final = Obj(
             name="requireReadOnlyRoot",
             node=Flag(description="Every container sets securityContext.readOnlyRootFilesystem to true."),
         ),
-        Field(name="forbidHostAliases", node=Flag(description="Pods add no lines to /etc/hosts (hostAliases).")),
+        Field(
+            name="forbidHostAliases",
+            node=Flag(description="Pods add no lines to /etc/hosts (hostAliases) and no name servers (dnsConfig)."),
+        ),
         Field(name="forbidPrivilegedPorts", node=Flag(description="Containers declare no port below 1024.")),
         Field(
             name="forbidEphemeralContainers",

@@ -20,7 +20,7 @@ from envoy.type.v3 import percent_pb2
 
 from ringfence.model import proxy
 from ringfence.model.probes import Probe, ProbeKind
-from ringfence.translate.envoy import clusters, messages, names
+from ringfence.translate.envoy import clusters, messages, names, spoofed
 from ringfence.translate.envoy.inbound import listening, original_destination
 from ringfence.translate.envoy.messages import Message
 from ringfence.translate.envoy.subject import Subject
@@ -49,7 +49,7 @@ def listener(subject: Subject) -> tuple[Message, list[Message]]:
     manager = hcm_pb2.HttpConnectionManager(
         stat_prefix="status",
         route_config=_routes(parts.routes),
-        http_filters=[*parts.checks, _no_body(), _router()],
+        http_filters=[*parts.checks, _no_body(), spoofed.http_filter(), _router()],
         generate_request_id=messages.false(),
         server_header_transformation=hcm_pb2.HttpConnectionManager.PASS_THROUGH,
         use_remote_address=messages.true(),
