@@ -19,8 +19,8 @@ from typing import Any
 
 GREETING = b"program\n"
 #: Seconds that the program waits for a request before it speaks first, and that a caller waits for an end.
-SPEAKS_AFTER, GIVES_UP_AFTER = 0.3, 10.0
-AT_ONCE = 60
+SPEAKS_AFTER, GIVES_UP_AFTER = 1.0, 20.0
+AT_ONCE = 30
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

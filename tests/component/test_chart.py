@@ -90,12 +90,14 @@ def test_it_installs_with_proxies_and_without_them_again(admin: client.Client) -
     assert all(admin.attempt("get", name, f"--namespace={NAMESPACE}").ok for name in names)
     assert admin.attempt("get", "daemonset/ringfence-node", "--namespace=ringfence-node").ok
     account = admin.acting_as(f"system:serviceaccount:{NAMESPACE}:ringfence-proxyd")
-    assert _may(account, "create", "tokenreviews.authentication.k8s.io", "--all-namespaces")
-    assert _may(account, "watch", "secrets/ringfence-ca", f"--namespace={NAMESPACE}")
+    client.until(
+        lambda: _may(account, "create", "tokenreviews.authentication.k8s.io", "--all-namespaces"), "its rights"
+    )
+    client.until(lambda: _may(account, "watch", "secrets/ringfence-ca", f"--namespace={NAMESPACE}"), "its rights")
     assert not _may(account, "watch", "secrets", f"--namespace={NAMESPACE}")
     assert not _may(account, "patch", "securitypolicies.ringfence.dev", "--all-namespaces")
     node = admin.acting_as("system:serviceaccount:ringfence-node:ringfence-node")
-    assert _may(node, "watch", "pods", "--all-namespaces")
+    client.until(lambda: _may(node, "watch", "pods", "--all-namespaces"), "its rights")
     assert not _may(node, "get", "secrets", "--all-namespaces")
     _helm_install(admin, install.CHART, "--set=proxy.enabled=false")
     assert not admin.attempt("get", "deployment/ringfence-proxyd", f"--namespace={NAMESPACE}").ok
@@ -141,7 +143,7 @@ def test_a_process_may_do_its_work_and_no_more(
 ) -> None:
     group = f"system:serviceaccounts:{NAMESPACE}"
     account = admin.acting_as(f"system:serviceaccount:{NAMESPACE}:ringfence-{process}", group)
-    assert _may(account, verb, what, "--all-namespaces") is allowed
+    client.until(lambda: _may(account, verb, what, "--all-namespaces") is allowed, f"{allowed}")
 
 
 def test_only_the_controller_reads_the_serving_ca(admin: client.Client) -> None:
@@ -149,8 +151,8 @@ def test_only_the_controller_reads_the_serving_ca(admin: client.Client) -> None:
         account = admin.acting_as(f"system:serviceaccount:{NAMESPACE}:ringfence-{process}")
         return _may(account, "watch", f"secrets/{secret}", f"--namespace={NAMESPACE}")
 
-    assert reads("controller", "ringfence-serving-ca")
-    assert reads("webhook", "ringfence-webhook-tls")
+    client.until(lambda: reads("controller", "ringfence-serving-ca"), "its rights")
+    client.until(lambda: reads("webhook", "ringfence-webhook-tls"), "its rights")
     assert not reads("webhook", "ringfence-serving-ca")
     assert not reads("controller", "sh.helm.release.v1.ringfence.v1")
 
@@ -184,7 +186,7 @@ def test_people_get_what_their_role_says(admin: client.Client, role: str, verb: 
     person = admin.acting_as(f"{role}@example")
     # Aggregation is a controller's work, so it takes a moment.
     client.until(lambda: _may(person, "get", "securitypolicies.ringfence.dev", "--namespace=tenant"), "roles aggregate")
-    assert _may(person, verb, what, "--namespace=tenant") is allowed
+    client.until(lambda: _may(person, verb, what, "--namespace=tenant") is allowed, f"{allowed}")
     assert not _may(person, "enroll", "clustersecuritypolicies.ringfence.dev")
     assert not _may(person, "create", "clustersecuritypolicies.ringfence.dev")
 
@@ -200,7 +202,7 @@ def test_the_platform_role_enrols(admin: client.Client) -> None:
     }
     admin.apply([binding])
     person = admin.acting_as("pat@example", "platform")
-    assert _may(person, "enroll", "clustersecuritypolicies.ringfence.dev")
+    client.until(lambda: _may(person, "enroll", "clustersecuritypolicies.ringfence.dev"), "the right to enrol")
     assert not _may(person, "delete", "networkpolicies.networking.k8s.io")
 
 

@@ -248,7 +248,11 @@ def test_it_lives_through_a_restart_of_the_api_server(plane: Plane) -> None:
                 return held is not None and held["spec"]["ingress"][0]["ports"][0]["port"] == 9999
 
             await cluster.eventually(written, "the change is in force")
-            assert heart.why_not_ready() == ""
+
+            async def ready() -> bool:
+                return heart.why_not_ready() == ""
+
+            await cluster.eventually(ready, "its other watches are back as well")
 
     drive(plane, scenario)
 
