@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from ringfence.model import proxy
 from ringfence.model.names import LABEL_ENROLL
@@ -44,18 +44,26 @@ def target(pod: Object) -> Target | Refused | None:
     if spec.get("hostNetwork"):
         return Refused(namespace, name, "it is on the node's network, which a proxy of one pod must never get")
     context = container.get("securityContext") or {}
-    uid = context.get("runAsUser")
-    gid = context.get("runAsGroup", uid)
-    first, last = proxy.users(own=spec.get("hostUsers") is False)
-    for what, found in (("user", uid), ("group", gid)):
-        if isinstance(found, bool) or not isinstance(found, int) or not first <= found <= last:
-            return Refused(
-                namespace,
-                name,
-                f"its container {proxy.CONTAINER} runs as {what} {found}, and a proxy's are {first} to "
-                f"{last}: leave the container to Ringfence, which adds it",
-            )
+    uid, gid = context.get("runAsUser"), context.get("runAsGroup", context.get("runAsUser"))
+    users = proxy.users(own=spec.get("hostUsers") is False)
+    if not _is_one_of(users, uid):
+        return _of_another(namespace, name, f"user {uid}", users)
+    if not _is_one_of(users, gid):
+        return _of_another(namespace, name, f"group {gid}", users)
     return Target(namespace, name, metadata["uid"], uid, gid)
+
+
+def _is_one_of(users: tuple[int, int], found: object) -> TypeGuard[int]:
+    return isinstance(found, int) and not isinstance(found, bool) and users[0] <= found <= users[1]
+
+
+def _of_another(namespace: str, name: str, found: str, users: tuple[int, int]) -> Refused:
+    return Refused(
+        namespace,
+        name,
+        f"its container {proxy.CONTAINER} runs as {found}, and a proxy's are {users[0]} to {users[1]}: leave the"
+        " container to Ringfence, which adds it",
+    )
 
 
 def is_strict(namespace: Object | None) -> bool:
