@@ -46,14 +46,14 @@ def target(pod: Object) -> Target | Refused | None:
     context = container.get("securityContext") or {}
     uid, gid = context.get("runAsUser"), context.get("runAsGroup", context.get("runAsUser"))
     users = proxy.users(own=spec.get("hostUsers") is False)
-    if not _is_one_of(users, uid):
+    if not _is_one_of(uid, users):
         return _of_another(namespace, name, f"user {uid}", users)
-    if not _is_one_of(users, gid):
+    if not _is_one_of(gid, users):
         return _of_another(namespace, name, f"group {gid}", users)
     return Target(namespace, name, metadata["uid"], uid, gid)
 
 
-def _is_one_of(users: tuple[int, int], found: object) -> TypeGuard[int]:
+def _is_one_of(found: object, users: tuple[int, int]) -> TypeGuard[int]:
     return isinstance(found, int) and not isinstance(found, bool) and users[0] <= found <= users[1]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[3]
 PAGE = REPOSITORY / "docs" / "attacks.md"
-OUTCOMES = {"refused", "neutral", "held", "not yet"}
+OUTCOMES = {"refused", "neutral", "held", "known", "not yet"}
 
 
 def rows() -> list[tuple[str, str, str]]:
