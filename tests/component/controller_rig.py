@@ -117,7 +117,7 @@ class Plane:
         async with wiring.operator(settings, self.controller_config, clock=clock) as operator:
             heart = core.Core(operator)
             async with core.running(heart):
-                await asyncio.wait_for(core.settled(heart), 30)
+                await asyncio.wait_for(core.settled(heart), 60)
                 yield heart
 
     @asynccontextmanager

@@ -136,7 +136,14 @@ async def _call(call: dict[str, Any]) -> str:
             data += b" then " + (told[9:12] if told.startswith(b"HTTP") else told or b"ended")
     finally:
         writer.close()
-    return data.decode("latin-1").rpartition("\r\n\r\n")[2] if b"reached " in data else f"refused {data[9:12].decode()}"
+    return _said(data.decode("latin-1")) if b"reached " in data else f"refused {data[9:12].decode()}"
+
+
+def _said(data: str) -> str:
+    """The body of the first answer: those to requests behind it may have come at the same time."""
+    if not data.startswith("HTTP/"):
+        return data
+    return data.partition("\r\n\r\n")[2].partition("HTTP/1.1 ")[0]
 
 
 async def _came_of(call: dict[str, Any], gate: asyncio.Semaphore) -> str:

@@ -174,8 +174,9 @@ class Machine:
         """As the DaemonSet would; ready when this returns."""
         self.launch()
         try:
-            eventually(lambda: self.get("/readyz") == "ok\n")
+            eventually(lambda: self.get("/readyz") == "ok\n", 60)
         except AssertionError as error:
+            self.end()
             raise AssertionError(f"{error}: {self.lines}") from None
 
     def launch(self, capabilities: str = "-all,+sys_admin,+sys_ptrace,+net_admin") -> None:

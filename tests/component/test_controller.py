@@ -301,7 +301,7 @@ def _get(port: int, path: str) -> tuple[int, str]:
         return 0, str(error)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_killed_after_any_write_the_next_controller_ends_in_the_same_state(plane: Plane) -> None:
     async def scenario() -> None:
         async with plane.writer() as api:

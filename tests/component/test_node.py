@@ -1,5 +1,6 @@
 """`ringfence run node` as a process: its own user's rights, three capabilities, real cgroups, real networks."""
 
+import contextlib
 import signal
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.demo import client as demo
 from e2e.demo import install
 from tests.component import test_rights
-from tests.component.node_rig import Machine, eventually
+from tests.component.node_rig import Machine, Sandbox, eventually
 from tests.component.redirect_rig import own_rules
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
@@ -119,13 +120,22 @@ def test_the_mode_follows_the_namespace(machine: Machine, space: str) -> None:
     eventually(lambda: "counter drop" in sandbox.table())
 
 
+@contextlib.contextmanager
+def _monitored(sandbox: Sandbox) -> Iterator["subprocess.Popen[str]"]:
+    """What changes in its network is the output of this."""
+    command = ["nsenter", f"--net={sandbox.network}", "nft", "monitor"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as monitor:
+        try:
+            yield monitor
+        finally:
+            monitor.terminate()
+
+
 def test_a_restart_touches_nothing_that_is_right(machine: Machine, space: str) -> None:
     held = [machine.sandbox(machine.pod(space, f"web-{number}")) for number in range(3)]
     right = [eventually(each.table) for each in held]
     eventually(lambda: machine.figure('ringfence_node_pods{state="held"}') == 3)
-    with subprocess.Popen(
-        ["nsenter", f"--net={held[0].network}", "nft", "monitor"], stdout=subprocess.PIPE, text=True
-    ) as monitor:
+    with _monitored(held[0]) as monitor:
         assert machine.stop(signal.SIGKILL) == -signal.SIGKILL
         # While it is away, rules stay, and new pods wait.
         assert [each.table() for each in held] == right

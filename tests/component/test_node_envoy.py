@@ -75,7 +75,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wire, Path]
         ]
         process = subprocess.Popen(command)
         try:
-            eventually(lambda: _listens(made) or process.poll())
+            eventually(lambda: _listens(made) or process.poll(), 60)
             assert process.poll() is None
             yield made, admin
         finally:
