@@ -21,13 +21,18 @@ _POLL = 0.05
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot (proc(5), stat field 22); None for none or a zombie."""
+    """When the process started, in clock ticks since boot (proc(5), stat field 22); None for none or a zombie.
+
+    Of one that was killed the first thread may be a zombie while others have yet to end: until then all that it holds,
+    ports among it, is taken.
+    """
+    place = Path(f"/proc/{pid}")
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        fields = (place / "stat").read_text().rpartition(")")[2].split()
+        ended = fields[0] in "ZX" and len(list((place / "task").iterdir())) < 2  # noqa: PLR2004 (itself)
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if ended else int(fields[19])
 
 
 def tail(log: Path, lines: int = 25) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,3 +91,20 @@ def test_tail_keeps_the_last_lines(tmp_path: Path) -> None:
     log = tmp_path / "some.log"
     log.write_text("".join(f"line {number}\n" for number in range(100)))
     assert process.tail(log, lines=2) == "    | line 98\n    | line 99\n"
+
+
+def test_one_whose_first_thread_has_ended_runs_while_others_do(tmp_path: Path) -> None:
+    """As for a moment each that is killed: it still has its ports, on which it could not be started again."""
+    lines = (
+        "import ctypes, threading, time",
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+        "print('up', flush=True)",
+        "ctypes.CDLL(None).pthread_exit(None)",
+    )
+    daemon = Daemon("headless", (sys.executable, "-c", "\n".join(lines)), tmp_path)
+    daemon.start()
+    stat = Path(f"/proc/{daemon.pid()}/stat")
+    daemon.wait(lambda: ") Z " in stat.read_text(), within=10)
+    assert daemon.running()
+    daemon.stop(grace=0)
+    assert not daemon.running()
