@@ -29,7 +29,7 @@ def start_time(pid: int) -> int | None:
     place = Path(f"/proc/{pid}")
     try:
         fields = (place / "stat").read_text().rpartition(")")[2].split()
-        ended = fields[0] in "ZX" and len(list((place / "task").iterdir())) < 2  # noqa: PLR2004 (itself)
+        ended = fields[0] in "ZX" and len(list((place / "task").iterdir())) < 2
     except OSError:
         return None
     return None if ended else int(fields[19])
