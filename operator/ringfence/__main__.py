@@ -39,9 +39,9 @@ def main() -> int:
     from ringfence import memory  # noqa: PLC0415
     from ringfence.cli import main as cli  # noqa: PLC0415
 
+    memory.collect_seldom()
     if own:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    memory.collect_seldom()
     return cli.main(sys.argv[1:], PROCESSES, prog=cli.program(sys.argv[0]))
 
 

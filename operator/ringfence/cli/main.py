@@ -1,6 +1,7 @@
 """Reads the command line and hands it to a command; whatever goes wrong becomes a sentence and an exit status."""
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -93,9 +94,9 @@ def program(path: str) -> str:
 
 def main(argv: Sequence[str], known: Mapping[str, Process], *, prog: str = "ringfence") -> int:
     """Run one command; the exit status. ``known`` are the processes that ``run`` can start."""
-    _open_streams()
-    top = parser(prog)
     try:
+        _open_streams()
+        top = parser(prog)
         arguments = top.parse_args(_as_option(argv))
         if arguments.command is None:
             top.print_help()
@@ -118,10 +119,15 @@ def _as_option(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _open_streams() -> None:
-    """A stream that was closed before the start is empty, and swallows what is written; Python has None for it."""
+    """A stream that was closed before the start is empty, and swallows what is written; Python has None for it.
+
+    What the encoding of the terminal lacks (the name of a file may have it) is written out as on standard error.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (as long as the process)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _guarded(arguments: argparse.Namespace) -> int:

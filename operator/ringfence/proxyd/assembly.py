@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ringfence import api, caches
 from ringfence.caches import Caches
@@ -229,14 +229,17 @@ def _wishes(gatherer: gather.Gatherer, namespace: str, account: str) -> Certific
     return min(found, key=lambda each: (each.ttl, each.renew_at), default=Certificate())
 
 
+#: Caches whose news are about one part of a namespace's world, and which.
+_PARTS: Final = {
+    "network_policies": "network_policies",
+    "mesh_pods": "pods",
+    "mesh_services": "services",
+    "mesh_slices": "endpoint_slices",
+}
+
+
 def _subscribe(parts: Parts, snapshots: Snapshots) -> None:
     held, fleet, classes = parts.caches, parts.fleet, parts.classes
-    of_part = {
-        "network_policies": "network_policies",
-        "mesh_pods": "pods",
-        "mesh_services": "services",
-        "mesh_slices": "endpoint_slices",
-    }
 
     def tell(part: str, namespace: str) -> None:
         snapshots.changed(part, namespace)
@@ -258,7 +261,7 @@ def _subscribe(parts: Parts, snapshots: Snapshots) -> None:
     versions: dict[tuple[str, str, str], object] = {}
     for name in ("identities", "policies", "cluster_policies"):
         held[name].subscribe(functools.partial(tell_written, name))
-    for name, part in of_part.items():
+    for name, part in _PARTS.items():
         held[name].subscribe(lambda namespace, _, part=part: tell(part, namespace))  # type: ignore[misc]
     held["namespaces"].subscribe(lambda _, name: tell("", name))
     held["endpoint_slices"].subscribe(lambda *_: classes.changed(""))

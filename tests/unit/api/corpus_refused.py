@@ -31,6 +31,7 @@ from tests.unit.api.corpus_making import (
 )
 
 REFUSED: dict[str, Object] = {
+    **LIMITS,
     "rule: a token of nobody": ingress(ports=[80], jwt={}),
     "rule: a path of one name": asking(nested=[{"path": ["a"], "in": ["b"]}]),
     "rule: a path of five names": asking(nested=[{"path": ["a", "b", "c", "d", "e"], "in": ["b"]}]),
@@ -54,8 +55,6 @@ REFUSED: dict[str, Object] = {
     "issuer: roots, and nothing that is fetched": issuer(caBundle=ROOT),
     "issuer: roots without end": fetched(caBundle=ROOT * 40),
     **ADDRESSES,
-    **LIMITS,
-    **CERTIFICATES,
     "issuer: a name with a space": issuer(issuer="https://corp.example "),
     "rule: an attribute that there is not": ingress(ports=[80], when=[{"attribute": "a", "in": ["b"]}]),
     "rule: a condition that asks nothing": ingress(ports=[80], when=[{"attribute": "request.headers[a]"}]),
@@ -326,6 +325,7 @@ REFUSED: dict[str, Object] = {
     "exception: no identities": exception(identities=[]),
     "exception: no controls": exception(controls=NOTHING),
     "exception: control with a star": exception(controls=["*"]),
+    **CERTIFICATES,
     "exception: two of one name": cluster_policy(
         {"namespaceSelector": {}, "exceptions": exception()["spec"]["exceptions"] * 2}
     ),
