@@ -19,8 +19,9 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2
 from envoy.config.metrics.v3 import stats_pb2
 from google.protobuf import json_format
 from ringfence.inject import bootstrap
+from ringfence.model.mesh import Mesh
 from ringfence.model.requests import Request
-from ringfence.model.resources import Rule, Traffic
+from ringfence.model.resources import Rule, SecurityPolicy, Traffic
 
 from tests.component import host_peers, proxy_net, request_rig, token_rig
 from tests.component.proxy_net import Identities, Net
@@ -85,6 +86,12 @@ def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
+def mesh(*written: SecurityPolicy) -> Mesh:
+    """The cluster with these policies, where keys may be fetched from the host."""
+    world = policies.world(*written, pods=request_rig.PODS, installation=INSTALLATION, identities=request_rig.LABELLED)
+    return making.mesh(world, request_rig.HTTP)
+
+
 @dataclass
 class Served:
     """The network with whoever serves keys; what it answers, and what names lead to, changes at any time."""
@@ -130,10 +137,7 @@ class Served:
         made = policy(POLICY, ingress=rules, egress=egress)
         issuers = tuple(each.declared for each in known)
         written = replace(made, spec=replace(made.spec, issuers=issuers, traffic=traffic))
-        world = policies.world(
-            written, pods=request_rig.PODS, installation=INSTALLATION, identities=request_rig.LABELLED
-        )
-        return request_rig.config(making.mesh(world, request_rig.HTTP))
+        return request_rig.config(mesh(written))
 
     @contextmanager
     def proxied(
@@ -144,10 +148,15 @@ class Served:
         traffic: tuple[Traffic, ...] = (),
     ) -> Iterator[Path]:
         """The proxy of db, ready; yields its log."""
+        with self.running(self.config(known, *rules, egress=egress, traffic=traffic)) as log:
+            yield log
+
+    @contextmanager
+    def running(self, made: Any) -> Iterator[Path]:
+        """The proxy of db with this configuration, ready; yields its log."""
         limits = json_format.ParseDict(bootstrap.runtime(), bootstrap_pb2.LayeredRuntime())
         secrets = self.svids.secrets("shop", "db")
         counted = json_format.ParseDict(bootstrap.statistics(), stats_pb2.StatsConfig())
-        made = self.config(known, *rules, egress=egress, traffic=traffic)
         with proxy_net.running(self.net, made, secrets, layered_runtime=limits, stats_config=counted) as log:
             yield log
 

@@ -70,6 +70,32 @@ def test_each_value_has_a_bucket_and_what_is_no_one_value_has_one_together(rig: 
     assert {line["limit"] for line in lines(log) if line["code"] == 429} == {f"shop/p#people.claim.corp.{name}"}
 
 
+def test_a_claim_inside_others_has_buckets_too(rig: Rig) -> None:
+    """What stands on the way and is no object makes it missing, as does one whose name has the dots that paths have."""
+    told: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"org": {"o'h.x": {"id": "a"}}}, "a"), ({"org": {"o'h.x": {"id": "b"}}}, "b"),
+        ({"org": {"o'h.x": {"id": ["a"]}}}, "a"), ({"org": {"o'h.x": {"id": "c", "x": 1}, "x": []}}, "c"),
+        ({"org": {"o'h.x": {"id": 7}}}, "7"), ({"org": {"o'h.x": {"id": "7"}}}, "7"),
+        ({"org": {"o'h.x": {"id": {"id": "d"}}}}, NONE), ({"org": {"o'h.x": {}}}, NONE),
+        ({"org": {"o'h.x": "id"}}, NONE),
+        ({"org": {"o'h.x": ["id"]}}, NONE), ({"org": {"o'h.x": [{"id": "a"}]}}, NONE), ({"org": {"o'h.x": 1}}, NONE),
+        ({"org": {"o'h.x": None}}, NONE), ({"org": {"o'h": {"x": {"id": "a"}}}}, NONE), ({"org": "o'h.x"}, NONE),
+        ({"org": ["o'h.x"]}, NONE), ({"org": []}, NONE), ({"org": True}, NONE), ({}, NONE), ({"id": "e"}, NONE),
+        ({"org.o'h.x.id": "f"}, NONE), ({"org\u203ao'h.x\u203aid": "g"}, NONE), ({"o'h.x": {"org": {"id": "h"}}}, NONE),
+        ({"org": {"o'h.x": {"id": "x" * 129}}}, LONG), ({"org": {"o'h.x": {"id": "y" * 130}}}, LONG),
+    )  # fmt: skip
+    seen: set[str] = set()
+    expected = []
+    for _, bucket in told:
+        expected.append(429 if bucket in seen else 200)
+        seen.add(bucket)
+    entry = per("sub").replace('claim: "sub"', 'path: [org, "o\'h.x", id]')
+    with rig.running(config(entry, issuers=KNOWN)) as log:
+        found = rig.statuses(*(sent(CORP.token(**claims)) for claims, _ in told))
+    assert [each for each in zip(told, found, expected, strict=True) if each[1] != each[2]] == []
+    assert {line["limit"] for line in lines(log) if line["code"] == 429} == {"shop/p#people.claim.corp.org_o_h_x_id"}
+
+
 def test_words_of_a_scope_are_values(rig: Rig) -> None:
     values = ("read", ["read"], "read write", "write read", "write", " write ", "")
     with rig.running(config(per("scope"), issuers=KNOWN)):

@@ -46,7 +46,7 @@ class NamedRate:
 class Limit:
     """A rate limit; ``header`` (lower case) is of HEADER alone, ``named`` (sorted) of CALLER alone.
 
-    ``claim`` and the key of its ``issuer`` (model.tokens) are of CLAIM alone.
+    ``claim`` (a name or a path) and the key of its ``issuer`` (model.tokens) are of CLAIM alone.
     """
 
     by: By
@@ -60,7 +60,8 @@ class Limit:
     def word(self) -> str:
         """Tells the limit from the others of its entry: ``caller``, ``all``, ``header.x-tenant``, ``claim.corp.sub``.
 
-        Logs and the names of figures hold it, so what they could not is ``_`` in the name of a claim.
+        Logs and the names of figures hold it, so what they could not is ``_`` in the name of a claim, and so is what
+        stands between the names of a path.
         """
         if self.by is By.CLAIM:
             return f"{self.by.value}.{name_of(self.issuer)}.{_ODD.sub('_', self.claim)}"

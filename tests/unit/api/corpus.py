@@ -61,6 +61,7 @@ class Case:
 
 
 _CLAIM = {"issuer": "corp", "claim": "sub", "requests": 5, "per": "1m"}
+_PATH = {"issuer": "corp", "path": ["org", "a.b", "id"], "requests": 5, "per": "1m"}
 _CALLER = {"identity": {"name": "b"}, "requests": 5, "per": "1m"}
 
 GOOD: dict[str, Object] = {
@@ -69,7 +70,12 @@ GOOD: dict[str, Object] = {
         rateLimits={
             "all": {"requests": 1_000_000, "per": "24h", "burst": 1_000_000},
             "perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER]},
-            "perClaim": [_CLAIM, {**_CLAIM, "claim": "https://x.example/o'hare"}, {**_CLAIM, "issuer": "partner"}],
+            "perClaim": [
+                _CLAIM,
+                {**_CLAIM, "claim": "https://x.example/o'hare"},
+                {**_CLAIM, "issuer": "partner"},
+                _PATH,
+            ],
             "perHeader": [{"header": "x-tenant", "requests": 5, "per": "1m30s"}],
         },
         maxConnections=1,
@@ -280,6 +286,7 @@ KEPT: dict[str, Object] = {
         rateLimits={"perCaller": {"requests": 1, "per": "1s", "callers": [_CALLER, _CALLER]}}
     ),
     "traffic: a claim twice": counting(rateLimits={"perClaim": [_CLAIM, {**_CLAIM, "requests": 6}]}),
+    "traffic: a path twice": counting(rateLimits={"perClaim": [_PATH, {**_PATH, "requests": 6}]}),
     "traffic: a header twice": counting(rateLimits={"perHeader": [{"header": "a", "requests": 1, "per": "1s"}] * 2}),
     "traffic: the client certificate": counting(headers={"toProgram": {"remove": ["x-forwarded-client-cert"]}}),
     "traffic: the client certificate, as CGI has it": counting(

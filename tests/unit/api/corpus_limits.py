@@ -2,6 +2,8 @@
 
 from tests.unit.api.corpus_making import Object, counting, limited, policy
 
+_PATH = {"issuer": "corp", "path": ["org", "id"], "requests": 5, "per": "1m"}
+
 LIMITS: dict[str, Object] = {
     "traffic: says nothing": counting(),
     "traffic: no name": policy({"traffic": [{"maxBody": "1Mi"}]}),
@@ -18,6 +20,10 @@ LIMITS: dict[str, Object] = {
             "perClaim": [{"issuer": "a", "claim": f"c{n}", "requests": 1, "per": "1s"} for n in range(5)],
         }
     ),
+    "traffic: a claim that is a path too": counting(rateLimits={"perClaim": [{**_PATH, "claim": "sub"}]}),
+    "traffic: a path of one name": counting(rateLimits={"perClaim": [{**_PATH, "path": ["sub"]}]}),
+    "traffic: a path of five names": counting(rateLimits={"perClaim": [{**_PATH, "path": ["a"] * 5}]}),
+    "traffic: a path with a space": counting(rateLimits={"perClaim": [{**_PATH, "path": ["a", "b c"]}]}),
     "traffic: no requests": limited(requests=0),
     "traffic: requests below nothing": limited(requests=-1),
     "traffic: requests without end": limited(requests=10**12),

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ringfence.api.schema import Complaint, Field, Integer, ListOf, Obj, Rule, Text, at_least_one_of
+from ringfence.api.schema import Complaint, Field, Integer, ListOf, Obj, Rule, Text, at_least_one_of, exactly_one_of
 from ringfence.api.v1alpha1 import identifiers, peers, tokens
 from ringfence.model import durations
-from ringfence.model.tokens import cluster_key
+from ringfence.model.tokens import claim_at, cluster_key
 from ringfence.model.traffic import By, Limit, NamedRate, Rate
 
 MAX_NAMED: Final = 32
@@ -130,7 +130,17 @@ _CLAIM: Final = (
         node=replace(identifiers.DNS_LABEL, description="The issuer of the tokens, by its name in jwtIssuers."),
         required=True,
     ),
-    Field(name="claim", node=tokens.CLAIM, required=True),
+    Field(name="claim", node=tokens.CLAIM),
+    Field(
+        name="path",
+        node=replace(
+            tokens.PATH,
+            description=(
+                "In place of claim, the names that lead to one inside others, from the outside in: [org, id]. A dot is"
+                " a dot."
+            ),
+        ),
+    ),
 )
 
 
@@ -142,7 +152,7 @@ _PER_CLAIM: Final = Field(
             " without a good token have a bucket together, and so has a claim that is missing, an object,"
             " or has several values."
         ),
-        items=_rate("A claim.", *_CLAIM),
+        items=_rate("A claim.", *_CLAIM, rules=(exactly_one_of(("claim", "path"), "a limit"),)),
         max_items=MAX_CLAIM_LIMITS,
     ),
 )
@@ -160,6 +170,11 @@ _PER_HEADER: Final = Field(
         max_items=MAX_HEADER_LIMITS,
     ),
 )
+
+
+def _claim_of(value: Mapping[str, Any]) -> str:
+    """The name or the path of the claim, as limits have it."""
+    return claim_at(value["path"]) if "path" in value else str(value.get("claim", ""))
 
 
 def rate_limits(*, own_namespace: bool) -> Obj:
@@ -190,7 +205,7 @@ def rate_limits(*, own_namespace: bool) -> Obj:
         ),
         rules=(
             at_least_one_of(("all", "perCaller", "perClaim", "perHeader"), "rateLimits"),
-            _no_two("perClaim", lambda each: (each["issuer"], each["claim"]), "a claim"),
+            _no_two("perClaim", lambda each: (each["issuer"], _claim_of(each)), "a claim"),
             _no_two("perHeader", lambda each: each["header"], "a header"),
         ),
     )
@@ -215,6 +230,6 @@ def limits(value: Mapping[str, Any], namespace: str, own: Mapping[str, str]) -> 
         yield Limit(By.CALLER, _read_rate(value["perCaller"]), named=tuple(sorted(named)))
     for each in value.get("perClaim", ()):
         key = own.get(each["issuer"], cluster_key(each["issuer"]))
-        yield Limit(By.CLAIM, _read_rate(each), issuer=key, claim=each["claim"])
+        yield Limit(By.CLAIM, _read_rate(each), issuer=key, claim=_claim_of(each))
     for each in value.get("perHeader", ()):
         yield Limit(By.HEADER, _read_rate(each), each["header"])

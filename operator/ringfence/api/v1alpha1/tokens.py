@@ -211,19 +211,16 @@ def _words(value: Mapping[str, Any]) -> Complaint | None:
 
 
 _VALUES: Final = ListOf(description="Its values: any of these.", items=_VALUE, max_items=32, unique=True)
+PATH: Final = ListOf(
+    description="The names that lead to it, from the outside in: [realm_access, roles]. A dot is a dot.",
+    items=CLAIM,
+    max_items=DEEPEST,
+    min_items=2,
+)
 _NESTED: Final = Obj(
     description="A claim inside others.",
     fields=(
-        Field(
-            name="path",
-            node=ListOf(
-                description="The names that lead to it, from the outside in: [realm_access, roles]. A dot is a dot.",
-                items=CLAIM,
-                max_items=DEEPEST,
-                min_items=2,
-            ),
-            required=True,
-        ),
+        Field(name="path", node=PATH, required=True),
         Field(name="in", node=_VALUES, required=True),
     ),
     hints={

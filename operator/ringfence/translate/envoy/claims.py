@@ -6,6 +6,7 @@ request counts with others.
 
 from typing import Final
 
+from ringfence.model.tokens import path
 from ringfence.translate.envoy.good import CLAIMS, MARKS
 
 #: What a claim has that is missing, or has no value of its own, and what one has whose value is too long.
@@ -16,13 +17,19 @@ _METADATA: Final = "metadata.filter_metadata"
 def text(key: str, claim: str, longest: int) -> str:
     """The expression: the one value of a claim as rules compare it, if it has no more than ``longest`` characters.
 
-    A list of one value is that value. Numbers are exact where they are whole and within 2^63; others have six digits.
+    ``claim`` is a name or a path. A list of one value is that value. Numbers are exact where they are whole and within
+    2^63; others have six digits.
     """
-    payload = f"{_METADATA}[{_quoted(CLAIMS)}][{_quoted(key)}]"
-    value = f"{payload}[{_quoted(claim)}]"
-    alone = f"size({value}) == 1 ? {_scalar(f'{value}[0]', longest)} : {NONE}"
-    found = f"type({value}) == list ? ({alone}) : {_scalar(value, longest)}"
-    return f"{_good(key)} && {_quoted(claim)} in {payload} ? ({found}) : {NONE}"
+    where = f"{_METADATA}[{_quoted(CLAIMS)}][{_quoted(key)}]"
+    asked = [_good(key)]
+    for number, name in enumerate(path(claim)):
+        # What stands on the way must be an object: of a list it could not be asked whether it has a name.
+        asked += [f"type({where}) == map"] if number else []
+        asked.append(f"{_quoted(name)} in {where}")
+        where = f"{where}[{_quoted(name)}]"
+    alone = f"size({where}) == 1 ? {_scalar(f'{where}[0]', longest)} : {NONE}"
+    found = f"type({where}) == list ? ({alone}) : {_scalar(where, longest)}"
+    return f"{' && '.join(asked)} ? ({found}) : {NONE}"
 
 
 def _good(key: str) -> str:
