@@ -44,8 +44,8 @@ def target(pod: Object) -> Target | Refused | None:
     if spec.get("hostNetwork"):
         return Refused(namespace, name, "it is on the node's network, which a proxy of one pod must never get")
     context = container.get("securityContext") or {}
-    uid = context.get("runAsUser")
-    gid = context.get("runAsGroup", uid)
+    uid: Any = context.get("runAsUser")
+    gid: Any = context.get("runAsGroup", uid)
     first, last = proxy.users(own=spec.get("hostUsers") is False)
     for what, found in (("user", uid), ("group", gid)):
         if isinstance(found, bool) or not isinstance(found, int) or not first <= found <= last:
