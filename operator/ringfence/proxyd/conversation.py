@@ -16,7 +16,7 @@ from typing import Final
 
 from ringfence.model.proxy import SDS_BUNDLE, SDS_IDENTITY
 from ringfence.proxyd import wire
-from ringfence.proxyd.shared import NOTHING, first_same, nothing, same, without
+from ringfence.proxyd.shared import NOTHING, first_same, nothing, outdated, same, without
 from ringfence.proxyd.wire import Item, Kind, Offer
 
 #: Most names that a proxy may subscribe to of one type, and the most bytes of a name.
@@ -231,7 +231,7 @@ class Conversation:
         error = _words(kind, request.error_detail.message)
         names = tuple(sent.versions)
         if len(names) > 1:
-            topic.sent = without(topic.sent, [each for each in names if topic.sent.get(each) == sent.versions[each]])
+            topic.sent = outdated(topic.sent, [each for each in names if topic.sent.get(each) == sent.versions[each]])
             middle = len(names) // 2
             topic.halves = (names[:middle], names[middle:], *topic.halves)
         name = names[0] if len(names) == 1 else ""
@@ -370,7 +370,7 @@ class Conversation:
         if kind is Kind.CLUSTERS:
             # A cluster that changes waits for endpoints, and does not ask for those that it has had.
             endpoints = self._topics[Kind.ENDPOINTS]
-            endpoints.sent = without(endpoints.sent, versions)
+            endpoints.sent = outdated(endpoints.sent, versions)
             endpoints.stir()
         return wire.response(kind, nonce, items, removed)
 
