@@ -229,6 +229,8 @@ class Conversation:
                 topic.stir()
             return None
         error = _words(kind, request.error_detail.message)
+        # Whether what was to go with it is gone is not said: it is told again, until it is told alone.
+        topic.sent = {**dict.fromkeys(sent.removed if sent.versions else (), ""), **topic.sent}
         names = tuple(sent.versions)
         if len(names) > 1:
             topic.sent = outdated(topic.sent, [each for each in names if topic.sent.get(each) == sent.versions[each]])
@@ -365,8 +367,7 @@ class Conversation:
         if self._has_all(kind) and not topic.unknown:
             topic.stale = topic.leftover = False
         topic.answered = True
-        if topic.halves and items:
-            topic.halves = topic.halves[1:]
+        topic.halves = topic.halves[1:] if items else topic.halves
         if kind is Kind.CLUSTERS:
             # A cluster that changes waits for endpoints, and does not ask for those that it has had.
             endpoints = self._topics[Kind.ENDPOINTS]

@@ -401,3 +401,19 @@ def test_endpoints_of_a_cluster_that_changes_and_then_goes_go_too() -> None:
     proxy.talk.hear(answer(changed))
     assert (Kind.ENDPOINTS, ["c2"]) in [(each.kind, each.removed) for each in proxy.all()]
     assert proxy.talk.acknowledged
+
+
+def test_what_was_to_go_with_something_that_is_refused_is_told_again_and_once() -> None:
+    proxy = Proxy()
+    proxy.give(listeners=["in", "old"])
+    proxy.start()
+    proxy.give("r2", listeners=["in@2"])
+    both = proxy.next()
+    assert both is not None
+    assert (both.versions, both.removed) == ({"in": "2"}, ["old"])
+    proxy.talk.hear(answer(both, "no"))
+    (alone,) = proxy.all()
+    assert (alone.versions, alone.removed) == ({}, ["old"])
+    proxy.give("r3", listeners=["in@3"])
+    assert [(each.versions, each.removed) for each in proxy.all()] == [({"in": "3"}, [])]
+    assert proxy.talk.acknowledged
