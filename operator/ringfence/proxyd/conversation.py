@@ -16,7 +16,7 @@ from typing import Final
 
 from ringfence.model.proxy import SDS_BUNDLE, SDS_IDENTITY
 from ringfence.proxyd import wire
-from ringfence.proxyd.shared import NOTHING, first_same, nothing, same, without
+from ringfence.proxyd.shared import NOTHING, first_same, nothing, outdated, same, without
 from ringfence.proxyd.wire import Item, Kind, Offer
 
 #: Most names that a proxy may subscribe to of one type, and the most bytes of a name.
@@ -229,9 +229,11 @@ class Conversation:
                 topic.stir()
             return None
         error = _words(kind, request.error_detail.message)
+        # Whether what was to go with it is gone is not said: it is told again, until it is told alone.
+        topic.sent = {**dict.fromkeys(sent.removed if sent.versions else (), ""), **topic.sent}
         names = tuple(sent.versions)
         if len(names) > 1:
-            topic.sent = without(topic.sent, [each for each in names if topic.sent.get(each) == sent.versions[each]])
+            topic.sent = outdated(topic.sent, [each for each in names if topic.sent.get(each) == sent.versions[each]])
             middle = len(names) // 2
             topic.halves = (names[:middle], names[middle:], *topic.halves)
         name = names[0] if len(names) == 1 else ""
@@ -365,12 +367,11 @@ class Conversation:
         if self._has_all(kind) and not topic.unknown:
             topic.stale = topic.leftover = False
         topic.answered = True
-        if topic.halves and items:
-            topic.halves = topic.halves[1:]
+        topic.halves = topic.halves[1:] if items else topic.halves
         if kind is Kind.CLUSTERS:
             # A cluster that changes waits for endpoints, and does not ask for those that it has had.
             endpoints = self._topics[Kind.ENDPOINTS]
-            endpoints.sent = without(endpoints.sent, versions)
+            endpoints.sent = outdated(endpoints.sent, versions)
             endpoints.stir()
         return wire.response(kind, nonce, items, removed)
 

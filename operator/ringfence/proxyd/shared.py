@@ -37,3 +37,9 @@ def without(mapping: Mapping[str, Value], names: Collection[str]) -> Mapping[str
             gone = frozenset(names)
             return {name: each for name, each in mapping.items() if name not in gone} or NOTHING
     return mapping
+
+
+def outdated(versions: Mapping[str, str], names: Collection[str]) -> Mapping[str, str]:
+    """With "" for these names where they are known: in no version that there is, but not gone either."""
+    old = [name for name in names if name in versions]
+    return {**versions, **dict.fromkeys(old, "")} if old else versions

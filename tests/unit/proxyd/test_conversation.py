@@ -388,3 +388,32 @@ def test_a_change_of_one_of_many_leaves_what_the_others_hold_in_common() -> None
     assert (first.talk.confirmed(Kind.ROUTES, "r"), second.talk.confirmed(Kind.ROUTES, "r")) == ("2", "1")
     assert second.talk.acknowledged
     assert second.all() == []
+
+
+def test_endpoints_of_a_cluster_that_changes_and_then_goes_go_too() -> None:
+    proxy = Proxy()
+    full(proxy)
+    proxy.give("r2", **{**FULL, "clusters": ["c1", "c2@2"]})
+    changed = proxy.next()
+    assert changed is not None
+    assert changed.versions == {"c2": "2"}
+    proxy.give("r3", clusters=["c1"], endpoints=["c1"], listeners=["in"], routes=["r"])
+    proxy.talk.hear(answer(changed))
+    assert (Kind.ENDPOINTS, ["c2"]) in [(each.kind, each.removed) for each in proxy.all()]
+    assert proxy.talk.acknowledged
+
+
+def test_what_was_to_go_with_something_that_is_refused_is_told_again_and_once() -> None:
+    proxy = Proxy()
+    proxy.give(listeners=["in", "old"])
+    proxy.start()
+    proxy.give("r2", listeners=["in@2"])
+    both = proxy.next()
+    assert both is not None
+    assert (both.versions, both.removed) == ({"in": "2"}, ["old"])
+    proxy.talk.hear(answer(both, "no"))
+    (alone,) = proxy.all()
+    assert (alone.versions, alone.removed) == ({}, ["old"])
+    proxy.give("r3", listeners=["in@3"])
+    assert [(each.versions, each.removed) for each in proxy.all()] == [({"in": "3"}, [])]
+    assert proxy.talk.acknowledged
