@@ -45,7 +45,7 @@ class FakeEntrant(Entrant):
         self.generation = 1
         self.groups: dict[int, int] = {}
 
-    async def hold(self, namespace: int, uid: int, gid: int, *, strict: bool) -> Holding:
+    async def hold(self, namespace: int, uid: int, gid: int = 0, *, strict: bool) -> Holding:
         os.fstat(namespace)
         await asyncio.sleep(0)
         if self.errors:
