@@ -179,7 +179,7 @@ def with_sidecar(pod: dict[str, Any]) -> dict[str, Any]:
     """The pod with a native sidecar that its program waits for, probed as the proxy is; it listens at once."""
     changed = copy.deepcopy(pod)
     [program] = changed["spec"]["containers"]
-    probe = {"httpGet": {"path": "/healthz", "port": _SIDECAR_PORT}}
+    probe = {"httpGet": {"path": "/", "port": _SIDECAR_PORT}}
     sidecar = {
         **copy.deepcopy(program),
         "name": "sidecar",

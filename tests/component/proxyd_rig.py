@@ -256,7 +256,12 @@ class Server:
     ) -> AsyncIterator["Fake"]:
         """A stream, not yet used; ``node`` and ``version`` are what the proxy says of itself."""
         credentials = grpc.ssl_channel_credentials(self.plane.ca.certificate)
-        options = [("grpc.ssl_target_name_override", HOST), ("grpc.use_local_subchannel_pool", 1)]
+        options = [
+            ("grpc.ssl_target_name_override", HOST),
+            ("grpc.use_local_subchannel_pool", 1),
+            # Else a client that reads nothing takes in megabytes, the more the slower the machine answers.
+            ("grpc.http2.bdp_probe", 0),
+        ]
         async with grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials, options) as channel:
             call = channel.stream_stream(
                 f"/{wire.SERVICE}/{wire.METHOD}",
