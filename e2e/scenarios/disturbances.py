@@ -25,6 +25,8 @@ from e2e.scenarios.steady import BEFORE, LONG, SPACE, Loaded
 NODE = "ringfence-node"
 BUNDLE_SPREADS = 20.0
 """Seconds until pods have what their ConfigMaps say: this cluster's kubelets look every 5 to 8 seconds."""
+LOGGED = 12
+"""Seconds after which a proxy has written down what has ended: it keeps lines for up to ten."""
 LISTENED = 125
 """Seconds for which `ringfence proxy peers` listens: below two minutes it says nothing."""
 
@@ -293,6 +295,8 @@ def _moved(loaded: Loaded) -> None:
     (pod,) = loaded.pods("legacy", BEFORE)
     spec = loaded.admin.get("pod", pod, f"--namespace={BEFORE}")["spec"]
     assert mesh.PROXY in [each["name"] for each in spec.get("initContainers", [])]
+    # The old one's last connection may end when it has counted, and its proxy's peer tells of it later still.
+    time.sleep(LOGGED)
 
 
 def _reported(loaded: Loaded, *, safe: bool) -> None:
