@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from e2e.cluster import backend
+from e2e.cluster.errors import ClusterError
 from e2e.demo import install
 from e2e.demo.client import Client, until
 from e2e.scenarios.conftest import Sandboxes
@@ -194,13 +195,21 @@ def _guards(admin: Client) -> list[str]:
     return admin.run("get", kinds, f"--selector={MANAGED}", "--output=name").split()
 
 
+def _ours(admin: Client, kind: str) -> list[str]:
+    found = admin.get(kind, "--all-namespaces", f"--selector={MANAGED}")["items"]
+    return [f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found]
+
+
 def _nothing_is_left(admin: Client) -> None:
     assert _guards(admin) == []
     assert admin.get("networkpolicies", "--all-namespaces", f"--selector={MANAGED}")["items"] == []
     for kind in ("rolebindings", "configmaps"):
-        # What proxies have acknowledged goes by garbage collection, when proxyd is gone (30 s at most).
-        gone = lambda kind=kind: not admin.get(kind, "--all-namespaces", f"--selector={MANAGED}")["items"]  # noqa: E731
-        until(gone, f"{kind} of Ringfence are gone", 90)
+        # What proxies have acknowledged goes by garbage collection when proxyd is gone: 30 s as a rule, more where the
+        # collector has just learned of new kinds.
+        try:
+            until(lambda kind=kind: not _ours(admin, kind), f"{kind} of Ringfence are gone", 180)  # type: ignore[misc]
+        except ClusterError as error:
+            raise AssertionError(f"{error}; left: {_ours(admin, kind)}") from None
     bundles = admin.attempt("get", "clustertrustbundles", f"--selector={MANAGED}", "--output=name")
     if bundles.ok:  # not every API server has the kind
         assert bundles.out.split() == []
