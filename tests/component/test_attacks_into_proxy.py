@@ -6,27 +6,11 @@ import pytest
 from ringfence.model import proxy
 
 from tests.component import webhook_rig
-from tests.component.test_injection import HOW, IMAGE, enrolled, injected, pod
+from tests.component.test_injection import HOW, IMAGE, STARTED, enrolled, injected, pod
 from tests.component.webhook_rig import Rig, until
 
 pytestmark = pytest.mark.component
 
-STARTED = {
-    "status": {
-        "initContainerStatuses": [
-            {
-                "name": proxy.CONTAINER,
-                "started": True,
-                "ready": True,
-                "image": "x",
-                "imageID": "x",
-                "restartCount": 0,
-                "state": {},
-                "lastState": {},
-            }
-        ]
-    }
-}
 #: How far the API server gets with a session that nobody refuses: there are no nodes.
 NO_NODE = "does not have a host assigned"
 

@@ -19,6 +19,24 @@ from tests.component.webhook_rig import CONTROLLER, Rig, container, default_deny
 
 pytestmark = pytest.mark.component
 
+#: What the kubelet says once the proxy has started.
+STARTED = {
+    "status": {
+        "initContainerStatuses": [
+            {
+                "name": proxy.CONTAINER,
+                "started": True,
+                "ready": True,
+                "image": "x",
+                "imageID": "x",
+                "restartCount": 0,
+                "state": {},
+                "lastState": {},
+            }
+        ]
+    }
+}
+
 HOW = Injection(ProxySettings(enabled=True, image="registry.example/envoy:v1.40.0"))
 IMAGE = "registry.example/program@sha256:" + "0" * 64
 STANDARD = "pod-security.kubernetes.io"
@@ -183,23 +201,7 @@ def test_a_debug_container_waits_and_says_its_user(rig: Rig) -> None:
         return rig.api.request("PATCH", f"{path}/ephemeralcontainers?dryRun=All", patch, media=media).message
 
     assert "before the pod's proxy has started" in debug()
-    status = {
-        "status": {
-            "initContainerStatuses": [
-                {
-                    "name": proxy.CONTAINER,
-                    "started": True,
-                    "ready": True,
-                    "image": "x",
-                    "imageID": "x",
-                    "restartCount": 0,
-                    "state": {},
-                    "lastState": {},
-                }
-            ]
-        }
-    }
-    assert rig.api.merge(f"{path}/status", status).ok
+    assert rig.api.merge(f"{path}/status", STARTED).ok
     assert debug() == ""
     assert debug(allowPrivilegeEscalation=None, capabilities=None) == ""
     own = debug(runAsUser=check.user(reply.body["spec"]["initContainers"][0]))
