@@ -9,6 +9,7 @@ import random
 import secrets
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,7 +191,8 @@ def put(payload: dict[str, Any], claim: str, value: Any) -> None:
         if not isinstance(payload.get(name), dict):
             payload[name] = {}
         payload = payload[name]
-    payload[last] = value
+    # Of its own: another claim may be put into this one, which would else change the values that are drawn from.
+    payload[last] = deepcopy(value)
 
 
 def _for_us(by: Signer, payload: Mapping[str, Any]) -> bool:
