@@ -61,9 +61,27 @@ class Plane:
         with contextlib.suppress(errors.AlreadyExists):
             node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
             await self.api.request("POST", "/api/v1/nodes", body=node)
+        await self.deploy()
         if secrets_too:
             await self.serve_as(serving.names(OWN, proxy.PROXYD_SERVICE))
             await self.write_ca()
+
+    async def deploy(self) -> None:
+        """Make proxyd's Deployment, with which its reports go; nobody here makes pods of it."""
+        labels = {"app": proxy.PROXYD_SERVICE}
+        container = {"name": "proxyd", "image": "localhost/ringfence:1"}
+        await cluster.apply(
+            self.api,
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": proxy.PROXYD_SERVICE, "namespace": OWN},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+                },
+            },
+        )
 
     def trust(self, secret: dict[str, Any]) -> None:
         """Let proxies know proxyd by the CA in this Secret."""

@@ -8,6 +8,7 @@ import time
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from ringfence.kube import resources
 from ringfence.model import proxy
 from ringfence.model.certificates import KeyAlgorithm
 from ringfence.model.spiffe import SpiffeId
@@ -15,6 +16,7 @@ from ringfence.pki import keys, template
 from ringfence.pki.local_signer import LocalSigner
 from ringfence.pki.root import make_root
 from ringfence.proxyd.wire import Kind
+from ringfence.reconcile import proxy_reports
 from spiffe import X509Bundle, X509Svid
 from spiffe.errors import PySpiffeError
 
@@ -23,7 +25,7 @@ from e2e.cluster.controlplane import ControlPlane
 from e2e.envoy import binary
 from tests.component import cluster
 from tests.component.proxyd_envoy import Direct, Envoy, handed
-from tests.component.proxyd_rig import Plane, Server, named, running
+from tests.component.proxyd_rig import OWN, SETTINGS, Plane, Server, named, running
 from tests.unit.pki.material import openssl_verify
 
 pytestmark = pytest.mark.component
@@ -49,6 +51,41 @@ def test_a_proxy_gets_its_configuration_its_certificate_and_the_bundle(control_p
             await cluster.eventually(lambda: _true(member.acknowledged not in {before, ""}), "acknowledged again")
 
     running(control_plane, test)
+
+
+def test_reports_go_with_the_deployment_of_proxyd_and_do_not_come_back(control_plane: ControlPlane) -> None:
+    async def test(plane: Plane) -> None:
+        name = f"{proxy_reports.NAME_PREFIX}{SETTINGS.pod_name}"
+        pod, token = await plane.proxied("gone")
+        async with plane.proxyd() as serving, serving.proxy(pod, token) as fake:
+            await fake.start()
+            tell = serving.parts.reporter._tell
+            await tell()
+            assert await _owners(plane, name) == [await _deployment(plane)]
+            # What Kubernetes' garbage collector does while proxyd drains.
+            await cluster.delete(plane.api, resources.DEPLOYMENTS, OWN, proxy.PROXYD_SERVICE)
+            await asyncio.sleep(1)  # a report on its way still names the Deployment, and would be collected
+            await cluster.delete(plane.api, resources.CONFIG_MAPS, OWN, name)
+            await tell()
+            assert await cluster.get(plane.api, resources.CONFIG_MAPS, OWN, name) is None
+            await plane.deploy()
+            await tell()
+            assert await _owners(plane, name) == [await _deployment(plane)]
+
+    running(control_plane, test)
+
+
+async def _owners(plane: Plane, name: str) -> list[str]:
+    held = await cluster.get(plane.api, resources.CONFIG_MAPS, OWN, name)
+    assert held is not None
+    return [each["uid"] for each in held["metadata"].get("ownerReferences") or ()]
+
+
+async def _deployment(plane: Plane) -> str:
+    held = await cluster.get(plane.api, resources.DEPLOYMENTS, OWN, proxy.PROXYD_SERVICE)
+    assert held is not None
+    uid: str = held["metadata"]["uid"]
+    return uid
 
 
 async def _true(value: object) -> object:

@@ -173,16 +173,18 @@ def _ours(mesh: object) -> Mesh:
 
 def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
     """Reports go with the Deployment of proxyd, by Kubernetes' garbage collection: nobody else sweeps them up when
-    proxies are turned off or Ringfence is uninstalled.
+    proxies are turned off or Ringfence is uninstalled. So without it none is written: this process is on its way out,
+    and what it wrote now would stay for good.
     """
     read = _reader(kube, resources.DEPLOYMENTS.path(namespace, PROXYD_SERVICE))
 
     async def write(obj: Object) -> None:
         deployment = await read()
-        if deployment is not None:
-            owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": PROXYD_SERVICE}
-            owners = [{**owner, "uid": deployment["metadata"]["uid"]}]
-            obj = {**obj, "metadata": {**obj["metadata"], "ownerReferences": owners}}
+        if deployment is None:
+            return
+        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": PROXYD_SERVICE}
+        owners = [{**owner, "uid": deployment["metadata"]["uid"]}]
+        obj = {**obj, "metadata": {**obj["metadata"], "ownerReferences": owners}}
         path = resources.CONFIG_MAPS.path(obj["metadata"]["namespace"], obj["metadata"]["name"])
         query = {"fieldManager": f"{FIELD_MANAGER}-proxyd", "force": "true"}
         await kube.request("PATCH", path, query=query, body=obj, content_type=client.APPLY)
