@@ -225,9 +225,17 @@ def identities_reissued(loaded: Loaded) -> None:
         renew_at = 0.26 if number % 2 else 0.24
         loaded.admin.apply([steady.identity(name, renew_at) for name in ("store", "load", "hold", "thief")])
         count += 1
+        before = {pod: len(serials) for pod, serials in seen.items()}
+
+        def renewed(before: dict[str, int] = before) -> bool:
+            for each in proxyd.proxies(loaded):
+                seen.setdefault(each["pod"], set()).add((each["certificate"] or {}).get("serial", ""))
+            return all(len(serials) > before.get(pod, 0) for pod, serials in seen.items())
+
+        # The first look may come before the first new certificate; who never gets another is told below.
         time.sleep(4)
-        for each in proxyd.proxies(loaded):
-            seen.setdefault(each["pod"], set()).add((each["certificate"] or {}).get("serial", ""))
+        with suppress(ClusterError):
+            until(renewed, "every proxy has another certificate", 30, every=1)
     loaded.admin.apply([steady.identity(name) for name in ("store", "load", "hold", "thief")])
     fewest = min(len(serials) for serials in seen.values())
     assert fewest >= count - 1, f"a proxy had {fewest} certificates in {count} rounds"

@@ -16,7 +16,7 @@ from typing import Any
 from e2e.cluster import backend
 from e2e.cluster.errors import ClusterError
 from e2e.demo import mesh
-from e2e.demo.client import Client, Object
+from e2e.demo.client import Client, Object, until
 
 LONG = bool(os.environ.get("RINGFENCE_SOAK"))
 TABLE = os.environ.get("RINGFENCE_SOAK_TABLE", "")
@@ -137,11 +137,23 @@ class Loaded:
     rows: list[Row] = field(default_factory=list)
 
     def counts(self, name: str, space: str = SPACE) -> Counts:
-        """All that the pods of a program have counted. Raises ClusterError or ValueError when one has said nothing."""
+        """All that the pods of a program have counted. Raises ClusterError when one says nothing for a minute."""
         found = self.ended.get(name, Counts())
         for pod in self.pods(name, space):
-            found = found.plus(Counts.read(json.loads(self._log(space, pod, "--tail=1"))))
+            found = found.plus(Counts.read(json.loads(self._said(space, pod))))
         return found
+
+    def _said(self, space: str, pod: str) -> str:
+        """The last line of a pod. One that has just been started has said nothing yet."""
+        said = ""
+
+        def speaks() -> bool:
+            nonlocal said
+            said = self._log(space, pod, "--tail=1").strip()
+            return bool(said)
+
+        until(speaks, f"{pod} says something", 60)
+        return said
 
     def pods(self, name: str, space: str = SPACE) -> list[str]:
         """Those of a program that run and are not told to end."""
@@ -153,10 +165,17 @@ class Loaded:
         command = [str(self.admin.programs / "kubectl"), "logs", "--follow", "--tail=1", f"--namespace={space}"]
         following = [
             subprocess.Popen(
-                [*command, "--container=speaker", pod], env=dict(self.admin.environment), stdout=subprocess.PIPE
+                [*command, "--container=speaker", pod],
+                env=dict(self.admin.environment),
+                stdout=subprocess.PIPE,
+                bufsize=0,  # or what has been read with the first line would be missing in the rest
             )
             for pod in self.pods(name, space)
         ]
+        for each in following:
+            # It listens: what says nothing before its pod ends may have come too late to hear the end.
+            if each.stdout is None or not each.stdout.readline():
+                raise ClusterError(f"the log of a pod of {name} could not be read")
         self.admin.run("rollout", "restart", f"--namespace={space}", f"deployment/{name}")
         for each in following:
             try:

@@ -16,10 +16,10 @@ API_VERSION = "ringfence.dev/v1alpha1"
 PORT = 8080
 OUTSIDE_PORT = 18080
 
-CLOSES_WITHIN = 20.0
-"""Seconds until a namespace that may close is closed."""
-SETTLES_WITHIN = 10.0
-"""Seconds until a network is what the policies say, kube-proxy and the network plugin included."""
+CLOSES_WITHIN = 60.0
+"""Seconds until a namespace that may close is closed, on a machine with much other work."""
+SETTLES_WITHIN = 30.0
+"""Seconds until a network is what the policies say, kube-proxy, the network plugin and such a machine included."""
 
 
 @dataclass(frozen=True, slots=True)

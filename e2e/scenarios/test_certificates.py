@@ -81,7 +81,7 @@ def _delete_secrets(admin: Client, space: str) -> None:
     """How somebody has certificates renewed now."""
     secrets = [peers.secret_of(name) for name in peers.ALGORITHMS]
     admin.run("delete", "secrets", *secrets, f"--namespace={space}")
-    until(lambda: admin.attempt("get", "secrets", *secrets, f"--namespace={space}").ok, "the Secrets are back", 10)
+    until(lambda: admin.attempt("get", "secrets", *secrets, f"--namespace={space}").ok, "the Secrets are back", 30)
 
 
 def _rotate(cluster: backend.Cluster, admin: Client, space: str, outlive: Callable[[], None]) -> None:

@@ -40,7 +40,7 @@ def test_its_policies_say_what_they_are_meant_to(opened_shop: Client) -> None:
 def test_addresses_of_pods_are_no_way_around_names(opened_shop: Client) -> None:
     [pod] = opened_shop.get("pods", "--namespace=shop-data", "--selector=app=ledger")["items"]
     address = f"{pod['status']['podIP']}:{shop.LEDGER.port}"
-    assert reaches(opened_shop, shop.PAYMENTS, address)
+    wait_reaches(opened_shop, shop.PAYMENTS, address)
     assert not reaches(opened_shop, shop.FRONTEND, address)
     assert not reaches(opened_shop, shop.INTRUDER, address)
 

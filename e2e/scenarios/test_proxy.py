@@ -1,6 +1,7 @@
 """The proxies on a real node: mutual TLS between pods, what the policy says, and nothing by any other way."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from e2e.scenarios.conftest import Sandboxes
 
 pytestmark = [pytest.mark.node]
 
-SETTLES = 15.0
+SETTLES = 30.0
 
 
 @pytest.fixture
@@ -59,10 +60,21 @@ def test_pod_addresses_lead_where_services_lead(admin: Client, shop: str) -> Non
 def test_a_policy_is_in_force_within_a_second_of_its_change(admin: Client, shop: str) -> None:
     until(lambda: _outcome(admin, shop, "web", "store", 80) == "200", "web reaches store", SETTLES, every=1)
     admin.run("delete", "secpol", "store-web", f"--namespace={shop}")
-    took = until(lambda: _outcome(admin, shop, "web", "store", 80) != "200", "web is cut off", SETTLES, every=0.1)
+    changed, answered = time.monotonic(), 0.0
+
+    def cut_off() -> bool:
+        nonlocal answered
+        asked = time.monotonic()
+        if _outcome(admin, shop, "web", "store", 80) != "200":
+            return True
+        answered = asked
+        return False
+
+    until(cut_off, "web is cut off", SETTLES, every=0.1)
     admin.apply([mesh.allow(shop, "store", "web", mesh.HTTP, mesh.GREETING)])
     until(lambda: _outcome(admin, shop, "web", "store", 80) == "200", "web reaches store again", SETTLES, every=0.1)
-    assert took < 5
+    # When the last call that was answered began: how long kubectl takes is not the policy's doing.
+    assert answered < changed + 5
 
 
 @pytest.mark.timeout(300)

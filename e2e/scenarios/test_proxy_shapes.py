@@ -1,5 +1,7 @@
 """Workloads of every shape with proxies: how Services lead to them, and how they begin and end."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from e2e.demo.client import until
@@ -10,8 +12,8 @@ pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def clock(traffic: Place) -> str:
-    """A CronJob that was there before the first test here: it is due each minute."""
+def clock(traffic: Place) -> Iterator[str]:
+    """A CronJob that was there before the first test here: it is due each minute, and gone when others are tested."""
     job = {"template": {"spec": {**_once(traffic, "ask", "web", "server", "80", "--expect=200")}}}
     traffic.admin.apply(
         [
@@ -23,7 +25,8 @@ def clock(traffic: Place) -> str:
             }
         ]
     )
-    return "clock"
+    yield "clock"
+    traffic.admin.run("delete", "cronjob", "clock", f"--namespace={traffic.space}")
 
 
 def _once(traffic: Place, *arguments: str) -> dict[str, object]:
@@ -80,7 +83,7 @@ def test_a_job_ends_when_its_program_does_and_its_init_containers_have_the_netwo
         "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": {"app": "once"}}, "spec": spec}},
     }
     traffic.admin.apply([job])
-    traffic.admin.run("wait", f"--namespace={traffic.space}", "job/once", "--for=condition=Complete", "--timeout=60s")
+    traffic.admin.run("wait", f"--namespace={traffic.space}", "job/once", "--for=condition=Complete", "--timeout=110s")
     [pod] = traffic.pods("once")
     assert pod["status"]["phase"] == "Succeeded"
     assert [each["name"] for each in pod["spec"]["initContainers"]] == ["ringfence-proxy", "first"]

@@ -44,11 +44,13 @@ def sign(image: str) -> Signed:
 def looking(cluster: backend.Cluster, image: str, ringfence: None) -> Iterator[None]:
     """Ringfence may look into the cluster's own registry, which is inside and has no TLS."""
     named = [{"host": cluster.registry_inside, "private": True, "plainHTTP": True}]
-    install.install(cluster, image, {"signatures.registries": named})
-    install.wait_ready(cluster)
-    yield
-    install.install(cluster, image)
-    install.wait_ready(cluster)
+    try:
+        install.install(cluster, image, {"signatures.registries": named})
+        install.wait_ready(cluster)
+        yield
+    finally:
+        install.install(cluster, image)
+        install.wait_ready(cluster)
 
 
 def copied(cluster: backend.Cluster, repository: str) -> str:

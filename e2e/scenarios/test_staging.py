@@ -32,6 +32,8 @@ def test_pods_from_before_enrolment_are_named_restarted_and_then_closed_in(admin
     space = sandbox("before")
     client, server = space.run("client", "server")
     admin.apply([space.allow("server", "client")])
+    wait_reaches(admin, client, server.address)
+    wait_reaches(admin, server, client.address)
     before = space.pod_names("client") + space.pod_names("server")
 
     assert space.enroll().ok
@@ -75,8 +77,9 @@ def test_strangers_network_policies_hold_up_closing_and_are_named(admin: Client,
 def test_audit_blocks_nothing(admin: Client, sandbox: Sandboxes) -> None:
     space = sandbox("audited", enroll="audit")
     client, server = space.run("client", "server", identity=False)
-    assert reaches(admin, client, server.address)
-    assert reaches(admin, server, client.address)
+    # Pods are ready before every node's network leads to them.
+    wait_reaches(admin, client, server.address)
+    wait_reaches(admin, server, client.address)
     assert space.network_policies() == {}
     pods = admin.get("pods", f"--namespace={space.name}")["items"]
     labels = {each["metadata"]["labels"].get("ringfence.dev/identity") for each in pods}

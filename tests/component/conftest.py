@@ -1,6 +1,8 @@
 """Shared by component tests: one API server for all of them, with Ringfence's kinds installed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -27,9 +29,19 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    """The network of a pod with a proxy, and of two callers: proxy_net.POD, WEB and API."""
-    with proxy_net.network(tmp_path_factory.mktemp("net")) as made:
+def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    """The network of a pod with a proxy, and of two callers: proxy_net.POD, WEB and API.
+
+    A module's NETWORK, called with a directory, makes that module's instead.
+    """
+    own = getattr(request.module, "NETWORK", None)
+    with (own or _network)(tmp_path_factory.mktemp("net")) as made:
+        yield made
+
+
+@contextmanager
+def _network(directory: Path) -> Iterator[Net]:
+    with proxy_net.network(directory) as made:
         made.give("pod", [proxy_net.POD])
         made.give("callers", [proxy_net.WEB, proxy_net.API])
         yield made

@@ -80,12 +80,33 @@ class Pair:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def memory(self, account: str, what: str) -> int:
-        """Bytes that a proxy has (VmRSS), or the most since it was last asked (VmHWM)."""
+    def memory(self, account: str) -> "Memory":
+        """What a proxy has; what it had at most is from the last question on."""
         process = Path(f"/proc/{self.proxies[account]}")
-        lines = [each.split() for each in (process / "status").read_text().splitlines() if each.startswith(what)]
+        lines = (each.partition(":") for each in (process / "status").read_text().splitlines())
+        kilobytes = {name: int(rest.split()[0]) * 1024 for name, _, rest in lines if name in _COUNTED}
         (process / "clear_refs").write_text("5")
-        return int(lines[0][1]) * 1024
+        return Memory(*(kilobytes[each] for each in _COUNTED))
+
+
+#: Of /proc/PID/status, in the order of Memory's fields.
+_COUNTED = ("VmHWM", "RssAnon", "RssFile")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a process: at most, since it was last asked; of its own; of files, which is its program mostly."""
+
+    most: int
+    own: int
+    files: int
+
+    def grown(self, before: "Memory") -> int:
+        """How much more of its own it had since.
+
+        Without pages of its program: the kernel takes them while memory is scarce, and brings back what runs.
+        """
+        return self.most - max(self.files, before.files) - before.own
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,13 @@ from tests.unit.policy.making import allow, caller, deny, policy
 
 pytestmark = pytest.mark.component
 
+#: That of the fixture `net`.
+NETWORK = request_rig.network
+
 CORP, PARTNER, USER = token_rig.signers()
 PORT = (HTTP_PORT,)
 #: Not allowed, not allowed with a token that is not good, allowed.
 REFUSED, BAD, LET_IN = 403, 401, 200
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with request_rig.network(tmp_path_factory.mktemp("net")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
 
 
 class Proxy:

@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,18 +33,10 @@ from tests.component.token_rig import SKEW, Signer, part
 
 pytestmark = pytest.mark.component
 
+#: That of the fixture `net`.
+NETWORK = request_rig.network
+
 _ORDER_ED25519 = 2**252 + 27742317777372353535851937790883648493
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with request_rig.network(tmp_path_factory.mktemp("net")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
 
 
 def _signature(by: Signer, data: bytes) -> bytes:

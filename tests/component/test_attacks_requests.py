@@ -1,7 +1,7 @@
 """Ways around rules about requests, tried on a real Envoy: whatever is said of a path, a header or a port."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,8 @@ from tests.unit.policy.making import allow, caller, deny, policy
 
 pytestmark = pytest.mark.component
 
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with request_rig.network(tmp_path_factory.mktemp("net")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
+#: That of the fixture `net`.
+NETWORK = request_rig.network
 
 
 class Proxy:

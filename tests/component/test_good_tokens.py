@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,16 +16,8 @@ from tests.component.token_rig import LIFE, SKEW
 
 pytestmark = pytest.mark.component
 
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with request_rig.network(tmp_path_factory.mktemp("net")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def svids(net: Net) -> Identities:
-    return Identities(net.directory, "cluster.local")
+#: That of the fixture `net`.
+NETWORK = request_rig.network
 
 
 #: Expressions beside the usual ones: of something that is missing, of another type, and that are no truth.

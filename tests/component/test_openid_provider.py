@@ -18,16 +18,13 @@ from tests.component.request_rig import WEB, Asked
 
 pytestmark = pytest.mark.component
 
+#: That of the fixture `net`.
+NETWORK = request_rig.network
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     with openid_provider.running() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with request_rig.network(tmp_path_factory.mktemp("net")) as made:
         yield made
 
 

@@ -130,17 +130,7 @@ def test_callers_of_grpc_are_told_in_their_words(rig: Rig) -> None:
 def test_tokens_come_back_evenly(rig: Rig) -> None:
     with rig.running(config("[{name: all, rateLimits: {all: {requests: 20, per: 1s}}}]")):
         answers = rig.answers([Call(times=400, pause=0.004)])[0]
-    assert 0.85 < counted(answers)[200] / _fitting([each.begun for each in answers], 20) < 1.05
-
-
-def _fitting(moments: list[float], rate: float) -> int:
-    """How many of the requests at these moments a bucket lets pass that holds ``rate`` and gets as many a second."""
-    passed, left, last = 0, rate, moments[0]
-    for moment in moments:
-        left, last = min(rate, left + rate * (moment - last)), moment
-        if left >= 1:
-            passed, left = passed + 1, left - 1
-    return passed
+    assert 0.85 < counted(answers)[200] / traffic_rig.fitting([each.begun for each in answers], 20) < 1.05
 
 
 def test_a_new_limit_holds_for_the_next_request_of_an_open_connection(rig: Rig) -> None:

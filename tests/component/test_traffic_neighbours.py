@@ -10,7 +10,7 @@ from ringfence.model.proxy import ProxyConfig
 
 from tests.component import traffic_rig
 from tests.component.proxy_net import Identities
-from tests.component.traffic_rig import Answer, Call, Rig, config, ended
+from tests.component.traffic_rig import Answer, Call, Rig, config, ended, fitting
 
 pytestmark = pytest.mark.component
 
@@ -59,5 +59,6 @@ def test_a_flood_is_held_and_its_neighbours_all_pass(rig: Rig) -> None:
     passed = Counter(each.status for each in flood)
     assert set(passed) == {200, 429}
     assert passed[200] <= RATE + math.ceil(RATE * took)
-    assert passed[200] >= 0.9 * RATE * took
+    # However fast the machine sends: it may leave tokens unused.
+    assert passed[200] >= 0.9 * fitting(sorted(each.begun for each in flood), RATE)
     assert set(Counter(each.status for each in free)) == {200}

@@ -244,3 +244,13 @@ def lines(log: Path) -> list[dict[str, Any]]:
     """The access log of requests that came in, once Envoy has ended."""
     found = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     return [line for line in found if line.get("direction") == "inbound" and line.get("method")]
+
+
+def fitting(moments: list[float], rate: float) -> int:
+    """How many of the requests at these moments a bucket lets pass that holds ``rate`` and gets as many a second."""
+    passed, left, last = 0, rate, moments[0]
+    for moment in moments:
+        left, last = min(rate, left + rate * (moment - last)), moment
+        if left >= 1:
+            passed, left = passed + 1, left - 1
+    return passed

@@ -67,7 +67,7 @@ class Webhook:
         except OSError:
             return 0, ""
 
-    def wait_ready(self, *, ready: bool = True, within: float = 30.0) -> None:
+    def wait_ready(self, *, ready: bool = True, within: float = 60.0) -> None:
         """Until /readyz says so."""
         self.wait(lambda: (self.get("/readyz")[0] == 200) == ready, within)
 
@@ -78,7 +78,7 @@ class Webhook:
     def stop(self, *, kill: bool = False) -> int:
         """End it; its exit status."""
         (self.process.kill if kill else self.process.terminate)()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @dataclass
@@ -133,8 +133,8 @@ class Rig:
         }
         assert self.api.apply(secret).ok
 
-    def configure(self, bundle: bytes | None = None, *, url: str = "") -> None:
-        """Write the webhook configurations, as the controller does."""
+    def configure(self, bundle: bytes | None = None, *, url: str = "", patience: int = 0) -> None:
+        """Write the webhook configurations, as the controller does; ``patience``: another timeout, in seconds."""
         assert self.webhook is not None
         assert self.ca is not None
         endpoint = webhook_config.Endpoint(
@@ -143,7 +143,8 @@ class Rig:
         for obj in webhook_config.objects(
             self.installation, endpoint, default_enrolment=self.default_enrolment, sessions=EVERYWHERE
         ):
-            reply = self.api.apply(obj)
+            webhooks = [each | ({"timeoutSeconds": patience} if patience else {}) for each in obj["webhooks"]]
+            reply = self.api.apply({**obj, "webhooks": webhooks})
             assert reply.ok, reply.message
 
     def backstop(self) -> None:
