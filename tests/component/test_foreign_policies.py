@@ -8,7 +8,7 @@ import pytest
 from ringfence.model.foreign_policies import FOREIGN, ForeignPolicy
 from ringfence.translate.backstop import form, network_policies
 
-from tests.component import webhook_rig
+from tests.component import foreign_kinds, webhook_rig
 from tests.component.requests_as import Reply
 from tests.component.webhook_rig import CONTROLLER, ENROLL, Rig, until
 
@@ -17,34 +17,8 @@ pytestmark = pytest.mark.component
 TENANT = "tenant"
 EVERYTHING = ["create", "update", "patch", "delete", "deletecollection", "get", "list"]
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-#: As an installation of each network serves it; one that is not here is served as v1.
-VERSIONS = {"cilium.io": "v2", "crd.antrea.io": "v1beta1", "projectcalico.org": "v3"}
 CLUSTERWIDE = ForeignPolicy("cilium.io", "ciliumclusterwidenetworkpolicies", "CiliumClusterwideNetworkPolicy")
 each_kind = pytest.mark.parametrize("kind", FOREIGN, ids=lambda each: f"{each.plural}.{each.group}")
-
-
-def definition(kind: ForeignPolicy, *, namespaced: bool = True) -> dict[str, Any]:
-    """A kind that takes whatever it is given."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {
-        "name": VERSIONS.get(kind.group, "v1"),
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-    }
-    names = {"plural": kind.plural, "singular": kind.plural + "-one", "kind": kind.kind, "listKind": f"{kind.kind}List"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{kind.group}"},
-        "spec": {
-            "group": kind.group,
-            "names": names,
-            "scope": "Namespaced" if namespaced else "Cluster",
-            "versions": [version],
-        },
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +30,10 @@ class Writer:
     user: str = TENANT
 
     def path(self, namespace: str, name: str = "") -> str:
-        where = f"/namespaces/{namespace}" if namespace else ""
-        root = f"/apis/{self.kind.group}/{VERSIONS.get(self.kind.group, 'v1')}{where}/{self.kind.plural}"
-        return f"{root}/{name}" if name else root
+        return foreign_kinds.path(self.kind, namespace, name)
 
     def object(self, namespace: str, name: str, **content: Any) -> dict[str, Any]:
-        version = f"{self.kind.group}/{VERSIONS.get(self.kind.group, 'v1')}"
-        metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
-        spec = {"podSelector": {}, "ingress": [{}]}
-        return {
-            "apiVersion": version,
-            "kind": self.kind.kind,
-            "metadata": metadata,
-            **(content or {"spec": spec}),
-        }
+        return foreign_kinds.allow_all(self.kind, namespace, name, **content)
 
     def create(self, namespace: str, name: str, *, dry_run: bool = True, **content: Any) -> Reply:
         path = self.path(namespace) + ("?dryRun=All" if dry_run else "")
@@ -96,7 +60,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.namespace("plain")
         made.namespace("later")
         for kind in (*FOREIGN, CLUSTERWIDE):
-            reply = made.api.apply(definition(kind, namespaced=kind is not CLUSTERWIDE))
+            reply = made.api.apply(foreign_kinds.definition(kind, namespaced=kind is not CLUSTERWIDE))
             assert reply.ok, reply.message
         made.grant(TENANT, [(each.group, [each.plural, f"{each.plural}/status"], EVERYTHING) for each in FOREIGN])
         made.grant("platform", [(CLUSTERWIDE.group, [CLUSTERWIDE.plural], EVERYTHING)])
