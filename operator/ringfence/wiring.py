@@ -15,6 +15,7 @@ from ringfence.controls.evaluate import Context
 from ringfence.controls.signatures import Known
 from ringfence.kube import apply, client, errors, events, lease, reports, resources, watch
 from ringfence.kube.clock import ApiClock, SystemClock
+from ringfence.kube.foreign_policies import ForeignPolicies
 from ringfence.kube.secrets import SecretWatches
 from ringfence.kube.trust_bundles import TrustBundleWatch
 from ringfence.model.acknowledgements import STALE_SECONDS
@@ -59,6 +60,7 @@ class Operator:
     secrets: SecretWatches
     scanner: Scanner | None
     trust: TrustBundleWatch
+    foreign: ForeignPolicies
     meter: PrometheusMeter
     verdicts: VerdictKeeper | None = None
 
@@ -89,7 +91,9 @@ async def operator(
     metrics.register(collector)
     inspector = verification.Inspector(connection, settings.signatures)
     try:
-        yield _assembled(settings, _Connected(connection, held, watches, trust, clock), inspector)
+        yield _assembled(
+            settings, _Connected(connection, held, watches, trust, ForeignPolicies(connection), clock), inspector
+        )
     finally:
         metrics.unregister(collector)
         await inspector.close()
@@ -106,6 +110,7 @@ class _Connected:
     held: Caches
     watches: SecretWatches
     trust: TrustBundleWatch
+    foreign: ForeignPolicies
     clock: Clock
 
 
@@ -126,6 +131,7 @@ def _assembled(settings: Settings, connected: _Connected, inspector: verificatio
         cluster.ask_about_sessions,
         programmed,
         lambda name: endpoints.services(held["services"].list(name)),
+        connected.foreign.named,
     )
     return Operator(
         api=api_,
@@ -139,6 +145,7 @@ def _assembled(settings: Settings, connected: _Connected, inspector: verificatio
         secrets=watches,
         scanner=_scanner(held, api_, gatherer, means, settings) if settings.policy_reports else None,
         trust=connected.trust,
+        foreign=connected.foreign,
         meter=meter,
         verdicts=VerdictKeeper(held["verdicts"], _demands(gatherer), inspector, means),
     )

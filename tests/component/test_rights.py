@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from ringfence.kube import client, resources
+from ringfence.model.foreign_policies import FOREIGN
 from ringfence.pki import store
 from ringfence.reconcile import scan, secret_access, serving, trust_bundle
 from ringfence.reconcile.ca_sight import ANNOTATION_ROTATE
@@ -94,6 +95,9 @@ CONTROLLER_UNSEEN: dict[str, set[Right]] = {
     },
     "an event that comes again is counted after five minutes": {Right("events.k8s.io", "events", "patch")},
     "the Lease is the chart's, until somebody deletes it": {Right("coordination.k8s.io", "leases", "create")},
+    "this network has no kinds of its own: test_foreign_policies_told.py": {
+        Right(each.group, each.plural, verb) for each in FOREIGN for verb in ("list", "watch")
+    },
     "images are looked at where policies ask for signatures: test_signatures.py": {
         Right("ringfence.dev", "imageverdicts", "delete"),
         Right("ringfence.dev", "imageverdicts/status", "patch"),

@@ -120,6 +120,8 @@ class Core:
         self.triggers.everything()
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self.operator.foreign.run(), name="foreign policies")
+                await self.operator.foreign.settled()
                 for number in range(WORKERS):
                     group.create_task(self._work(), name=f"worker {number}")
                 group.create_task(self._resync(), name="resync")

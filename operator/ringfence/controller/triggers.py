@@ -46,6 +46,7 @@ class Triggers:
         for name in _OWN_NAMESPACE:
             caches[name].subscribe(self._own)
         self._operator.secrets.callback = self._own
+        self._operator.foreign.callback = self._own
         for name in ("ca", "bundles"):
             caches[name].subscribe(lambda namespace, _: self._ca(namespace))
         self._operator.trust.callback = lambda *_: self._add(CA)

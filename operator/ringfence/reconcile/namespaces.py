@@ -59,13 +59,14 @@ class Beside:
     """What works beside the networks of a namespace, and may not be there.
 
     ``certificates`` None: this process issues none; ``ask_about_sessions`` None: it writes no webhooks. ``programmed``
-    is as Outcome has it.
+    is as Outcome has it; ``foreign`` names a namespace's policies in networks' own kinds.
     """
 
     certificates: certificates_.Certificates | None = None
     ask_about_sessions: AskAboutSessions | None = None
     programmed: Callable[[], Mapping[str, PolicyState]] = dict
     services: Callable[[str], Iterable[ServiceValue]] | None = None
+    foreign: Callable[[str], Sequence[str]] = lambda _: ()
 
 
 class NamespaceReconciler:
@@ -91,6 +92,7 @@ class NamespaceReconciler:
         self._certificates = beside.certificates
         self._ask_about_sessions = beside.ask_about_sessions
         self._services = beside.services
+        self._foreign = beside.foreign
         self._writer = Writer(means.applier, PURPOSE, absent_is_safe=True)
         self.impact = Impact()
         #: What each namespace contributes to the status of each ClusterSecurityPolicy.
@@ -171,6 +173,7 @@ class NamespaceReconciler:
         self.impact.note(name, (*governing, *world.policies.get(name, ())))
         observed = self._listers.network_policies.list(name)
         objects, told = self._network(world, policy, observed)
+        told = staging.beside(told, self._foreign(name))
         workloads = world.workloads.get(name, ())
         if self._services is not None:
             policy = replace(policy, findings=unseen.findings(policy, workloads, self._services(name)))

@@ -7,7 +7,7 @@ where it was.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ringfence.model.effective import EffectivePolicy
@@ -51,6 +51,19 @@ def of(policy: EffectivePolicy, strangers: Sequence[str] = ()) -> Staging:
         return Staging(True, REASON_CLOSED, message)
     reasons = [reason for reason in _IN_THE_WAY if reason in findings] or [FindingReason.STAGED]
     return Staging(False, reasons[0], "; ".join(findings[reason] for reason in reasons if reason in findings))
+
+
+def beside(told: Staging, foreign: Sequence[str]) -> Staging:
+    """The same with policies in the network's own kinds (``foreign``: as people name them), which open more.
+
+    They keep nothing from closing: whether a namespace is closed the webhook and the proxies work out for themselves,
+    and what is closed but for a hole that is named is better than what is open.
+    """
+    if not told.reason or not foreign:
+        return told
+    named = listing(tuple(foreign))
+    added = f"; but policies in the network's own kinds may open more, whatever Ringfence closes: {named}; remove them"
+    return replace(told, message=told.message + added)
 
 
 def undecided(latched: bool, names: Sequence[str]) -> Staging:

@@ -8,7 +8,8 @@ one is nearly free: no request meets more than one. What they hold:
   uses no Secret of another identity; and where pods get a proxy it has one, and takes nothing that is the proxy's;
 - ``ringfence-namespaces``: labels under ringfence.dev/, and the condition that says that a namespace is closed, are
   set by Ringfence and by whoever RBAC grants the verb ``enroll``;
-- ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies;
+- ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies, and nobody what means
+  the same in a network's own kinds;
 - ``ringfence-objects``: in enrolled namespaces only Ringfence writes trust bundles and the Secrets of identities;
 - ``ringfence-proxy-sessions``: in enrolled namespaces nobody runs anything in a proxy, or attaches to it;
 - ``ringfence-proxy-tokens``: tokens by which proxies show whose pod they are go to kubelets only;

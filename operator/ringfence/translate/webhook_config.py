@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ringfence.api.v1alpha1 import selectors
 from ringfence.model import names
+from ringfence.model.foreign_policies import FOREIGN
 from ringfence.model.ports import Object
 from ringfence.model.world import Enrolment, Installation
 from ringfence.translate import admission_policy, cel
@@ -123,19 +124,20 @@ class _Maker:
         return {**webhook, "reinvocationPolicy": "IfNeeded"}
 
     def pods(self, user: str) -> dict[str, Any]:
-        """Judges pods however they are written, and strangers' NetworkPolicies.
+        """Judges pods however they are written, and strangers' NetworkPolicies, those in networks' own kinds as well.
 
         Not their deletion: a namespace that ends must not wait for a webhook, and the backstop holds it.
         """
         rules = [
             form.rule("", _PODS, _WRITES),
             form.rule("networking.k8s.io", ("networkpolicies",), _WRITES),
+            *(form.rule(each.group, (each.plural,), _WRITES) for each in FOREIGN),
         ]
         conditions = {
             "may-wait": f"request.resource.resource != 'pods' || !({cel.SUBRESOURCE} in {cel.literal(UNWATCHED)})",
             "changes": _CHANGES,
             "not-by-ringfence": (
-                f"request.resource.resource != 'networkpolicies' || request.userInfo.username != {cel.literal(user)}"
+                f"request.resource.group != 'networking.k8s.io' || request.userInfo.username != {cel.literal(user)}"
             ),
         }
         # Events are written about what is only reported and images are asked for, and never for a dry run.

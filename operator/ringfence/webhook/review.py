@@ -10,6 +10,7 @@ from typing import Final, TypeGuard
 
 import msgspec
 
+from ringfence.model.foreign_policies import FOREIGN
 from ringfence.model.names import GROUP
 from ringfence.webhook import namespaces, network_policies, pods, resources, sessions, workloads
 from ringfence.webhook.resources import Reading
@@ -29,7 +30,8 @@ Judge = Callable[[Request, View, Rules, float], Answer]
 
 _VALIDATE: Final[Mapping[tuple[str, str], Judge]] = {
     ("", "namespaces"): namespaces.validate,
-    ("networking.k8s.io", "networkpolicies"): network_policies.validate,
+    (network_policies.GROUP, "networkpolicies"): network_policies.validate,
+    **{(each.group, each.plural): network_policies.validate for each in FOREIGN},
 }
 _OWN: Final = frozenset({"clustersecuritypolicies", "securitypolicies", "serviceidentities"})
 _MUTATE: Final[Mapping[tuple[str, str], Judge]] = {("", "namespaces"): namespaces.mutate}

@@ -83,6 +83,24 @@ class FakeScanner:
             self.running = False
 
 
+class FakeForeign:
+    """A network without kinds of its own; remembers whether it is asked."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.callback: Callable[[str, str], None] = lambda *_: None
+
+    async def settled(self) -> None:
+        await asyncio.sleep(0)
+
+    async def run(self) -> None:
+        self.running = True
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.running = False
+
+
 class Rig:
     """A core on caches that hold what they are given and whose watches stay silent."""
 
@@ -104,6 +122,7 @@ class Rig:
             certificates=SimpleNamespace(due=None),
             secrets=SimpleNamespace(callback=None),
             trust=SimpleNamespace(callback=None),
+            foreign=FakeForeign(),
             meter=SimpleNamespace(clear=lambda: None),
             scanner=FakeScanner(),
             verdicts=None,
@@ -378,3 +397,18 @@ def test_without_reports_nothing_is_scanned(rig: Rig) -> None:
         assert await rig.settle() == ["shop"]
 
     rig.drive(scenario)
+
+
+def test_policies_in_networks_own_kinds_are_followed_while_it_leads(rig: Rig) -> None:
+    followed = rig.parts.foreign
+    rig.have("namespaces", "shop", labels={LABEL_ENROLL: "enforce"})
+
+    async def scenario() -> None:
+        assert followed.running
+        followed.callback("shop", "allow-all")
+        assert await rig.settle() == ["shop"]
+        followed.callback("elsewhere", "allow-all")
+        assert await rig.settle() == []
+
+    rig.drive(scenario)
+    assert not followed.running

@@ -23,6 +23,8 @@ class Rig:
     def __init__(self, cluster: FakeCluster | None = None, *, proxies: bool = False) -> None:
         self.cluster = cluster or FakeCluster()
         self.proxies = proxies
+        #: Names of the namespace's policies in a network's own kinds.
+        self.foreign: list[str] = []
         self.clock = fakes.FakeClock()
         self.restart()
 
@@ -37,7 +39,10 @@ class Rig:
             fakes.means(self.cluster, self.events, self.clock),
             resolve=resolve.resolve,
             translate=network_policy.objects,
-            beside=Beside(services=lambda name: endpoints.services(self.cluster.lister("Service").list(name))),
+            beside=Beside(
+                services=lambda name: endpoints.services(self.cluster.lister("Service").list(name)),
+                foreign=lambda _: self.foreign,
+            ),
         )
 
     def reconcile(self, name: str = "shop") -> None:

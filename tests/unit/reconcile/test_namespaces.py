@@ -118,6 +118,18 @@ def test_strangers_network_policies_keep_it_staged_and_are_named() -> None:
     assert ("Warning", "Namespace", "shop", "StrangersNetworkPolicies") in rig.events.told
 
 
+def test_policies_in_the_networks_own_kinds_are_told_for_as_long_as_they_are_there() -> None:
+    rig = shop()
+    rig.foreign = ["CiliumNetworkPolicy.cilium.io allow-all"]
+    rig.reconcile()
+    assert DEFAULT_DENY in rig.network_policies
+    assert rig.enforced()["status"] == "True"
+    assert "CiliumNetworkPolicy.cilium.io allow-all" in rig.enforced()["message"]
+    rig.foreign = []
+    rig.reconcile()
+    assert "allow-all" not in rig.enforced()["message"]
+
+
 def test_unenrolling_opens_and_forgets_the_latch() -> None:
     rig = shop()
     rig.reconcile()

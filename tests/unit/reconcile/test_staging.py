@@ -34,6 +34,19 @@ def test_a_closed_namespace_names_what_opens_it_all_the_same() -> None:
     assert "theirs" in staging.of(policy(closed=True), ["theirs"]).message
 
 
+def test_policies_in_the_networks_own_kinds_are_named_and_keep_nothing_open() -> None:
+    told = staging.beside(staging.of(policy(closed=True)), ["CiliumNetworkPolicy.cilium.io theirs"])
+    assert (told.closed, told.reason) == (True, "Closed")
+    assert told.message.startswith(staging.CLOSED)
+    assert "CiliumNetworkPolicy.cilium.io theirs" in told.message
+    staged = staging.beside(staging.of(policy(FindingReason.STAGED)), ["theirs"])
+    assert (staged.closed, staged.reason) == (False, "Staged")
+    assert staged.message.startswith("because Staged")
+    assert "theirs" in staged.message
+    silent = staging.of(policy(enrolment=Enrolment.AUDIT))
+    assert staging.beside(silent, ["theirs"]) == silent
+
+
 def test_what_was_never_understood_is_named() -> None:
     assert staging.undecided(True, ["SecurityPolicy a"]).closed
     told = staging.undecided(False, ["SecurityPolicy a"])

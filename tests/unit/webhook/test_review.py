@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+from ringfence.model.foreign_policies import FOREIGN, ForeignPolicy
 from ringfence.model.world import Enrolment
 from ringfence.webhook.review import Purpose
 
@@ -201,6 +202,47 @@ class TestNetworkPolicies:
     def test_a_namespace_of_this_second_is_read(self) -> None:
         cluster = FakeCluster([], [namespace("shop", "enforce")])
         refused(ask(cluster, encoded(STRANGER)))
+
+
+def foreign(each: ForeignPolicy, namespace: str = "shop", **content: Any) -> dict[str, Any]:
+    """An object of a network's own kind."""
+    metadata = {"name": "allow-all", "namespace": namespace}
+    return {"apiVersion": f"{each.group}/v1", "kind": each.kind, "metadata": metadata, **content}
+
+
+def about(each: ForeignPolicy, obj: dict | None, old: dict | None = None, **request: Any) -> bytes:
+    """The review of one."""
+    resource = {"group": each.group, "version": "v1", "resource": each.plural}
+    kind = {"group": each.group, "version": "v1", "kind": each.kind}
+    return encoded(obj, old, kind=kind, resource=resource, **request)
+
+
+@pytest.mark.parametrize("kind", FOREIGN, ids=lambda each: f"{each.plural}.{each.group}")
+class TestForeignPolicies:
+    def test_nobody_writes_them_in_enforced_namespaces(self, cluster: FakeCluster, kind: ForeignPolicy) -> None:
+        for user in ("jane", fakes.CONTROLLER):
+            message = refused(ask(cluster, about(kind, foreign(kind, spec={"a": 1}), user=user)))
+            assert f"refuses {kind.kind}.{kind.group} shop/allow-all" in message
+            assert "SecurityPolicy" in message
+
+    def test_elsewhere_they_may(self, kind: ForeignPolicy) -> None:
+        for enroll in ("", "audit"):
+            assert ask(FakeCluster([namespace("shop", enroll)]), about(kind, foreign(kind)))["allowed"]
+
+    def test_ringfences_label_means_nothing_on_them(self, cluster: FakeCluster, kind: ForeignPolicy) -> None:
+        claimed = foreign(kind, spec={"a": 1})
+        claimed["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "ringfence"}
+        refused(ask(cluster, about(kind, claimed)))
+        assert ask(cluster, about(kind, claimed, foreign(kind, spec={"a": 1})))["allowed"]
+
+    def test_one_from_before_changes_in_nothing_that_it_says(self, cluster: FakeCluster, kind: ForeignPolicy) -> None:
+        before = foreign(kind, spec={"a": 1}, status={"seen": False})
+        assert ask(cluster, about(kind, {**before, "status": {"seen": True}}, before))["allowed"]
+        for content in ({"spec": {"a": 2}}, {"spec": {"a": 1}, "specs": [{}]}, {"specs": [{"a": 1}]}, {}):
+            refused(ask(cluster, about(kind, foreign(kind, **content), before)))
+
+    def test_it_may_go(self, cluster: FakeCluster, kind: ForeignPolicy) -> None:
+        assert ask(cluster, about(kind, None, foreign(kind)))["allowed"]
 
 
 class TestOwnKinds:
