@@ -276,6 +276,7 @@ def workload(obj: Object) -> Workload:
         host_network=bool(spec.get("hostNetwork")),
         finished=status.get("phase") in _FINISHED,
         proxied=any(each.get("name") == proxy.CONTAINER for each in spec.get("initContainers") or ()),
+        ways_past=bool(obj.get("waysPast")),
     )
 
 
