@@ -2,9 +2,11 @@
 
 Who writes the trust bundle says whom the proxies of a namespace take for proxyd, and so what their rules are. Before
 enrolment the ConfigMap of that name is anybody's; afterwards it says what Ringfence says, whatever was done to keep it.
+And what others say in the namespace ``default`` of where the API server is.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -121,5 +123,40 @@ def test_of_pods_from_an_audited_time_a_closed_namespace_says_that_they_could_go
             await cluster.eventually(lambda: said(past), "the pod is named")
             await cluster.delete(api, resources.PODS, "audited", "loose")
             await cluster.eventually(lambda: said(staging.CLOSED), "nothing is left to say")
+
+    drive(plane, scenario)
+
+
+def api_server_slice(name: str, address: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": metadata,
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    }
+
+
+def test_where_the_api_server_is_nobody_else_says(plane: Plane) -> None:
+    """Who may write EndpointSlices in `default` would open what others allow to and from the API server."""
+
+    async def scenario(api: client.Client) -> None:
+        await cluster.apply(api, cluster.namespace("calls", "enforce"))
+        await cluster.apply(api, identity("calls", "payments"))
+        rule = {"name": "api", "to": [{"apiServer": True}], "ports": [6443]}
+        hook = {"name": "hook", "from": [{"apiServer": True}], "ports": [8443]}
+        await cluster.apply(api, cluster.policy("calls", "payments", "payments", egress=[rule], ingress=[hook]))
+        await cluster.apply(api, api_server_slice("theirs", "203.0.113.66"))
+        await cluster.apply(api, api_server_slice("kubernetes", "203.0.113.6"))
+        async with plane.controller():
+
+            async def written() -> str:
+                found = await api.request("GET", resources.NETWORK_POLICIES.path("calls"))
+                text = json.dumps(found["items"])
+                return text if "203.0.113.6/32" in text else ""
+
+            assert "203.0.113.66" not in await cluster.eventually(written, "the API server is known")
 
     drive(plane, scenario)
