@@ -85,3 +85,28 @@ def test_no_debug_container_shares_a_proxys_processes(rig: Rig) -> None:
     message = debug(rig, "shop", proxy.CONTAINER)
     assert "spec.ephemeralContainers[0].targetContainerName" in message
     assert "target another container" in message
+
+
+PROXYD = f"system:serviceaccount:{webhook_rig.OWN}:ringfence-proxyd"
+
+
+def config_map(name: str) -> dict[str, object]:
+    metadata = {"name": name, "namespace": webhook_rig.OWN}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"config.yaml": "proxy: {}"}}
+
+
+def test_whoever_has_proxyds_token_writes_its_reports_and_not_what_ringfence_is_set_to(alone: Rig) -> None:
+    """As RBAC lets it write every ConfigMap there: the names of reports, which are those of pods, it cannot say."""
+    alone.grant(PROXYD, [("", ["configmaps"], ["get", "create", "patch", "update", "delete"])])
+    assert alone.api.create(config_map("ringfence-config")).ok
+    place = f"/api/v1/namespaces/{webhook_rig.OWN}/configmaps"
+    for reply in (
+        alone.api.merge(f"{place}/ringfence-config", {"data": {"config.yaml": "evil"}}, user=PROXYD),
+        alone.api.create(config_map("ringfence-trust-bundle"), user=PROXYD),
+        alone.api.request("DELETE", f"{place}/ringfence-config", user=PROXYD),
+    ):
+        assert "'ringfence-proxy-reports'" in reply.message
+    for _ in range(2):
+        reply = alone.api.apply(config_map("ringfence-proxyd-abc"), user=PROXYD)
+        assert reply.ok, reply.message
+    assert alone.api.merge(f"{place}/ringfence-config", {"data": {"config.yaml": "ours"}}).ok

@@ -23,7 +23,8 @@ exit status: 0 shown, 2 the cluster cannot be asked
 """
 _ENROLL = """
 Enrol a namespace: label it, and restart by rollout the workloads whose pods are from before, so that every pod gets its
-identity and the network can close. With --mode audit nothing is blocked: what would be is reported.
+identity and the network can close. With --mode audit nothing is blocked: what would be is reported. From audit to
+enforce, workloads are restarted whose pods run with what could lead past their proxies.
 
 First it shows what will happen and judges every workload as admission will. If any would be refused (it has no
 ServiceIdentity, or violates a Pod Security level) nothing is changed, unless you say --force. Pods that no owner could

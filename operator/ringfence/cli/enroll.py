@@ -86,7 +86,7 @@ async def _enroll(api: client.Client, arguments: argparse.Namespace, console: Co
         return DONE
     await _label(api, name, arguments.mode)
     console.print(Cell("labelled", Style.GOOD), f" namespace {name} {LABEL_ENROLL}={arguments.mode}")
-    restarter = rollout.Restarter(api, name, console, plan.proxy)
+    restarter = rollout.Restarter(api, name, console, plan.proxy, enforced=arguments.mode == "enforce")
     if not arguments.no_restart:
         await restarter.restart(await restarter.waiting())
     if not arguments.wait:
@@ -101,7 +101,8 @@ async def _plan(api: client.Client, namespace: Object, arguments: argparse.Names
     answered = await live.read(options.target(arguments), api)
     documents = [_enrolled(each, name, arguments.mode) for each in answered.documents]
     proxy = answered.settings.injection
-    owned = rollout.waiting(await live.pages(api, resources.PODS, namespace=name), proxy)
+    found = await live.pages(api, resources.PODS, namespace=name)
+    owned = rollout.waiting(found, proxy, enforced=arguments.mode == "enforce")
     owners, left = await rollout.owners(api, name, owned)
     templates = [Document.answered(each) for each in await rollout.templates(api, name)]
     loaded = world.load([*documents, *templates], answered.settings.installation, tolerant=True)
@@ -140,7 +141,8 @@ def _show(plan: Plan, namespace: Object, arguments: argparse.Namespace, console:
     now = (namespace["metadata"].get("labels") or {}).get(LABEL_ENROLL, "not enrolled")
     console.print(f"namespace {name}: {now} -> {mode}" if now != mode else f"namespace {name}: {mode} already")
     if plan.pods:
-        console.print(f"  pods from before, without {rollout.lack(plan.proxy)}: {listing(plan.pods)}")
+        lack = rollout.lack(plan.proxy, enforced=mode == "enforce")
+        console.print(f"  pods from before, without {lack}: {listing(plan.pods)}")
     for owner in plan.restart:
         verb = "stays as it is" if arguments.no_restart else "is restarted by rollout"
         console.print(f"  {owner} {verb}")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ringfence.cli import live
 from ringfence.cli.console import Console
+from ringfence.inject import floor
 from ringfence.inject import pods as proxies
 from ringfence.inject.injection import Injection
 from ringfence.kube import client, errors, resources
@@ -37,24 +38,42 @@ class Owner:
         return f"{self.kind} {self.name}"
 
 
-def waiting(pods: Iterable[Object], how: Injection | None = None) -> list[Object]:
+def waiting(pods: Iterable[Object], how: Injection | None = None, *, enforced: bool = False) -> list[Object]:
     """The pods that keep a network from closing: running, in a network of their own, without their identity.
 
-    ``how``: where pods get a proxy, also those without one, or with another image than the present one.
+    ``how``: where pods get a proxy, also those without one, or with another image than the present one; ``enforced``:
+    and those in which nothing keeps programs behind it, since they came in while their namespace was audited.
     """
     found = []
     for each in pods:
         workload = gather.workload(each)
         if workload.finished or workload.host_network:
             continue
-        if not workload.labelled or (how is not None and proxy_lacks(each, how)):
+        if not workload.labelled or (how is not None and (proxy_lacks(each, how) or (enforced and is_loose(each)))):
             found.append(each)
     return found
 
 
-def lack(how: Injection | None) -> str:
+def lack(how: Injection | None, *, enforced: bool = False) -> str:
     """What the pods that ``waiting`` finds may be without, in words."""
-    return "identity" if how is None else "identity or the present proxy"
+    if how is None:
+        return "identity"
+    return "identity, the present proxy or what keeps them behind it" if enforced else "identity or the present proxy"
+
+
+def is_loose(pod: Object) -> bool:
+    """Whether a container beside the proxy lacks what a new pod of an enforced namespace gets unasked.
+
+    What one says itself, an exception may have let in: a restart would not change it.
+    """
+    spec = pod.get("spec") or {}
+    kinds = ("initContainers", "containers", "ephemeralContainers")
+    return any(
+        floor.filled(each) != each
+        for kind in kinds
+        for each in spec.get(kind) or ()
+        if not (kind == "initContainers" and proxies.is_sidecar(each))
+    )
 
 
 class Lacks(StrEnum):
@@ -122,10 +141,20 @@ async def _deployment(api: client.Client, namespace: str, replica_set: str) -> O
 class Restarter:
     """Restarts each workload once, and again only for pods that came after that and are still waiting."""
 
-    def __init__(self, api: client.Client, namespace: str, console: Console, how: Injection | None = None) -> None:
+    def __init__(
+        self,
+        api: client.Client,
+        namespace: str,
+        console: Console,
+        how: Injection | None = None,
+        *,
+        enforced: bool = False,
+    ) -> None:
+        """``how`` and ``enforced`` as ``waiting`` has them."""
         self._how = how
+        self._enforced = enforced
         #: What those that are waited for are without, in words.
-        self.lack = lack(how)
+        self.lack = lack(how, enforced=enforced)
         self._api = api
         self._namespace = namespace
         self._console = console
@@ -133,7 +162,8 @@ class Restarter:
 
     async def waiting(self) -> list[Object]:
         """The pods without identity, or without the present proxy, as they are now."""
-        return waiting(await live.pages(self._api, resources.PODS, namespace=self._namespace), self._how)
+        found = await live.pages(self._api, resources.PODS, namespace=self._namespace)
+        return waiting(found, self._how, enforced=self._enforced)
 
     async def restart(self, pods: Sequence[Object]) -> None:
         """Restart the owners of these pods, unless that has been done since the pods were made."""

@@ -18,6 +18,7 @@ from ringfence.model.resources import ClusterSecurityPolicy, Kind, SecurityPolic
 from ringfence.model.world import Enrolment, Installation, Namespace, Workload, World
 from ringfence.policy import ends
 from ringfence.reconcile import plan, staging
+from ringfence.reconcile.gather import API_SERVER_SLICE
 from ringfence.translate.network_policy import PURPOSE
 
 #: (API group, kind) of what is neither policy nor workload but tells about the world.
@@ -253,9 +254,9 @@ class _Builder:
     def _add_endpoints(self, document: Document) -> None:
         """The API server's addresses, when the object is its EndpointSlice."""
         metadata = document.value.get("metadata")
-        labels = metadata.get("labels") if isinstance(metadata, dict) else None
-        name = labels.get("kubernetes.io/service-name") if isinstance(labels, dict) else None
-        if name != "kubernetes" or metadata.get("namespace") != "default":
+        if not isinstance(metadata, dict):
+            return
+        if (metadata.get("namespace"), metadata.get("name")) != ("default", API_SERVER_SLICE):
             return
         try:
             slice_ = workloads.convert(document.value, _Slice)

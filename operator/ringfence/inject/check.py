@@ -119,7 +119,8 @@ def _taken(spec: Mapping[str, Any], prefix: str) -> Iterator[Violation]:
 
 def _tokens(spec: Mapping[str, Any], prefix: str) -> Iterator[Violation]:
     """Tokens by which a program could have proxyd give it the key of its proxy."""
-    own = [each for each in spec.get("volumes") or () if each.get("name") not in proxy.RESERVED_VOLUMES]
+    reserved = proxy.RESERVED_VOLUMES if pods.has_place(spec) else ()
+    own = [each for each in spec.get("volumes") or () if each.get("name") not in reserved]
     for index, each in enumerate(own):
         for place, source in enumerate((each.get("projected") or {}).get("sources") or ()):
             if (source.get("serviceAccountToken") or {}).get("audience") == proxy.AUDIENCE:
@@ -140,10 +141,14 @@ def _users(spec: Mapping[str, Any], present: Mapping[str, Any], prefix: str) -> 
 
 
 def _others(spec: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every container but the proxy, with its field as its author wrote it: without the proxy before it."""
+    """Every container but the proxy, with its field as its author wrote it: without the proxy before it.
+
+    Where there is no place for a proxy none was added, so whatever is called one is its author's.
+    """
+    place = pods.has_place(spec)
     for kind in _KINDS:
         listed = spec.get(kind) or ()
-        own = [each for each in listed if not (kind == "initContainers" and pods.is_sidecar(each))]
+        own = [each for each in listed if not (place and kind == "initContainers" and pods.is_sidecar(each))]
         for index, each in enumerate(own):
             yield f"{prefix}spec.{kind}[{index}]", each
 

@@ -7,7 +7,9 @@ A trim takes a freshly decoded object, may change it, and returns what to keep. 
 from collections.abc import Callable
 from typing import Any
 
+from ringfence.controls import ways_past
 from ringfence.model import proxy
+from ringfence.model.names import LABEL_IDENTITY
 
 Trim = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -29,8 +31,16 @@ def without_noise(obj: dict[str, Any]) -> dict[str, Any]:
 def pod(obj: dict[str, Any]) -> dict[str, Any]:
     """What model.world.Workload and staging need of a Pod.
 
-    Labels, account, host network, named ports, phase, IPs, and whether the proxy is in it.
+    Labels, account, host network, named ports, phase, IPs, whether the proxy is in it, and of pods with an identity
+    whether they could go past it.
     """
+    kept = _pod(obj)
+    if LABEL_IDENTITY in (kept["metadata"].get("labels") or {}) and ways_past.has_one(obj):
+        kept["waysPast"] = True
+    return kept
+
+
+def _pod(obj: dict[str, Any]) -> dict[str, Any]:
     metadata = obj.get("metadata", {})
     spec = obj.get("spec", {})
     status = obj.get("status", {})
@@ -56,10 +66,10 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
 
 def mesh_pod(obj: dict[str, Any]) -> dict[str, Any]:
     """What proxyd needs of a Pod: as ``pod``, the node, what its kubelet says of its containers, and of pods with the
-    proxy all ports and probes.
+    proxy all ports and probes; not what only a status tells.
     """
     spec = obj.get("spec", {})
-    kept = pod(obj)
+    kept = _pod(obj)
     conditions = (obj.get("status") or {}).get("conditions") or ()
     told = [{key: each.get(key) for key in ("type", "status")} for each in conditions]
     kept["status"]["conditions"] = [each for each in told if each["type"] == "ContainersReady"]

@@ -74,6 +74,8 @@ class Workload:
     finished: bool = False
     #: Whether the proxy is in it: it then answers in mutual TLS.
     proxied: bool = False
+    #: Whether it could go past its NetworkPolicies or its proxy; known of pods that run, by the controller alone.
+    ways_past: bool = False
 
     @property
     def labelled(self) -> bool:

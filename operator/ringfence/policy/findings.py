@@ -9,7 +9,7 @@ from ringfence.model.labels import LabelBox
 from ringfence.model.names import LABEL_ENROLL, MAX_LABEL_VALUE
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action, Kind, SecurityPolicy
-from ringfence.model.world import Namespace, OpenService, World
+from ringfence.model.world import Enrolment, Namespace, OpenService, World
 from ringfence.policy import builtins
 from ringfence.policy.closing import listing
 from ringfence.policy.notes import Notes
@@ -94,6 +94,15 @@ def pods(world: World, policy: EffectivePolicy, notes: Notes) -> None:
             FindingReason.HOST_NETWORK_PODS,
             f"pods in the network of their node are governed by no NetworkPolicy and have no identity: "
             f"{listing(on_nodes)}; run them without hostNetwork, or in a namespace of their own that is not enrolled",
+        )
+    past = tuple(pod.name for pod in running if pod.ways_past and not pod.host_network)
+    if past and policy.enrolment is Enrolment.ENFORCE:
+        notes.namespace(
+            policy.namespace,
+            FindingReason.WAYS_PAST,
+            "pods have what leads past NetworkPolicies or their proxy, by an exception or from before the namespace "
+            f"was enforced: {listing(past)}; the namespace's PolicyReport says what; restart those that no exception "
+            "frees",
         )
     ranges = world.installation.pod_cidrs
     outside = tuple(pod.name for pod in running if ranges and not pod.host_network and _outside(pod.ips, ranges))

@@ -55,6 +55,8 @@ class FindingReason(StrEnum):
     INVALID_SERVICE_ACCOUNT = "InvalidServiceAccount"
     #: Pods in the network of their node, which no NetworkPolicy governs.
     HOST_NETWORK_PODS = "HostNetworkPods"
+    #: Pods that could go past their NetworkPolicies or their proxy.
+    WAYS_PAST = "WaysPast"
     #: Pods whose addresses lie outside the configured ranges of pods.
     PODS_OUTSIDE_RANGES = "PodsOutsideRanges"
     #: A namespace to be enforced still runs pods from before its enrolment.

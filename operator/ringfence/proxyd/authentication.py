@@ -191,8 +191,9 @@ class Authenticator:
 
 
 def injected(pod: Object) -> bool:
-    """Whether a pod has the proxy as a native sidecar."""
-    containers = (pod.get("spec") or {}).get("initContainers") or ()
+    """Whether a pod has the proxy as a native sidecar; in the network of a node nothing that is called so is one."""
+    spec = pod.get("spec") or {}
+    containers = () if spec.get("hostNetwork") else spec.get("initContainers") or ()
     return any(each.get("name") == proxy.CONTAINER and each.get("restartPolicy") == "Always" for each in containers)
 
 

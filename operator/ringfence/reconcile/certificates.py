@@ -1,6 +1,6 @@
 """Certificates of the identities of one namespace: who may have which names, and which Secrets there shall be.
 
-Before the first Secret come the right to see Secrets (a RoleBinding for this namespace alone), the trust bundle, and a
+Before the first Secret come the trust bundle, the right to see Secrets (a RoleBinding for this namespace alone), and a
 complete cache of the Secrets that are there. What is done about each identity is issuing's; what is said of it,
 certificate_status's.
 """
@@ -48,13 +48,17 @@ class CertificateListers:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A namespace as it was looked at: its identities (value None: never understood), pods, and the grants."""
+    """A namespace as it was looked at: its identities (value None: never understood), pods, and the grants.
+
+    ``unpublished`` is why its trust bundle could not be written; nothing is issued then.
+    """
 
     namespace: str
     enrolled: bool
     identities: Sequence[tuple[Object, ServiceIdentity | None]]
     workloads: Sequence[Workload]
     cluster_policies: Sequence[ClusterSecurityPolicy]
+    unpublished: RingfenceError | None = None
 
 
 class _Names:
@@ -107,6 +111,19 @@ class Certificates:
         self.due(namespace, None)
         self._issuer.forget(namespace)
 
+    async def publish(self, namespace: str) -> None:
+        """Have the trust bundle of an enrolled namespace hold what it shall; nothing while there is no CA.
+
+        Before pods may come: whoever made the ConfigMap before would tell their proxies whom to follow. Raises
+        RingfenceError.
+        """
+        state = self._ca.state
+        if state is None:
+            return
+        bundle = {store.BUNDLE_KEY: state.bundle.decode(), **self._for_proxies()}
+        held = self._listers.bundles.get(namespace, store.MARKER_NAME)
+        await trust_bundle.write(self._means, self._meter, namespace, bundle, held)
+
     async def reconcile(self, subject: Subject) -> Certified:
         """Do what is due in the namespace; never raises RingfenceError, but returns what failed."""
         try:
@@ -125,6 +142,8 @@ class Certificates:
         return certified
 
     async def _reconcile(self, subject: Subject) -> Certified:
+        if subject.unpublished is not None:
+            raise subject.unpublished
         namespace, listers = subject.namespace, self._listers
         held = listers.bindings.get(namespace, secret_access.SECRETS_BINDING)
         await secret_access.ensure(self._means, namespace, self._ca.options.namespace, held)
@@ -136,9 +155,6 @@ class Certificates:
                 if _wants(value)
             }
             return Certified(told)
-        bundle = {store.BUNDLE_KEY: state.bundle.decode(), **self._for_proxies()}
-        held = listers.bundles.get(namespace, store.MARKER_NAME)
-        await trust_bundle.write(self._means, self._meter, namespace, bundle, held)
         secrets = await listers.secrets.open(namespace)
         names = _Names(subject, self._listers.services.list(namespace))
         cases = [case for each in subject.identities if (case := self._case(names, secrets, *each))]

@@ -8,7 +8,7 @@ the controller leaves the network there as it is, and the webhook admits nothing
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ringfence.api.v1alpha1 import selectors
 from ringfence.model import proxy
@@ -61,6 +61,9 @@ class _Nothing:
     def list(self, namespace: str | None = None) -> Sequence[Object]:
         return ()
 
+
+#: The EndpointSlice, in the namespace ``default``, that API servers keep.
+API_SERVER_SLICE: Final = "kubernetes"
 
 NOTHING: Lister = _Nothing()
 
@@ -276,13 +279,17 @@ def workload(obj: Object) -> Workload:
         host_network=bool(spec.get("hostNetwork")),
         finished=status.get("phase") in _FINISHED,
         proxied=any(each.get("name") == proxy.CONTAINER for each in spec.get("initContainers") or ()),
+        ways_past=bool(obj.get("waysPast")),
     )
 
 
 def api_server_endpoints(slices: Lister) -> tuple[tuple[str, int], ...]:
-    """(address, port) of the API servers, from the EndpointSlices of default/kubernetes; sorted."""
+    """(address, port) of the API servers, from the one EndpointSlice that they write themselves; sorted.
+
+    Others can say of the same Service what they like, as whoever may write in the namespace ``default``.
+    """
     found: set[tuple[str, int]] = set()
-    for each in slices.list("default"):
+    for each in filter(None, [slices.get("default", API_SERVER_SLICE)]):
         ports = [port["port"] for port in each.get("ports") or () if port.get("port")]
         for endpoint in each.get("endpoints") or ():
             for address in endpoint.get("addresses") or ():

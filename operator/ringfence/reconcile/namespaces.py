@@ -113,13 +113,15 @@ class NamespaceReconciler:
         if told.closed and not staging.latched(namespace):
             # Without the latch a restart would not know that this namespace is to be closed.
             await self._record(namespace, told)
+        # No pod comes in before the default deny is there: by then nobody else's word is taken for whom proxies follow.
+        unpublished = await self._publish(seen)
         failures, again_in = await self._write(seen)
         unasked = await self._guard_sessions(name)
         failure = str(PartlyApplied([*failures, *unasked])) if failures or unasked else ""
         # While NetworkPolicies are left, so is the latch.
         if told.closed or not failures:
             failures += await _tried(f"condition of Namespace {name}", self._record(namespace, told))
-        certified = await self._certify(seen)
+        certified = await self._certify(seen, unpublished)
         failures += [*unasked, *certified.failures]
         failures += await self._tell(seen, replace(seen.outcome, failure=failure), certified.told)
         await self._tell_namespace(name, seen.outcome)
@@ -133,7 +135,17 @@ class NamespaceReconciler:
             return []
         return await _tried("webhook for sessions", self._ask_about_sessions(name))
 
-    async def _certify(self, seen: _Seen) -> certificates_.Certified:
+    async def _publish(self, seen: _Seen) -> RingfenceError | None:
+        """Write the namespace's trust bundle; why it could not be."""
+        if self._certificates is None or seen.outcome.policy.enrolment is Enrolment.NONE:
+            return None
+        try:
+            await self._certificates.publish(seen.outcome.policy.namespace)
+        except RingfenceError as error:
+            return error
+        return None
+
+    async def _certify(self, seen: _Seen, unpublished: RingfenceError | None) -> certificates_.Certified:
         """See to the certificates of the namespace's identities, whatever became of its network."""
         if self._certificates is None:
             return certificates_.Certified()
@@ -145,6 +157,7 @@ class NamespaceReconciler:
                 identities=seen.identities,
                 workloads=seen.outcome.workloads,
                 cluster_policies=seen.cluster_policies,
+                unpublished=unpublished,
             )
         )
 

@@ -26,7 +26,7 @@ CLOSED: Final = "everything that no rule allows is denied"
 #: What keeps a namespace open, the one that needs a decision first.
 _IN_THE_WAY: Final = (FindingReason.STRANGERS_NETWORK_POLICIES, FindingReason.STAGED, FindingReason.TOO_COMPLEX)
 #: What no NetworkPolicy can close, so that nobody takes "closed" for more than it is.
-_WAYS_AROUND: Final = (FindingReason.HOST_NETWORK_PODS, FindingReason.PODS_OUTSIDE_RANGES)
+_WAYS_AROUND: Final = (FindingReason.HOST_NETWORK_PODS, FindingReason.WAYS_PAST, FindingReason.PODS_OUTSIDE_RANGES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ REMARKS: Final = frozenset(
         FindingReason.API_SERVER_PORT,
         FindingReason.REQUESTS_NOT_SEEN,
         FindingReason.HOST_NETWORK_PODS,
+        FindingReason.WAYS_PAST,
         FindingReason.PODS_OUTSIDE_RANGES,
     }
 )

@@ -44,7 +44,7 @@ async def _write(means: Means, namespace: str, data: Mapping[str, str], held: Ob
         if same and _LABELS.items() <= have.items():
             return
         if held.get("immutable"):
-            await means.applier.delete("v1", "ConfigMap", namespace, store.MARKER_NAME, uid=held["metadata"]["uid"])
+            await _remove(means, namespace, held)
             held = None
     metadata: dict[str, Any]
     metadata = dict(held["metadata"]) if held is not None else {"name": store.MARKER_NAME, "namespace": namespace}
@@ -55,6 +55,14 @@ async def _write(means: Means, namespace: str, data: Mapping[str, str], held: Ob
         await means.applier.apply(body)
     else:
         await means.applier.replace(body)
+
+
+async def _remove(means: Means, namespace: str, held: Object) -> None:
+    """Take away a ConfigMap that cannot be changed. Finalizers of its maker's would keep what it says for ever."""
+    if held["metadata"].get("finalizers"):
+        metadata = {key: value for key, value in held["metadata"].items() if key != "finalizers"}
+        await means.applier.replace({**held, "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    await means.applier.delete("v1", "ConfigMap", namespace, store.MARKER_NAME, uid=held["metadata"]["uid"])
 
 
 def carried_by(held: Object | None, roots: bytes) -> bool:

@@ -11,6 +11,7 @@ one is nearly free: no request meets more than one. What they hold:
 - ``ringfence-network-policies``: in enforced namespaces only Ringfence writes NetworkPolicies, and nobody what means
   the same in a network's own kinds;
 - ``ringfence-objects``: in enrolled namespaces only Ringfence writes trust bundles and the Secrets of identities;
+- ``ringfence-proxy-reports``: of the ConfigMaps in Ringfence's own namespace proxyd writes its reports only;
 - ``ringfence-proxy-sessions``: in enrolled namespaces nobody runs anything in a proxy, or attaches to it;
 - ``ringfence-proxy-tokens``: tokens by which proxies show whose pod they are go to kubelets only;
 - ``ringfence-secret-rights``: the right to Secrets is bound in enrolled namespaces only, to the controller only;
@@ -30,6 +31,7 @@ from ringfence.translate.backstop import (
     network_policies,
     own_objects,
     pods,
+    proxy_reports,
     proxy_sessions,
     proxy_tokens,
     requirements,
@@ -44,6 +46,7 @@ NAMES: Final = (
     network_policies.NAME,
     own_objects.NAME,
     pods.NAME,
+    proxy_reports.NAME,
     proxy_sessions.NAME,
     proxy_tokens.NAME,
     secret_rights.NAME,
@@ -51,6 +54,7 @@ NAMES: Final = (
 )
 
 CONTROLLER: Final = "ringfence-controller"
+PROXYD: Final = "ringfence-proxyd"
 WEBHOOK: Final = "ringfence-webhook"
 PURPOSE: Final = form.PURPOSE
 API_VERSION: Final = form.API_VERSION
@@ -84,6 +88,7 @@ def objects(
         network_policies.policy(exempt, user),
         own_objects.policy(exempt, user),
         pods.policy(exempt, proxy),
+        proxy_reports.policy(installation.namespace, cel.literal(controller_user(installation, PROXYD))),
         proxy_sessions.policy(exempt),
         proxy_tokens.policy(),
         secret_rights.policy(exempt, user, installation.namespace, controller),

@@ -44,3 +44,25 @@ def test_finished_pods_wait_for_nothing() -> None:
 def test_what_a_pod_lacks_of_its_proxy() -> None:
     found = {each["metadata"]["name"]: str(rollout.proxy_lacks(each, HOW)) for each in PODS}
     assert found == {"good": "", "old": "old", "bare": "missing", "host": "", "unlabelled": ""}
+
+
+def debugged() -> dict[str, Any]:
+    obj: dict[str, Any] = dict(pods.injected(pod(), HOW, UID, fill=True))
+    return {**obj, "spec": {**obj["spec"], "ephemeralContainers": [{"name": "d", "image": "x"}]}}
+
+
+def test_where_it_is_enforced_those_from_an_audited_time_too() -> None:
+    """Nothing was filled in for them, so what they run may become the proxy's user. What they say themselves stays."""
+    signed = {"allowPrivilegeEscalation": True, "capabilities": {"add": ["SETUID", "SETGID"]}}
+    free = pod(containers=[{"name": "a", "image": "x", "securityContext": signed}])
+    found = (
+        named("loose", dict(pods.injected(pod(), HOW, UID, fill=False))),
+        named("debugged", debugged()),
+        named("excepted", dict(pods.injected(free, HOW, UID, fill=True))),
+        named("host", pod(hostNetwork=True)),
+        PODS[0],
+    )
+    assert [each["metadata"]["name"] for each in rollout.waiting(found, HOW, enforced=True)] == ["loose", "debugged"]
+    assert rollout.waiting(found, HOW) == []
+    assert rollout.waiting(found, None, enforced=True) == []
+    assert "behind it" in rollout.lack(HOW, enforced=True)

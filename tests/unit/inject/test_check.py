@@ -108,6 +108,20 @@ def test_a_token_for_proxyd_is_the_proxys_alone() -> None:
     assert found.field == "spec.volumes[1].projected.sources[1].serviceAccountToken.audience"
 
 
+@pytest.mark.parametrize("where", [{"hostNetwork": True}, {"os": {"name": "windows"}}])
+def test_where_there_is_no_place_for_a_proxy_nothing_is_one(where: Spec) -> None:
+    obj = pod(**where)
+    assert patched(obj) == obj
+    assert check.problems(obj, HOW) == []
+    obj["spec"] |= {"initContainers": [sidecar.container(HOW, UID)], "volumes": sidecar.volumes()}
+    found = {(each.control, each.field) for each in check.problems(obj, HOW)}
+    assert {
+        (check.NAMES, "spec.initContainers[0].name"),
+        (check.NAMES, "spec.initContainers[0].volumeMounts[0].name"),
+        (check.NAMES, "spec.volumes[0].projected.sources[0].serviceAccountToken.audience"),
+    } <= found
+
+
 def test_what_others_may_decide_is_left_to_them() -> None:
     good = patched(pod())
     good["spec"]["initContainers"][0] |= {

@@ -71,3 +71,11 @@ def test_noise_goes_and_the_rest_stays() -> None:
         "spec": {"x": 1},
     }
     assert trim.without_noise(obj) == {"metadata": {"name": "a", "annotations": {"own": "x"}}, "spec": {"x": 1}}
+
+
+def test_of_a_pod_with_an_identity_it_stays_known_whether_anything_leads_out_of_it() -> None:
+    obj = {"metadata": {"name": "a", "labels": {"ringfence.dev/identity": "default"}}, "spec": {"hostPID": True}}
+    assert gather.workload(trim.pod(dict(obj))).ways_past
+    assert not gather.workload(trim.mesh_pod(dict(obj))).ways_past
+    obj["metadata"] = {"name": "a"}
+    assert not gather.workload(trim.pod(dict(obj))).ways_past

@@ -97,6 +97,7 @@ def test_what_is_no_token_is_not_even_reviewed(rig: Rig, value: str) -> None:
         (lambda rig: rig.enrolled.clear(), Why.NOT_ENROLLED),
         (lambda rig: rig.pod(initContainers=[]), Why.NOT_INJECTED),
         (lambda rig: rig.pod(initContainers=[{"name": proxy.CONTAINER}]), Why.NOT_INJECTED),
+        (lambda rig: rig.pod(hostNetwork=True), Why.NOT_INJECTED),
     ],
 )
 def test_everything_must_fit(

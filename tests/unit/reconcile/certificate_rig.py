@@ -5,6 +5,7 @@ import base64
 import copy
 import itertools
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ringfence import api
@@ -240,8 +241,16 @@ class Rig:
             obj = self.cluster.find("ServiceIdentity", namespace, name)
             assert obj is not None
             seen.append((obj, None if isinstance(each, str) else each))
-        subject = Subject(namespace, enrolled, seen, pods, policies)
-        return run(self.certificates.reconcile(subject))
+        return run(self._certify(Subject(namespace, enrolled, seen, pods, policies)))
+
+    async def _certify(self, subject: Subject) -> Certified:
+        """In the order in which the namespace's reconciler asks."""
+        if subject.enrolled:
+            try:
+                await self.certificates.publish(subject.namespace)
+            except RingfenceError as error:
+                subject = replace(subject, unpublished=error)
+        return await self.certificates.reconcile(subject)
 
     def identity_secret(self, name: str = "payments-identity", namespace: str = "shop") -> dict[str, Any]:
         held = self.cluster.find("Secret", namespace, name)

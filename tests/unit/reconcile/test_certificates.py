@@ -27,13 +27,13 @@ from tests.unit.reconcile.certificates_told import (
 # --- the namespace
 
 
-def test_right_bundle_and_secret_come_in_this_order_and_once() -> None:
+def test_bundle_right_and_secret_come_in_this_order_and_once() -> None:
     rig = shop()
     payments = rig.want()
     certified = rig.certify(payments)
     assert rig.cluster.writes == [
-        ("apply", "RoleBinding", "ringfence-secrets"),
         ("apply", "ConfigMap", store.MARKER_NAME),
+        ("apply", "RoleBinding", "ringfence-secrets"),
         ("create", *SECRET),
     ]
     assert reason(certified) == (True, "Issued")

@@ -163,5 +163,8 @@ def test_api_servers_are_read_from_their_endpoint_slices() -> None:
     }
     cluster.put(slices)
     assert gather.api_server_endpoints(cluster.lister("EndpointSlice")) == (("10.0.0.1", 6443), ("10.0.0.2", 6443))
-    cluster.put({"kind": "EndpointSlice", "metadata": {"name": "empty", "namespace": "default"}, "endpoints": None})
+    theirs = {"name": "theirs", "namespace": "default"}
+    cluster.put({**slices, "metadata": theirs, "endpoints": [{"addresses": ["192.0.2.66"]}]})
     assert len(gather.api_server_endpoints(cluster.lister("EndpointSlice"))) == 2
+    cluster.put({**slices, "endpoints": None})
+    assert gather.api_server_endpoints(cluster.lister("EndpointSlice")) == ()

@@ -5,6 +5,7 @@ Whether the API server understands and enforces them is for the component tests.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -66,12 +67,23 @@ def test_the_controller_is_named_by_its_whole_user() -> None:
     assert admission_policy.controller_user(ODD, "x") == "system:serviceaccount:security:x"
 
 
+def place(policy: dict[str, Any]) -> str:
+    """Where a policy holds: in Ringfence's own namespace, in others alone, or (by nothing said) anywhere."""
+    selector = policy["spec"]["matchConstraints"].get("namespaceSelector", {})
+    if "matchLabels" in selector:
+        assert selector["matchLabels"] == {"kubernetes.io/metadata.name": Installation().namespace}
+        return "own"
+    exempt = [each["values"] for each in selector.get("matchExpressions", ()) if each["operator"] == "NotIn"]
+    assert all(Installation().namespace in each for each in exempt)
+    return "others" if exempt else ""
+
+
 def test_no_request_meets_two_of_them() -> None:
     rules = [
         each
         for policy in admission_policy.objects(Installation())[: len(admission_policy.NAMES)]
         for each in {
-            (group, resource.partition("/")[0], operation)
+            (place(policy), group, resource.partition("/")[0], operation)
             for rule in policy["spec"]["matchConstraints"]["resourceRules"]
             for group in rule["apiGroups"]
             for resource in rule["resources"]
@@ -79,6 +91,8 @@ def test_no_request_meets_two_of_them() -> None:
         }
     ]
     assert len(rules) == len(set(rules))
+    anywhere = {each[1:] for each in rules if not each[0]}
+    assert not anywhere & {each[1:] for each in rules if each[0]}
 
 
 def test_the_controller_is_held_to_its_own_bindings() -> None:

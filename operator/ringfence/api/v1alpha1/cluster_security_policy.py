@@ -131,7 +131,8 @@ _SPEC: Final = Obj(
             name="namespaceSelector",
             node=selector(
                 "The enrolled namespaces with these labels; {} selects all of them. A namespace that is not enrolled is"
-                " never governed."
+                " never governed. Labels that tenants may set, or leave out of a new namespace, let them leave the"
+                " policy: select by those under ringfence.dev/, or by kubernetes.io/metadata.name."
             ),
             required=True,
         ),

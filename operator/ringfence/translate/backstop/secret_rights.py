@@ -1,7 +1,8 @@
 """What holds for the right to Secrets: one RoleBinding in each enrolled namespace, to the controller, and no other.
 
 The controller may bind the ClusterRole wherever it likes as far as RBAC goes. Here it is held to where it needs it, so
-that whoever steals its token cannot give themselves the Secrets of other namespaces.
+that no defect of its own, and nobody else who may bind, gives it or anybody the Secrets of other namespaces. Whoever
+steals its token can take this policy away first (ADR 284).
 """
 
 from collections.abc import Sequence

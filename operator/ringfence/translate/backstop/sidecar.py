@@ -20,11 +20,10 @@ def variables() -> dict[str, str]:
     """For the policy of pods, after its own."""
     return {
         "inits": _list(_field("initContainers")),
+        "arrives": cel.both("variables.creates", "variables.enrolled", "!variables.mirror"),
         # Where there is no place for a proxy, the webhook asks who has signed for that.
         "proxied": cel.both(
-            "variables.creates",
-            "variables.enrolled",
-            "!variables.mirror",
+            "variables.arrives",
             f"!{_SPEC}[?'hostNetwork'].orValue(false)",
             f"{_SPEC}[?'os'][?'name'].orValue('') != 'windows'",
         ),
@@ -43,7 +42,13 @@ def validations(how: Injection) -> list[Validation]:
     volumes = cel.literal(sorted(proxy.RESERVED_VOLUMES))
     return [
         Validation(
-            cel.either("!variables.proxied", f"variables.beside.all(c, c.name != {_NAME})"),
+            cel.either(
+                "!variables.arrives",
+                cel.both(
+                    f"variables.beside.all(c, c.name != {_NAME})",
+                    cel.either("variables.proxied", "variables.sidecars == []"),
+                ),
+            ),
             f"the name {proxy.CONTAINER} is for Ringfence's proxy; choose another",
         ),
         Validation(
@@ -84,8 +89,8 @@ def validations(how: Injection) -> list[Validation]:
         ),
         Validation(
             cel.either(
-                "!variables.proxied",
-                f"{_list(_field('volumes'))}.all(v, v.name in {volumes} || !{_SOURCES}"
+                "!variables.arrives",
+                f"{_list(_field('volumes'))}.all(v, variables.proxied && v.name in {volumes} || !{_SOURCES}"
                 f".exists(s, s[?'serviceAccountToken'][?'audience'].orValue('') == {cel.literal(proxy.AUDIENCE)}))",
             ),
             f"tokens for the audience {proxy.AUDIENCE} are for proxies; ask for one for whom the program calls",
