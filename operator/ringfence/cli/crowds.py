@@ -109,7 +109,7 @@ class Crowds:
 
         focus = kinds.Focus(among, sources.by_name | targets.by_name, ports, http if self.services else None)
         policies = {name: left.policy(name) for name in world.namespaces if among is None or name in among}
-        return Side(world, left.policy, kinds.of([world], [policies], focus))
+        return Side(world, left.policy, kinds.of([world], [policies], focus), matters=left.matters)
 
     def _meant(self, text: str, namespace: str) -> Ends:
         """The ends that an end of the question may stand for."""
