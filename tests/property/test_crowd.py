@@ -116,7 +116,7 @@ def test_what_has_no_say_can_be_left_out(counted: Callable[[int], None], world: 
     own = [name for name in world.namespaces if focus.among is None or name in focus.among]
     known = kinds.of([world], [{name: left.policy(name) for name in own}], focus)
     counted(len(calls))
-    assert judged.wrong(Side(world, left.policy, known), calls) == []
+    assert judged.wrong(Side(world, left.policy, known, matters=left.matters), calls) == []
 
 
 def some_ends(dice: random.Random, ends: list[End], world: World) -> Ends:

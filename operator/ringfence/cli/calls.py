@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ringfence.api.v1alpha1 import identifiers
-from ringfence.cli import meant
+from ringfence.cli import meant, options
 from ringfence.cli.problems import Usage
 from ringfence.model.errors import CannotTell
 from ringfence.model.spiffe import SpiffeId
@@ -14,7 +14,7 @@ from ringfence.model.world import Enrolment, Workload, World
 from ringfence.policy import ends
 from ringfence.policy.ends import Address, Called, End, Host
 
-FORMS = "NAMESPACE/IDENTITY, pod:NAMESPACE/NAME, a SPIFFE ID, ip:ADDRESS, zone:NAME, apiserver or (as TO) host:NAME"
+FORMS = "[NAMESPACE/]IDENTITY, pod:NAMESPACE/NAME, a SPIFFE ID, ip:ADDRESS, zone:NAME, apiserver or (as TO) host:NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,12 @@ class Asked:
     remark: str = ""
 
 
-def read(text: str, world: World, namespace: str) -> Asked:
-    """The end that ``text`` names; ``namespace`` is that of a bare identity.
+def read(text: str, world: World, namespace: str | None) -> Asked:
+    """The end that ``text`` names; ``namespace`` is that of a bare name.
 
-    Raises Usage for what is no end at all and CannotTell for one that is not known.
+    Where it is None a bare name is the only identity that is called so, with a remark that says which; a bare pod is
+    one of the default namespace. Raises Usage for what is no end at all and CannotTell for one that is not known, or
+    where several could be meant.
     """
     check(text)
     kind, colon, rest = text.partition(":")
@@ -47,13 +49,15 @@ def read(text: str, world: World, namespace: str) -> Asked:
         "ip": lambda: _address(rest),
         "host": lambda: _host(rest),
         "zone": lambda: _zone(rest, world),
-        "pod": lambda: _pod(*_owned(rest, namespace), world),
+        "pod": lambda: _pod(*_owned(rest, namespace or options.NAMESPACE), world),
         "spiffe": lambda: _spiffe(text, world),
     }
     if colon and kind in of_kind:
         return of_kind[kind]()
     owner, slash, name = text.partition("/")
-    return _identity(owner, name, world) if slash else _identity(namespace, text, world)
+    if slash:
+        return _identity(owner, name, world)
+    return _identity(namespace, text, world) if namespace is not None else _bare(text, world)
 
 
 def check(text: str) -> None:
@@ -154,11 +158,30 @@ def _zone(name: str, world: World) -> Asked:
     return Asked(f"zone:{name}", _distinct(members))
 
 
+def _bare(name: str, world: World) -> Asked:
+    """The only identity of a name. What could have been meant before (pods of the default namespace) counts too."""
+    known = [owner for owner, names in world.identities.items() if name in names]
+    plain = (options.NAMESPACE,) if _running(options.NAMESPACE, name, world) else ()
+    owner = meant.one(name, (*known, *plain), "identities") or options.NAMESPACE
+    found = _identity(owner, name, world)
+    if owner == options.NAMESPACE:
+        return found
+    remarks = (f"{name} is taken as {found.text}, the only identity of that name", found.remark)
+    return replace(found, remark="; ".join(filter(None, remarks)))
+
+
+def _running(namespace: str, account: str, world: World) -> list[Workload]:
+    """The pods of a namespace that run under a ServiceAccount."""
+    return [
+        each for each in world.workloads.get(namespace, ()) if each.service_account == account and not each.finished
+    ]
+
+
 def _identity(namespace: str, name: str, world: World) -> Asked:
     text = f"{namespace}/{name}"
     if name in world.identities.get(namespace, {}):
         return Asked(text, _distinct(_bearers(namespace, name, world)), _not_enrolled(namespace, world))
-    pods = [each for each in world.workloads.get(namespace, ()) if each.service_account == name and not each.finished]
+    pods = _running(namespace, name, world)
     if pods:
         remark = f"{text} is no ServiceIdentity: taken as the pods that run under the ServiceAccount of that name"
         return Asked(text, _distinct(_member(pod) for pod in pods), remark)

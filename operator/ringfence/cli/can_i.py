@@ -44,6 +44,7 @@ _EXAMPLES = """
   {prog} can-i shop/checkout shop-data/payments --port 8443 --issuer corp --claim scope=payments.write
   {prog} can-i -f examples/shop zone:front shop-data/ledger --port 5432
   {prog} can-i -f examples/shop shop-data/payments ip:203.0.113.7 --port 443
+  {prog} can-i -f examples/shop checkout payments --port 8443    # a bare name: the only identity that has it
   {prog} can-i -n shop frontend apiserver --port 6443 -o json
 
 exit status: 0 something that was asked about is allowed (some port, some request), 1 all of it is denied, 2 cannot tell
@@ -114,7 +115,7 @@ def answer(arguments: argparse.Namespace, loaded: Loaded, effective: Effective, 
     if many:
         inputs.must_be_readable(loaded, loaded.world.namespaces)
         return crowds.Crowds(loaded, effective, services).run(arguments, console)
-    source, target = (calls.read(text, loaded.world, arguments.namespace) for text in ends)
+    source, target = (calls.read(text, loaded.world, options.of_bare(arguments)) for text in ends)
     members = [each.end for asked in (source, target) for each in asked.members]
     inputs.must_be_readable(loaded, {end.namespace for end in members if isinstance(end, Workload)})
     for asked in (source, target):

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ringfence.cli import calls, layers, spoken, words
+from ringfence.cli import calls, layers, options, spoken, words
 from ringfence.cli.console import Cell, Console, Output, Style
 from ringfence.cli.problems import Usage
 from ringfence.cli.world import Loaded
@@ -82,9 +82,10 @@ class Crowds:
         if arguments.source == arguments.target == ANYONE:
             raise Usage("name one of the ends: `ringfence graph` shows who may call whom")
         texts = (arguments.source, arguments.target)
-        sources, targets = (self._meant(text, arguments.namespace) for text in texts)
+        singles = {text: self._single(text, arguments, console) for text in texts if not is_set(text)}
+        sources, targets = (self._meant(text, singles.get(text)) for text in texts)
         side = self._side(sources, targets, (arguments.port,) if isinstance(arguments.port, str) else ())
-        source, target = (self._end(text, side, arguments.namespace) for text in texts)
+        source, target = (self._end(text, side, singles.get(text)) for text in texts)
         asked = self._asked(arguments, side)
         found = crowd.groups(side, source.all, target.all, asked)
         overall = _overall(found, source, target)
@@ -109,16 +110,22 @@ class Crowds:
 
         focus = kinds.Focus(among, sources.by_name | targets.by_name, ports, http if self.services else None)
         policies = {name: left.policy(name) for name in world.namespaces if among is None or name in among}
-        return Side(world, left.policy, kinds.of([world], [policies], focus))
+        return Side(world, left.policy, kinds.of([world], [policies], focus), matters=left.matters)
 
-    def _meant(self, text: str, namespace: str) -> Ends:
+    def _single(self, text: str, arguments: argparse.Namespace, console: Console) -> calls.Asked:
+        """The one end that is asked about beside many."""
+        asked = calls.read(text, self.loaded.world, options.of_bare(arguments))
+        if asked.remark:
+            console.note(asked.remark)
+        return asked
+
+    def _meant(self, text: str, single: calls.Asked | None) -> Ends:
         """The ends that an end of the question may stand for."""
         kind, _, name = text.partition(":")
         if text == ANYONE:
             return concerning.EVERYONE
-        if not is_set(text):
-            asked = calls.read(text, self.loaded.world, namespace)
-            return Ends.of(ends.locate(self.loaded.world, _inside(each)) for each in asked.members)
+        if single is not None:
+            return Ends.of(ends.locate(self.loaded.world, _inside(each)) for each in single.members)
         if kind == "cidr":
             return concerning.ADDRESSES
         known = self.loaded.world.namespaces.values()
@@ -149,12 +156,11 @@ class Crowds:
 
     # --- who is meant ------------------------------------------------------------------------------------------------
 
-    def _end(self, text: str, side: Side, namespace: str) -> _End:
+    def _end(self, text: str, side: Side, single: calls.Asked | None) -> _End:
         kind, _, name = text.partition(":")
-        if not is_set(text):
-            asked = calls.read(text, self.loaded.world, namespace)
-            found = Members.of(number for each in asked.members for number in _numbers(side, _inside(each)))
-            return _End(text, found, found)
+        if single is not None:
+            found = Members.of(number for each in single.members for number in _numbers(side, _inside(each)))
+            return _End(single.text, found, found)
         if text == ANYONE:
             everyone = Members(side.there)
             return _End(text, everyone, everyone)

@@ -32,7 +32,8 @@ _DESCRIPTION = f"""
 Say in plain words what a policy does: a sentence for each rule with whom it means now, what of it has no effect and
 why, and which calls are allowed or denied because the policy is there: what would change without it.
 
-POLICY is NAMESPACE/NAME of a SecurityPolicy (NAME with -n), or {CLUSTER}NAME of a ClusterSecurityPolicy.
+POLICY is NAMESPACE/NAME of a SecurityPolicy (NAME where only one has it, or with -n), or {CLUSTER}NAME of a
+ClusterSecurityPolicy.
 """
 _EXAMPLES = """
   {prog} explain -f examples/shop shop-data/ledger
@@ -83,10 +84,12 @@ def add(subparsers: options.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Find the policy and explain it."""
-    kind, namespace, name = _asked(arguments.policy, arguments.namespace)
+    kind, namespace, name = _asked(arguments.policy, options.of_bare(arguments))
     arguments.services = bool(arguments.flows)
     loaded, _ = inputs.load(arguments, console)
     inputs.must_be_readable(loaded, loaded.world.namespaces)
+    if namespace is None:
+        namespace = _only(loaded.world, name, console)
     policy = _found(loaded.world, kind, namespace, name)
     explained = _explained(policy, loaded)
     records = Records.read(explained.both.loaded_new, arguments, console, audit=explained.both.new.audit)
@@ -97,13 +100,24 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _asked(text: str, namespace: str) -> tuple[Kind, str, str]:
+def _asked(text: str, namespace: str | None) -> tuple[Kind, str | None, str]:
+    """(kind, namespace, name) of what is asked about; the namespace is None where nobody has said it."""
     if text.startswith(CLUSTER):
         return Kind.CLUSTER_SECURITY_POLICY, "", text.removeprefix(CLUSTER)
     where, slash, name = text.rpartition("/")
     if not name or "/" in where or (slash and not where):
         raise Usage(f"{text!r} is no policy: write NAMESPACE/NAME or {CLUSTER}NAME")
     return Kind.SECURITY_POLICY, where or namespace, name
+
+
+def _only(world: World, name: str, console: Console) -> str:
+    """The namespace of the only SecurityPolicy of a name, the default one where there is none."""
+    listed = (where for where, some in world.policies.items() if any(each.meta.name == name for each in some))
+    namespace = meant.one(name, listed, "SecurityPolicies") or options.NAMESPACE
+    if namespace == options.NAMESPACE:
+        return namespace
+    console.note(f"{name} is taken as {namespace}/{name}, the only SecurityPolicy of that name")
+    return namespace
 
 
 def _found(world: World, kind: Kind, namespace: str, name: str) -> SecurityPolicy | ClusterSecurityPolicy:

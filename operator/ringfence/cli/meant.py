@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+from ringfence.model.errors import CannotTell
+
 #: How alike a name must be to be proposed, from 0 (anything) to 1 (the same), and how many are.
 _ALIKE: Final = 0.75
 _MOST: Final = 3
@@ -16,6 +18,19 @@ def near(name: str, known: Iterable[str], first: Iterable[str] = ()) -> str:
     close = difflib.get_close_matches(name, list(known), n=_MOST, cutoff=_ALIKE)
     candidates = list(dict.fromkeys([*first, *close]))[:_MOST]
     return f"; did you mean {' or '.join(candidates)}?" if candidates else ""
+
+
+def one(name: str, namespaces: Iterable[str], what: str) -> str | None:
+    """The only one of the namespaces in which there is something of a name; None for none.
+
+    Raises CannotTell where there are several, with all of them; ``what`` says what is called so.
+    """
+    found = sorted(set(namespaces))
+    if len(found) <= 1:
+        return found[0] if found else None
+    more = f" or {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    listed = " or ".join(f"{each}/{name}" for each in found[:_LISTED])
+    raise CannotTell(f"there are {len(found)} {what} {name}: write {listed}{more} (or -n NAMESPACE)")
 
 
 def of_namespace(namespace: str, name: str, known: Iterable[tuple[str, str]]) -> str:

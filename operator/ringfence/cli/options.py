@@ -8,12 +8,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from ringfence.cli.console import COMMON, Output
 
 #: A parser that is being filled, or one of its groups.
 Subparsers = Any
+
+#: The namespace of what names none.
+NAMESPACE: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,7 @@ def files(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="FILE",
         help=f"{what}: a file, a directory (read with all below it) or - for standard input; may be repeated",
     )
-    group.add_argument(
-        "-n",
-        "--namespace",
-        default="default",
-        help="namespace of what names none (default: default)",
-    )
+    namespace(parser, group)
     group.add_argument(
         "--config",
         type=Path,
@@ -121,6 +119,37 @@ def files(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="CIDR",
         help="range of the pods' addresses, instead of the settings' podCIDRs; may be repeated",
     )
+
+
+def namespace(parser: argparse.ArgumentParser, group: argparse._ActionsContainer | None = None) -> None:
+    """``-n`` for what names no namespace, in what is read and in what is asked (``of_bare``)."""
+    (group or parser).add_argument(
+        "-n",
+        "--namespace",
+        action=_Namespace,
+        default=NAMESPACE,
+        help=f"namespace of what names none (default: {NAMESPACE}; of a bare name that is asked about: the only one)",
+    )
+    parser.set_defaults(bare=None)
+
+
+class _Namespace(argparse.Action):
+    """Keeps beside the namespace that it was said, not assumed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.namespace = namespace.bare = values
+
+
+def of_bare(arguments: argparse.Namespace) -> str | None:
+    """The namespace of a bare name that is asked about; None where ``-n`` does not say it."""
+    found: str | None = arguments.bare
+    return found
 
 
 def _cidr(text: str) -> str:

@@ -68,7 +68,7 @@ def add(subparsers: options.Subparsers) -> None:
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file of tests, or a directory with some below it")
     parser.add_argument("-k", dest="part", default="", metavar="TEXT", help="only cases whose name holds this text")
-    parser.add_argument("-n", "--namespace", default="default", help="namespace of what names none (default: default)")
+    options.namespace(parser)
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings of the installation")
     parser.set_defaults(pod_cidr=None)
     options.output(parser, (*COMMON, Output.JUNIT))
@@ -96,6 +96,7 @@ class _Runner:
     def __init__(self, tested: Suite, arguments: argparse.Namespace, console: Console) -> None:
         self._suite = tested
         self._default = arguments.namespace
+        self._bare = options.of_bare(arguments)
         configured = inputs.configured(arguments)
         self._installation, self._proxy = configured.installation, configured.injection
         self._now = time.time() if tested.time is None else tested.time
@@ -143,7 +144,7 @@ class _Runner:
     def _call(self, case: Case, call: Call) -> list[str]:
         field = f"spec.cases[{self._suite.cases.index(case)}].call"
         try:
-            source, target = (calls.read(end, self._loaded.world, self._default) for end in (call.source, call.target))
+            source, target = (calls.read(end, self._loaded.world, self._bare) for end in (call.source, call.target))
             sent = None if call.request is None else call.request.request(self._now)
             services = proxies.services(self._loaded, self._default)
             question = Question(self._loaded.world, self._effective, source, target, request=sent, services=services)

@@ -1,5 +1,7 @@
 """The ends of a question."""
 
+from dataclasses import replace
+
 import pytest
 from ringfence.cli import calls
 from ringfence.cli.problems import Usage
@@ -56,6 +58,45 @@ def test_a_service_account_without_identity_is_taken_with_a_remark() -> None:
     asked = calls.read("shop/plain", WORLD, "default")
     assert [member.shown for member in asked.members] == ["Pod shop/d"]
     assert "is no ServiceIdentity" in asked.remark
+
+
+def test_a_bare_name_is_the_only_identity_that_has_it() -> None:
+    asked = calls.read("api", WORLD, None)
+    assert (asked.text, [member.shown for member in asked.members]) == ("shop/api", ["shop/api"])
+    assert asked.remark == "api is taken as shop/api, the only identity of that name"
+
+
+def test_of_several_with_a_bare_name_none_is_taken() -> None:
+    with pytest.raises(CannotTell, match=r"2 identities web: write shop/web or till/web \(or -n NAMESPACE\)$"):
+        calls.read("web", WORLD, None)
+
+
+def test_a_namespace_that_is_said_wins() -> None:
+    assert calls.read("web", WORLD, "till").text == "till/web"
+    for namespace in ("till", "default"):
+        with pytest.raises(CannotTell, match=f"there is no ServiceIdentity {namespace}/api; did you mean"):
+            calls.read("api", WORLD, namespace)
+
+
+def test_a_bare_name_that_no_identity_has_is_one_of_the_default_namespace() -> None:
+    with pytest.raises(CannotTell, match=r"there is no ServiceIdentity default/wbe$"):
+        calls.read("wbe", WORLD, None)
+
+
+def test_pods_of_the_default_namespace_could_be_meant_by_a_bare_name_too() -> None:
+    plain = replace(WORLD, workloads={**WORLD.workloads, "default": (Workload("default", "p", "api"),)})
+    with pytest.raises(CannotTell, match="there are 2 identities api: write default/api or shop/api"):
+        calls.read("api", plain, None)
+    alone = replace(plain, identities={})
+    asked = calls.read("api", alone, None)
+    assert [member.shown for member in asked.members] == ["Pod default/p"]
+    assert asked.remark.startswith("default/api is no ServiceIdentity: taken as the pods")
+
+
+def test_of_many_with_a_bare_name_some_are_listed() -> None:
+    many = replace(WORLD, identities={f"team-{n:02}": {"web": identity(f"team-{n:02}", "web")} for n in range(12)})
+    with pytest.raises(CannotTell, match=r"12 identities web: write team-00/web or .* or team-09/web or 2 more"):
+        calls.read("web", many, None)
 
 
 def test_a_zone_stands_for_the_identities_of_all_its_namespaces() -> None:

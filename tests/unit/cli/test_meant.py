@@ -53,7 +53,7 @@ def test_it_is_said_whichever_way_the_library_lists_choices(listed: str, capsys:
     ("arguments", "said"),
     [
         (("explain", "shop-data/ledgr"), "no SecurityPolicy shop-data/ledgr; did you mean shop-data/ledger?\n"),
-        (("explain", "ledger"), "no SecurityPolicy default/ledger; did you mean shop-data/ledger?\n"),
+        (("explain", "-n", "default", "ledger"), "no SecurityPolicy default/ledger; did you mean shop-data/ledger?\n"),
         (("explain", "shop-data/zzz"), "no SecurityPolicy shop-data/zzz; there are ledger, payments\n"),
         (("explain", "cluster:flor"), "no ClusterSecurityPolicy flor; did you mean floor?\n"),
         (("explain", "cluster:zzz"), "no ClusterSecurityPolicy zzz; there is floor\n"),

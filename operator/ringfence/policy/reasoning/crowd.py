@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from ringfence.model.effective import Direction, EffectiveRule
@@ -13,13 +14,16 @@ from ringfence.model.world import Enrolment, Workload
 from ringfence.policy import requests
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
-from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports
+from ringfence.policy.algebra.ports import EVERY_PORT, NO_NAMES, Names, Ports
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning import points, saying
 from ringfence.policy.reasoning.leaving import at
 from ringfence.policy.reasoning.side import SOURCE, Side, Stated
 
 _NO_PORT: Final = Ports()
+
+#: What rules say, by its place, with the bits of those whom they name.
+_Said = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +122,14 @@ class _Crowd:
     _by_words: dict[_Says, int] = field(default_factory=dict)
     _saying: list[EffectiveRule] = field(default_factory=list)
     _opened: dict[tuple[frozenset[tuple[int, int]], Names], Diagram] = field(default_factory=dict)
-    _out: dict[int, tuple[tuple[int, int], ...] | None] = field(default_factory=dict)
     _passing: dict[tuple[Diagram, frozenset[tuple[Diagram, int]], Ports, Ports], Diagram] = field(default_factory=dict)
 
     def calls(self, target: int) -> Diagram:
         """Source and request of every call to a target that was asked about and passes."""
         names = self.side.kinds.all[target].names
         by_rest: dict[Diagram, int] = defaultdict(int)
-        for source in self.sources:
-            by_rest[self._let_out(source, target, names)] |= 1 << source
+        for said, sources in self._leaving.items():
+            by_rest[self._let_out(said, target, names)] |= sources
         let_in = self._let_in(target, names)
         if not isinstance(self.side.ends[target], Workload):
             return self.asked_of(self._met(let_in, by_rest), target)
@@ -147,28 +150,35 @@ class _Crowd:
         http = ports & self.asked.http(target)
         return union((self._told(intersect(calls, _on(http))), _traffic(intersect(calls, _on(ports - http)), "bytes")))
 
-    def _let_out(self, source: int, target: int, names: Names) -> Diagram:
-        if source not in self._out:
+    @cached_property
+    def _leaving(self) -> Mapping[_Said | None, int]:
+        """Bits of the sources by what their rules say, and of whom; None for those that nothing governs."""
+        found: dict[_Said | None, int] = defaultdict(int)
+        for source in self.sources:
             stated = self.side.stated(source, Direction.EGRESS)
-            self._out[source] = None if stated is None else tuple(self._placed(stated))
-        said = self._out[source]
+            found[None if stated is None else tuple(self._placed(stated))] |= 1 << source
+        return found
+
+    def _let_out(self, said: _Said | None, target: int, names: Names) -> Diagram:
         if said is None:
             return EVERYTHING
         # What is sent is nothing that a source's rules know of.
-        return self._opening(frozenset((place, self._everyone) for place, bits in said if bits >> target & 1), names)
+        return self._opening(frozenset([(place, self._everyone) for place, bits in said if bits >> target & 1]), names)
 
-    @property
+    @cached_property
     def _everyone(self) -> int:
         return int(self.side.axes.source.full.bits)
 
-    def _placed(self, stated: Stated) -> Iterator[tuple[int, int]]:
+    def _placed(self, stated: Iterable[tuple[EffectiveRule, int]]) -> Iterator[tuple[int, int]]:
         """What rules in force say, by its place, with the ends that they name."""
         for rule, bits in stated:
-            if rule not in self._places:
-                self._places[rule] = self._place(rule)
-            place = self._places[rule]
+            place = self._places[rule] if rule in self._places else self._put(rule)
             if place is not None:
                 yield place, bits
+
+    def _put(self, rule: EffectiveRule) -> int | None:
+        found = self._places[rule] = self._place(rule)
+        return found
 
     def _place(self, rule: EffectiveRule) -> int | None:
         if not (rule.builtin or rule.action is Action.DENY or self.side.allows(rule)):
@@ -183,12 +193,14 @@ class _Crowd:
     def _open(self, stated: Stated, names: Names) -> Diagram:
         """Source and request of what the rules of a target let pass, of the sources that are asked about."""
         asked, everyone = self.sources.bits, self._everyone
-        told = ((place, bits & asked) for place, bits in self._placed(stated))
-        return self._opening(frozenset((p, everyone if bits == asked else bits) for p, bits in told if bits), names)
+        told = [(rule, bits & asked) for rule, bits in stated if bits & asked]
+        return self._opening(frozenset([(p, everyone if b == asked else b) for p, b in self._placed(told)]), names)
 
     def _opening(self, said: frozenset[tuple[int, int]], names: Names) -> Diagram:
         """Source and request of what rules, by what they say, let pass."""
-        key = (said, names if any(self._saying[place].ports.names for place, _ in said) else Names())
+        if names is not NO_NAMES and not any(self._saying[place].ports.names for place, _ in said):
+            names = NO_NAMES
+        key = (said, names)
         if key not in self._opened:
             self._opened[key] = self._taken(*key)
         return self._opened[key]

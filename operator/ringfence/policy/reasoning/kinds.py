@@ -138,12 +138,9 @@ def of(worlds: Sequence[World], policies: Sequence[Mapping[str, EffectivePolicy]
 
 def _pod_addresses(worlds: Iterable[World]) -> frozenset[str]:
     pods = (pod for world in worlds for some in world.workloads.values() for pod in some)
-    found = (ip for pod in pods if _on_network(pod) for ip in pod.ips)
-    return frozenset(str(ipaddress.ip_address(ip)) if ":" in ip else ip for ip in found)  # IPv4 has one way to write it
-
-
-def _on_network(pod: Workload) -> bool:
-    return not pod.finished and not pod.host_network
+    found = {ip for pod in pods if not (pod.finished or pod.host_network) for ip in pod.ips}
+    later = {ip for ip in found if ":" in ip}  # of IPv4 there is one way to write an address
+    return frozenset(found - later | {str(ipaddress.ip_address(ip)) for ip in later})
 
 
 class _Form(NamedTuple):
@@ -171,27 +168,50 @@ class _Sorting:
         """Every kind of pods, by the first of their identities."""
         pods = self._pods()
         told_apart, apart, identities = self._told_apart, self.focus.apart, self._identities
-        by_names = not (self._by_labels or self.addresses.covering or self.focus.also is not None)
         groups: dict[object, list[str | None]] = defaultdict(list)
         for account in sorted(self._accounts(pods), key=lambda each: each or ""):
             told, own = told_apart.get(account, ()), pods.get(account, ())
             alone = account is None or account == OTHER or (self.namespace, account) in apart
             shape: Hashable
-            if not by_names:
+            if not self._by_names:
                 shape = self._shape(account, own, told)
             elif len(own) == 1:
                 # As most often: only their ports' names tell pods apart.
-                shape = names_of(own[0])
+                shape = names_of(own[0]).known
             else:
                 shape = frozenset(map(names_of, own))
             listed = tuple([account in each for each in identities])
             groups[account if alone else "", told, listed, shape].append(account)
         for first, *others in groups.values():
-            regions = self._regions_of(first, self._told_apart.get(first, ()))
-            alike = tuple(each for each in others if each is not None)
-            forms = self._forms(first, pods.get(first, ()), regions)
-            for form, pod in sorted(forms.items(), key=lambda item: _order(item[0])):
-                yield Kind(self.namespace, first, alike, regions[form.place], form.names, pod, known=form.known)
+            alike = tuple([each for each in others if each is not None])
+            if self._by_names:
+                yield from self._named_only(first, alike, pods.get(first, ()))
+            else:
+                yield from self._of_forms(first, alike, pods.get(first, ()))
+
+    @cached_property
+    def _by_names(self) -> bool:
+        """Whether pods of one identity are told apart by the names of their ports alone."""
+        return not (self._by_labels or self.addresses.covering or self.focus.also is not None)
+
+    def _named_only(self, account: str | None, alike: tuple[str, ...], pods: Iterable[Workload]) -> Iterator[Kind]:
+        found: dict[Names, Workload] = {}
+        for pod in pods:
+            found.setdefault(names_of(pod), pod)
+        if not found:
+            names = Names(unknown=self.named.ports)
+            yield Kind(self.namespace, account, alike, EVERY_POD, names, self._thought(account, EVERY_POD))
+        for names in sorted(found, key=lambda each: each.known) if len(found) > 1 else found:
+            yield Kind(self.namespace, account, alike, EVERY_POD, names, found[names], known=True)
+
+    def _of_forms(self, account: str | None, alike: tuple[str, ...], pods: Iterable[Workload]) -> Iterator[Kind]:
+        regions = self._regions_of(account, self._told_apart.get(account, ()))
+        for form, pod in sorted(self._forms(account, pods, regions).items(), key=lambda item: _order(item[0])):
+            yield Kind(self.namespace, account, alike, regions[form.place], form.names, pod, known=form.known)
+
+    def _thought(self, account: str | None, region: LabelBox) -> Workload:
+        """A pod of a region that there could be."""
+        return Workload(self.namespace, account or "pod", account or "default", _labels(region))
 
     def _shape(self, account: str | None, pods: Sequence[Workload], told: tuple[int, ...]) -> Hashable:
         """What tells the pods of one identity apart, equal for two identities only where their forms are."""
@@ -200,9 +220,10 @@ class _Sorting:
     def _pods(self) -> Mapping[str | None, list[Workload]]:
         found: dict[str | None, list[Workload]] = defaultdict(list)
         for world in self.worlds:
+            without = _may_be_without(world, self.namespace)
             for pod in world.workloads.get(self.namespace, ()):
-                if _on_network(pod):
-                    found[_account(pod, world)].append(pod)
+                if not (pod.finished or pod.host_network):
+                    found[_account(pod, without)].append(pod)
         return found
 
     @cached_property
@@ -257,8 +278,8 @@ class _Sorting:
         known = {form.place for form in found}
         for place, region in enumerate(regions):
             if place not in known:
-                thought = Workload(self.namespace, account or "pod", account or "default", _labels(region))
-                self._add(found, place, Names(unknown=self.named.ports), thought, known=False)
+                names = Names(unknown=self.named.ports)
+                self._add(found, place, names, self._thought(account, region), known=False)
         return found
 
     def _add(self, found: dict[_Form, Workload], place: int, names: Names, pod: Workload, *, known: bool) -> None:
@@ -272,13 +293,18 @@ def _order(form: _Form) -> tuple[object, ...]:
     return form.place, form.names.known, sorted(form.signature), repr(form.also)
 
 
-def _account(pod: Workload, world: World) -> str | None:
-    """The identity that a pod has or would have where its namespace is enrolled; None for a pod that goes without."""
+def _may_be_without(world: World, namespace: str) -> bool:
+    """Whether pods there may go without an identity: what makes none of its own pods is no pod yet."""
+    known = world.namespaces.get(namespace)
+    return known is not None and known.enrolment is not Enrolment.NONE
+
+
+def _account(pod: Workload, without: bool) -> str | None:
+    """The identity that a pod has, or would have where its namespace is enrolled; None for a pod that goes ``without``
+    where it may."""
     if LABEL_IDENTITY in pod.labels:
         return pod.labels[LABEL_IDENTITY]
-    namespace = world.namespaces.get(pod.namespace)
-    without = pod.kind == "Pod" and namespace is not None and namespace.enrolment is not Enrolment.NONE
-    return None if without else pod.service_account
+    return None if without and pod.kind == "Pod" else pod.service_account
 
 
 def _boxes(policy: EffectivePolicy) -> Iterator[LabelBox]:
@@ -292,12 +318,11 @@ def _boxes(policy: EffectivePolicy) -> Iterator[LabelBox]:
 
 def _by_labels(boxes: Iterable[LabelBox]) -> list[tuple[ValueSet, LabelBox]]:
     """Of boxes that ask for more than an identity: the identities that they mean, and what they ask for."""
-    found = (
+    return [
         (box.get(LABEL_IDENTITY), LabelBox.of({key: each for key, each in box.conditions if key != LABEL_IDENTITY}))
         for box in boxes
-        if any(key != LABEL_IDENTITY for key, _ in box.conditions)
-    )
-    return list(found)
+        if len(box.conditions) > 1 or (box.conditions and box.conditions[0][0] != LABEL_IDENTITY)
+    ]
 
 
 def _regions(namespace: str, account: str | None, boxes: Iterable[tuple[ValueSet, LabelBox]]) -> list[LabelBox]:
@@ -337,7 +362,7 @@ def number_of(kinds: Kinds, end: End, world: World) -> int:
     if isinstance(end, Address) or end.host_network:
         address = end.ip if isinstance(end, Address) else end.ips[0]
         return kinds.first_address + kinds.addresses.place_of(address)
-    account = _account(end, world)
+    account = _account(end, _may_be_without(world, end.namespace))
     names = names_of(end)
     signature = kinds.addresses.signature(end.ips)
     for number in kinds.by_namespace.get(end.namespace, ()):

@@ -69,15 +69,18 @@ class Naming:
         """How many identities and others they are: of those that are alike each counts."""
         known = self._counts.get(bits)
         if known is None:
-            more, several = self._more
-            known = self._counts[bits] = bits.bit_count() + sum(more[number] for number in Members(bits & several))
+            more = (count * (bits & kinds).bit_count() for count, kinds in self._more)
+            known = self._counts[bits] = bits.bit_count() + sum(more)
         return known
 
     @cached_property
-    def _more(self) -> tuple[Mapping[int, int], int]:
-        """The kinds that several identities share, with how many beside the first; and their bits."""
-        found = {number: len(kind.alike) for number, kind in enumerate(self.side.kinds.all) if kind.alike}
-        return found, Members.of(found).bits
+    def _more(self) -> tuple[tuple[int, int], ...]:
+        """The kinds that several identities share: how many beside the first, and the bits of the kinds."""
+        found: dict[int, int] = defaultdict(int)
+        for number, kind in enumerate(self.side.kinds.all):
+            if kind.alike:
+                found[len(kind.alike)] |= 1 << number
+        return tuple(found.items())
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
@@ -140,21 +143,23 @@ class Naming:
 
     def _singles(self, bits: int) -> Iterator[str]:
         """Each identity by itself, then the addresses."""
-        by_identity: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        found: dict[tuple[str, str | None], list[int]] = defaultdict(list)
         spans = []
         for number in Members(bits):
             kind = self.side.kinds.all[number]
             if kind.span is not None:
                 spans.append(kind.span)
             else:
-                for account in kind.accounts:
-                    by_identity[kind.namespace, account].append(number)
+                found[kind.namespace, kind.account].append(number)
+        whole: list[tuple[str, str | None]] = []
         partly: list[int] = []
-        for (namespace, account), numbers in sorted(by_identity.items(), key=lambda item: _last_others(*item[0])):
-            if len(numbers) == len(self._alike[namespace, account]):
-                yield self._identity(namespace, account)
+        for key, numbers in found.items():
+            if len(numbers) == len(self._alike[key]):
+                whole += [(key[0], account) for account in self.side.kinds.all[numbers[0]].accounts]
             else:
                 partly += numbers
+        for namespace, account in sorted(whole, key=_last_others):
+            yield self._identity(namespace, account)
         yield from self._parts(partly)
         yield from addresses(Spans.of(spans), self.side)
 
@@ -196,12 +201,12 @@ class Naming:
 
     @cached_property
     def _alike(self) -> dict[tuple[str, str | None], list[int]]:
-        """The kinds of each identity that there can be."""
+        """The kinds of identities that there can be, by the first of those that are alike."""
         found: dict[tuple[str, str | None], list[int]] = defaultdict(list)
         for number in Members(self.side.there):
             kind = self.side.kinds.all[number]
-            for account in kind.accounts if kind.span is None else ():
-                found[kind.namespace, account].append(number)
+            if kind.span is None:
+                found[kind.namespace, kind.account].append(number)
         return found
 
     def _identity(self, namespace: str, account: str | None) -> str:
@@ -230,7 +235,8 @@ class Naming:
         return ", ".join(_differences(kind, others, address)) or "some"
 
 
-def _last_others(namespace: str, account: str | None) -> tuple[bool, str, bool, str]:
+def _last_others(identity: tuple[str, str | None]) -> tuple[bool, str, bool, str]:
+    namespace, account = identity
     return namespace == OTHER, namespace, account == OTHER, account or ""
 
 

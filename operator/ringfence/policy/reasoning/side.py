@@ -49,43 +49,13 @@ def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
     return intersect(on_ports, sent.named(rule.requests, rule.action is Action.DENY))
 
 
-def _parts(rule: EffectiveRule) -> Iterator[EffectiveRule]:
+def _parts(rule: EffectiveRule) -> tuple[EffectiveRule, ...]:
     """The rule, or what it says of hosts by their names and what of other ends."""
-    if rule.hosts and rule.others:
-        yield replace(rule, peers=rule.others)
-        yield replace(rule, peers=rule.hosts)
-    else:
-        yield rule
-
-
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """Rules of one namespace and direction by the identity that they govern; their order is kept."""
-
-    rules: tuple[EffectiveRule, ...]
-    by_account: Mapping[str, tuple[int, ...]]
-    others: tuple[int, ...]
-
-    @classmethod
-    def of(cls, rules: Iterable[EffectiveRule]) -> "_Index":
-        """The index of these rules."""
-        listed = tuple(rules)
-        by_account: dict[str, list[int]] = defaultdict(list)
-        others = []
-        for place, rule in enumerate(listed):
-            values = rule.subject.get(LABEL_IDENTITY)
-            if values.complement or values.absent:
-                others.append(place)
-            for account in () if values.complement or values.absent else values.values:
-                by_account[account].append(place)
-        return cls(listed, {account: tuple(places) for account, places in by_account.items()}, tuple(others))
-
-    def of_pod(self, pod: Workload) -> Iterator[EffectiveRule]:
-        """The rules that govern a pod."""
-        own = self.by_account.get(pod.labels.get(LABEL_IDENTITY, ""), ())
-        for place in sorted((*own, *self.others)):
-            if self.rules[place].subject.matches(pod.labels):
-                yield self.rules[place]
+    # Few rules name hosts, and most are asked in vain: a look at each peer is faster than what the rule would work out.
+    for peer in rule.peers:
+        if type(peer) is AddressPeers and peer.hosts and rule.others:
+            return replace(rule, peers=rule.others), replace(rule, peers=rule.hosts)
+    return (rule,)
 
 
 @dataclass(frozen=True)
@@ -107,18 +77,22 @@ class Side:
     """The policies of one world, asked about kinds of ends; what it has worked out it keeps.
 
     With ``audit`` the answers are those that would hold if every enrolled namespace were closed and every policy
-    enforced.
+    enforced. ``matters`` says whether a peer of a rule in this direction may name an end that is asked about: of those
+    that do not, it is not worked out whom they name.
     """
 
     world: World
     effective: Callable[[str], EffectivePolicy]
     kinds: Kinds
     audit: bool = False
+    matters: Callable[[Direction, EffectivePeer], bool] | None = None
     _peers: dict[EffectivePeer, int] = field(default_factory=dict, init=False)
-    _rules: dict[tuple[str, Direction], _Index] = field(default_factory=dict, init=False)
+    #: The same by which object a peer is, which is kept beside: most rules share theirs with others.
+    _known: dict[int, tuple[EffectivePeer, int]] = field(default_factory=dict, init=False)
     _leaving: dict[tuple[Stated, Names], Diagram] = field(default_factory=dict, init=False)
     _arriving: dict[int, Diagram] = field(default_factory=dict, init=False)
-    _stated: dict[tuple[int, Direction], Stated | None] = field(default_factory=dict, init=False)
+    #: By namespace, and whether it is egress.
+    _stated: dict[tuple[str, bool], Mapping[int, Stated] | None] = field(default_factory=dict, init=False)
 
     @cached_property
     def axes(self) -> Axes:
@@ -149,10 +123,13 @@ class Side:
         """Bits of the ends that any of ``peers`` names."""
         found = 0
         for peer in peers:
-            if peer not in self._peers:
-                self._peers[peer] = self._named(peer)
-            found |= self._peers[peer]
-        return found & self.there
+            known = self._known.get(id(peer))
+            if known is None:
+                if peer not in self._peers:
+                    self._peers[peer] = self._named(peer) & self.there
+                known = self._known[id(peer)] = (peer, self._peers[peer])
+            found |= known[1]
+        return found
 
     def _named(self, peer: EffectivePeer) -> int:
         match peer:
@@ -212,33 +189,56 @@ class Side:
 
     def stated(self, number: int, direction: Direction) -> Stated | None:
         """The rules that govern the calls of a kind of pods in one direction; None where nothing governs them."""
-        key = (number, direction)
-        if key not in self._stated:
-            self._stated[key] = self._state(number, direction)
-        return self._stated[key]
-
-    def _state(self, number: int, direction: Direction) -> Stated | None:
         end = self.ends[number]
         if not isinstance(end, Workload):
             return None
-        policy = self.effective(end.namespace)
+        key = (end.namespace, direction is Direction.EGRESS)
+        if key not in self._stated:
+            self._stated[key] = self._state(end.namespace, direction)
+        there = self._stated[key]
+        return None if there is None else there.get(number, ())
+
+    def _state(self, namespace: str, direction: Direction) -> Mapping[int, Stated] | None:
+        """What rules state of each kind of pods of a namespace, in their order; None where it is open."""
+        policy = self.effective(namespace)
         closed = policy.enrolment is not Enrolment.NONE if self.audit else policy.closed
         if not closed:
             return None
-        listed = direction is Direction.EGRESS and self._listed(policy, end)
-        rules = (rule for rule in self._index(policy, direction).of_pod(end) if not (listed and is_inside(rule.ref)))
-        return tuple((part, self.named(part.peers)) for rule in rules for part in _parts(rule))
+        egress = direction is Direction.EGRESS
+        listed = frozenset(self._listed(policy)) if egress else frozenset[int]()
+        found: dict[int, list[tuple[EffectiveRule, int]]] = defaultdict(list)
+        for rule in policy.rules:
+            if rule.direction is not direction or not (self.audit or rule.mode is Mode.ENFORCE):
+                continue
+            pods = self._governed(namespace, rule.subject)
+            if listed and is_inside(rule.ref):
+                pods = [number for number in pods if number not in listed]
+            if pods:
+                says = [(part, self.named(self._mattering(direction, part))) for part in _parts(rule)]
+                for number in pods:
+                    found[number] += says
+        return {number: tuple(says) for number, says in found.items()}
 
-    def _index(self, policy: EffectivePolicy, direction: Direction) -> _Index:
-        key = (policy.namespace, direction)
-        if key not in self._rules:
-            held = [r for r in policy.rules if r.direction is direction and (self.audit or r.mode is Mode.ENFORCE)]
-            self._rules[key] = _Index.of(held)
-        return self._rules[key]
+    def _mattering(self, direction: Direction, rule: EffectiveRule) -> Iterable[EffectivePeer]:
+        matters = self.matters
+        return rule.peers if matters is None else [peer for peer in rule.peers if matters(direction, peer)]
 
-    def _listed(self, policy: EffectivePolicy, pod: Workload) -> bool:
+    def _governed(self, namespace: str, subject: LabelBox) -> list[int]:
+        """The kinds of pods of a namespace that a rule of it governs."""
+        accounts = subject.get(LABEL_IDENTITY)
+        if accounts.complement or accounts.absent:
+            numbers: Iterable[int] = self.kinds.by_namespace.get(namespace, ())
+        elif len(subject.conditions) == 1:
+            return [n for each in accounts.values for n in self._by_account.get((namespace, each), ())]
+        else:
+            numbers = (n for each in accounts.values for n in self._by_account.get((namespace, each), ()))
+        ends_ = ((number, self.ends[number]) for number in numbers)
+        return [number for number, end in ends_ if isinstance(end, Workload) and subject.matches(end.labels)]
+
+    def _listed(self, policy: EffectivePolicy) -> Iterator[int]:
+        """The kinds of pods of a namespace of which a policy lists the egress."""
         boxes = (*policy.egress_listed, *policy.egress_listed_audit) if self.audit else policy.egress_listed
-        return any(box.matches(pod.labels) for box in boxes)
+        return (number for box in boxes for number in self._governed(policy.namespace, box))
 
     def allows(self, rule: EffectiveRule) -> bool:
         """Whether an Allow is in force."""
