@@ -106,7 +106,7 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
         ApiClock(lambda: kube.ahead),
         settings.pod_name,
         own.namespace,
-        write=_writer(kube, own.namespace),
+        write=writer(kube, own.namespace),
         read=_reader(kube, resources.CONFIG_MAPS.path(own.namespace, NAME_PREFIX + settings.pod_name)),
         generations=translator.generations,
     )
@@ -171,15 +171,21 @@ def _ours(mesh: object) -> Mesh:
     return mesh
 
 
-def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
+def writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
     """Reports go with the Deployment of proxyd, by Kubernetes' garbage collection: nobody else sweeps them up when
-    proxies are turned off or Ringfence is uninstalled.
+    proxies are turned off or Ringfence is uninstalled. A process that outlives its Deployment, as they do for seconds,
+    writes no more: a report without its owner would stay for ever.
     """
     read = _reader(kube, resources.DEPLOYMENTS.path(namespace, PROXYD_SERVICE))
+    owned = False
 
     async def write(obj: Object) -> None:
+        nonlocal owned
         deployment = await read()
+        if deployment is None and owned:
+            return
         if deployment is not None:
+            owned = True
             owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": PROXYD_SERVICE}
             owners = [{**owner, "uid": deployment["metadata"]["uid"]}]
             obj = {**obj, "metadata": {**obj["metadata"], "ownerReferences": owners}}
