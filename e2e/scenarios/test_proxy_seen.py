@@ -129,11 +129,9 @@ def test_who_comes_in_plaintext_is_told_by_the_logs_of_the_node(
     mesh.wait_running(admin, outside, "old")
     mesh.wait_running(admin, space, "store", "web")
     until(lambda: mesh.call(admin, space, "web", "store", 80).outcome == "200", "web reaches store", SETTLES, every=1)
-    # Its way is the node's table of Services, which may hear of the pod after web's proxy has.
-    plaintext = f"store.{space}"
-    until(
-        lambda: mesh.call(admin, outside, "old", plaintext, 80).outcome == "200", "old reaches store", SETTLES, every=1
-    )
+    # A pod is ready before every node's kube-proxy has heard of it.
+    call = (outside, "old", f"store.{space}", 80)
+    until(lambda: mesh.call(admin, *call).outcome == "200", "old reaches store", SETTLES, every=1)
 
     def plain() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = _ringfence(cluster, "proxy", "peers", f"{space}/store")[1]["plaintext"]

@@ -33,7 +33,7 @@ def older(cluster: backend.Cluster, admin: Client, image: str, ringfence: None) 
     install.install(cluster, image)
     install.wait_ready(cluster)
     yield
-    admin.run("delete", "namespace", BEFORE, "--ignore-not-found", timeout=180)
+    admin.run("delete", "namespace", BEFORE, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def loaded(
     time.sleep(5)
     yield made
     _show(request.config, made)
-    admin.run("delete", "namespace", SPACE, "--ignore-not-found", timeout=180)
+    admin.run("delete", "namespace", SPACE, "--ignore-not-found", "--wait=false")
 
 
 def _show(config: pytest.Config, made: Loaded) -> None:

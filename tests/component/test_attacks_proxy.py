@@ -210,7 +210,8 @@ def test_the_door_for_probes_opens_to_what_the_kubelet_asks_alone(net: Net, svid
     """Whoever reaches it passes by the rules of the program's port: it is where metrics are, for one."""
     asked = f"/ringfence/probe/http/{proxy_net.PROGRAM_PORT}/healthz?a=b"
     path, query = asked.split("?")
-    body = "HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc\r\n"
+    # Else the proxy waits for another request on the same connection.
+    last = "HTTP/1.1\r\nConnection: close"
     refused = (
         *(f"{method} {asked}" for method in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "get", "X")),
         *(
@@ -219,8 +220,8 @@ def test_the_door_for_probes_opens_to_what_the_kubelet_asks_alone(net: Net, svid
         ),
         f"GET {path}/../admin?{query}",
         f"GET http://x{path}?{query}&c",
-        f"GET {asked} {body}",
-        f"GET {asked} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        f"GET {asked} {last}\r\nContent-Length: 3\r\n\r\nabc\r\n",
+        f"GET {asked} {last}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     )
     made = config(policy(ingress=(allow("web", caller("web")),)), containers=probing(asked))
     with proxy_net.running(net, made, svids.secrets("shop", "db")):

@@ -116,9 +116,8 @@ def test_two_services_on_one_port(
     with proxy_net.running(net, made, svids.secrets("shop", "db")):
         calls = [to("10.96.0.1", speaks_http=True), to("10.96.0.2", speaks_http=True)]
         assert net.call(calls, "pod") == ["allowed", "allowed"]
-        (raw,) = net.call([to("10.96.0.2", speaks_http=False)], "pod")
         if not http or second.target == 5432:
-            assert raw == "allowed"
+            assert net.call([to("10.96.0.2", speaks_http=False)], "pod") == ["allowed"]
 
 
 @pytest.mark.parametrize("mine", [-300, 0, 300])

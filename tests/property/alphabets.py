@@ -1,6 +1,7 @@
 """Small alphabets of everything that a request is made of, so that a set can be compared member by member."""
 
 import itertools
+from functools import cache
 
 from hypothesis import strategies as st
 from ringfence.model.spans import Spans
@@ -31,6 +32,7 @@ HEADER = dimensions.attribute("header:x")
 OTHER = dimensions.attribute("header:y")
 
 
+@cache
 def patterns() -> st.SearchStrategy[str]:
     """Exact paths, prefixes and templates of up to three segments."""
     segment = st.sampled_from((*SEGMENTS, "{*}"))
@@ -39,12 +41,14 @@ def patterns() -> st.SearchStrategy[str]:
     return some.map(lambda text: text or "/")
 
 
+@cache
 def path_sets() -> st.SearchStrategy[PathSet]:
     """What some patterns match, less what others do."""
     some = st.lists(patterns(), max_size=3).map(PathSet.of)
     return st.builds(lambda one, other: one - other, some, some)
 
 
+@cache
 def text_sets() -> st.SearchStrategy[TextSet]:
     """Exact texts and prefixes, or all but these."""
     texts = st.lists(st.sampled_from(TEXTS), max_size=3)
@@ -56,14 +60,17 @@ def text_sets() -> st.SearchStrategy[TextSet]:
     return st.one_of(some, some.map(lambda one: ~one))
 
 
+@cache
 def attributes() -> st.SearchStrategy[Attribute]:
     return st.builds(Attribute, text_sets(), st.booleans(), st.booleans())
 
 
+@cache
 def methods() -> st.SearchStrategy[Methods]:
     return st.builds(Methods, st.frozensets(st.sampled_from(METHODS[:3])), st.booleans())
 
 
+@cache
 def port_sets() -> st.SearchStrategy[Ports]:
     """A few spans of ports of each protocol."""
     span = st.builds(
@@ -74,6 +81,7 @@ def port_sets() -> st.SearchStrategy[Ports]:
     return st.lists(span, max_size=3).map(lambda spans: Ports(Spans.of(spans)))
 
 
+@cache
 def members() -> st.SearchStrategy[Members]:
     return st.integers(0, 15).map(Members)
 

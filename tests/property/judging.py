@@ -45,7 +45,7 @@ def questions(world: World) -> list[Question]:
     """From every end to every other on every port; from outside to outside is nobody's business."""
     pods: list[End] = [pod for name in sorted(world.workloads) for pod in world.workloads[name]]
     ends = [*pods, *(Address(ip) for ip in OUTSIDE)]
-    pairs = [(a, b) for a, b in product(ends, ends) if a != b and isinstance(a if a in pods else b, Workload)]
+    pairs = [(a, b) for a, b in product(ends, ends) if a is not b and Workload in (type(a), type(b))]
     return [(a, b, protocol, port) for a, b in pairs for protocol, port in PORTS]
 
 

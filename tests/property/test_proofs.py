@@ -188,6 +188,7 @@ def _alike(world: World, effective: Effective, pod: Workload, party: Party) -> b
     return same_subject and all(one is None or one == other for one, other in answers)
 
 
+@cache
 def peer_lists() -> st.SearchStrategy[tuple[Peer, ...]]:
     some: list[st.SearchStrategy[Peer]] = [
         st.builds(ZonePeer, st.sampled_from((*worlds.ZONES, "nowhere"))),

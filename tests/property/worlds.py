@@ -1,6 +1,11 @@
-"""Random worlds: small enough that rules meet, and with every kind of peer, port, mode and floor."""
+"""Random worlds: small enough that rules meet, and with every kind of peer, port, mode and floor.
+
+Strategies are made once, as constants or by functions that keep them: Hypothesis looks each new one through before it
+draws from it, which takes longer than all else about a world.
+"""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hypothesis import strategies as st
 from ringfence.model import labels
@@ -67,6 +72,7 @@ PORTS = (
 POD_CIDRS = ("10.244.0.0/16",)
 
 
+@cache
 def installations() -> st.SearchStrategy[Installation]:
     """Mostly the usual one; sometimes pods' ranges are not known or are named by cidr."""
     usual = Installation(
@@ -83,11 +89,13 @@ def installations() -> st.SearchStrategy[Installation]:
     return st.sampled_from((usual, *others))
 
 
+@cache
 def identity_names() -> st.SearchStrategy[tuple[str, str]]:
     """(namespace, identity); the last of each does not exist."""
     return st.tuples(st.sampled_from((*NAMESPACES, "lab", "nowhere")), st.sampled_from((*IDENTITIES, "ghost")))
 
 
+@cache
 def peers() -> st.SearchStrategy[Peer]:
     """Every kind of peer but anonymous."""
     kinds: list[st.SearchStrategy[Peer]] = [
@@ -101,6 +109,7 @@ def peers() -> st.SearchStrategy[Peer]:
     return st.one_of(kinds)
 
 
+@cache
 def ports() -> st.SearchStrategy[tuple[PortSpec, ...] | None]:
     """All ports, or some by number, range or name."""
     one = st.one_of(
@@ -119,33 +128,48 @@ class Pool:
     ports: tuple[tuple[PortSpec, ...] | None, ...]
 
 
+_ANONYMOUS = st.sampled_from(((), (AnonymousPeer(),)))
+_SOME_PEERS = st.lists(peers(), min_size=2, max_size=4, unique=True)
+_SOME_PORTS = st.lists(ports(), min_size=1, max_size=2)
+
+
+@cache
 @st.composite
 def pools(draw: st.DrawFn) -> Pool:
     """Two to five peers (anonymous in every other world), two or three sets of ports, all ports among them."""
-    anonymous = draw(st.sampled_from(((), (AnonymousPeer(),))))
-    return Pool(
-        peers=(*anonymous, *draw(st.lists(peers(), min_size=2, max_size=4, unique=True))),
-        ports=(None, *draw(st.lists(ports(), min_size=1, max_size=2))),
-    )
+    return Pool(peers=(*draw(_ANONYMOUS), *draw(_SOME_PEERS)), ports=(None, *draw(_SOME_PORTS)))
+
+
+@cache
+def _one_of(count: int) -> st.SearchStrategy[int]:
+    """The place of one of so many."""
+    return st.sampled_from(range(count))
+
+
+@cache
+def _some_of(count: int) -> st.SearchStrategy[tuple[int, ...] | None]:
+    """The places of one or two of so many, none twice; in one of four draws, and where there are none, None."""
+    some = st.lists(_one_of(count), min_size=1, max_size=2, unique=True).map(tuple) if count else st.none()
+    return st.one_of(some, some, some, st.none())
+
+
+_RULES = st.integers(1, 4)
+_ACTIONS = st.sampled_from((Action.ALLOW, Action.ALLOW, Action.ALLOW, Action.DENY, Action.DENY))
 
 
 @st.composite
 def rules(draw: st.DrawFn, direction: str, pool: Pool) -> tuple[Rule, ...]:
     """Up to four rules with names of their own. Only callers can be anonymous."""
     usable = [peer for peer in pool.peers if direction == "ingress" or not isinstance(peer, AnonymousPeer)]
-    omitted: st.SearchStrategy[tuple[Peer, ...] | None] = st.none()
-    some = st.lists(st.sampled_from(usable), min_size=1, max_size=2, unique=True).map(tuple) if usable else omitted
-    return tuple(
-        Rule(
-            name=f"{direction[0]}{number}",
-            action=draw(st.sampled_from((Action.ALLOW, Action.ALLOW, Action.ALLOW, Action.DENY, Action.DENY))),
-            peers=draw(st.one_of(some, some, some, omitted)),
-            ports=draw(st.sampled_from(pool.ports)),
-        )
-        for number in range(draw(st.integers(1, 4)))
-    )
+    found = []
+    for number in range(draw(_RULES)):
+        action, places = draw(_ACTIONS), draw(_some_of(len(usable)))
+        chosen = None if places is None else tuple(usable[each] for each in places)
+        found.append(Rule(f"{direction[0]}{number}", action, chosen, pool.ports[draw(_one_of(len(pool.ports)))]))
+    return tuple(found)
 
 
+@cache
 def traffic() -> st.SearchStrategy[tuple[Traffic, ...]]:
     """Mostly nothing; else an entry with a limit, a bound or a changed header."""
     # The first two say the same.
@@ -168,18 +192,25 @@ def traffic() -> st.SearchStrategy[tuple[Traffic, ...]]:
     return st.one_of(st.just(()), st.just(()), entry)
 
 
+_MODES = st.sampled_from((Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE, Mode.AUDIT))
+_TRANSPORTS = st.sampled_from((None, None, None, *(Transport(mtls) for mtls in MTLS)))
+_HAS_INGRESS = st.sampled_from((False, True, True))
+_EITHER = st.booleans()
+
+
 @st.composite
 def specs(draw: st.DrawFn, pool: Pool) -> PolicySpec:
     """Sections that may be absent; mostly enforced."""
     return PolicySpec(
-        mode=draw(st.sampled_from((Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE, Mode.AUDIT))),
-        transport=draw(st.sampled_from((None, None, None, *(Transport(mtls) for mtls in MTLS)))),
-        ingress=draw(st.one_of(st.none(), rules("ingress", pool), rules("ingress", pool))),
-        egress=draw(st.one_of(st.none(), rules("egress", pool))),
+        mode=draw(_MODES),
+        transport=draw(_TRANSPORTS),
+        ingress=draw(rules("ingress", pool)) if draw(_HAS_INGRESS) else None,
+        egress=draw(rules("egress", pool)) if draw(_EITHER) else None,
         traffic=draw(traffic()),
     )
 
 
+@cache
 def pod_boxes() -> st.SearchStrategy[LabelBox]:
     """Selectors that users write over pods' labels."""
     values = st.sampled_from(
@@ -194,6 +225,7 @@ def pod_boxes() -> st.SearchStrategy[LabelBox]:
     return st.dictionaries(st.sampled_from(("app", "tier")), values, min_size=1, max_size=2).map(LabelBox.of)
 
 
+@cache
 def subjects() -> st.SearchStrategy[AppliesTo]:
     """Every form of ``appliesTo``."""
     names = st.lists(st.sampled_from((*IDENTITIES, "ghost")), min_size=1, max_size=2, unique=True).map(tuple)
@@ -205,36 +237,54 @@ def subjects() -> st.SearchStrategy[AppliesTo]:
     )
 
 
+_POLICIES = st.sampled_from((0, 1, 2, 3))
+
+
 @st.composite
 def policies(draw: st.DrawFn, namespace: str, pool: Pool) -> tuple[SecurityPolicy, ...]:
     """Up to three policies of a namespace."""
-    count = draw(st.sampled_from((0, 1, 2, 3)))
+    section = specs(pool)
     return tuple(
-        SecurityPolicy(ResourceMeta(f"p{number}", namespace), draw(subjects()), draw(specs(pool)))
-        for number in range(count)
+        SecurityPolicy(ResourceMeta(f"p{number}", namespace), draw(subjects()), draw(section))
+        for number in range(draw(_POLICIES))
     )
+
+
+_FLOORS = st.integers(0, 2)
+_SELECTORS = st.sampled_from((LabelBox(), LabelBox.of({LABEL_ZONE: labels.one_of("a")})))
 
 
 @st.composite
 def floors(draw: st.DrawFn, pool: Pool) -> tuple[ClusterSecurityPolicy, ...]:
     """Up to two floors for all namespaces or a zone's."""
-    count = draw(st.integers(0, 2))
-    selectors = st.sampled_from((LabelBox(), LabelBox.of({LABEL_ZONE: labels.one_of("a")})))
+    section = specs(pool)
     return tuple(
-        ClusterSecurityPolicy(ResourceMeta(f"floor{number}"), draw(selectors), draw(specs(pool)))
-        for number in range(count)
+        ClusterSecurityPolicy(ResourceMeta(f"floor{number}"), draw(_SELECTORS), draw(section))
+        for number in range(draw(_FLOORS))
     )
 
 
+_ZONED = st.sampled_from(({}, {LABEL_ZONE: "a"}, {LABEL_ZONE: "b"}))
+_LAB = st.sampled_from(({}, {LABEL_ENROLL: "audit"}, {LABEL_ENROLL: "audit", LABEL_ZONE: "b"}))
+
+
+@cache
 @st.composite
 def namespaces(draw: st.DrawFn) -> dict[str, Namespace]:
     """Two closed namespaces, one in audit or not enrolled, and others that nobody enrolled."""
     found = {}
     for name in NAMESPACES:
-        zone = draw(st.sampled_from(({}, {LABEL_ZONE: "a"}, {LABEL_ZONE: "b"})))
-        found[name] = Namespace.of(name, {LABEL_ENROLL: "enforce", **zone}, enforced=True)
-    lab = draw(st.sampled_from(({}, {LABEL_ENROLL: "audit"}, {LABEL_ENROLL: "audit", LABEL_ZONE: "b"})))
-    return found | {"lab": Namespace.of("lab", lab)} | {name: Namespace.of(name) for name in ("legacy", "kube-system")}
+        found[name] = Namespace.of(name, {LABEL_ENROLL: "enforce", **draw(_ZONED)}, enforced=True)
+    lab = Namespace.of("lab", dict(draw(_LAB)))
+    return found | {"lab": lab} | {name: Namespace.of(name) for name in ("legacy", "kube-system")}
+
+
+def _named(http: int, metrics: int) -> tuple[ContainerPort, ...]:
+    return (ContainerPort("http", http), ContainerPort("metrics", metrics))
+
+
+_LABELS = st.dictionaries(st.sampled_from(("app", "tier")), st.sampled_from(APPS), max_size=2)
+_CONTAINER_PORTS = st.sampled_from(((), _named(80, 9090), _named(8080, 9090), _named(8080, 8080)))
 
 
 @st.composite
@@ -244,8 +294,8 @@ def workloads(draw: st.DrawFn, known: dict[str, Namespace]) -> dict[str, tuple[W
     for place, (name, namespace) in enumerate(sorted(known.items())):
         pods = []
         for number, account in enumerate((*IDENTITIES, "ghost")):
-            own = draw(st.dictionaries(st.sampled_from(("app", "tier")), st.sampled_from(APPS), max_size=2))
-            if namespace.enrolment != "none" and (account != "ghost" or draw(st.booleans())):
+            own = draw(_LABELS)
+            if namespace.enrolment != "none" and (account != "ghost" or draw(_EITHER)):
                 own[LABEL_IDENTITY] = account
             pods.append(
                 Workload(
@@ -254,7 +304,7 @@ def workloads(draw: st.DrawFn, known: dict[str, Namespace]) -> dict[str, tuple[W
                     service_account=account,
                     labels=own,
                     ips=(f"10.244.{place % 2}.{10 * place + number + 1}",),
-                    ports=draw(st.sampled_from(((), _named(80, 9090), _named(8080, 9090), _named(8080, 8080)))),
+                    ports=draw(_CONTAINER_PORTS),
                 )
             )
         found[name] = tuple(pods)
@@ -265,10 +315,7 @@ def workloads(draw: st.DrawFn, known: dict[str, Namespace]) -> dict[str, tuple[W
     return found
 
 
-def _named(http: int, metrics: int) -> tuple[ContainerPort, ...]:
-    return (ContainerPort("http", http), ContainerPort("metrics", metrics))
-
-
+@cache
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """A whole world; no rule is about requests."""
@@ -298,19 +345,23 @@ REQUESTS = (
     Requests((HttpMatch(paths=("/a/*",)),), token=TokenMatch(TOKENS)),
     Requests(token=TokenMatch(TOKENS, absent=True)),
 )
+_MOSTLY = st.sampled_from((True, True, True, False))
+#: Of each pod: whether there is a proxy in it.
+_PROXIED = st.sampled_from((st.just(True), st.just(True), _MOSTLY))
+_DECLARED = st.sampled_from(((CORP,), (CORP,), ()))
 
 
+@cache
 @st.composite
 def about_requests(draw: st.DrawFn, some: tuple[Requests, ...] = REQUESTS) -> World:
     """A world in which rules for TCP ports are often about ``some`` requests; proxies in all pods, some or none."""
-    world = draw(worlds())
-    proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
-    asked = st.sampled_from((None, *some))
-    declared = st.sampled_from(((CORP,), (CORP,), ()))
+    world, proxied = draw(worlds()), draw(_PROXIED)
+    asked = (None, *some)
+    which = _one_of(len(asked))
 
     def spec(found: PolicySpec) -> PolicySpec:
         rules_ = tuple(
-            replace(rule, requests=draw(asked))
+            replace(rule, requests=asked[draw(which)])
             if rule.ports and all(p.protocol is Protocol.TCP for p in rule.ports)
             else rule
             for rule in found.ingress or ()
@@ -319,41 +370,42 @@ def about_requests(draw: st.DrawFn, some: tuple[Requests, ...] = REQUESTS) -> Wo
 
     return replace(
         world,
-        installation=replace(world.installation, proxies=draw(st.sampled_from((True, True, True, False)))),
+        installation=replace(world.installation, proxies=draw(_MOSTLY)),
         policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
         cluster_policies=tuple(
-            replace(p, spec=replace(spec(p.spec), issuers=draw(declared))) for p in world.cluster_policies
+            replace(p, spec=replace(spec(p.spec), issuers=draw(_DECLARED))) for p in world.cluster_policies
         ),
         workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},
     )
 
 
 NAMES = ("api.example.com", "*.example.com", "other.example")
+_SOME_NAMES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True)
+_PORTS_OF_HOSTS = st.sampled_from(((PortSpec(80),), (PortSpec(8080), PortSpec(80))))
+#: One of the addresses outside is open to names, another is not.
+_HOST_OPEN = st.sampled_from((("203.0.113.0/24",), ("203.0.113.0/24", "2001:db8::/32"), ()))
 
 
+@cache
 @st.composite
 def about_hosts(draw: st.DrawFn) -> World:
     """A world in which Allows of calls out often name hosts, with proxies in all pods, some or none."""
-    world = draw(worlds())
-    proxied = draw(st.sampled_from((st.just(True), st.just(True), st.sampled_from((True, True, True, False)))))
-    named = st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True)
+    world, proxied = draw(worlds()), draw(_PROXIED)
 
     def rule(found: Rule) -> Rule:
-        if found.action is Action.DENY or not draw(st.booleans()):
+        if found.action is Action.DENY or not draw(_EITHER):
             return found
-        others = draw(st.sampled_from(((), found.peers or ())))
-        ports_ = draw(st.sampled_from(((PortSpec(80),), (PortSpec(8080), PortSpec(80)))))
-        return replace(found, peers=(*map(HostPeer, draw(named)), *others), ports=ports_)
+        others = (found.peers or ()) if draw(_EITHER) else ()
+        ports_ = draw(_PORTS_OF_HOSTS)
+        return replace(found, peers=(*map(HostPeer, draw(_SOME_NAMES)), *others), ports=ports_)
 
     def spec(found: PolicySpec) -> PolicySpec:
         return replace(found, egress=tuple(map(rule, found.egress)) if found.egress is not None else None)
 
-    # One of the addresses outside is open to names, another is not.
-    ranges = {"host_open": draw(st.sampled_from((("203.0.113.0/24",), ("203.0.113.0/24", "2001:db8::/32"), ())))}
-    proxies = draw(st.sampled_from((True, True, True, False)))
+    open_, proxies = draw(_HOST_OPEN), draw(_MOSTLY)
     return replace(
         world,
-        installation=replace(world.installation, proxies=proxies, **ranges),
+        installation=replace(world.installation, proxies=proxies, host_open=open_),
         policies={n: tuple(replace(p, spec=spec(p.spec)) for p in found) for n, found in world.policies.items()},
         cluster_policies=tuple(replace(p, spec=spec(p.spec)) for p in world.cluster_policies),
         workloads={n: tuple(replace(p, proxied=draw(proxied)) for p in found) for n, found in world.workloads.items()},

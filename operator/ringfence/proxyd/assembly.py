@@ -106,7 +106,7 @@ def put_together(settings: Settings, kube: client.Client, compiler: Compiler, *,
         ApiClock(lambda: kube.ahead),
         settings.pod_name,
         own.namespace,
-        write=_writer(kube, own.namespace),
+        write=writer(kube, own.namespace),
         read=_reader(kube, resources.CONFIG_MAPS.path(own.namespace, NAME_PREFIX + settings.pod_name)),
         generations=translator.generations,
     )
@@ -171,7 +171,7 @@ def _ours(mesh: object) -> Mesh:
     return mesh
 
 
-def _writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
+def writer(kube: client.Client, namespace: str) -> Callable[[Object], Awaitable[None]]:
     """Reports go with the Deployment of proxyd, by Kubernetes' garbage collection: nobody else sweeps them up when
     proxies are turned off or Ringfence is uninstalled. So without it none is written: this process is on its way out,
     and what it wrote now would stay for good.
