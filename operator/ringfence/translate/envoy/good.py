@@ -20,7 +20,7 @@ from xds.type.v3 import cel_pb2 as cel_type_pb2
 
 from ringfence.model.tokens import Issuer
 from ringfence.policy import tokens
-from ringfence.translate.envoy import messages
+from ringfence.translate.envoy import expressions, messages
 from ringfence.translate.envoy.messages import Message
 
 #: Where jwt_authn leaves claims, by the key of the issuer, and where the marks are.
@@ -79,11 +79,41 @@ def _extension(name: str, config: Message) -> Message:
 
 def _good(key: str, issuer: Issuer) -> Message:
     """Every question is asked only of what is there and has the right type."""
-    every = _select(_Cel(ident_expr=_Cel.Ident(name="metadata")), "filter_metadata")
-    left = _at(every, CLAIMS)
-    parts = [_in(CLAIMS, every), _in(key, left), _in(head(key), left)]
+    left = _at(_every(), CLAIMS)
+    parts = [_in(CLAIMS, _every()), _in(key, left), _in(head(key), left)]
+    return _all([*parts, *(asked for asked, _ in _questions(key, issuer))])
+
+
+def _every() -> Message:
+    return _select(_Cel(ident_expr=_Cel.Ident(name="metadata")), "filter_metadata")
+
+
+def _questions(key: str, issuer: Issuer) -> Iterable[tuple[Message, str]]:
+    """What must be true of a token that jwt_authn takes, in this order, and in words that it is not.
+
+    The header comes last: when a request is written down it may have been taken out.
+    """
+    left = _at(_every(), CLAIMS)
     payload, top = _at(left, key), _at(left, head(key))
-    return _all([*parts, *_alone(issuer.header), *_ending(payload), _issued(payload, issuer), *_signed(top)])
+    yield from ((asked, "its end (exp) is no moment") for asked in _ending(payload))
+    yield from _issued(payload, issuer)
+    yield from _signed(top)
+    yield from ((asked, "the header holds more than the token") for asked in _alone(issuer.header))
+
+
+def why_not(key: str, issuer: Issuer, told: str) -> str:
+    """The expression, as text, that says why a token that was brought has no mark; it fails where there is no reason.
+
+    ``told`` is where jwt_authn says what is wrong with one that it does not take. Nothing is decided by it.
+    """
+    left = _at(_every(), CLAIMS)
+    said = _select(_at(left, told), "message")
+    marked = _all([_in(MARKS, _every()), _in(key, _at(_every(), MARKS))])
+    why = said
+    for asked, words in reversed(list(_questions(key, issuer))):
+        why = _call("_?_:_", asked, why, _text(words))
+    taken = _all([_in(key, left), _call("!_", marked)])
+    return expressions.text(_call("_?_:_", taken, why, said))
 
 
 def _alone(header: str) -> Iterable[Message]:
@@ -102,20 +132,27 @@ def _ending(payload: Message) -> Iterable[Message]:
     yield _call("_<_", end, _number(BEFORE))
 
 
-def _issued(payload: Message, issuer: Issuer) -> Message:
+def _issued(payload: Message, issuer: Issuer) -> Iterable[tuple[Message, str]]:
     """It says no moment at which it was issued, or one that has come, from which on it lasts no longer than it may."""
+    missing = _call("!_", _in("iat", payload))
     moment = _at(payload, "iat")
     now = _call("double", _call("int", _select(_Cel(ident_expr=_Cel.Ident(name="request")), "time")))
     come = _call("_<=_", moment, _call("_+_", now, _number(issuer.skew)))
     lasts = _call("_<=_", _call("_-_", _at(payload, "exp"), moment), _number(issuer.max_lifetime))
-    return _call("_||_", _call("!_", _in("iat", payload)), _all([*_is_number(moment), come, lasts]))
+    yield from ((_call("_||_", missing, each), "iat is no moment") for each in _is_number(moment))
+    yield _call("_||_", missing, come), "iat is in the future"
+    yield (
+        _call("_||_", missing, lasts),
+        f"from iat to exp it lasts longer than maxLifetime ({issuer.max_lifetime} seconds)",
+    )
 
 
-def _signed(top: Message) -> Iterable[Message]:
+def _signed(top: Message) -> Iterable[tuple[Message, str]]:
     """By a key of which the other half is public, and without extensions that must be understood, whatever they are."""
-    yield _in("alg", top)
-    yield _call("@in", _at(top, "alg"), _Cel(list_expr=_Cel.CreateList(elements=[_text(each) for each in PUBLIC])))
-    yield _call("!_", _in(CRITICAL, top))
+    ways = _Cel(list_expr=_Cel.CreateList(elements=[_text(each) for each in PUBLIC]))
+    for asked in (_in("alg", top), _call("@in", _at(top, "alg"), ways)):
+        yield asked, "its alg is none of a public key"
+    yield _call("!_", _in(CRITICAL, top)), "its head has crit"
 
 
 # --- CEL --------------------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def removed(asked: Iterable[TokenMatch], issuers: Mapping[str, Issuer]) -> list[
 
 def logged(issuers: Mapping[str, Issuer]) -> dict[str, Any]:
     """The part of the log that says why a token is not good; nothing that stands in one."""
-    said = {_named(key): f"%DYNAMIC_METADATA({CLAIMS}:{_bad(key)}:message)%" for key in sorted(issuers)}
+    said = {_named(key): f"%CEL({good.why_not(key, issuers[key], _bad(key))})%" for key in sorted(issuers)}
     return {"tokens": said} if said else {}
 
 
