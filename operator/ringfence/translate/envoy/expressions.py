@@ -58,5 +58,7 @@ def _constant(constant: Message) -> str:
             return f"'{quoted}'"
         case "double_value":
             return repr(constant.double_value)
+        case "int64_value":
+            return str(constant.int64_value)
         case kind:
             raise ValueError(f"a constant that is {kind} has no text")

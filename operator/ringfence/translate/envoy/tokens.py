@@ -57,7 +57,8 @@ def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
         made.providers[key].CopyFrom(_provider(key, issuers[key]))
     made.requirement_map[_EVERY].CopyFrom(_every(sorted(issuers)))
     marks = (good.marking(key, issuers[key]) for key in sorted(issuers))
-    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made), *marks), _not_good(sorted(issuers)))
+    lengths = good.signatures(issuers.values())
+    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made), *lengths, *marks), _not_good(sorted(issuers)))
 
 
 def of_routes(asked: Iterable[str], issuers: Mapping[str, Issuer]) -> dict[str, Message]:

@@ -19,6 +19,8 @@ NAME = syntax_pb2.Expr(ident_expr=syntax_pb2.Expr.Ident(name="a"))
         (lambda: good._call("_?_:_", NAME, TEXT("x"), good._select(NAME, "y")), "(a ? 'x' : a.y)"),
         (lambda: good._call("matches", TEXT("^\\.$"), target=NAME), "a.matches('^\\\\.$')"),
         (lambda: good._call("int", NAME), "int(a)"),
+        (lambda: good._at(NAME, "b"), "a['b']"),
+        (lambda: syntax_pb2.Expr(const_expr=syntax_pb2.Constant(int64_value=342)), "342"),
         (lambda: TEXT("it's \\"), "'it\\'s \\\\'"),
         (lambda: syntax_pb2.Expr(list_expr=syntax_pb2.Expr.CreateList(elements=[NAME, TEXT("x")])), "[a, 'x']"),
     ],
