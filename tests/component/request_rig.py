@@ -24,6 +24,7 @@ from ringfence.model.requests import (
 from ringfence.model.resources import Action, AnonymousPeer, Mode, Peer, PortSpec, Rule, SecurityPolicy
 from ringfence.model.sources import SourceAttribute, SourceCondition
 from ringfence.model.windows import Window
+from ringfence.policy.requests import OTHER_METHOD, OTHER_PATH
 
 from tests.component import proxy_net
 from tests.component.proxy_net import Identities, Net
@@ -78,6 +79,12 @@ _VALUES = (
     "pr\udcf8",
     "prod x",
 )
+#: What programs may take for another method or path, in spellings that some know, and what is said there.
+_INSTEAD = (
+    *(*OTHER_METHOD, "x_http-method_override", "x_http_method", "x_method-override"),
+    *(*OTHER_PATH, "x_original_url", "x-rewrite_url", "x-original-uri", "x-http-methods"),
+)
+_SAID_INSTEAD = ("DELETE", "GET", "", "/admin")
 _PARAMETERS = ("env", "team_id")
 #: Names that some program takes for one of these, and that none does.
 _NAMES = (
@@ -221,7 +228,10 @@ class Draw:
     def _condition(self) -> HeaderCondition:
         asks = self._random.choice(tuple(Asks))
         values = () if asks in {Asks.EXISTS, Asks.ABSENT} else self._some(("prod", "dev", "pro"), 2, 1)
-        return HeaderCondition(self._random.choice(_HEADERS), asks, values)
+        header = self._random.choice(_HEADERS if self._chance(0.9) else (*OTHER_METHOD, *OTHER_PATH))
+        if values and header not in _HEADERS:
+            values = self._some(_SAID_INSTEAD[:2], 2, 1)
+        return HeaderCondition(header, asks, values)
 
     def asked(self, written: tuple[SecurityPolicy, ...]) -> Asked:
         """A request by anybody, mostly one that some rule is about, or nearly so."""
@@ -319,6 +329,8 @@ class Draw:
                 found[name] = tuple(self._random.choice(_VALUES) for _ in range(times))
         if self._chance(0.1):
             found[self._random.choice(("x_env", "x_team-name", "x-team_name"))] = ("prod",)
+        if self._chance(0.15):
+            found[self._random.choice(_INSTEAD)] = (self._random.choice(_SAID_INSTEAD),)
         return found
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import get_default_algorithms
 from ringfence.model.requests import HttpMatch, Request, Requests
 from ringfence.model.resources import CidrPeer, Rule, Traffic
 from ringfence.model.tokens import TokenMatch
@@ -287,12 +288,19 @@ class TestSecrets:
             assert set(served.statuses(*forged)) <= {REFUSED, BAD}
 
 
+Short = dict[int, token_rig.ShortRsa]
+SIZES = (512, 1024, 1536, 2032, 2040)
+
+
+@pytest.fixture(scope="module")
+def short() -> Short:
+    return {bits: token_rig.ShortRsa.of(CORP, bits) for bits in SIZES}
+
+
 class TestWeakKeys:
     """What a set holds beside good keys: RSA keys that are too short, and a curve of no use."""
 
-    def test_a_proxy_takes_short_keys_of_rsa_and_no_other_curve(self, served: Served) -> None:
-        """So an issuer that publishes such a key can be forged; the documents say so (ADR 252)."""
-        short = {bits: token_rig.ShortRsa.of(CORP, bits) for bits in (512, 1024, 1536)}
+    def test_no_token_of_a_short_key_is_good_and_none_of_another_curve(self, served: Served, short: Short) -> None:
         curve = ec.generate_private_key(ec.SECP256K1())
         at = curve.public_key().public_numbers()
         place = {name: token_rig.part(value.to_bytes(32, "big")) for name, value in (("x", at.x), ("y", at.y))}
@@ -300,11 +308,47 @@ class TestWeakKeys:
         others = [*(each.jwk for each in short.values()), koblitz]
         served.answers(body=json.dumps({"keys": [*others, *json.loads(keys(CORP))["keys"]]}))
         by_curve = signed(replace(CORP, private=curve), CORP.payload(), {"alg": "ES256", "kid": "koblitz"})
-        unsure = replace(short[1024], modulus=short[1024].modulus + 2).token()
-        tried = [*(each.token() for each in short.values()), by_curve, unsure]
+        tried = {bits: each.token() for bits, each in short.items()}
+        longer = [tried[1024] + more for more in ("A" * 171, "=" * 171, "A" * 5000, f".{'A' * 342}")]
+        with served.proxied((served.declared(CORP),), WITH) as log:
+            assert served.becomes(LET_IN, good())
+            found = served.statuses(*map(bearing, (*tried.values(), by_curve, *longer)))
+            assert (set(found[:6]), set(found[6:])) <= ({BAD}, {BAD, REFUSED, 400})
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        said = [each["tokens"][CORP.key] for each in lines if CORP.key in each.get("tokens", {})]
+        assert said.count("its RSA key has less than 2048 bits") == len(SIZES)
+        with served.proxied((served.declared(CORP),), ALL, NOT_CONTRACTORS):
+            assert served.becomes(LET_IN, bearing(CORP.token(role="staff")))
+            assert served.statuses(*map(bearing, tried.values())) == [BAD] * len(tried)
+
+    def test_a_proxy_would_take_them(self, served: Served, short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is the length of the signature that refuses them, and nothing else."""
+        served.answers(
+            body=json.dumps({"keys": [*(each.jwk for each in short.values()), *json.loads(keys(CORP))["keys"]]})
+        )
+        monkeypatch.setattr(good_tokens, "LONG", 1)
         with served.proxied((served.declared(CORP),), WITH):
             assert served.becomes(LET_IN, good())
-            assert served.statuses(*map(bearing, tried)) == [LET_IN] * 3 + [BAD] * 2
+            assert served.statuses(*(bearing(each.token()) for each in short.values())) == [LET_IN] * len(short)
+
+    @pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits")
+    @pytest.mark.parametrize("header", ["authorization", "x-user-token"])
+    def test_every_other_way_to_sign_is_as_good_as_before(self, served: Served, header: str) -> None:
+        declared = {"issuer": CORP.declared.issuer, "header": header}
+        ways = ("RS256", "RS512", "PS256", "PS384", "ES256", "ES384", "EdDSA")
+        by = [replace(token_rig.signer("corp", way, **declared), kid=f"corp-{way}") for way in ways]
+        by.append(replace(by[0], private=rsa.generate_private_key(65537, 3072), kid="long"))
+        weak = replace(by[2], private=rsa.generate_private_key(65537, 1024), kid="weak")  # noqa: S505 (that is the point)
+        served.answers(body=json.dumps({"keys": [_public(each) for each in (*by, weak)]}))
+        with served.proxied((served.declared(by[0]),), WITH):
+            assert served.becomes(LET_IN, bearing(by[0].token(), by[0]))
+            assert served.statuses(*(bearing(each.token(), each) for each in by)) == [LET_IN] * len(by)
+            assert served.statuses(bearing(weak.token(), weak)) == [BAD]
+
+
+def _public(by: Signer) -> dict[str, str]:
+    made = get_default_algorithms()[by.algorithm].to_jwk(by.private.public_key())
+    return {**json.loads(made), "kid": by.kid}
 
 
 def _by_secret(head: str, value: bytes, way: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Request, Requests
 from ringfence.model.resources import AnonymousPeer, SecurityPolicy
+from ringfence.policy.requests import OTHER_METHOD, OTHER_PATH, spellings
 
 from tests.component import proxy_net, request_rig
 from tests.component.proxy_net import Identities, Net
@@ -163,6 +164,39 @@ class TestHeaders:
         """An expression that fails is no match elsewhere, and lets pass."""
         rule = on(deny("env", ports=PORT), when=(env(Asks.NOT_IN, "prod"),))
         assert Proxy(net, svids, ALL, rule).statuses(*self.FORMS) == [200, 200, *[403] * 10]
+
+    def test_nobody_asks_a_program_for_another_method_or_path_than_was_judged(
+        self, net: Net, svids: Identities
+    ) -> None:
+        """Many programs obey such headers, in spellings of CGI too."""
+        rule = on(allow("read", caller("web"), ports=PORT), HttpMatch(("GET", "POST"), ("/orders",)))
+        names = [each for name in (*OTHER_METHOD, *OTHER_PATH) for each in spellings(name)]
+        forms = [Request("POST", "/orders", headers={name: (value,)}) for name in names for value in ("DELETE", "")]
+        alike = Request("POST", "/orders", headers={"x-http-methods": ("DELETE",), "x-original-uri": ("/admin",)})
+        assert Proxy(net, svids, rule).statuses(alike, *forms) == [200, *[403] * 48]
+        no_deletes = on(deny("no-deletes", ports=PORT), HttpMatch(("DELETE",)))
+        assert Proxy(net, svids, ALL, no_deletes).statuses(alike, *forms) == [200, *[403] * 32, *[200] * 16]
+        assert set(Proxy(net, svids, ALL).statuses(*forms)) == {200}
+
+    def test_a_rule_that_looks_at_such_a_header_lets_it_pass_as_it_says(self, net: Net, svids: Identities) -> None:
+        name = "x-http-method-override"
+        match, said = HttpMatch(("POST",), ("/orders",)), HeaderCondition(name, Asks.IN, ("PATCH",))
+        rule = on(allow("patch", caller("web"), ports=PORT), match, when=(said,))
+        forms = [
+            Request("POST", "/orders", headers=headers)
+            for headers in (
+                {name: ("PATCH",)},
+                {},
+                {name: ("DELETE",)},
+                {name: ("PATCH", "DELETE")},
+                {name: ("PATCH",), "x_http_method_override": ("DELETE",)},
+                {name: ("PATCH",), "x-http-method": ("DELETE",)},
+                {name: ("PATCH",), "x-original-url": ("/admin",)},
+            )
+        ]
+        assert Proxy(net, svids, rule).statuses(*forms) == [200, *[403] * 6]
+        other = on(allow("read", caller("web"), ports=PORT), HttpMatch(("GET",)))
+        assert Proxy(net, svids, rule, other).statuses(*forms) == [403] * 7
 
     def test_a_caller_without_identity_gets_none_by_saying_so(self, net: Net, svids: Identities) -> None:
         forged = {

@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from ringfence.model.requests import Request
 from ringfence.translate.envoy import good
 
 from tests.component import request_rig
@@ -75,6 +77,44 @@ class TestIssued:
         }
         found = self.statuses(net, svids, tried)
         assert {name for name, status in found.items() if status != BAD} == set()
+
+    def test_the_log_says_why_and_the_caller_hears_no_more_than_of_others(self, net: Net, svids: Identities) -> None:
+        end = int(time.time()) + 600
+        lasts = f"from iat to exp it lasts longer than maxLifetime ({LIFE} seconds)"
+        tried: dict[str, tuple[Request, str | None]] = {
+            "too long": (bearing(signed(CORP, raw(CORP, exp=str(end), iat=str(end - LIFE - 1)))), lasts),
+            "to come": (bearing(signed(CORP, raw(CORP, exp=str(end), iat=str(end + SKEW)))), "iat is in the future"),
+            "no moment": (
+                bearing(signed(CORP, raw(CORP, exp=str(end), iat='"1"'))),
+                "Jwt payload [iat] field is not an integer",
+            ),
+            "crit": (
+                bearing(signed(CORP, raw(CORP), {"alg": "ES256", "kid": CORP.kid, "crit": []})),
+                "its head has crit",
+            ),
+            "beside": (bearing(f"{CORP.token()} x"), "the header holds more than the token"),
+            "ended": (bearing(CORP.token(exp=end - 7200)), "Jwt is expired"),
+            "missing": (Request(), "Jwt is missing"),
+            "good, of another": (bearing(CORP.token(role="contractor")), None),
+        }
+        made = Proxy(net, svids, ALL, WITH, NOT_CONTRACTORS, known=(CORP,))
+        answers = made.ask(*(request for request, _ in tried.values()))
+        lines = [each for each in made.log if each.get("method")]
+        assert {each["decision"] for each in lines} == {body.split()[-1] for _, body in answers}
+        assert {body.partition(" decision ")[0] for _, body in answers} == {"denied,"}
+        said = {f"denied, decision {each['decision']}\n": each.get("tokens", {}).get(CORP.key) for each in lines}
+        found = {name: said[body] for name, (_, body) in zip(tried, answers, strict=True)}
+        assert found == {name: why for name, (_, why) in tried.items()}
+
+    def test_and_nothing_of_a_good_one_that_passes(self, net: Net, svids: Identities) -> None:
+        """Nor of one that another rule lets pass when the header that it was in is gone."""
+        removing = replace(CORP, declared=replace(CORP.declared, remove=True))
+        made = Proxy(net, svids, ALL, WITH, known=(removing,))
+        end = int(time.time()) + 600
+        long = signed(CORP, raw(CORP, exp=str(end), iat=str(end - LIFE - 1)))
+        assert made.statuses(bearing(CORP.token(), path="/good"), bearing(long, path="/long")) == [LET_IN, LET_IN]
+        said = {each["path"]: each.get("tokens", {}).get(CORP.key) for each in made.log if each.get("method")}
+        assert said == {"/good": None, "/long": f"from iat to exp it lasts longer than maxLifetime ({LIFE} seconds)"}
 
     def test_one_that_lasts_as_long_as_it_may_is_good(self, net: Net, svids: Identities) -> None:
         now = int(time.time())

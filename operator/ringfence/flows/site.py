@@ -178,7 +178,7 @@ class Site:
         """Names of the headers that matter to some rule."""
         found = {"content-type"} if any(match.grpc for each in self._stated for match in each.http) else set()
         for each in self._stated:
-            found |= {condition.header for condition in each.when} | set(requests.twins(each))
+            found |= {condition.header for condition in each.when} | set(requests.unread(each))
             found |= {each.token.header} if each.token is not None and each.token.header else set()
         return tuple(sorted(found))
 

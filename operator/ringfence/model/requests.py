@@ -86,6 +86,11 @@ class Requests:
         """Whether the path of a request matters."""
         return any(match.paths for match in self.http)
 
+    @property
+    def methods(self) -> bool:
+        """Whether the method of a request matters."""
+        return any(match.methods for match in self.http)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -1,7 +1,7 @@
 """What came closest to allowing a denied call, and what holds an Allow back: the second half of an answer to "why?"."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
@@ -100,11 +100,9 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str]
             next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction), call, told
         )
     if half.reason is Reason.RULE_SUSPENDED:
-        rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
-        if rule.suspended_by == NO_PROXY:
-            about = "names of hosts" if half.direction is Direction.EGRESS else "requests"
-            return (f"it is about {about}, which no proxy judges here",)
-        return (f"{rule.suspended_by} overlaps it in a way that no NetworkPolicy can express",)
+        return (_held_back(half, policy),)
+    if half.reason is Reason.REQUEST_UNCLEAR:
+        return _obeyed(policy, call)
     if half.reason in {Reason.ALLOWED_BY_RULE, Reason.ALLOWED_FOR_REQUESTS}:
         denies = nearest(policy, call, Action.DENY, told)
         return [f"{each.rule.ref} denies, but {missing(each, call)}" for each in denies if len(each.differing) == 1][:1]
@@ -118,6 +116,33 @@ def _hints(half: Half, policy: EffectivePolicy, call: Call, told: frozenset[str]
     if len(shown) == MANY < len(found):
         lines.append(f"and {len(found) - MANY} more rules")
     return lines
+
+
+def _held_back(half: Half, policy: EffectivePolicy) -> str:
+    rule = next(r for r in policy.rules if r.ref == half.rule and r.direction is half.direction)
+    if rule.suspended_by == NO_PROXY:
+        about = "names of hosts" if half.direction is Direction.EGRESS else "requests"
+        return f"it is about {about}, which no proxy judges here"
+    return f"{rule.suspended_by} overlaps it in a way that no NetworkPolicy can express"
+
+
+def _obeyed(policy: EffectivePolicy, call: Call) -> Iterable[str]:
+    """By which headers of the request a program may do something else than rules have looked at."""
+    if not isinstance(call.request, Request):
+        return
+    for rule in policy.rules:
+        if rule.requests is None or rule.direction is not call.direction or rule.mode is not Mode.ENFORCE:
+            continue
+        sent = [name for name in requests.others(rule.requests) if name in call.request.headers]
+        if (
+            sent
+            and rule.suspended_by is None
+            and all(said for _, said in _conditions(rule, replace(call, request=None)))
+        ):
+            yield (
+                f"{rule.ref} looks at the method or path, and programs may do what {', '.join(sent)} says instead "
+                "(it is refused unless the rule's `when` looks at it)"
+            )
 
 
 def missing(near: Near, call: Call) -> str:

@@ -17,6 +17,9 @@ BELOW: Final = "/*"
 #: What programs take off the ends of a header's value; HTTP/1.1 has none there, HTTP/2 may (RFC 9113 section 8.2.1).
 SPACES: Final = " \t"
 _PORT: Final = re.compile(r"(:[0-9]{1,5})?")
+#: Headers by which programs of many frameworks are told another method, or another path, than the request's own.
+OTHER_METHOD: Final = ("x-http-method", "x-http-method-override", "x-method-override")
+OTHER_PATH: Final = ("x-original-url", "x-rewrite-url")
 
 
 def refused(request: Request) -> bool:
@@ -30,7 +33,7 @@ def unclear(request: Request, rules: Iterable[Requests]) -> bool:
     asked = list(rules)
     if any(each.paths for each in asked) and paths.unclear(paths.normalized(request.path) or "//"):
         return True
-    if any(name in request.headers for each in asked for name in twins(each)):
+    if request.headers and any(name in request.headers for each in asked for name in unread(each)):
         return True
     if any(queries.unclear(condition, request.path) for each in asked for condition in each.query):
         return True
@@ -48,6 +51,34 @@ def compared(rule: Requests) -> tuple[str, ...]:
 def of_values(rule: Requests) -> tuple[str, ...]:
     """Those of them that conditions compare with values; of tokens the whole form is asked."""
     return tuple(sorted({each.header for each in rule.when if each.values}))
+
+
+def unread(rule: Requests) -> tuple[str, ...]:
+    """Names of headers that a request must not have for the rule to be asked: programs may obey them in its place."""
+    return tuple(sorted({*twins(rule), *others(rule)}))
+
+
+def others(rule: Requests) -> tuple[str, ...]:
+    """Names of headers, in every spelling, that tell programs another method or path than the rule looks at.
+
+    One that a condition of the rule is about is looked at itself (ADR 0279).
+    """
+    return (*other_methods(rule), *other_paths(rule))
+
+
+def other_methods(rule: Requests) -> tuple[str, ...]:
+    """Those of them that tell another method."""
+    return _not_seen(rule, OTHER_METHOD) if rule.methods else ()
+
+
+def other_paths(rule: Requests) -> tuple[str, ...]:
+    """Those of them that tell another path."""
+    return _not_seen(rule, OTHER_PATH) if rule.paths else ()
+
+
+def _not_seen(rule: Requests, names: Iterable[str]) -> tuple[str, ...]:
+    seen = set(looked_at(rule))
+    return tuple(sorted({each for name in names if name not in seen for each in spellings(name)} - seen))
 
 
 def twins(rule: Requests) -> tuple[str, ...]:

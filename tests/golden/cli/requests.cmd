@@ -20,3 +20,4 @@ can-i -f requests.in.yaml shop/web shop/pay --port 8080 --path /charges/7/refund
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 --header x-env=prod
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 --header host=pay.shop:x
 can-i -f requests.in.yaml shop/web shop/pay --port 8080 --path /charges//7
+can-i -f requests.in.yaml shop/web shop/pay --port 8080 --method POST --path /charges --header x-http-method-override=DELETE

@@ -140,6 +140,45 @@ def test_a_header_whose_value_matters_has_one(values: tuple[str, ...]) -> None:
     assert not requests.unclear(Request(headers={"x-env": values}), [when(Asks.EXISTS)])
 
 
+METHOD_NAMES = (
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x_http_method",
+    "x-http_method-override",
+)
+PATH_NAMES = ("x-original-url", "x-rewrite-url", "x_original_url", "x-rewrite_url")
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_a_header_that_asks_for_another_method_is_refused_where_rules_look_at_methods(name: str) -> None:
+    for said in ("DELETE", "GET", ""):
+        request = Request(headers={name: (said,)})
+        assert requests.unclear(request, [http(methods=("GET",))])
+        assert requests.unclear(request, [http(paths=("/a",)), http(methods=("GET",), paths=("/b",))])
+        assert not requests.unclear(request, [http(paths=("/a",)), http(hosts=("a",)), when(Asks.EXISTS)])
+
+
+@pytest.mark.parametrize("name", PATH_NAMES)
+def test_and_one_that_asks_for_another_path_where_they_look_at_paths(name: str) -> None:
+    request = Request(headers={name: ("/admin",)})
+    assert requests.unclear(request, [http(paths=("/a",))])
+    assert not requests.unclear(request, [http(methods=("GET",)), when(Asks.EXISTS)])
+
+
+def test_a_rule_that_looks_at_such_a_header_itself_does_not_mind_it() -> None:
+    """In that spelling; another that does not look minds it all the same, and so does it mind the other headers."""
+    name = "x-http-method-override"
+    asked = Requests((HttpMatch(("POST",), ("/a",)),), (HeaderCondition(name, Asks.IN, ("PATCH",)),))
+    sent = {name: ("PATCH",)}
+    assert not requests.unclear(Request(headers=sent), [asked])
+    assert both(asked, method="POST", path="/a", headers=sent) == YES
+    assert requests.unclear(Request(headers=sent), [asked, http(methods=("GET",))])
+    for other in ("x_http_method_override", "x-http-method", "x-original-url"):
+        assert requests.unclear(Request(headers={**sent, other: ("PATCH",)}), [asked])
+    assert not requests.unclear(Request(headers={"x-http-methods": ("PATCH",)}), [asked])
+
+
 def test_only_rules_that_look_at_paths_ask_for_clear_ones() -> None:
     assert requests.unclear(Request(path="/a//b"), [http(paths=("/x",))])
     assert not requests.unclear(Request(path="/a//b"), [http(methods=("GET",))])

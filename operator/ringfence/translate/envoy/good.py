@@ -12,15 +12,17 @@ from cel.expr import syntax_pb2
 from envoy.config.core.v3 import extension_pb2
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2
+from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.http.set_metadata.v3 import set_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.type.matcher.v3 import regex_pb2
 from xds.core.v3 import extension_pb2 as xds_extension_pb2
 from xds.type.matcher.v3 import cel_pb2, http_inputs_pb2, matcher_pb2
 from xds.type.v3 import cel_pb2 as cel_type_pb2
 
 from ringfence.model.tokens import Issuer
 from ringfence.policy import tokens
-from ringfence.translate.envoy import messages
+from ringfence.translate.envoy import expressions, messages
 from ringfence.translate.envoy.messages import Message
 
 #: Where jwt_authn leaves claims, by the key of the issuer, and where the marks are.
@@ -36,6 +38,12 @@ PUBLIC: Final = (
 BEFORE: Final = 2.0**53
 #: What the head of a token names that must be understood (RFC 7515 section 4.1.11). A proxy does not look at it.
 CRITICAL: Final = "crit"
+#: Where signatures are put, by the header of their tokens, for their length to be asked.
+SIGNATURES: Final = "ringfence.signatures"
+#: What signs with an RSA key, and the characters of the signature of one of 2048 bits (base64url of 256 bytes): a
+#: signature is as long as its key (RFC 8017 section 8), and verifiers take no other.
+RSA: Final = tuple(each for each in PUBLIC if each.startswith(("PS", "RS")))
+LONG: Final = 342
 _Cel: Final = syntax_pb2.Expr
 _Matcher: Final = matcher_pb2.Matcher
 
@@ -63,6 +71,22 @@ def marking(key: str, issuer: Issuer) -> Message:
     return messages.extension(hcm_pb2.HttpFilter, f"{MARKS}.{key}", only)
 
 
+def signatures(issuers: Iterable[Issuer]) -> Iterable[Message]:
+    """The filter, before the marks, that puts signatures where their length can be asked; none where nobody fetches.
+
+    Expressions know the length of a text and no parts of it; nothing else in a proxy sees how long a fetched key is.
+    """
+    last = regex_pb2.RegexMatchAndSubstitute(pattern=regex_pb2.RegexMatcher(regex=r"^.*\."), substitution="")
+    made = header_to_metadata_pb2.Config()
+    for header in sorted({issuer.header for issuer in issuers if issuer.fetched}):
+        pair = header_to_metadata_pb2.Config.KeyValuePair(
+            metadata_namespace=SIGNATURES, key=header, regex_value_rewrite=last
+        )
+        made.request_rules.append(header_to_metadata_pb2.Config.Rule(header=header, on_header_present=pair))
+    if made.request_rules:
+        yield messages.extension(hcm_pb2.HttpFilter, SIGNATURES, made)
+
+
 def _is_true(expression: Message) -> Message:
     predicate = _Matcher.MatcherList.Predicate
     told = cel_type_pb2.CelExpression(cel_expr_parsed=syntax_pb2.ParsedExpr(expr=expression))
@@ -79,11 +103,43 @@ def _extension(name: str, config: Message) -> Message:
 
 def _good(key: str, issuer: Issuer) -> Message:
     """Every question is asked only of what is there and has the right type."""
-    every = _select(_Cel(ident_expr=_Cel.Ident(name="metadata")), "filter_metadata")
-    left = _at(every, CLAIMS)
-    parts = [_in(CLAIMS, every), _in(key, left), _in(head(key), left)]
+    left = _at(_every(), CLAIMS)
+    parts = [_in(CLAIMS, _every()), _in(key, left), _in(head(key), left)]
+    return _all([*parts, *(asked for asked, _ in _questions(key, issuer))])
+
+
+def _every() -> Message:
+    return _select(_Cel(ident_expr=_Cel.Ident(name="metadata")), "filter_metadata")
+
+
+def _questions(key: str, issuer: Issuer) -> Iterable[tuple[Message, str]]:
+    """What must be true of a token that jwt_authn takes, in this order, and in words that it is not.
+
+    The header comes last: when a request is written down it may have been taken out.
+    """
+    left = _at(_every(), CLAIMS)
     payload, top = _at(left, key), _at(left, head(key))
-    return _all([*parts, *_alone(issuer.header), *_ending(payload), _issued(payload, issuer), *_signed(top)])
+    yield from ((asked, "its end (exp) is no moment") for asked in _ending(payload))
+    yield from _issued(payload, issuer)
+    yield from _signed(top)
+    if issuer.fetched:
+        yield _long(top, issuer.header), "its RSA key has less than 2048 bits"
+    yield from ((asked, "the header holds more than the token") for asked in _alone(issuer.header))
+
+
+def why_not(key: str, issuer: Issuer, told: str) -> str:
+    """The expression, as text, that says why a token that was brought has no mark; it fails where there is no reason.
+
+    ``told`` is where jwt_authn says what is wrong with one that it does not take. Nothing is decided by it.
+    """
+    left = _at(_every(), CLAIMS)
+    said = _select(_at(left, told), "message")
+    marked = _all([_in(MARKS, _every()), _in(key, _at(_every(), MARKS))])
+    why = said
+    for asked, words in reversed(list(_questions(key, issuer))):
+        why = _call("_?_:_", asked, why, _text(words))
+    taken = _all([_in(key, left), _call("!_", marked)])
+    return expressions.text(_call("_?_:_", taken, why, said))
 
 
 def _alone(header: str) -> Iterable[Message]:
@@ -102,20 +158,35 @@ def _ending(payload: Message) -> Iterable[Message]:
     yield _call("_<_", end, _number(BEFORE))
 
 
-def _issued(payload: Message, issuer: Issuer) -> Message:
+def _issued(payload: Message, issuer: Issuer) -> Iterable[tuple[Message, str]]:
     """It says no moment at which it was issued, or one that has come, from which on it lasts no longer than it may."""
+    missing = _call("!_", _in("iat", payload))
     moment = _at(payload, "iat")
     now = _call("double", _call("int", _select(_Cel(ident_expr=_Cel.Ident(name="request")), "time")))
     come = _call("_<=_", moment, _call("_+_", now, _number(issuer.skew)))
     lasts = _call("_<=_", _call("_-_", _at(payload, "exp"), moment), _number(issuer.max_lifetime))
-    return _call("_||_", _call("!_", _in("iat", payload)), _all([*_is_number(moment), come, lasts]))
+    yield from ((_call("_||_", missing, each), "iat is no moment") for each in _is_number(moment))
+    yield _call("_||_", missing, come), "iat is in the future"
+    yield (
+        _call("_||_", missing, lasts),
+        f"from iat to exp it lasts longer than maxLifetime ({issuer.max_lifetime} seconds)",
+    )
 
 
-def _signed(top: Message) -> Iterable[Message]:
+def _signed(top: Message) -> Iterable[tuple[Message, str]]:
     """By a key of which the other half is public, and without extensions that must be understood, whatever they are."""
-    yield _in("alg", top)
-    yield _call("@in", _at(top, "alg"), _Cel(list_expr=_Cel.CreateList(elements=[_text(each) for each in PUBLIC])))
-    yield _call("!_", _in(CRITICAL, top))
+    for asked in (_in("alg", top), _call("@in", _at(top, "alg"), _texts(PUBLIC))):
+        yield asked, "its alg is none of a public key"
+    yield _call("!_", _in(CRITICAL, top)), "its head has crit"
+
+
+def _long(top: Message, header: str) -> Message:
+    """It was not signed by an RSA key, or by one that is not short."""
+    lengths = _at(_every(), SIGNATURES)
+    there = [_in(SIGNATURES, _every()), _in(header, lengths)]
+    least = _Cel(const_expr=syntax_pb2.Constant(int64_value=LONG))
+    long = _call("_>=_", _call("size", _at(lengths, header)), least)
+    return _call("_||_", _call("!_", _call("@in", _at(top, "alg"), _texts(RSA))), _all([*there, long]))
 
 
 # --- CEL --------------------------------------------------------------------------------------------------------------
@@ -151,6 +222,10 @@ def _call(function: str, *arguments: Message, target: Message | None = None) -> 
 
 def _text(value: str) -> Message:
     return _Cel(const_expr=syntax_pb2.Constant(string_value=value))
+
+
+def _texts(values: Iterable[str]) -> Message:
+    return _Cel(list_expr=_Cel.CreateList(elements=map(_text, values)))
 
 
 def _number(value: float) -> Message:

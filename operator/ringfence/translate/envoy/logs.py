@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
-from envoy.config.core.v3 import substitution_format_string_pb2
+from envoy.config.core.v3 import extension_pb2, substitution_format_string_pb2
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2
+from envoy.extensions.formatter.cel.v3 import cel_pb2
 
 from ringfence.translate.envoy import messages, names
 from ringfence.translate.envoy.messages import Message
@@ -49,6 +50,8 @@ _INBOUND: Final = {
     "auditLimit": f"%DYNAMIC_METADATA({names.LIMITS}:would)%",
     "body": "%ROUTE_NAME%",
 }
+#: What understands %CEL(...)%.
+_EXPRESSIONS: Final = messages.extension(extension_pb2.TypedExtensionConfig, "envoy.formatter.cel", cel_pb2.Cel())
 _TCP: Final = {
     "details": "%CONNECTION_TERMINATION_DETAILS%",
     "policy": "%DYNAMIC_METADATA(envoy.filters.network.rbac)%",
@@ -72,7 +75,9 @@ def of_connections(direction: str, said: Mapping[str, str] | None = None, *, pla
 
 def _log(fields: Mapping[str, Any]) -> Message:
     form = substitution_format_string_pb2.SubstitutionFormatString(
-        json_format=messages.struct(fields), omit_empty_values=True
+        json_format=messages.struct(fields),
+        omit_empty_values=True,
+        formatters=[_EXPRESSIONS] if "tokens" in fields else [],
     )
     stdout = stream_pb2.StdoutAccessLog(log_format=form)
     return messages.extension(accesslog_pb2.AccessLog, "envoy.access_loggers.stdout", stdout)

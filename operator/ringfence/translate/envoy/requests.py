@@ -11,7 +11,7 @@ from google.api.expr.v1alpha1 import syntax_pb2
 from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import paths
-from ringfence.policy.requests import ANY_SEGMENT, BELOW, SPACES, compared, of_values, twins
+from ringfence.policy.requests import ANY_SEGMENT, BELOW, SPACES, compared, of_values, other_methods, other_paths, twins
 from ringfence.translate.envoy import queries, times, tokens
 from ringfence.translate.envoy.messages import Message
 
@@ -70,6 +70,9 @@ def unclear(rule: Requests) -> Iterator[Message]:
     places += [each for asked in rule.query for each in queries.unclear(asked)]
     if places:
         yield rbac_pb2.Policy(permissions=places)
+    # Each by itself: they are the same for all rules that look at methods, or at paths, and are told once for these.
+    instead = filter(None, (other_methods(rule), other_paths(rule)))
+    yield from (rbac_pb2.Policy(permissions=map(_present, each)) for each in instead)
     yield from map(_several, compared(rule))
 
 

@@ -32,6 +32,7 @@ _NEVER_BEGINS: Final = (
     "x-original-",
     "x-rewrite-",
     "x-http-method",
+    "x-method-override",
 )
 #: Dashes of a name up to which every spelling of it is one expression that Envoy takes.
 _DASHES: Final = 8

@@ -57,7 +57,8 @@ def ahead(issuers: Mapping[str, Issuer]) -> Ahead | None:
         made.providers[key].CopyFrom(_provider(key, issuers[key]))
     made.requirement_map[_EVERY].CopyFrom(_every(sorted(issuers)))
     marks = (good.marking(key, issuers[key]) for key in sorted(issuers))
-    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made), *marks), _not_good(sorted(issuers)))
+    lengths = good.signatures(issuers.values())
+    return Ahead((messages.extension(hcm_pb2.HttpFilter, FILTER, made), *lengths, *marks), _not_good(sorted(issuers)))
 
 
 def of_routes(asked: Iterable[str], issuers: Mapping[str, Issuer]) -> dict[str, Message]:
@@ -75,7 +76,7 @@ def removed(asked: Iterable[TokenMatch], issuers: Mapping[str, Issuer]) -> list[
 
 def logged(issuers: Mapping[str, Issuer]) -> dict[str, Any]:
     """The part of the log that says why a token is not good; nothing that stands in one."""
-    said = {_named(key): f"%DYNAMIC_METADATA({CLAIMS}:{_bad(key)}:message)%" for key in sorted(issuers)}
+    said = {_named(key): f"%CEL({good.why_not(key, issuers[key], _bad(key))})%" for key in sorted(issuers)}
     return {"tokens": said} if said else {}
 
 

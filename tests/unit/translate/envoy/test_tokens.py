@@ -181,7 +181,7 @@ def test_keys_are_fetched_by_the_cluster_of_their_host_within_bounds() -> None:
 def provider_of(issuer: Issuer) -> Any:
     ahead = tokens.ahead({cluster_key("corp"): issuer})
     assert ahead is not None
-    made, _ = ahead.filters
+    made, *_ = ahead.filters
     return jwt.JwtAuthentication.FromString(made.typed_config.value).providers[cluster_key("corp")]
 
 
@@ -244,7 +244,9 @@ def test_every_issuers_head_is_looked_at_and_rules_ask_for_the_mark_alone() -> N
         assert provider_of(issuer).header_in_metadata == good.head(cluster_key("corp"))
         ahead = tokens.ahead({cluster_key("corp"): issuer})
         assert ahead is not None
-        _, made = ahead.filters
+        *others, made = ahead.filters
+        # How long a signature is, is asked where nobody but the proxy has seen the key.
+        assert [each.name for each in others] == [tokens.FILTER, *([good.SIGNATURES] if issuer.fetched else [])]
         assert made.name == f"{good.MARKS}.{cluster_key('corp')}"
         asked = made.typed_config.value
         assert b"RS256" in asked
