@@ -23,7 +23,7 @@ from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action, Mode
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy import decide, ends
+from ringfence.policy import decide, ends, tunnels
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import Names, Ports
@@ -46,7 +46,8 @@ def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
     on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, names))])
     if rule.hosts and not rule.others:
         on_ports = intersect(on_ports, sent.to_hosts(tuple(name for peer in rule.hosts for name in peer.hosts)))
-    return intersect(on_ports, sent.named(rule.requests, rule.action is Action.DENY))
+    asked = sent.told_apart if rule.tunnels else sent.named
+    return intersect(on_ports, asked(rule.requests, rule.action is Action.DENY))
 
 
 def _parts(rule: EffectiveRule) -> Iterator[EffectiveRule]:
@@ -227,7 +228,9 @@ class Side:
             return None
         listed = direction is Direction.EGRESS and self._listed(policy, end)
         rules = (rule for rule in self._index(policy, direction).of_pod(end) if not (listed and is_inside(rule.ref)))
-        return tuple((part, self.named(part.peers)) for rule in rules for part in _parts(rule))
+        apart = self.kinds.named.tunnels
+        stated = (tunnels.told_apart(rule) if apart else rule for rule in rules)
+        return tuple((part, self.named(part.peers)) for rule in stated for part in _parts(rule))
 
     def _index(self, policy: EffectivePolicy, direction: Direction) -> _Index:
         key = (policy.namespace, direction)
