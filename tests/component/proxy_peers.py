@@ -146,6 +146,9 @@ def _serve(connection: socket.socket, identities: dict[str, list[str]]) -> None:
             told = f"mesh {names[0][1]}"
         asked = spoken.recv(4096)
         body = told.encode()
+        if asked.startswith(b"CONNECT "):
+            spoken.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + body + b" to " + asked.split(b" ")[1] + b": ")
+            body = asked = asked.partition(b"\r\n\r\n")[2] or spoken.recv(4096)
         if asked.startswith(b"GET /headers"):
             body = asked
         if asked.startswith(b"GET "):

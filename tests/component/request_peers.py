@@ -1,7 +1,9 @@
 """Both ends of requests through a proxy under test: run inside network namespaces, with the standard library alone.
 
 request_peers.py program PORT     answers every request of HTTP/1.1 and HTTP/2 and says that it was the program;
-                                  HTTP/1.1 gets its path back, or the header authorization from that path
+                                  HTTP/1.1 gets its path back, or the header authorization from that path;
+                                  CONNECT where it would lead, and then all that it sends (as does any stream of
+                                  HTTP/2 that does not end with its headers)
 request_peers.py requests FILE    sends the requests of a JSON file; writes to standard output what came of each:
                                   [status, whether the program answered, the body as far as it was read]
 """
@@ -16,6 +18,8 @@ from typing import Any
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PROGRAM = b"program"
+#: What is sent through a tunnel, as if it were a request.
+SENT = b"GET /admin HTTP/1.1\r\nHost: pay.shop\r\n\r\n"
 GIVES_UP_AFTER = 20.0
 AT_ONCE = 24
 #: Statuses by their index in HPACK's static table (RFC 7541, appendix A).
@@ -32,6 +36,10 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             if head.startswith(b"PRI "):
                 await _serve_http2(reader, writer)
             body = head.split(b" ", 2)[1]
+            if head.startswith(b"CONNECT "):
+                writer.write(b"HTTP/1.1 200 OK\r\nx-program: yes\r\n\r\n" + body + b" ")
+                await _echo(reader, writer)
+                break
             if body == b"/authorization":
                 body = _header(head, b"authorization")
             answer = b"HTTP/1.1 200 OK\r\nx-program: yes\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -40,6 +48,13 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     except (asyncio.IncompleteReadError, OSError):
         pass
     writer.close()
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The program's end of a tunnel."""
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
 
 
 def _header(head: bytes, name: bytes) -> bytes:
@@ -53,12 +68,14 @@ async def _serve_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     writer.write(_frame(4, 0, 0, b""))
     while True:
         head = await reader.readexactly(9)
-        await reader.readexactly(int.from_bytes(head[:3], "big"))
+        payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
         stream = int.from_bytes(head[5:], "big")
         if head[3] == 4 and not head[4] & 1:
             writer.write(_frame(4, 1, 0, b""))
         elif head[3] == 1:
-            writer.write(_frame(1, 0x4, stream, b"\x88") + _frame(0, 0x1, stream, PROGRAM))
+            writer.write(_frame(1, 0x4, stream, b"\x88") + _frame(0, head[4] & 0x1, stream, PROGRAM))
+        elif head[3] == 0:
+            writer.write(_frame(0, head[4] & 0x1, stream, payload))
         await writer.drain()
 
 
@@ -117,15 +134,29 @@ class Connection:
     async def _answer(self, reader: asyncio.StreamReader, call: dict[str, Any]) -> Answer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         status = int(head.split(" ", 2)[1])
+        if call["method"] == "CONNECT" and status == 200:
+            return status, "x-program: yes" in head, await self._through(call)
         length = next((int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
         body = await reader.readexactly(length)
         if "connection: close" in head or status == 101 or call["upgrade"]:
             self.close()
         return status, "x-program: yes" in head, body.decode("latin-1")
 
+    async def _through(self, call: dict[str, Any]) -> str:
+        """What comes back through a tunnel of what is sent into it."""
+        reader, writer = await self.open()
+        writer.write(SENT)
+        wanted = f"{call['host']} ".encode() + SENT
+        found = b""
+        while len(found) < len(wanted) and (data := await reader.read(1 << 16)):
+            found += data
+        self.close()
+        return found.decode("latin-1")
+
 
 def _request(call: dict[str, Any]) -> bytes:
-    lines = [f"{call['method']} {call['path']} HTTP/1.1", f"Host: {call['host']}"]
+    target = call["host"] if call["method"] == "CONNECT" else call["path"]
+    lines = [f"{call['method']} {target} HTTP/1.1", f"Host: {call['host']}"]
     lines += [f"{name}: {value}" for name, value in call["headers"]]
     if call["upgrade"]:
         lines += ["Connection: Upgrade", f"Upgrade: {call['upgrade']}"]
@@ -148,6 +179,8 @@ def _string(text: str) -> bytes:
 
 def _headers(call: dict[str, Any]) -> bytes:
     pseudo = [(":method", call["method"]), (":scheme", "http"), (":path", call["path"]), (":authority", call["host"])]
+    if call["method"] == "CONNECT":
+        pseudo = [pseudo[0], pseudo[3]]
     if call["upgrade"]:
         pseudo[0] = (":method", "CONNECT")
         pseudo.append((":protocol", call["upgrade"]))
@@ -160,7 +193,7 @@ async def _over_http2(call: dict[str, Any]) -> Answer:
     connection = Connection(call)
     try:
         reader, writer = await connection.open()
-        flags = 0x4 if call["upgrade"] else 0x5
+        flags = 0x4 if call["upgrade"] or call["method"] == "CONNECT" else 0x5
         writer.write(PREFACE + _frame(4, 0, 0, b"") + _frame(1, flags, 1, _headers(call)))
         return await _status(reader, writer)
     except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
@@ -180,10 +213,12 @@ async def _status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         elif kind == 1:
             status = status or _of_hpack(payload)
         elif kind == 0:
+            if not body and status == 200 and not flags & 1:
+                writer.write(_frame(0, 0x1, 1, SENT))
             body += payload
         if kind in {3, 7} or (kind in {0, 1} and flags & 1):
             # To callers of gRPC a denial is 200 too, its status being in another header.
-            return status, body == PROGRAM, body.decode("latin-1")
+            return status, body.startswith(PROGRAM), body.decode("latin-1")
 
 
 def _of_hpack(block: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from ringfence.model.mesh import Mesh, ServicePort
 from ringfence.model.proxy import ProxyConfig
 from ringfence.model.requests import (
+    CONNECT,
     Asks,
     HeaderCondition,
     HttpMatch,
@@ -63,6 +65,7 @@ _SENT_HOSTS = (
     "other.shop", "other.shop:8080", "pay.shopping", "apay.shop", "pay-shop", "10.244.0.1:8080", "pay.shop:",
     "pay.shop:123456",
 )  # fmt: skip
+_PLACES = ("pay.shop:443", "pay.shop:443", "other.shop:22", "PAY.shop:80", "[fd00::1]:443", "10.244.0.2:8080")
 _HEADERS = ("x-env", "x-team-name")
 _VALUES = (
     "prod",
@@ -99,6 +102,8 @@ _QUERY_VALUES = (
 )  # fmt: skip
 #: How long before and after now a window may not begin or end: a run takes a while.
 _MARGIN = 900
+#: Where HTTP/1.1 can ask for a tunnel to: its port has to be there (RFC 9110 section 9.3.6).
+_PLACE = re.compile(r"[^@:/]+:[0-9]{1,5}|\[[0-9a-f:]+\]:[0-9]{1,5}")
 METHODS = ("GET", "POST", "DELETE", "OPTIONS", "PATCH")
 
 
@@ -114,7 +119,9 @@ class Asked:
     @property
     def carried(self) -> bool:
         """Whether the protocol can carry it at all; a proxy refuses what it cannot."""
-        return "@" not in self.request.host if self.http2 else self.request.path.isascii()
+        if self.http2:
+            return "@" not in self.request.host
+        return _PLACE.fullmatch(self.request.host) is not None if self.request.tunnel else self.request.path.isascii()
 
     def call(self, svids: Identities) -> dict[str, Any]:
         account = {WEB: "web", API: "api"}.get(self.source, "")
@@ -180,6 +187,9 @@ class Draw:
         return SourceCondition(attribute, test, values, "role" if attribute is SourceAttribute.LABEL else "")
 
     def _requests(self) -> Requests:
+        if self._chance(0.2):
+            # Most rules that say more deny every tunnel, or allow none.
+            return Requests((HttpMatch((CONNECT,), hosts=self._some(HOSTS, 1, 0)),))
         http = tuple(self._match() for _ in range(self._random.randint(0, 2)))
         when = tuple(
             self._condition() for _ in range(self._random.randint(0, 2) if self._chance(0.4) or not http else 0)
@@ -219,6 +229,8 @@ class Draw:
             paths = self._random.choice((("/shop.Pay/Charge",), ("/shop.Pay/*",)))
             return HttpMatch(("POST",), paths, grpc=True)
         hosts = self._some(HOSTS, 1, 1) if self._chance(0.2) else ()
+        if self._chance(0.1):
+            return HttpMatch((CONNECT,), hosts=hosts)
         upgrades = ("websocket",) if self._chance(0.1) else ()
         found = HttpMatch(
             self._some(METHODS, 2), self._some(PATTERNS, 3, 1 if self._chance(0.8) else 0), hosts, upgrades
@@ -241,6 +253,9 @@ class Draw:
         about = [rule.requests for each in written for rule in each.spec.ingress or () if rule.requests is not None]
         if about and self._chance(0.7):
             request = self._near(request, self._random.choice(about))
+        if self._chance(0.1) or request.tunnel:
+            method = CONNECT if self._chance(0.9) else "connect" if http2 else CONNECT
+            request = replace(request, method=method, host=self._random.choice((*_PLACES, *_SENT_HOSTS)))
         if http2 and request.upgrade:
             request = replace(request, method="GET")  # as a proxy sees an extended CONNECT (RFC 8441)
         return Asked(request, source, shown, http2)

@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ringfence.model.mesh import ServicePort
+from ringfence.model.requests import HttpMatch, Requests
 from ringfence.model.resources import AnonymousPeer, CidrPeer, PortSpec
 
 from tests.component import proxy_net, test_proxy_envoy
@@ -141,14 +143,19 @@ def get(host: str, *headers: str, line: str = "GET / HTTP/1.1") -> str:
     return "\r\n".join([line, f"Host: {host}", "Connection: close", *headers, "", ""])
 
 
+#: Of api: who may tunnel through it.
+TUNNELS = replace(allow("tunnels", caller("web"), ports=(8080,)), requests=Requests((HttpMatch(("CONNECT",)),)))
+
+
 @contextlib.contextmanager
-def calling(net: Net, svids: Identities) -> Iterator[Path]:
+def calling(net: Net, svids: Identities, *more: Any) -> Iterator[Path]:
     """The pod may call api and nobody else; all others answer. Yields the access log."""
-    rules = (allow("db", caller("db")),)
+    rules = (allow("db", caller("db")), *more)
     known = policies.world(
         policies.policy("api", applies_to=policies.AppliesTo(identities=("api",)), ingress=rules),
         policy("out", egress=(allow("api", caller("api")), allow("net", CidrPeer("198.51.100.0/24")))),
         pods=PODS,
+        installation=replace(policies.INSTALLATION, proxies=True),
     )
     made = making.configured(making.mesh(known, SERVICES), "db", containers=PORTS)
     net.give("callers", [WEB, API, OUTSIDE])
@@ -201,6 +208,40 @@ def test_nothing_in_a_request_opens_another_place(net: Net, svids: Identities) -
     with calling(net, svids):
         said = dict(zip(closed, sent(net, *closed.values()), strict=True))
     assert {name: each for name, each in said.items() if each and not each.startswith("HTTP/1.1 4")} == {}
+
+
+#: Bytes that are sent behind a CONNECT, and all that comes back.
+_TUNNEL = """
+import encodings.idna, json, os, socket, sys
+os.setuid(int(sys.argv[1]))
+found = []
+for address, port, text in json.loads(sys.argv[2]):
+    with socket.create_connection((address, port), 10) as connection:
+        connection.settimeout(10)
+        connection.sendall(text.encode("latin-1") + b"ping")
+        came = b""
+        while not came.endswith(b"ping") and (data := connection.recv(4096)):
+            came += data
+        found.append(came.decode("latin-1"))
+print(json.dumps(found))
+"""
+
+
+def test_a_tunnel_goes_to_the_program_that_is_called_and_no_proxy_opens_it(net: Net, svids: Identities) -> None:
+    """Only where a rule of the one who is called names it; who may is judged there."""
+    places = (f"{WEB}:8080", f"{OUTSIDE}:443", "web.shop.svc:80")
+    asked = [("10.96.0.2", 80, f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n") for to in places]
+    command = net.command("pod", sys.executable, "-c", _TUNNEL, str(proxy_net.CALLER_UID), json.dumps(asked))
+    with calling(net, svids):
+        said = json.loads(proxy_net.run(*command))
+    assert all(each.startswith("HTTP/1.1 4") for each in said), said
+    with calling(net, svids, TUNNELS) as log:
+        said = json.loads(proxy_net.run(*command))
+    for to, each in zip(places, said, strict=True):
+        assert each.startswith("HTTP/1.1 200 ")
+        assert each.endswith(f"\r\n\r\nmesh spiffe://cluster.local/ns/shop/sa/db to {to}: ping")
+    told = [(line["host"], line["upstreamPeer"]) for line in lines(log) if line.get("method") == "CONNECT"]
+    assert told == [(to, "spiffe://cluster.local/ns/shop/sa/api") for to in places]
 
 
 # --- the door for probes

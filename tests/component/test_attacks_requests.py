@@ -13,6 +13,7 @@ from ringfence.policy.requests import OTHER_METHOD, OTHER_PATH, spellings
 
 from tests.component import proxy_net, request_rig
 from tests.component.proxy_net import Identities, Net
+from tests.component.request_peers import SENT
 from tests.component.request_rig import API, HTTP_PORT, OUTSIDE, TCP_PORT, WEB, Asked
 from tests.unit.policy.making import allow, caller, deny, policy
 
@@ -226,10 +227,28 @@ class TestProtocols:
         named = on(allow("named", caller("web"), ports=PORT), HttpMatch(paths=("/ws",), upgrades=("websocket",)))
         upgrade = {"method": "GET", "upgrade": "websocket"}
         tried = [Request(path="/public", **upgrade), Request(path="/ws", **upgrade), Request(path="/ws")]
-        tried += [Request(path="/ws", upgrade="h2c"), Request("CONNECT", "pay.shop:443"), Request("CONNECT", "/public")]
-        found = Proxy(net, svids, PUBLIC, named).statuses(*tried)
-        assert found[:4] == [403, 200, 403, 403]
-        assert not {200} & set(found[4:])
+        tunnel = Request("CONNECT", host="pay.shop:443")
+        tunnels = [tunnel, Asked(tunnel, WEB, True, http2=True)]
+        tried += [Request(path="/ws", upgrade="h2c"), *tunnels, Request("CONNECT", host="/public")]
+        for rules in ((PUBLIC, named), (ALL, named)):
+            found = Proxy(net, svids, *rules).statuses(*tried)
+            assert found[1] == 200
+            assert not {200} & set(found[4:])
+        assert Proxy(net, svids, PUBLIC, named).statuses(*tried[:4]) == [403, 200, 403, 403]
+
+    def test_a_tunnel_that_is_named_carries_bytes_both_ways(self, net: Net, svids: Identities) -> None:
+        tunnel, elsewhere = Request("CONNECT", host="pay.shop:443"), Request("CONNECT", host="other.shop:443")
+        rule = on(allow("tunnel", caller("web"), ports=PORT), HttpMatch(("CONNECT",), hosts=("pay.shop",)))
+        tried = [Asked(each, source, True, http2) for each in (tunnel, elsewhere) for source in (WEB, API)
+                 for http2 in (False, True)]  # fmt: skip
+        found = Proxy(net, svids, PUBLIC, rule).ask(*tried, Request(path="/public"), Request(path="/x"))
+        assert [status for status, _ in found] == [200, 200, *[403] * 6, 200, 403]
+        # The program says where it was asked to, or who it is, and sends back what comes.
+        assert [body for _, body in found[:2]] == [f"{first}{SENT.decode()}" for first in ("pay.shop:443 ", "program")]
+        # What denies some path without a method denies what has none.
+        assert Proxy(net, svids, rule, NO_ADMIN).statuses(tunnel) == [403]
+        get = on(deny("get", ports=PORT), HttpMatch(("GET",), ("/admin",)))
+        assert Proxy(net, svids, rule, get).statuses(tunnel) == [200]
 
     def test_methods_of_another_case(self, net: Net, svids: Identities) -> None:
         rules = (ALL, on(deny("delete", ports=PORT), HttpMatch(("DELETE",))))

@@ -2,7 +2,8 @@
 
 wire_peers.py program RECORD PORT  writes a line of JSON for each request that comes, as it came: of HTTP/1.1 the first
                                    line, headers, body and trailers; of HTTP/2 the blocks of headers of a stream.
-                                   Answers 200, or the number behind a last slash; says that it was the program
+                                   Answers 200, or the number behind a last slash (of CONNECT the port); says that it
+                                   was the program
 wire_peers.py calls FILE           sends the bytes of a JSON file, each list of them on a connection of its own; writes
                                    to standard output what came back on each until nothing more came
 
@@ -80,7 +81,7 @@ async def _serve(record: Record, reader: asyncio.StreamReader, writer: asyncio.S
                 record.write({**came, "odd": str(error)})
                 break
             record.write({**came, "body": body.decode("latin-1"), "trailers": _fields(trailers)})
-            last = first.split(b" ")[1].rpartition(b"/")[2]
+            last = first.split(b" ")[1].rpartition(b":" if first.startswith(b"CONNECT ") else b"/")[2]
             status = last if last.isdigit() else b"200"
             writer.write(b"HTTP/1.1 %s X\r\nx-program: yes\r\nContent-Length: 7\r\n\r\nprogram" % status)
             await writer.drain()

@@ -75,7 +75,7 @@ class Judged:
         request = told or some_request(self.dice)
         speaks = protocol is Protocol.TCP and port in HTTP
         sent: Sent = request if speaks or not isinstance(target, Workload) else Opaque()
-        if told is None and not clear(sent):
+        if told is None and not clear(sent, target, self.effective):
             return ""
         try:
             verdict = decide.decide(self.world, self.effective, source, target, protocol, port, request=sent)

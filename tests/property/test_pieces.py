@@ -23,7 +23,7 @@ from ringfence.model.requests import (
 from ringfence.model.resources import Protocol
 from ringfence.model.verdict import Half, Verdict
 from ringfence.model.windows import Window
-from ringfence.model.world import World
+from ringfence.model.world import Workload, World
 from ringfence.policy import decide, requests, resolve
 from ringfence.policy.algebra import diagram, dimensions, ports
 from ringfence.policy.algebra.diagram import Diagram
@@ -50,6 +50,8 @@ SOME = (
     Requests((HttpMatch(hosts=("h", "k")),)),
     Requests((HttpMatch(paths=("/live",), upgrades=("websocket",)), HttpMatch(("GET",), hosts=("h",)))),
     Requests((HttpMatch(("POST",), ("/s.T/*",), grpc=True),)),
+    Requests((HttpMatch(("CONNECT",)),)),
+    Requests((HttpMatch(("CONNECT",), hosts=("h",)), HttpMatch(("GET",)))),
     Requests(when=(HeaderCondition("x-env", Asks.IN, ("prod", "test")),)),
     Requests(when=(HeaderCondition("x-env", Asks.NOT_IN, ("prod",)),)),
     Requests((HttpMatch(("GET",)),), (HeaderCondition("x-env", Asks.PREFIX, ("pr",)),)),
@@ -60,7 +62,7 @@ SOME = (
     Requests(times=(TimeCondition((Window(days=(0, 1, 2)),)),)),
     Requests((HttpMatch(paths=("/a/*",)),), times=(TimeCondition((Window(opens=9 * 3600, closes=17 * 3600),), True),)),
 )
-METHODS = (*("GET", "POST", "PUT") * 4, "get", "Post", "M-SEARCH", "CONNECT")
+METHODS = (*("GET", "POST", "PUT") * 4, "get", "Post", "M-SEARCH", *("CONNECT",) * 4)
 PATHS = (
     "/", "/a", "/a/", "/a/x", "/a/x/c", "/a/x/c/", "/a//c", "/b", "/b/", "/b/x?y", "/live", "/s.T/Do", "/x/../b",
     "/a/%2fb", "/a;x", "/%00", "/é", "/a/y", "/b/y", "/a/y/c",
@@ -116,8 +118,13 @@ def said(half: Half) -> Outcome:
     return Outcome(half.allowed, half.reason, half.rule)
 
 
-def clear(request: Request | Opaque) -> bool:
+def clear(request: Request | Opaque, target: End, effective: Effective) -> bool:
     """Whether no rule of these worlds could find two ways to read it, and the proxy would take it."""
+    if isinstance(request, Request) and request.tunnel and isinstance(target, Workload):
+        rules = effective(target.namespace).rules
+        named = any(rule.requests is not None and rule.requests.tunnels for rule in rules)
+        if not (named and effective(target.namespace).closed) or any(rule.builtin for rule in rules):
+            return False
     return isinstance(request, Opaque) or not (requests.refused(request) or requests.unclear(request, SOME))
 
 
@@ -134,7 +141,9 @@ def test_every_request_is_in_the_piece_that_decide_finds(
         free = pieces.between(*call, plaintext=plaintext)
         for sent in (Opaque(), *(some_request(dice) for _ in range(SENT))):
             told = sent if isinstance(sent, Request) else None
-            forms = [pieces.between(*call, plaintext=plaintext, told=told, whole=True)] + [free] * clear(sent)
+            forms = [pieces.between(*call, plaintext=plaintext, told=told, whole=True)] + [free] * clear(
+                sent, target, effective
+            )
             verdict = decided(call, protocol, port, plaintext, sent)
             counted("CannotTell" if verdict is None else str(said_by(verdict).reason))
             for both in forms:

@@ -132,7 +132,7 @@ class Site:
             return None
         path = self._abstract(request.path)
         if not self._stated:
-            return path == _REFUSED, request.method == "CONNECT", request.upgrade
+            return path == _REFUSED, request.tunnel, request.upgrade
         shown = tuple((name, request.headers.get(name)) for name in self._looked_at) if "when" in has else None
         seen = request.method, path, request.host if self._hosts else bool(request.host), shown, request.upgrade
         return (*seen, has, self._read(request, has)) if self._further else seen
@@ -365,6 +365,8 @@ def _lets(rule: EffectiveRule, asked: Asked) -> bool:
         return False
     if rule.mode is Mode.AUDIT or rule.suspended_by is not None:
         return False
-    if rule.requests is None or asked is None:
+    if asked is None:
         return True
+    if rule.requests is None:
+        return not (isinstance(asked, Request) and asked.tunnel)
     return isinstance(asked, Request) and requests.matches(rule.requests, asked, Action.ALLOW)

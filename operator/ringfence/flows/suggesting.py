@@ -11,7 +11,7 @@ from typing import Final
 from ringfence.flows.replay import Seen
 from ringfence.flows.wanted import Between, Peer, Want, name
 from ringfence.model.names import is_dns_label
-from ringfence.model.requests import HttpMatch
+from ringfence.model.requests import CONNECT, HttpMatch
 from ringfence.model.resources import (
     AnonymousPeer,
     ApiServerPeer,
@@ -118,14 +118,16 @@ def _name(peer: tuple[Peer, Seen]) -> str:
 def _matches(want: Want) -> tuple[HttpMatch, ...]:
     """The requests: each path with exactly the methods that were seen on it."""
     methods: dict[tuple[str, str | None], set[str]] = defaultdict(set)
+    tunnels = [HttpMatch((CONNECT,))] if (CONNECT, "") in want.requests else []
     for (method, upgrade), paths in want.requests.items():
-        for path in paths.patterns() or (None,):
+        for path in (paths.patterns() or (None,)) if method != CONNECT else ():
             methods[upgrade, path].add(method)
     paths_of: dict[tuple[str, tuple[str, ...]], list[str | None]] = defaultdict(list)
     for (upgrade, path), some in methods.items():
         for first in range(0, len(some), _METHODS):
             paths_of[upgrade, tuple(sorted(some)[first : first + _METHODS])].append(path)
-    return tuple(sorted(each for key, paths in paths_of.items() for each in _entries(*key, paths)))
+    entries = (each for key, paths in paths_of.items() for each in _entries(*key, paths))
+    return tuple(sorted((*entries, *tunnels)))
 
 
 def _entries(upgrade: str, methods: tuple[str, ...], paths: list[str | None]) -> Iterator[HttpMatch]:

@@ -16,7 +16,7 @@ from ringfence.flows.general import general
 from ringfence.flows.judge import Judge
 from ringfence.flows.replay import Seen
 from ringfence.model.effective import Direction
-from ringfence.model.requests import UPGRADES, Request
+from ringfence.model.requests import CONNECT, UPGRADES, Request
 from ringfence.model.resources import (
     AnonymousPeer,
     ApiServerPeer,
@@ -227,7 +227,9 @@ def _outside(role: Role, world: World) -> Peer | None:
 def _place(request: Request) -> tuple[str, str, list[str]] | None:
     """Method, upgrade and segments of a request; None for one that no rule can let pass."""
     path, upgrade = general(request.path), request.upgrade.lower()
-    if path is None or not _METHOD.fullmatch(request.method) or request.method == "CONNECT":
+    if request.tunnel:
+        return None if upgrade else (CONNECT, "", [])
+    if path is None or not _METHOD.fullmatch(request.method):
         return None
     if upgrade not in {"", *UPGRADES}:
         return None

@@ -85,6 +85,7 @@ class EffectiveRule:
     overlaps it in a way that no NetworkPolicy can express: such an Allow is in force nowhere. ``suspended_in_audit``
     names the Deny that would do so if the policies in mode Audit were enforced. ``builtin`` rules cannot be denied.
     ``requests`` are those that the rule is about, None for whatever is sent; a proxy judges them (policy.held).
+    ``tunnels``: sets of requests tell CONNECT apart (policy.tunnels); no rule as it is resolved says so.
     """
 
     ref: RuleRef
@@ -99,6 +100,7 @@ class EffectiveRule:
     suspended_in_audit: RuleRef | None = None
     builtin: bool = False
     requests: Requests | None = None
+    tunnels: bool = False
     _hash: int = field(default=0, init=False, repr=False, compare=False, hash=False)
 
     @property
@@ -123,6 +125,7 @@ class EffectiveRule:
                 self.peers,
                 self.ports,
                 self.requests,
+                self.tunnels,
             )
             object.__setattr__(self, "_hash", hash(key) or 1)
         return self._hash

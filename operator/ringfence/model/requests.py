@@ -14,6 +14,8 @@ from ringfence.model.windows import Window
 
 #: The upgrades of HTTP/1.1 and HTTP/2 (RFC 8441) that proxies pass on.
 UPGRADES: Final = ("websocket",)
+#: The method that asks for a tunnel (RFC 9110 section 9.3.6, RFC 9113 section 8.5), written exactly so.
+CONNECT: Final = "CONNECT"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,6 +24,7 @@ class HttpMatch:
 
     ``paths`` are exact (``/a``), with ``{*}`` for one segment, or with ``/*`` at the end for everything below.
     ``upgrades`` are those that the request may ask for; empty: it asks for none. ``grpc``: it is a call of gRPC.
+    CONNECT is among ``methods`` alone, with ``hosts`` or nothing beside it: such a request has no path.
     """
 
     methods: tuple[str, ...] = ()
@@ -91,6 +94,11 @@ class Requests:
         """Whether the method of a request matters."""
         return any(match.methods for match in self.http)
 
+    @property
+    def tunnels(self) -> bool:
+        """Whether CONNECT is named, which an Allow has to do."""
+        return any(CONNECT in match.methods for match in self.http)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -100,6 +108,7 @@ class Request:
     is repeated in their order; ``upgrade`` is the protocol that it asks to change to, "" for none. ``time`` is when it
     begins by the clock of the target's proxy, in seconds since 1970; None where that is not known. ``tokens`` are the
     claims of those that it brings, by the key of the issuer whose signature they have; None for one that is not good.
+    Of CONNECT ``host`` is the authority to which a tunnel is asked for, and ``path`` says nothing: it has none.
     """
 
     method: str = "GET"
@@ -109,6 +118,16 @@ class Request:
     upgrade: str = ""
     time: int | None = None
     tokens: Mapping[str, Claims | None] = field(default_factory=dict)
+
+    @property
+    def tunnel(self) -> bool:
+        """Whether a tunnel is asked for."""
+        return self.method == CONNECT
+
+    @property
+    def target(self) -> str:
+        """The path with its query, as far as there is one: a CONNECT has none."""
+        return "" if self.tunnel else self.path
 
 
 @dataclass(frozen=True, slots=True)

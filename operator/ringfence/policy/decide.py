@@ -28,7 +28,7 @@ from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy import ends, requests
+from ringfence.policy import ends, requests, tunnels
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.ends import Address, Called, End, Host
 from ringfence.policy.peers import ENROLLED, names_identities, outside
@@ -103,6 +103,8 @@ def _half(policy: EffectivePolicy, call: Call) -> Half:
         return Half(call.direction, allowed=True, reason=Reason.NOT_ENROLLED)
     if isinstance(call.request, Request) and requests.refused(call.request):
         return Half(call.direction, allowed=False, reason=Reason.REQUEST_REFUSED)
+    if not policy.closed and _tunnel(call) and not tunnels.named(_on_port(policy, call)):
+        return Half(call.direction, allowed=False, reason=Reason.REQUEST_REFUSED)
     if not policy.closed:
         would = judge(policy, call, audit=True)
         audit = None if would.allowed else False
@@ -140,8 +142,10 @@ def _judge(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -
     """Deny wins over Allow, Allow over the default. What cannot be known counts for the call if ``hopeful``."""
     governing = list(_governing(policy, call, audit=audit, hopeful=hopeful))
     for rule in governing:
-        if rule.builtin:
+        if rule.builtin and not _tunnel(call):
             return Outcome(allowed=True, reason=Reason.ALLOWED_BUILTIN, rule=rule.ref)
+        if rule.builtin:
+            return Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS)
     if _unclear(governing, call, audit=audit):
         return Outcome(allowed=False, reason=Reason.REQUEST_UNCLEAR)
     # What is allowed whatever is sent comes first.
@@ -205,7 +209,7 @@ def _asked(rule: EffectiveRule, call: Call) -> bool:
     """
     match rule.requests, call.request:
         case None, _:
-            return True
+            return not _tunnel(call) or rule.action is Action.DENY
         case _, None:
             return rule.action is Action.ALLOW
         case _, Opaque():
@@ -213,6 +217,19 @@ def _asked(rule: EffectiveRule, call: Call) -> bool:
         case wanted, Request() as request:
             return requests.matches(wanted, request, rule.action)
     raise AssertionError(call.request)
+
+
+def _tunnel(call: Call) -> bool:
+    return isinstance(call.request, Request) and call.request.tunnel
+
+
+def _on_port(policy: EffectivePolicy, call: Call) -> Iterator[EffectiveRule]:
+    """The rules about the port of the governed pod, whoever calls."""
+    for rule in policy.rules:
+        if rule.direction is not call.direction or not rule.subject.matches(call.governed.labels):
+            continue
+        if rule.ports.contains(call.protocol, call.port, call.names):
+            yield rule
 
 
 def _governing(policy: EffectivePolicy, call: Call, *, audit: bool, hopeful: bool) -> Iterator[EffectiveRule]:

@@ -90,6 +90,8 @@ def _conditions(rule: EffectiveRule, call: Call) -> Iterator[tuple[str, bool]]:
     yield "port", rule.ports.contains(call.protocol, call.port, call.names)
     if rule.requests is not None and isinstance(call.request, Request):
         yield "request", requests.matches(rule.requests, call.request, rule.action)
+    elif isinstance(call.request, Request) and call.request.tunnel:
+        yield "request", rule.action is Action.DENY
     elif rule.requests is not None and isinstance(call.request, Opaque):
         yield "bytes", rule.action is Action.DENY
 
@@ -174,7 +176,7 @@ def _against(rule: EffectiveRule, call: Call, told: frozenset[str] | None) -> It
 
 
 def _of(rule: EffectiveRule) -> dict[str, str]:
-    said = requests_in_words(rule.requests) if rule.requests is not None else ""
+    said = requests_in_words(rule.requests) if rule.requests is not None else "what is no CONNECT"
     return {"ports": _ports(rule.ports), "requests": said}
 
 

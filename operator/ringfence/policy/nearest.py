@@ -70,6 +70,8 @@ def _differing(rule: EffectiveRule, call: Call, told: frozenset[str] | None) -> 
         yield from _of_request(rule.requests, call.request, rule.action, told)
     elif isinstance(call.request, Opaque) and rule.requests is not None and rule.action is Action.ALLOW:
         yield "bytes"
+    elif _no_tunnel(rule, call):
+        yield "method"
     if not rule.ports.contains(call.protocol, call.port, call.names):
         yield "port"
     if not any(decide.matches(peer, call.other, call.world, unproven=call.unproven) for peer in rule.peers):
@@ -78,13 +80,23 @@ def _differing(rule: EffectiveRule, call: Call, told: frozenset[str] | None) -> 
         yield "subject"
 
 
+def _no_tunnel(rule: EffectiveRule, call: Call) -> bool:
+    """Whether a rule that is about whatever is sent is so about no tunnel."""
+    return isinstance(call.request, Request) and call.request.tunnel and rule.action is Action.ALLOW
+
+
 def _of_request(rule: Requests, request: Request, action: Action, told: frozenset[str] | None) -> list[str]:
     """The parts of a request in which it differs from the rule."""
-    ways = [list(_of_match(match, request, action)) for match in rule.http] or [[]]
+    tunnel = request.tunnel
+    of_match = _of_tunnel if tunnel else _of_match
+    ways = [list(of_match(match, request, action)) for match in rule.http]
+    ways = ways or [["method"] if tunnel and action is Action.ALLOW else []]
+    # What else is asked does not depend on the method, which a CONNECT has to have named.
+    request = _plain(request, request.upgrade) if tunnel else request
     conditions = (*_of_headers(rule, request, action), *_of_query(rule, request, action))
     others = (*conditions, *_of_time(rule, request, action), *_of_token(rule, request, action))
     found = [*min((_counting(way, told) for way in ways), key=len), *_counting(others, told)]
-    if not found and told is None and not requests.matches(rule, request, action):
+    if not found and told is None and not tunnel and not requests.matches(rule, request, action):
         return ["request"]
     return found
 
@@ -112,6 +124,22 @@ def _of_match(match: HttpMatch, request: Request, action: Action) -> Iterator[st
             yield name
     if not requests.matches(Requests((HttpMatch(upgrades=match.upgrades),)), request, action):
         yield "upgrade"
+
+
+def _of_tunnel(match: HttpMatch, request: Request, action: Action) -> Iterator[str]:
+    """The same of a CONNECT, which has no path."""
+    alone = replace(match, hosts=(), upgrades=())
+    if not requests.matches(Requests((alone,)), replace(request, upgrade=""), action):
+        yield "method"
+    if match.hosts and not requests.matches(Requests((HttpMatch(hosts=match.hosts),)), _plain(request), action):
+        yield "host"
+    if not requests.matches(Requests((HttpMatch(upgrades=match.upgrades),)), _plain(request, request.upgrade), action):
+        yield "upgrade"
+
+
+def _plain(request: Request, upgrade: str = "") -> Request:
+    """The request as one that asks for no tunnel."""
+    return replace(request, method="GET", path="/", upgrade=upgrade)
 
 
 def _of_headers(rule: Requests, request: Request, action: Action) -> Iterator[str]:

@@ -22,7 +22,7 @@ from ringfence.model.net import FIRST_PORT, LAST_PORT, PortSet
 from ringfence.model.resources import MTLS, Action, Mode, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.world import ContainerPort, Enrolment, Workload
-from ringfence.policy import decide
+from ringfence.policy import decide, tunnels
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.callers import Account, Callers, on_network
 from ringfence.policy.ends import End
@@ -84,6 +84,7 @@ class Reach:
     _by_account: dict[Account, list[Target]] = field(default_factory=lambda: defaultdict(list))
     _by_namespace: dict[str, list[Target]] = field(default_factory=lambda: defaultdict(list))
     _ingress: dict[Target, EffectivePolicy] = field(default_factory=dict)
+    _tunnels: dict[Target, Spans] = field(default_factory=dict)
 
     def candidates(self, source: Workload) -> Iterator[Target]:
         """The targets that may let the source in, each once; ``open_ports`` tells on which ports."""
@@ -104,6 +105,23 @@ class Reach:
     def guards(self, target: Target) -> tuple[EffectiveRule, ...] | None:
         """The rules that say who may call a target; None where it lets everybody in."""
         return self._ingress[target].rules if target in self._ingress else None
+
+    def tunnels(self, target: Target) -> Spans:
+        """The TCP ports of a target on which a rule names CONNECT, whoever may send one."""
+        if target not in self._tunnels:
+            policy = self.mesh.effective(target.namespace)
+            rules = [] if policy.enrolment is Enrolment.NONE else policy.rules
+            governing = [
+                r for r in rules if r.direction is Direction.INGRESS and r.subject.matches(dict(target.labels))
+            ]
+            found = Spans()
+            if any(map(tunnels.names, governing)):
+                for rule in governing:
+                    found |= port_spans(rule.ports, target.ports) if tunnels.names(rule) else Spans()
+                for rule in governing:
+                    found -= port_spans(rule.ports, target.ports) if rule.builtin else Spans()
+            self._tunnels[target] = found
+        return self._tunnels[target]
 
     def add(self, target: Target, pods: list[Workload]) -> None:
         """Write down whom a target may let in."""

@@ -8,7 +8,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ringfence.model.requests import UPGRADES, Asks, HeaderCondition, HttpMatch, Request, Requests, TimeCondition
+from ringfence.model.requests import (
+    CONNECT,
+    UPGRADES,
+    Asks,
+    HeaderCondition,
+    HttpMatch,
+    Request,
+    Requests,
+    TimeCondition,
+)
 from ringfence.model.resources import Action
 from ringfence.policy import paths, queries, tokens
 
@@ -24,18 +33,20 @@ OTHER_PATH: Final = ("x-original-url", "x-rewrite-url")
 
 def refused(request: Request) -> bool:
     """Whether a proxy answers a request itself, before any rule is asked."""
-    upgrade = request.upgrade.lower()
-    return paths.normalized(request.path) is None or request.method == "CONNECT" or upgrade not in {"", *UPGRADES}
+    if request.tunnel:
+        return bool(request.upgrade)
+    return paths.normalized(request.path) is None or request.upgrade.lower() not in {"", *UPGRADES}
 
 
 def unclear(request: Request, rules: Iterable[Requests]) -> bool:
     """Whether programs may read a request in another way than rules do that look at its path, headers or query."""
     asked = list(rules)
-    if any(each.paths for each in asked) and paths.unclear(paths.normalized(request.path) or "//"):
+    looking = any(each.paths for each in asked) and not request.tunnel
+    if looking and paths.unclear(paths.normalized(request.path) or "//"):
         return True
     if request.headers and any(name in request.headers for each in asked for name in unread(each)):
         return True
-    if any(queries.unclear(condition, request.path) for each in asked for condition in each.query):
+    if any(queries.unclear(condition, request.target) for each in asked for condition in each.query):
         return True
     if any("," in _joined(request.headers, name) for each in asked for name in compared(each)):
         return True
@@ -106,9 +117,11 @@ def spellings(name: str) -> list[str]:
 
 def matches(rule: Requests, request: Request, action: Action) -> bool:
     """Whether a rule of this action names a request."""
+    if request.tunnel and action is Action.ALLOW and not rule.tunnels:
+        return False
     if rule.http and not any(_http(match, request, action) for match in rule.http):
         return False
-    if not all(queries.matches(condition, request.path, action) for condition in rule.query):
+    if not all(queries.matches(condition, request.target, action) for condition in rule.query):
         return False
     if not all(_moment(condition, request.time, action) for condition in rule.times):
         return False
@@ -128,14 +141,23 @@ def _http(match: HttpMatch, request: Request, action: Action) -> bool:
     method = request.method.upper() if deny else request.method
     if match.methods and method not in match.methods and not (match.grpc and deny):
         return False
-    path = paths.normalized(request.path) or ""
-    if match.paths and not any(path_matches(each, path, action) for each in match.paths):
+    if not (_tunnel(match, action) if request.tunnel else _path(match, request, action)):
         return False
     if match.hosts and not any(_host(each, request.host, action) for each in match.hosts):
         return False
     if match.grpc and not deny and not _joined(request.headers, "content-type").startswith("application/grpc"):
         return False
     return _upgrade(match, request.upgrade.lower(), action)
+
+
+def _tunnel(match: HttpMatch, action: Action) -> bool:
+    """Whether a match whose methods may be CONNECT names it: what has no path has not the right one."""
+    return action is Action.DENY or not (match.paths or match.grpc or CONNECT not in match.methods)
+
+
+def _path(match: HttpMatch, request: Request, action: Action) -> bool:
+    path = paths.normalized(request.path) or ""
+    return not match.paths or any(path_matches(each, path, action) for each in match.paths)
 
 
 def path_matches(pattern: str, path: str, action: Action) -> bool:

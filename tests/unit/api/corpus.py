@@ -105,7 +105,11 @@ GOOD: dict[str, Object] = {
     ),
     "rule: requests": ingress(
         ports=[80],
-        http=[{"methods": ["GET"], "paths": ["/", "/a/*", "/a/{*}/b"], "hosts": ["a.b"]}, {"upgrades": ["websocket"]}],
+        http=[
+            {"methods": ["GET"], "paths": ["/", "/a/*", "/a/{*}/b"], "hosts": ["a.b"]},
+            {"upgrades": ["websocket"]},
+            {"methods": ["CONNECT"], "hosts": ["a.b"]},
+        ],
         when=[{"attribute": "request.headers[a-b]", "in": ["c"]}, {"attribute": "request.headers[d]", "absent": True}],
     ),
     "rule: parameters and times": ingress(

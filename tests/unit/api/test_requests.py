@@ -110,9 +110,18 @@ def test_what_says_nothing_is_refused(rule: dict[str, Any], at: str) -> None:
     assert [error.partition(" ")[0].rstrip(":") for error in errors(**rule)] == [f"spec.ingress[0].{at}"]
 
 
+def test_connect_stands_alone_or_with_hosts() -> None:
+    found = read(http=[{"methods": ["CONNECT"]}, {"methods": ["CONNECT"], "hosts": ["a.b"]}])
+    assert found == Requests((HttpMatch(("CONNECT",)), HttpMatch(("CONNECT",), hosts=("a.b",))))
+    assert found.tunnels
+    assert not read(http=[{"methods": ["GET"]}]).tunnels
+
+
 def test_what_is_refused_says_why() -> None:
     said = [
-        *errors(http=[{"methods": ["CONNECT"]}]),
+        *errors(http=[{"methods": ["GET", "CONNECT"]}]),
+        *errors(http=[{"methods": ["CONNECT"], "paths": ["/a"]}]),
+        *errors(http=[{"methods": ["CONNECT"], "upgrades": ["websocket"]}]),
         *errors(http=[{"grpc": [{"service": "a.B"}], "paths": ["/a"]}]),
         *errors(when=[{"attribute": "request.headers[te]", "in": ["a"]}]),
         *errors(when=[{"attribute": "request.headers[x]", "in": ["a"], "notIn": ["b"]}]),
@@ -120,7 +129,9 @@ def test_what_is_refused_says_why() -> None:
         *errors("egress", http=[{"methods": ["GET"]}]),
     ]
     assert said == [
-        "spec.ingress[0].http[0].methods[0]: is never passed on to programs (leave it out)",
+        "spec.ingress[0].http[0].methods: has CONNECT beside other methods (write CONNECT as another entry)",
+        "spec.ingress[0].http[0].paths: cannot stand beside CONNECT, which has no path (write it as another entry)",
+        "spec.ingress[0].http[0].upgrades: cannot stand beside CONNECT, which has no path (write it as another entry)",
         "spec.ingress[0].http[0].grpc: says the method and the path already (write what is not gRPC as another entry)",
         f"spec.ingress[0].when[0].attribute: {LIKE}",
         "spec.ingress[0].when[0]: a condition has in and notIn (give one of them)",

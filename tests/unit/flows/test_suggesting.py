@@ -251,7 +251,7 @@ def test_what_is_always_open_needs_no_rule() -> None:
     ("made", "why"),
     [
         (flow("shop/web", "shop/db", 8080, "GET /a;x=1"), "shop/web -> shop/db TCP 8080: GET /a;x=1: no rule"),
-        (flow("shop/web", "shop/db", 8080, "CONNECT /"), "shop/web -> shop/db TCP 8080: CONNECT /: no rule"),
+        (flow("shop/web", "shop/db", 8080, "CONNECT /", upgrade="foo"), "no rule can name such a request"),
         (flow("shop/web", "shop/db", 8080, "get /"), "shop/web -> shop/db TCP 8080: get /: no rule"),
         (flow("shop/web", "shop/db", 8080, "GET /", upgrade="foo"), "no rule can name such a request"),
         (flow("shop/ghost", "shop/db", 8080), "shop/ghost: there is neither"),
@@ -262,6 +262,12 @@ def test_what_no_rule_can_allow_is_told(made: Flow, why: str) -> None:
     found = collected([made])
     assert not found.wants
     assert why in next(iter(found.left_out))
+
+
+def test_a_tunnel_is_named_in_an_entry_of_its_own() -> None:
+    flows = [flow("shop/web", "shop/db", 8080, sent) for sent in ("CONNECT /", "GET /a")]
+    (rule,) = policies(flows)["shop/db"]["ingress"]
+    assert rule["http"] == [{"methods": ["CONNECT"]}, {"methods": ["GET"], "paths": ["/a"]}]
 
 
 def test_a_pod_without_an_identity_of_its_own_is_told() -> None:

@@ -12,4 +12,9 @@ def test_proofs_know_every_field_of_a_rule() -> None:
     what must always pass it is the other way round.
     """
     known = {"ref", "direction", "action", "mode", "subject", "peers", "ports", "requests", "denied_by", "suspended_by"}
-    assert {each.name for each in fields(EffectiveRule)} == known | {"suspended_in_audit", "builtin", "_hash"}
+    assert {each.name for each in fields(EffectiveRule)} == known | {
+        "suspended_in_audit",
+        "builtin",
+        "tunnels",
+        "_hash",
+    }

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Request, Requests
+from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, QueryCondition, Request, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import requests
 
@@ -184,7 +184,55 @@ def test_only_rules_that_look_at_paths_ask_for_clear_ones() -> None:
     assert not requests.unclear(Request(path="/a//b"), [http(methods=("GET",))])
 
 
-@pytest.mark.parametrize("sent", [{"method": "CONNECT"}, {"path": "a"}, {"upgrade": "h2c"}])
+@pytest.mark.parametrize(
+    "sent", [{"method": "CONNECT", "upgrade": "websocket"}, {"method": "connect", "path": "a"}, {"upgrade": "h2c"}]
+)
 def test_what_a_proxy_refuses_by_itself(sent: dict[str, Any]) -> None:
     assert requests.refused(Request(**sent))
     assert not requests.refused(Request(upgrade="websocket"))
+    assert not requests.refused(Request("CONNECT", "", "pay.shop:443"))
+
+
+class TestTunnels:
+    """Of CONNECT: an Allow has to name it, a Deny means it unless it names other methods."""
+
+    def test_an_allow_names_it_by_its_method_alone(self) -> None:
+        assert both(http(methods=("CONNECT",)), method="CONNECT") == YES
+        for other in (http(paths=("/*",)), http(hosts=("pay.shop",)), http(upgrades=("websocket",))):
+            assert both(other, method="CONNECT", host="pay.shop:443")[0] is False
+        assert both(http(methods=("CONNECT",)), method="GET") == NO
+        # What is spelled so asks for no tunnel, though programs may think so.
+        assert both(http(methods=("CONNECT",)), method="connect") == (False, True)
+
+    def test_a_deny_means_it_whatever_paths_it_names(self) -> None:
+        for named in (
+            http(paths=("/admin",)),
+            http(hosts=("pay.shop",)),
+            http(methods=("POST",), paths=("/a.B/*",), grpc=True),
+        ):
+            assert both(named, method="CONNECT", host="pay.shop:443") == (False, True)
+        for other in (http(methods=("GET",)), http(methods=("GET",), paths=("/a",)), http(upgrades=("websocket",))):
+            assert both(other, method="CONNECT") == NO
+
+    def test_hosts_are_where_it_leads(self) -> None:
+        rule = http(methods=("CONNECT",), hosts=("pay.shop",))
+        assert both(rule, method="CONNECT", host="pay.shop:443") == YES
+        assert both(rule, method="CONNECT", host="PAY.shop:22") == YES
+        assert both(rule, method="CONNECT", host="other.shop:443") == NO
+        assert both(rule, method="CONNECT", host="") == (False, True)
+
+    def test_conditions_alone_name_none_in_an_allow(self) -> None:
+        sent = {"x-env": ("prod",)}
+        assert both(when(Asks.IN, "prod"), method="CONNECT", headers=sent) == (False, True)
+        rule = Requests((HttpMatch(("CONNECT",)),), when(Asks.IN, "prod").when)
+        assert both(rule, method="CONNECT", headers=sent) == YES
+        assert both(rule, method="CONNECT") == (False, True)
+
+    def test_it_has_no_query(self) -> None:
+        for asks, expected in ((Asks.ABSENT, YES), (Asks.EXISTS, NO)):
+            rule = Requests((HttpMatch(("CONNECT",)),), query=(QueryCondition("a", asks),))
+            assert both(rule, method="CONNECT", path="/?a=1") == expected
+            assert not requests.unclear(Request("CONNECT", "/?a=1&a=2", "pay.shop:1"), [rule])
+
+    def test_nobody_reads_its_path_in_two_ways(self) -> None:
+        assert not requests.unclear(Request("CONNECT", "", "pay.shop:443"), [http(paths=("/x",))])

@@ -61,6 +61,7 @@ _NEVER: Final = Obj(
             "The requests that may never come: any of these. Bytes in which no proxy sees requests may be any of them."
             " If left out, whatever is sent.",
             MAX_HTTP,
+            tunnels=False,
         ),
         Field(
             name="reach",
@@ -95,7 +96,9 @@ _ALWAYS: Final = Obj(
         ),
         _peers("to", _TO + " Identities that do not exist yet do not count.", ingress=False),
         _ports("The ports at the targets: all of these must be open.", required=True),
-        requests.http("The requests that must always pass: all of these. If left out, whatever is sent.", MAX_HTTP),
+        requests.http(
+            "The requests that must always pass: all of these. If left out, whatever is sent.", MAX_HTTP, tunnels=False
+        ),
     ),
     hints={**_HINTS, "reach": Complaint("is for neverAllow", "leave it out: what is always allowed is one call")},
 )

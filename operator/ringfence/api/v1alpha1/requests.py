@@ -18,6 +18,7 @@ from ringfence.api.schema import (
 )
 from ringfence.api.v1alpha1 import conditions, identifiers
 from ringfence.model.requests import (
+    CONNECT,
     UPGRADES,
     HeaderCondition,
     HttpMatch,
@@ -58,15 +59,21 @@ _PATH: Final = Text(
 
 
 def _connect(method: str) -> Complaint | None:
-    return Complaint("is never passed on to programs", "leave it out") if method == "CONNECT" else None
+    if method != CONNECT:
+        return None
+    return Complaint("is nothing that an invariant can ask", "leave it out; neverAllow without methods means it too")
 
 
 _METHOD: Final = Text(
-    description="A method, in upper case.",
+    description="A method, in upper case. CONNECT asks for a tunnel, and stands in an entry of its own.",
     pattern="^[A-Z]([A-Z-]*[A-Z])?$",
     what="a method such as GET or POST",
     max_length=32,
-    rules=(Rule(test=_connect, cel="self != 'CONNECT'", message="CONNECT is never passed on to programs"),),
+)
+_NO_TUNNEL: Final = replace(
+    _METHOD,
+    description="A method, in upper case; not CONNECT.",
+    rules=(Rule(test=_connect, cel=f"self != '{CONNECT}'", message="CONNECT is nothing that an invariant can ask"),),
 )
 
 _GRPC: Final = Obj(
@@ -108,12 +115,33 @@ def _grpc_alone(value: Mapping[str, Any]) -> Complaint | None:
     return Complaint("says the method and the path already", "write what is not gRPC as another entry", at="grpc")
 
 
+def _alone(value: Mapping[str, Any]) -> Complaint | None:
+    methods = value.get("methods", ())
+    if CONNECT not in methods:
+        return None
+    beside = next((name for name in ("paths", "upgrades", "grpc") if name in value), None)
+    if beside is not None:
+        return Complaint("cannot stand beside CONNECT, which has no path", "write it as another entry", at=beside)
+    if len(methods) == 1:
+        return None
+    return Complaint("has CONNECT beside other methods", "write CONNECT as another entry", at="methods")
+
+
 _HTTP: Final = Obj(
     description="Requests: those that have one of each of these that are given.",
     fields=(
         Field(
             name="methods",
-            node=ListOf(description="The methods. If left out, any.", items=_METHOD, max_items=16, unique=True),
+            node=ListOf(
+                description=(
+                    "The methods. If left out, any but CONNECT in an Allow, and in a Deny any. [CONNECT] alone, with"
+                    " hosts or without, is about tunnels through a program that is a forward proxy; what is sent"
+                    " through a tunnel no rule sees."
+                ),
+                items=_METHOD,
+                max_items=16,
+                unique=True,
+            ),
         ),
         Field(
             name="paths",
@@ -122,8 +150,8 @@ _HTTP: Final = Obj(
         Field(
             name="hosts",
             node=ListOf(
-                description="The hosts that the request is sent to (Host, :authority), whatever the port. If left out,"
-                " any.",
+                description="The hosts that the request is sent to (Host, :authority; of CONNECT where the tunnel"
+                " leads), whatever the port. If left out, any.",
                 items=replace(identifiers.DNS_NAME, description="A host, in lower case."),
                 max_items=16,
                 unique=True,
@@ -152,6 +180,14 @@ _HTTP: Final = Obj(
             test=_grpc_alone,
             cel="!has(self.grpc) || !(has(self.methods) || has(self.paths) || has(self.upgrades))",
             message="grpc says the method and the path already: write what is not gRPC as another entry",
+        ),
+        Rule(
+            test=_alone,
+            cel=(
+                f"!has(self.methods) || !('{CONNECT}' in self.methods)"
+                " || (size(self.methods) == 1 && !has(self.paths) && !has(self.upgrades) && !has(self.grpc))"
+            ),
+            message="CONNECT stands in an entry of its own, with hosts or nothing beside it",
         ),
     ),
     hints={
@@ -229,9 +265,17 @@ _WHEN: Final = Obj(
 )
 
 
-def http(description: str, max_items: int) -> Field:
-    """Requests: any of these."""
-    return Field(name="http", node=ListOf(description=description, items=_HTTP, max_items=max_items))
+def _untunnelled() -> Obj:
+    """The same without CONNECT."""
+    first, *others = _HTTP.fields
+    node = ListOf(description="The methods. If left out, any.", items=_NO_TUNNEL, max_items=16, unique=True)
+    return replace(_HTTP, fields=(replace(first, node=node), *others), rules=_HTTP.rules[:-1])
+
+
+def http(description: str, max_items: int, *, tunnels: bool = True) -> Field:
+    """Requests: any of these, CONNECT among them or (``tunnels`` False) not."""
+    items = _HTTP if tunnels else _untunnelled()
+    return Field(name="http", node=ListOf(description=description, items=items, max_items=max_items))
 
 
 FIELDS: Final = (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from ringfence.model.requests import CONNECT
 from ringfence.policy.algebra.diagram import Dimension
 from ringfence.policy.algebra.paths import EVERY_PATH
 from ringfence.policy.algebra.ports import EVERY_PORT
@@ -23,6 +24,9 @@ HOST: Final = Dimension(20, "host", ANY_OR_NONE)
 #: The name of a host outside, as ``name_text`` writes it.
 NAME: Final = Dimension(25, "name", ANY_OR_NONE)
 METHOD: Final = Dimension(30, "method", EVERY_METHOD)
+#: Requests for a tunnel, which no rule means that does not say so, and all others.
+TUNNEL: Final = Methods.of((CONNECT,))
+NO_TUNNEL: Final = ~TUNNEL
 PATH: Final = Dimension(40, "path", EVERY_PATH)
 #: What an HTTP connection is asked to become; the empty text for nothing else.
 UPGRADE: Final = Dimension(50, "upgrade", EVERY_METHOD)

@@ -29,12 +29,15 @@ def of(invariant: Invariant) -> Diagram | None:
     """
     if not invariant.http:
         return None
-    return sent.named(Requests(invariant.http), invariant.promise is Promise.NEVER)
+    if invariant.promise is Promise.NEVER:
+        return sent.named(Requests(invariant.http), True)
+    return sent.told_apart(Requests(invariant.http), False)
 
 
 def named(rule: EffectiveRule) -> Diagram:
     """The requests that a rule names."""
-    return sent.named(rule.requests, rule.action is Action.DENY)
+    asked = sent.told_apart if rule.tunnels else sent.named
+    return asked(rule.requests, rule.action is Action.DENY)
 
 
 def parties(rules: Sequence[tuple[EffectiveRule, int]], everyone: int, asked: Diagram, *, whole: bool) -> int:

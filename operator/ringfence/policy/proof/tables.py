@@ -25,7 +25,7 @@ from ringfence.model.names import LABEL_IDENTITY
 from ringfence.model.resources import Action, Mode
 from ringfence.model.spans import ALL, NONE, Spans
 from ringfence.model.world import World
-from ringfence.policy import decide
+from ringfence.policy import decide, tunnels
 from ringfence.policy.algebra.diagram import EVERYTHING, Diagram
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.proof import asked
@@ -153,6 +153,8 @@ class Half:
     _anyone: Mask | None = None
 
     def __post_init__(self) -> None:
+        if any(rule.requests is not None and rule.requests.tunnels for rule in self.rules or ()):
+            self.rules = tuple(map(tunnels.told_apart, self.rules or ()))
         self.names = frozenset(name for rule in self.rules or () for name in rule.ports.names)
         self.about_requests = tuple(rule for rule in self.rules or () if rule.requests is not None)
         self._asks = bool(self.about_requests) or any(rule.hosts for rule in self.rules or ())

@@ -11,7 +11,7 @@ from ringfence.model.net import PortSet
 from ringfence.model.requests import Request, Requests
 from ringfence.model.resources import Action
 from ringfence.model.world import Enrolment, Workload
-from ringfence.policy import requests
+from ringfence.policy import requests, tunnels
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import EVERY_PORT, NO_NAMES, Names, Ports
@@ -83,7 +83,7 @@ def parts(side: Side, source: int, target: int, asked: Asked) -> tuple[Diagram, 
     """What each rule lets the target take from the source, in the parts in which it is written, as Group.requests."""
     crowd = _Crowd(side, Members(1 << source), asked)
     names = side.kinds.all[target].names
-    stated = side.stated(target, Direction.INGRESS) or ()
+    stated = crowd.stated(target) or ()
     rules = [rule for rule, bits in stated if bits >> source & 1 and (rule.builtin or side.allows(rule))]
     if asked.one is not None:
         return tuple(crowd.asked_of(points.says(rule, names, asked.one), target) for rule in rules)
@@ -107,6 +107,7 @@ class _Says(NamedTuple):
     action: Action
     ports: PortSet
     requests: Requests | None
+    tunnels: bool
     hosts: tuple[str, ...]
 
 
@@ -184,7 +185,7 @@ class _Crowd:
         if not (rule.builtin or rule.action is Action.DENY or self.side.allows(rule)):
             return None
         hosts = tuple(name for peer in rule.hosts for name in peer.hosts) if not rule.others else ()
-        says = _Says(rule.builtin, rule.action, rule.ports, rule.requests, hosts)
+        says = _Says(rule.builtin, rule.action, rule.ports, rule.requests, rule.tunnels, hosts)
         place = self._by_words.setdefault(says, len(self._saying))
         if place == len(self._saying):
             self._saying.append(rule)
@@ -216,9 +217,25 @@ class _Crowd:
             kind.append(split(self.side.axes.source, [(Members(bits), requests_)]))
         return union((*always, subtract(union(allowed), union(denied))))
 
+    def stated(self, target: int) -> Stated | None:
+        """The rules of a target; where all that is asked about is CONNECT, they tell it apart."""
+        found = self.side.stated(target, Direction.INGRESS)
+        if found is None or self.asked.request is None or not self.asked.request.tunnel:
+            return found
+        return tuple((tunnels.told_apart(rule), bits) for rule, bits in found)
+
+    def _no_tunnels(self, end: Workload, stated: Stated | None, names: Names) -> Diagram:
+        """The ports on which a proxy refuses every CONNECT."""
+        policy = self.side.effective(end.namespace)
+        if policy.enrolment is Enrolment.NONE:
+            return NOTHING
+        if stated is None:
+            return subtract(EVERYTHING, points.open_to_tunnels(policy, end.labels, names))
+        return union(_on(Ports.at(rule.ports, names)) for rule, _ in stated if rule.builtin)
+
     def _let_in(self, target: int, names: Names) -> Diagram:
         """What the target lets in, less what cannot be read in one way where a rule looks, or is refused."""
-        stated, end = self.side.stated(target, Direction.INGRESS), self.side.ends[target]
+        stated, end = self.stated(target), self.side.ends[target]
         found = EVERYTHING if stated is None else self._open(stated, names)
         told = self.asked.request
         if told is None or not isinstance(end, Workload):
@@ -226,6 +243,8 @@ class _Crowd:
         http = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
         if requests.refused(told) and self.side.effective(end.namespace).enrolment is not Enrolment.NONE:
             return subtract(found, http)
+        if told.tunnel:
+            found = subtract(found, intersect(self._no_tunnels(end, stated, names), http))
         looking = [
             (rule, bits)
             for rule, bits in stated or ()
@@ -250,7 +269,8 @@ class _Crowd:
 
 
 def _traffic(calls: Diagram, traffic: str) -> Diagram:
-    return diagram.given(calls, {dimensions.TRAFFIC.name: traffic})
+    method = {dimensions.METHOD.name: "GET"} if traffic == "bytes" else {}
+    return diagram.given(calls, {dimensions.TRAFFIC.name: traffic, **method})
 
 
 def _on(ports: Ports) -> Diagram:

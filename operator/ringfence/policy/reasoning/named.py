@@ -17,12 +17,13 @@ _ANYWHERE: Final = ""
 class Named:
     """``pods`` are what peers ask of pods, by the namespace that they name ("" for peers that name none).
 
-    ``ports`` are names of ports, sorted.
+    ``ports`` are names of ports, sorted. ``tunnels``: some rule names CONNECT.
     """
 
     address_peers: tuple[AddressPeers, ...] = ()
     pods: Mapping[str, tuple[LabelBox, ...]] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
+    tunnels: bool = False
 
     @classmethod
     def of(cls, rules: Iterable[EffectiveRule], more: Iterable[str] = ()) -> Self:
@@ -40,6 +41,7 @@ class Named:
             tuple(sorted(addresses, key=lambda peer: (peer.addresses.blocks, peer.covers_pods))),
             {name: tuple(sorted(boxes, key=lambda box: box.key)) for name, boxes in pods.items()},
             tuple(sorted({*ports.names_in(rule.ports for rule in listed if rule.ports.names), *more})),
+            any(rule.requests is not None and rule.requests.tunnels for rule in listed),
         )
 
     @property

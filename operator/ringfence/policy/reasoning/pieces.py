@@ -14,7 +14,7 @@ from ringfence.model.requests import Request
 from ringfence.model.resources import MTLS, Action, Mode
 from ringfence.model.verdict import Reason
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy import decide, ends, requests
+from ringfence.policy import decide, ends, requests, tunnels
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, subtract, union
 from ringfence.policy.algebra.ports import NO_NAMES, Names, Ports
@@ -22,7 +22,7 @@ from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Effective, Outcome
 from ringfence.policy.ends import End
 from ringfence.policy.reasoning.kinds import names_of
-from ringfence.policy.reasoning.points import says
+from ringfence.policy.reasoning.points import open_to_tunnels, says
 from ringfence.policy.transport import transport_of
 
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
@@ -97,9 +97,9 @@ def between(
         policy = effective(governed.namespace)
         ingress = direction is Direction.INGRESS
         unproven = plaintext and ingress and transport_of(policy, governed.labels) is MTLS.STRICT
-        return _half(
-            _Calls(world, direction, governed, other, names, unproven, told if ingress else None, whole), policy
-        )
+        known = told if ingress else None
+        apart = (known is not None and known.tunnel) or any(r.requests and r.requests.tunnels for r in policy.rules)
+        return _half(_Calls(world, direction, governed, other, names, unproven, known, whole, apart), policy)
 
     return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names)
 
@@ -116,9 +116,17 @@ class _Calls:
     unproven: bool
     told: Request | None
     whole: bool
+    apart: bool
+
+    @property
+    def tunnel(self) -> bool:
+        """Whether all that is asked about is CONNECT."""
+        return self.told is not None and self.told.tunnel
 
     def names_of(self, rule: EffectiveRule) -> Diagram:
         """The requests that a rule names."""
+        if self.apart:
+            rule = tunnels.told_apart(rule)
         return says(rule, self.names, self.told if self.whole else None, self.told)
 
 
@@ -150,6 +158,9 @@ def _half(calls: _Calls, policy: EffectivePolicy) -> tuple[Piece, ...]:
     if calls.told is not None and requests.refused(calls.told):
         pieces.take(_HTTP, Outcome(allowed=False, reason=Reason.REQUEST_REFUSED))
     if not policy.closed:
+        if calls.tunnel:
+            elsewhere = subtract(_HTTP, open_to_tunnels(policy, calls.governed.labels, calls.names))
+            pieces.take(elsewhere, Outcome(allowed=False, reason=Reason.REQUEST_REFUSED))
         pieces.take(EVERYTHING, Outcome(allowed=True, reason=Reason.NOT_CLOSED))
         return tuple(pieces.found)
     worst, best = (_judged(calls, policy, pieces, hopeful=hopeful) for hopeful in (False, True))
@@ -169,6 +180,9 @@ def _judged(calls: _Calls, policy: EffectivePolicy, before: _Pieces, *, hopeful:
     pieces = _Pieces(before.rest, list(before.found))
     governing = list(_governing(calls, policy, hopeful=hopeful))
     for rule in governing:
+        if rule.builtin and calls.tunnel:
+            none = intersect(calls.names_of(rule), _HTTP)
+            pieces.take(none, Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS))
         if rule.builtin:
             pieces.by_rule(rule, calls, Reason.ALLOWED_BUILTIN)
     for rule in governing:

@@ -1,15 +1,16 @@
 """A concrete request as a point of the sets, and the part of one that a question names."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ringfence.model.effective import EffectiveRule
+from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
 from ringfence.model.requests import Opaque, Request
 from ringfence.model.resources import Action
-from ringfence.policy import paths, queries, requests, tokens
+from ringfence.policy import paths, queries, requests, tokens, tunnels
 from ringfence.policy.algebra import diagram, dimensions
-from ringfence.policy.algebra.diagram import Diagram, cube
+from ringfence.policy.algebra.diagram import Diagram, cube, subtract, union
 from ringfence.policy.algebra.ports import Names, Ports
 from ringfence.policy.algebra.values import MISSING, SEVERAL, Methods
 from ringfence.policy.reasoning import bearing as bearing_
@@ -19,7 +20,8 @@ from ringfence.policy.reasoning.side import requests_of
 #: A host with its port, which is no part of its name.
 _HOST: Final = re.compile(r"(?P<name>[^:@]*)(:[0-9]{1,5})?")
 _NOTHING: Final = Methods()
-_BYTES: Final = {dimensions.TRAFFIC.name: "bytes"}
+#: Bytes ask for no tunnel.
+_BYTES: Final = {dimensions.TRAFFIC.name: "bytes", dimensions.METHOD.name: "GET"}
 _HTTP: Final = {dimensions.TRAFFIC.name: "HTTP"}
 _QUERY: Final = "query:"
 #: What is told of where the moment is.
@@ -55,7 +57,7 @@ def whole(request: Request, calls: Diagram) -> dict[str, Any]:
     found = point(request)
     for name in diagram.names(calls):
         if name.startswith(_QUERY):
-            found[name] = queries.value(request.path, name.removeprefix(_QUERY))
+            found[name] = queries.value(request.target, name.removeprefix(_QUERY))
         elif name.startswith(dimensions.TIME) and request.time is not None:
             found[name] = sent_.moment(name, request.time)
         elif name.startswith(dimensions.OF_TOKENS):
@@ -106,6 +108,9 @@ def says(rule: EffectiveRule, names: Names, one: Request | None, bearing: Reques
     Where all that is asked about brings the tokens of ``bearing``, those of them, whatever rules ask of tokens.
     """
     if rule.requests is None:
+        tunnel = one is not None and one.tunnel and rule.direction is Direction.INGRESS
+        if tunnel and rule.action is Action.ALLOW and not rule.builtin:
+            return cube([(dimensions.PORT, Ports.at(rule.ports, names)), (dimensions.TRAFFIC, dimensions.BYTES)])
         return requests_of(rule, names)
     if one is None:
         left = without_token(rule, bearing)
@@ -124,6 +129,16 @@ def without_token(rule: EffectiveRule, bearing: Request | None) -> EffectiveRule
     if not tokens.matches(asked.token, bearing, rule.action):
         return None
     return replace(rule, requests=replace(asked, token=None))
+
+
+def open_to_tunnels(policy: EffectivePolicy, labels: Mapping[str, str], names: Names) -> Diagram:
+    """The ports of a pod whose proxy passes CONNECT on where nothing is closed: those of rules that name it."""
+    governing = [r for r in policy.rules if r.direction is Direction.INGRESS and r.subject.matches(labels)]
+
+    def of(rules: Iterable[EffectiveRule]) -> Diagram:
+        return union(cube([(dimensions.PORT, Ports.at(rule.ports, names))]) for rule in rules)
+
+    return subtract(of(filter(tunnels.names, governing)), of(rule for rule in governing if rule.builtin))
 
 
 def _of_traffic(rule: EffectiveRule, names: Names, http: Methods) -> Diagram:

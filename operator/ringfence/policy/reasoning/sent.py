@@ -6,16 +6,17 @@ holds or does not: sets do not know which windows are within which.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from ringfence.model import hosts
-from ringfence.model.requests import TimeCondition
+from ringfence.model.requests import CONNECT, HttpMatch, Requests, TimeCondition
 from ringfence.model.tokens import TokenMatch
 from ringfence.model.windows import MONDAY, WEEK, Window
 from ringfence.policy import spelling
 from ringfence.policy.algebra import dimensions
-from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, union
+from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
 from ringfence.policy.algebra.texts import EVERY_TEXT, NO_TEXT, TextSet
 from ringfence.policy.algebra.values import Attribute, Methods
@@ -114,6 +115,30 @@ def named(sent: Sent | None, deny: bool) -> Diagram:
         found = intersect(found, bearing.named(sent.token, deny))
     found = intersect(found, cube([(dimensions.TRAFFIC, dimensions.HTTP)]))
     return union((found, cube([(dimensions.TRAFFIC, dimensions.BYTES)]))) if deny else found
+
+
+_TUNNEL: Final = cube([(dimensions.METHOD, dimensions.TUNNEL)])
+_NO_TUNNEL: Final = cube([(dimensions.METHOD, dimensions.NO_TUNNEL)])
+
+
+@lru_cache(maxsize=4096)
+def told_apart(asked: Requests | None, deny: bool) -> Diagram:
+    """The same where CONNECT is told apart: an Allow means it where it says so, a Deny where it says no other method.
+
+    ``named`` does not ask: as long as no rule names CONNECT, none passes whatever the rules say. Of one the path is
+    anything here.
+    """
+    found = named(asked, deny)
+    if asked is None:
+        return found if deny else _NO_TUNNEL
+    if deny:
+        some = (m for m in asked.http if m.grpc or (m.paths and (not m.methods or CONNECT in m.methods)))
+        also = tuple(HttpMatch((CONNECT,), (), each.hosts, each.upgrades) for each in some)
+    else:
+        found = intersect(found, _NO_TUNNEL)
+        also = tuple(each for each in asked.http if CONNECT in each.methods and not (each.paths or each.grpc))
+    tunnels = intersect(named(replace(asked, http=also), deny), _TUNNEL) if also else NOTHING
+    return union((found, tunnels))
 
 
 #: The windows behind each dimension of time, by its name: they say as much, in words.

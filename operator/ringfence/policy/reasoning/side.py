@@ -23,7 +23,7 @@ from ringfence.model.names import LABEL_IDENTITY, LABEL_NAMESPACE_NAME
 from ringfence.model.net import IpSet
 from ringfence.model.resources import Action, Mode
 from ringfence.model.world import Enrolment, Workload, World
-from ringfence.policy import decide, ends
+from ringfence.policy import decide, ends, tunnels
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, Diagram, Dimension, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import Names, Ports
@@ -46,7 +46,8 @@ def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
     on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, names))])
     if rule.hosts and not rule.others:
         on_ports = intersect(on_ports, sent.to_hosts(tuple(name for peer in rule.hosts for name in peer.hosts)))
-    return intersect(on_ports, sent.named(rule.requests, rule.action is Action.DENY))
+    asked = sent.told_apart if rule.tunnels else sent.named
+    return intersect(on_ports, asked(rule.requests, rule.action is Action.DENY))
 
 
 def _parts(rule: EffectiveRule) -> tuple[EffectiveRule, ...]:
@@ -206,6 +207,7 @@ class Side:
             return None
         egress = direction is Direction.EGRESS
         listed = frozenset(self._listed(policy)) if egress else frozenset[int]()
+        apart = self.kinds.named.tunnels
         found: dict[int, list[tuple[EffectiveRule, int]]] = defaultdict(list)
         for rule in policy.rules:
             if rule.direction is not direction or not (self.audit or rule.mode is Mode.ENFORCE):
@@ -214,7 +216,8 @@ class Side:
             if listed and is_inside(rule.ref):
                 pods = [number for number in pods if number not in listed]
             if pods:
-                says = [(part, self.named(self._mattering(direction, part))) for part in _parts(rule)]
+                stated = tunnels.told_apart(rule) if apart else rule
+                says = [(part, self.named(self._mattering(direction, part))) for part in _parts(stated)]
                 for number in pods:
                     found[number] += says
         return {number: tuple(says) for number, says in found.items()}

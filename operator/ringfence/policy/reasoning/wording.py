@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from ringfence.model.requests import CONNECT
 from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import Cube, Diagram
 from ringfence.policy.algebra.paths import PathSet
@@ -31,7 +32,7 @@ def phrases(cube: Cube) -> tuple[str, ...]:
 def _rest(cube: Cube) -> Iterator[str]:
     if cube.get(dimensions.TRAFFIC.name) == dimensions.BYTES:
         yield "bytes that are no HTTP"
-    if (methods := cube.get(dimensions.METHOD.name)) is not None:
+    if (methods := cube.get(dimensions.METHOD.name)) is not None and methods != dimensions.NO_TUNNEL:
         yield method_text(methods)
     if (paths := cube.get(dimensions.PATH.name)) is not None:
         yield path_text(paths)
@@ -66,8 +67,8 @@ def token_text(name: str, cube: Cube) -> str:
 
 
 def method_text(methods: Methods) -> str:
-    """``GET or POST``, ``every method but GET``."""
-    names = sorted(methods.names)
+    """``GET or POST``, ``every method but GET``. CONNECT is no method among others: it is told where it is named."""
+    names = sorted(methods.names - {CONNECT} if methods.others else methods.names)
     if methods.others:
         return f"every method but {' and '.join(names)}" if names else "every method"
     return " or ".join(names)
@@ -150,7 +151,7 @@ def _cube_data(cube: Cube, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         match values:
             case Methods() if name == dimensions.UPGRADE.name:
                 yield name, upgrade_text(values)
-            case Methods() if name == dimensions.METHOD.name:
+            case Methods() if name == dimensions.METHOD.name and values != dimensions.NO_TUNNEL:
                 yield "methods", method_text(values)
             case Methods() if name.startswith(dimensions.TIME):
                 yield name, values.witness()

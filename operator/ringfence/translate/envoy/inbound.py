@@ -199,7 +199,9 @@ class Inbound:
         limits = counted.of_routes(held, Telling(self.trust_domain, mesh, known))
         removed = tokens.removed(governing.tokens(audit=False), known)
         hidden = spoofed.of_routes(governing.looked_at, held.to_program.names)
-        made.routes[route] = _route(route, {**policy, **asked, **limits, **hidden}, held, removed)
+        made.routes[route] = _route(
+            route, {**policy, **asked, **limits, **hidden}, held, removed, tunnels=governing.tunnels
+        )
         return filters.http(
             "in.mesh" if mesh else "in.plain",
             route,
@@ -339,13 +341,15 @@ def _spelt_out(spans: Sequence[Spans]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _route(name: str, policy: dict[str, Message], held: Held, removed: Iterable[str]) -> Resource:
+def _route(name: str, policy: dict[str, Message], held: Held, removed: Iterable[str], *, tunnels: bool) -> Resource:
     """Everything to the program; the policy travels with the routes, so it is in force without a new listener.
 
-    The headers ``removed`` are gone when all filters have seen them.
+    The headers ``removed`` are gone when all filters have seen them. With ``tunnels`` CONNECT goes to the program too.
     """
     on = route_components_pb2.RouteAction(cluster=names.TO_PROGRAM_HTTP, timeout=messages.seconds(0))
-    host = route_components_pb2.VirtualHost(name="program", domains=["*"], routes=counted.routes(held, on))
+    host = route_components_pb2.VirtualHost(
+        name="program", domains=["*"], routes=counted.routes(held, on, tunnels=tunnels)
+    )
     found = route_pb2.RouteConfiguration(name=name, virtual_hosts=[host], validate_clusters=messages.false())
     found.request_headers_to_remove.extend(removed)
     counted.change_headers(held, found)

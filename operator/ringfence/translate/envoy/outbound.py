@@ -325,7 +325,9 @@ class Outbound:
         self.endpoints[name] = shared.endpoints((name, endpoints))
         self.made.chains[name] = shared.chain(told)
         if told.http:
-            self.made.routes[name] = shared.route(name)
+            answers = reach.of(self.mesh)
+            tunnels = any(g.first.target and answers.tunnels(g.first.target).holds(PORT, g.port) for g in reached)
+            self.made.routes[name] = shared.route((name, tunnels))
         return name
 
     # --- the tree ---------------------------------------------------------------------------------------------------

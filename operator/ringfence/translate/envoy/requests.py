@@ -1,6 +1,7 @@
 """The requests that a rule names as Envoy's permissions; the meaning is that of policy.requests."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from envoy.config.rbac.v3 import rbac_pb2
@@ -8,7 +9,7 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import path_pb2, regex_pb2, string_pb2
 from google.api.expr.v1alpha1 import syntax_pb2
 
-from ringfence.model.requests import Asks, HeaderCondition, HttpMatch, Requests
+from ringfence.model.requests import CONNECT, Asks, HeaderCondition, HttpMatch, Requests
 from ringfence.model.resources import Action
 from ringfence.policy import paths
 from ringfence.policy.requests import ANY_SEGMENT, BELOW, SPACES, compared, of_values, other_methods, other_paths, twins
@@ -17,6 +18,8 @@ from ringfence.translate.envoy.messages import Message
 
 _METHOD: Final = ":method"
 _HOST: Final = ":authority"
+_PATH: Final = ":path"
+_PROTOCOL: Final = ":protocol"
 _UPGRADE: Final = "upgrade"
 _TYPE: Final = "content-type"
 _GRPC: Final = "application/grpc"
@@ -27,9 +30,14 @@ _Cel: Final = syntax_pb2.Expr
 _ANY: Final = rbac_pb2.Permission(any=True)
 
 
-def permission(rule: Requests, action: Action) -> Message:
-    """A permission that is the requests that a rule of this action names, the time aside (``condition``)."""
-    http = [_http(match, action) for match in rule.http]
+def permission(rule: Requests, action: Action, *, tunnels: bool = False) -> Message:
+    """A permission that is the requests that a rule of this action names, the time aside (``condition``).
+
+    With ``tunnels`` CONNECT gets to the rules: the proxy refuses it otherwise.
+    """
+    http = [each for match in rule.http for each in _ways(match, action, tunnels=tunnels)]
+    if tunnels and not rule.http and action is Action.ALLOW:
+        http = [no_tunnel()]
     token = [tokens.permission(rule.token, action)] if rule.token is not None else []
     query = (queries.permission(each, action) for each in rule.query)
     return _all([*([_any(http)] if http else ()), *token, *(_condition(each, action) for each in rule.when), *query])
@@ -58,16 +66,46 @@ def _cel(**what: Any) -> Message:
     return _Cel(**what)
 
 
-def unclear(rule: Requests) -> Iterator[Message]:
+def no_tunnel() -> Message:
+    """A permission that is every request but CONNECT."""
+    return _not(_connect())
+
+
+def _connect() -> Message:
+    return _header(_METHOD, string_pb2.StringMatcher(exact=CONNECT))
+
+
+def _ways(match: HttpMatch, action: Action, *, tunnels: bool) -> Iterator[Message]:
+    """The requests that a match names; of CONNECT, which has no path, those that it names with another word."""
+    if not tunnels:
+        yield _http(match, action)
+    elif action is Action.DENY:
+        yield _http(match, action)
+        if match.grpc or (match.paths and (not match.methods or CONNECT in match.methods)):
+            yield _all([_connect(), _http(replace(match, methods=(), paths=(), grpc=False), action)])
+    elif CONNECT in match.methods and not match.paths and not match.grpc:
+        # What is asked to change besides, or has a path, is no tunnel as RFC 9110 knows it.
+        yield _all([_http(match, action), *(_not(_present(name)) for name in (_PATH, _PROTOCOL))])
+    elif match.methods:
+        yield _http(match, action)
+    else:
+        yield _all([_http(match, action), no_tunnel()])
+
+
+def unclear(rule: Requests, *, tunnels: bool = False) -> Iterator[Message]:
     """Policies, yet of nobody, that together are for the requests that no rule like this one is asked about."""
-    places = []
+    of_path = []
     if rule.paths:
         parts = [string_pb2.StringMatcher(contains=part, ignore_case=True) for part in paths.UNCLEAR]
         odd = (string_pb2.StringMatcher(prefix="/"), _regex(_PRINTABLE))
-        places += [*map(_path, parts), *(_not(_path(each)) for each in odd)]
-    places += [_present(name) for name in twins(rule)]
+        of_path += [*map(_path, parts), *(_not(_path(each)) for each in odd)]
+    of_query = [each for asked in rule.query for each in queries.unclear(asked)]
+    places = [_present(name) for name in twins(rule)]
     places += [_header(name, each) for name in of_values(rule) for each in _SPACED]
-    places += [each for asked in rule.query for each in queries.unclear(asked)]
+    if not tunnels:
+        places = [*of_path, *places, *of_query]
+    elif of_path or of_query:
+        places.append(_all([no_tunnel(), _any([*of_path, *of_query])]))
     if places:
         yield rbac_pb2.Policy(permissions=places)
     # Each by itself: they are the same for all rules that look at methods, or at paths, and are told once for these.

@@ -18,6 +18,7 @@ from ringfence.model.effective import EffectivePeer, EffectiveRule
 from ringfence.model.resources import Action, Mode
 from ringfence.model.spans import ALL, Spans
 from ringfence.model.tokens import TokenMatch
+from ringfence.policy import tunnels
 from ringfence.policy.callers import Callers, Identities
 from ringfence.policy.order import peer_key
 from ringfence.policy.peers import ANY_IDENTITY
@@ -60,6 +61,11 @@ class PortRules:
         """The names of headers that any of the rules looks at."""
         asked = (rule.requests for rule in self.rules if rule.requests is not None)
         return frozenset(name for each in asked for name in looked_at(each))
+
+    @property
+    def tunnels(self) -> bool:
+        """Whether a rule names CONNECT, so that the rules are asked about it."""
+        return tunnels.named(self.rules)
 
     def opaque(self) -> "PortRules":
         """The rules where bytes are carried in which nobody sees a request: no Allow of some, every Deny of some."""
@@ -132,7 +138,10 @@ def _rbac(half: _Half, rules: PortRules, who: Who, action: Action) -> Message:
         where = [rbac_pb2.Permission(any=True)] if rules.spans is None else permissions(rules.spans[place])
         only_if = None
         if rule.requests is not None:
-            where, only_if = [requests.permission(rule.requests, action)], requests.condition(rule.requests)
+            where = [requests.permission(rule.requests, action, tunnels=rules.tunnels)]
+            only_if = requests.condition(rule.requests)
+        elif action is Action.ALLOW and rules.tunnels:
+            where = [requests.no_tunnel()]
         if whom and where:
             policy = rbac_pb2.Policy(permissions=where, principals=whom, condition=only_if)
             made.policies[names.policy_id(rule.ref)].CopyFrom(policy)
@@ -146,7 +155,8 @@ def _unclear(found: Message, rules: PortRules, who: Who, *, audit: bool) -> None
     # By what is refused: whom the rules that ask for it name.
     alike: dict[bytes, dict[EffectivePeer, None]] = {}
     for _, rule in (*_denies(rules, audit=audit).found, *_allows(rules, audit=audit).found):
-        for policy in requests.unclear(rule.requests) if rule.requests is not None else ():
+        asked = () if rule.requests is None else requests.unclear(rule.requests, tunnels=rules.tunnels)
+        for policy in asked:
             alike.setdefault(policy.SerializeToString(deterministic=True), {}).update(dict.fromkeys(rule.peers))
     for number, policy in enumerate(sorted(alike), start=1):
         whom = who.principals(tuple(alike[policy]))

@@ -19,7 +19,7 @@ from ringfence.model.proxy import Resource
 from ringfence.model.proxy_settings import Tracing
 from ringfence.policy.callers import Account
 from ringfence.policy.kept import Kept
-from ringfence.translate.envoy import clusters, filters, logs, messages, names, principals, status
+from ringfence.translate.envoy import clusters, filters, logs, messages, names, principals, status, tunnel
 from ringfence.translate.envoy.clusters import Endpoint
 from ringfence.translate.envoy.filters import Bounds
 from ringfence.translate.envoy.messages import Message
@@ -74,8 +74,12 @@ def _chain(told: Service) -> Message:
     return listener_components_pb2.FilterChain(name=told.name, filters=[carry])
 
 
-def _route(name: str) -> Resource:
-    """Everything to the cluster of that name, tried again where nothing has reached the other end."""
+def _route(key: tuple[str, bool]) -> Resource:
+    """Everything to the cluster of that name, tried again where nothing has reached the other end.
+
+    The other part of the key: CONNECT too.
+    """
+    name, tunnels = key
     retry = route_components_pb2.RetryPolicy(
         retry_on=_RETRIES,
         num_retries=wrappers_pb2.UInt32Value(value=2),
@@ -91,7 +95,8 @@ def _route(name: str) -> Resource:
     )
     on = route_components_pb2.RouteAction(cluster=name, timeout=messages.seconds(0), retry_policy=retry)
     route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="/"), route=on)
-    host = route_components_pb2.VirtualHost(name="service", domains=["*"], routes=[route])
+    routes = [*([tunnel.route(on)] if tunnels else []), route]
+    host = route_components_pb2.VirtualHost(name="service", domains=["*"], routes=routes)
     made = route_pb2.RouteConfiguration(
         name=name,
         virtual_hosts=[host],
@@ -125,7 +130,8 @@ def _size(_: object, found: Resource) -> int:
     return _ENTRY + len(found.body)
 
 
-#: The cluster of a Service; its endpoints, by its name and what is ready behind it (sorted); its routes, by its name.
+#: The cluster of a Service; its endpoints, by its name and what is ready behind it (sorted); its routes, by its name
+#: and whether CONNECT goes there.
 cluster: Final = Kept(_cluster, weigh=_size, most=_MOST)
 endpoints: Final = Kept(_endpoints, weigh=lambda key, made: _size(key, made) + _ENDPOINT * len(key[1]), most=_MOST)
 route: Final = Kept(_route, weigh=_size, most=_MOST)

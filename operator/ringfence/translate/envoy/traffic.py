@@ -28,7 +28,7 @@ from google.protobuf import wrappers_pb2
 from ringfence.model.spiffe import SpiffeId
 from ringfence.model.traffic import UNTOLD_BODY, Bound, By, Limit, NamedRate, Rate
 from ringfence.policy.traffic import Asked, Held
-from ringfence.translate.envoy import claims, messages, names
+from ringfence.translate.envoy import claims, messages, names, tunnel
 from ringfence.translate.envoy.messages import Message
 
 #: Filters for limits that are enforced, and for those of mode Audit; of more limits the last one has the rest.
@@ -259,11 +259,16 @@ def _hushing() -> Message:
 # --- bodies, timeouts and headers -------------------------------------------------------------------------------------
 
 
-def routes(held: Held, program: Message) -> list[Message]:
-    """The routes to the program, which ``program`` (a RouteAction) leads to."""
+def routes(held: Held, program: Message, *, tunnels: bool = False) -> list[Message]:
+    """The routes to the program, which ``program`` (a RouteAction) leads to; with ``tunnels`` for CONNECT as well."""
     bounded = route_components_pb2.RouteAction()
     bounded.CopyFrom(program)
     _time(held, bounded)
+    # What goes through a tunnel is no body.
+    return [*([tunnel.route(bounded)] if tunnels else []), *_of_requests(held, bounded)]
+
+
+def _of_requests(held: Held, bounded: Message) -> list[Message]:
     enforced, audited = held.bound(Bound.BODY), held.would_bound(Bound.BODY)
     if enforced is None and audited is None:
         return [_to(bounded)]
