@@ -114,16 +114,13 @@ class Concerning:
                 accounts, others, asked = into, sources, ingress
             else:
                 accounts, others, asked = out_of, targets, egress
-            if not asked or rule.mode is not enforce:
+            if not asked or others.never.issuperset(map(id, rule.peers)) or rule.mode is not enforce:
                 continue
-            if accounts is not None and not _any(accounts, rule.subject):
-                continue
-            known = others.known
-            for peer in rule.peers:
-                found = known.get(id(peer))
-                if others.may(peer) if found is None else found[1]:
-                    yield rule
-                    break
+            if accounts is None or _any(accounts, rule.subject):
+                for peer in rule.peers:
+                    if others.may(peer):
+                        yield rule
+                        break
 
     @cached_property
     def _sources(self) -> "_Named":
@@ -142,6 +139,8 @@ class _Named:
     ends: Ends
     # Most rules share their peers with others: they are told by which object they are, which is kept beside.
     known: dict[int, tuple[EffectivePeer, bool]] = field(default_factory=dict, init=False, compare=False)
+    #: Those of ``known`` that name none.
+    never: set[int] = field(default_factory=set, init=False, compare=False)
     _boxes: dict[int, tuple[LabelBox, tuple[Accounts, ...]]] = field(default_factory=dict, init=False, compare=False)
 
     def may(self, peer: EffectivePeer) -> bool:
@@ -149,26 +148,24 @@ class _Named:
         found = self.known.get(id(peer))
         if found is None:
             found = self.known[id(peer)] = (peer, self._may(peer))
+            if not found[1]:
+                self.never.add(id(peer))
         return found[1]
 
     def _may(self, peer: EffectivePeer) -> bool:
-        match peer:
-            case AddressPeers():
-                return self.ends.addresses or peer.covers_pods
-            case PodPeers():
-                there = self._there(peer.namespaces)
-                return bool(there) and any(_any(accounts, peer.pods) for accounts in there)
-        return True
+        if isinstance(peer, PodPeers):
+            found = self._boxes.get(id(peer.namespaces))
+            there = self._there(peer.namespaces) if found is None else found[1]
+            return bool(there) and any(_any(accounts, peer.pods) for accounts in there)
+        return self.ends.addresses or peer.covers_pods if isinstance(peer, AddressPeers) else True
 
     def _there(self, namespaces: LabelBox) -> tuple[Accounts, ...]:
         """The identities in each namespace of a box in which some of the ends are."""
-        found = self._boxes.get(id(namespaces))
-        if found is None:
-            own = self.ends.pods.items() if self.ends.pods is not None else ()
-            matching = (each for name, each in own if namespaces.matches(ends.namespace_labels(self.world, name)))
-            there = (None,) if self.ends.pods is None else tuple(matching)
-            found = self._boxes[id(namespaces)] = (namespaces, there)
-        return found[1]
+        own = self.ends.pods.items() if self.ends.pods is not None else ()
+        matching = (each for name, each in own if namespaces.matches(ends.namespace_labels(self.world, name)))
+        there = (None,) if self.ends.pods is None else tuple(matching)
+        self._boxes[id(namespaces)] = (namespaces, there)
+        return there
 
 
 def _any(accounts: Accounts, box: LabelBox) -> bool:

@@ -22,6 +22,8 @@ from ringfence.policy.reasoning.side import SOURCE, Side, Stated
 
 _NO_PORT: Final = Ports()
 
+_Spans = tuple[tuple[int, int, int], ...]
+_Leaving = frozenset[tuple[Diagram, int]]
 #: What rules say, by its place, with the bits of those whom they name.
 _Said = tuple[tuple[int, int], ...]
 
@@ -123,18 +125,20 @@ class _Crowd:
     _by_words: dict[_Says, int] = field(default_factory=dict)
     _saying: list[EffectiveRule] = field(default_factory=list)
     _opened: dict[tuple[frozenset[tuple[int, int]], Names], Diagram] = field(default_factory=dict)
-    _passing: dict[tuple[Diagram, frozenset[tuple[Diagram, int]], Ports, Ports], Diagram] = field(default_factory=dict)
+    _passing: dict[tuple[Diagram, _Leaving, _Spans, _Spans], Diagram] = field(default_factory=dict)
 
     def calls(self, target: int) -> Diagram:
         """Source and request of every call to a target that was asked about and passes."""
         names = self.side.kinds.all[target].names
-        by_rest: dict[Diagram, int] = defaultdict(int)
+        by_rest: dict[Diagram, int] = {}
         for said, sources in self._leaving.items():
-            by_rest[self._let_out(said, target, names)] |= sources
+            rest = self._let_out(said, target, names)
+            by_rest[rest] = by_rest.get(rest, 0) | sources
         let_in = self._let_in(target, names)
         if not isinstance(self.side.ends[target], Workload):
             return self.asked_of(self._met(let_in, by_rest), target)
-        key = (let_in, frozenset(by_rest.items()), self.asked.ports(names), self.asked.http(target))
+        # Spans are faster to look up than the sets of ports around them.
+        key = (let_in, frozenset(by_rest.items()), self.asked.ports(names).key, self.asked.http(target).key)
         if key not in self._passing:
             self._passing[key] = self.asked_of(self._met(let_in, by_rest), target)
         return self._passing[key]

@@ -167,24 +167,23 @@ class _Sorting:
     def kinds(self) -> Iterator[Kind]:
         """Every kind of pods, by the first of their identities."""
         pods = self._pods()
-        told_apart, apart, identities = self._told_apart, self.focus.apart, self._identities
+        told_apart, identities, by_names = self._told_apart, self._identities, self._by_names
+        alone = {None, OTHER, *(account for namespace, account in self.focus.apart if namespace == self.namespace)}
         groups: dict[object, list[str | None]] = defaultdict(list)
         for account in sorted(self._accounts(pods), key=lambda each: each or ""):
             told, own = told_apart.get(account, ()), pods.get(account, ())
-            alone = account is None or account == OTHER or (self.namespace, account) in apart
             shape: Hashable
-            if not self._by_names:
+            if not by_names:
                 shape = self._shape(account, own, told)
             elif len(own) == 1:
-                # As most often: only their ports' names tell pods apart.
-                shape = names_of(own[0]).known
+                # As most often: only their ports' names tell pods apart, if they have any.
+                shape = own[0].ports and names_of(own[0]).known
             else:
                 shape = frozenset(map(names_of, own))
-            listed = tuple([account in each for each in identities])
-            groups[account if alone else "", told, listed, shape].append(account)
+            groups[account if account in alone else "", told, identities.get(account), shape].append(account)
         for first, *others in groups.values():
-            alike = tuple([each for each in others if each is not None])
-            if self._by_names:
+            alike = tuple([each for each in others if each is not None]) if others else ()
+            if by_names:
                 yield from self._named_only(first, alike, pods.get(first, ()))
             else:
                 yield from self._of_forms(first, alike, pods.get(first, ()))
@@ -234,8 +233,7 @@ class _Sorting:
     def _accounts(self, pods: Iterable[str | None]) -> Collection[str | None]:
         accounts = set(pods)
         if any(policy.enrolment is not Enrolment.NONE for policy in self.policies):
-            accounts |= {OTHER, *self._told_apart}
-            accounts |= {name for policy in self.policies for name, _ in policy.service_accounts}
+            accounts |= {OTHER, *self._told_apart, *self._identities}
         return accounts or {None}
 
     @cached_property
@@ -248,9 +246,13 @@ class _Sorting:
         return found
 
     @cached_property
-    def _identities(self) -> tuple[Collection[str | None], ...]:
-        """In each world the identities on which a ServiceIdentity rests."""
-        return tuple(frozenset(name for name, _ in policy.service_accounts) for policy in self.policies)
+    def _identities(self) -> Mapping[str | None, tuple[int, ...]]:
+        """The identities on which a ServiceIdentity rests, with the worlds in which one does."""
+        found: dict[str | None, tuple[int, ...]] = {}
+        for place, policy in enumerate(self.policies):
+            for account, _ in policy.service_accounts:
+                found[account] = (*found.get(account, ()), place)
+        return found
 
     @cached_property
     def _by_labels(self) -> list[tuple[ValueSet, LabelBox]]:
