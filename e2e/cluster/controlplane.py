@@ -21,7 +21,7 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.process import Daemon
 
 _counter = itertools.count()
-_START_SECONDS = 90.0
+_START_SECONDS = 240.0
 _ATTEMPTS = 3
 
 AUDIT_POLICY = {

@@ -13,6 +13,7 @@ from e2e.demo import mesh
 from e2e.demo.client import Client, Object, until
 from e2e.traffic import pods
 from e2e.traffic.__main__ import DATAGRAMS, FRAMES, LINES, OPEN_LINES, STREAMS, WEB
+from e2e.traffic.memory import Memory
 
 REFUSED = frozenset(
     {"403", "503", "denied", "closed", "silent", "PERMISSION_DENIED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
@@ -74,16 +75,16 @@ class Place:
         rule = {"name": source, "from": [peer], "ports": list(ports or ALL_PORTS)}
         return mesh.policy(self.space, f"{target}-{source}", target, [rule])
 
-    def memory(self, pod: Object, what: str = "VmRSS") -> int:
-        """Bytes that a pod's proxy has in memory; ``VmHWM``: the most since it was last asked. Raises ClusterError."""
+    def memory(self, pod: Object) -> Memory:
+        """What a pod's proxy has; what it had at most is from the last question on. Raises ClusterError."""
         nodes = sorted(each["metadata"]["name"] for each in self.admin.get("nodes")["items"])
         entering = self.cluster.entering(nodes.index(pod["spec"]["nodeName"]) + 1)
         command = [*entering, "sh", "-c", _ENVOYS, pod["metadata"]["uid"]]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = [line.split() for line in done.stdout.splitlines() if line.startswith(f"{what}:")]
-        if len(lines) != 1:
-            raise ClusterError(f"{pod['metadata']['name']} has {len(lines)} proxies: {done.stderr.strip()}")
-        return int(lines[0][1]) * 1024
+        count = sum(line.startswith("VmHWM:") for line in done.stdout.splitlines())
+        if count != 1:
+            raise ClusterError(f"{pod['metadata']['name']} has {count} proxies: {done.stderr.strip()}")
+        return Memory.read(done.stdout)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ringfence.translate.envoy import static
 
 from e2e import envoy
 from e2e.cluster import debian
+from e2e.traffic.memory import Memory
 from tests.component import proxy_net
 from tests.component.node_rig import eventually
 from tests.component.proxy_net import Identities
@@ -80,33 +81,12 @@ class Pair:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def memory(self, account: str) -> "Memory":
+    def memory(self, account: str) -> Memory:
         """What a proxy has; what it had at most is from the last question on."""
         process = Path(f"/proc/{self.proxies[account]}")
-        lines = (each.partition(":") for each in (process / "status").read_text().splitlines())
-        kilobytes = {name: int(rest.split()[0]) * 1024 for name, _, rest in lines if name in _COUNTED}
+        found = Memory.read((process / "status").read_text())
         (process / "clear_refs").write_text("5")
-        return Memory(*(kilobytes[each] for each in _COUNTED))
-
-
-#: Of /proc/PID/status, in the order of Memory's fields.
-_COUNTED = ("VmHWM", "RssAnon", "RssFile")
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes of a process: at most, since it was last asked; of its own; of files, which is its program mostly."""
-
-    most: int
-    own: int
-    files: int
-
-    def grown(self, before: "Memory") -> int:
-        """How much more of its own it had since.
-
-        Without pages of its program: the kernel takes them while memory is scarce, and brings back what runs.
-        """
-        return self.most - max(self.files, before.files) - before.own
+        return found
 
 
 @contextlib.contextmanager

@@ -221,7 +221,7 @@ class Draw:
                 bounds[0] if self._chance(0.15) else None,
                 bounds[1] if self._chance(0.15) else None,
             )
-            if found.opens != found.closes and len({found.holds(now + late) for late in range(0, _MARGIN, 60)}) == 1:
+            if found.opens != found.closes and len({found.holds(now + late) for late in range(_MARGIN)}) == 1:
                 return found
 
     def _match(self) -> HttpMatch:

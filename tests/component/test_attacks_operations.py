@@ -1,6 +1,7 @@
 """Attacks on the webhook as a running thing: killed, cut off, lagging, with a wrong clock, flooded."""
 
 import secrets
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -286,9 +287,11 @@ class TestStorm:
         assert rig.api.create(policy).ok
         until(lambda: rig.api.create(pod("p", "noisy"), dry_run=True).warnings, 10)
         # Nothing is written for dry runs, however many.
+        alone, took = [], []
         for _ in range(20):
+            started = time.monotonic()
             assert rig.api.create(pod("dry", "noisy"), dry_run=True).ok
-        took = []
+            alone.append(time.monotonic() - started)
         for number in range(300):
             made = pod(f"p{number}", "noisy")
             owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": f"u{number}", "controller": True}
@@ -297,8 +300,8 @@ class TestStorm:
             reply = rig.api.create(made)
             took.append(time.monotonic() - started)
             assert reply.ok, reply.message
-        # All but a few, whom a busy machine may let wait.
-        assert sorted(took)[270] < 2
+        # All but a few, whom a busy machine may let wait; on such a machine those before waited too.
+        assert sorted(took)[270] < max(2, 10 * statistics.median(alone)), alone
         dropped = [line for line in main.get("/metrics")[1].splitlines() if "events_dropped_total" in line]
         assert float(dropped[-1].split()[-1]) == 200
         until(lambda: len(self.events(rig)) == 100, 30)

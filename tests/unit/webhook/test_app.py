@@ -238,9 +238,9 @@ def test_so_are_too_many_bytes() -> None:
 
 def test_the_deadline_of_the_api_server_holds() -> None:
     start = time.monotonic()
-    reply = run(app_of(Answers(seconds=5)), query=b"timeout=100ms")
+    reply = run(app_of(Answers(seconds=60)), query=b"timeout=100ms")
     assert reply.status == 504
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize(

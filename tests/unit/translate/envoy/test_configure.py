@@ -263,9 +263,9 @@ def many_rules(count: int) -> Mesh:
 def test_five_thousand_rules_on_one_identity() -> None:
     known = many_rules(5000)
     known.effective("shop")
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = configured(known, containers=[{"name": "c", "ports": [{"containerPort": p} for p in range(8000, 8010)]}])
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
     assert sum(len(each.body) for each in found.listeners) < 4 * 1024 * 1024
 
 
@@ -293,9 +293,9 @@ def many_requests(count: int) -> Mesh:
 def test_a_thousand_rules_about_requests_on_one_route() -> None:
     known = many_requests(1000)
     known.effective("shop")
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = configured(known, containers=[{"name": "c", "ports": [{"containerPort": 8080}]}])
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
     (route,) = (each for each in found.routes if each.name == "in|8080|mesh")
     assert len(route.body) < 1024 * 1024
     assert sum(len(each.body) for each in found.listeners) < 64 * 1024
