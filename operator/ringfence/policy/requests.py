@@ -6,6 +6,7 @@ What is missing, or can be read in two ways, counts against the request: an Allo
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from ringfence.model.requests import (
@@ -64,6 +65,7 @@ def of_values(rule: Requests) -> tuple[str, ...]:
     return tuple(sorted({each.header for each in rule.when if each.values}))
 
 
+@lru_cache(maxsize=4096)
 def unread(rule: Requests) -> tuple[str, ...]:
     """Names of headers that a request must not have for the rule to be asked: programs may obey them in its place."""
     return tuple(sorted({*twins(rule), *others(rule)}))

@@ -16,7 +16,7 @@ from ringfence.policy.algebra import diagram, dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, cube, intersect, split, subtract, union
 from ringfence.policy.algebra.ports import EVERY_PORT, NO_NAMES, Names, Ports
 from ringfence.policy.algebra.values import Members
-from ringfence.policy.reasoning import points, saying
+from ringfence.policy.reasoning import points, saying, sent
 from ringfence.policy.reasoning.leaving import at
 from ringfence.policy.reasoning.side import SOURCE, Side, Stated
 
@@ -214,8 +214,15 @@ class _Crowd:
         always: list[Diagram] = []
         allowed: list[Diagram] = []
         denied: list[Diagram] = []
+        seen = (
+            sent.looked_at(self._saying[place].requests for place, _ in said) if self.asked.one is None else frozenset()
+        )
         for place, bits in sorted(said):
             rule = self._saying[place]
+            refused = sent.unread(rule.requests, seen)
+            if refused is not NOTHING:
+                refused = intersect(refused, _on(Ports.at(rule.ports, names)))
+                denied.append(split(self.side.axes.source, [(Members(bits), refused)]))
             kind = always if rule.builtin else denied if rule.action is Action.DENY else allowed
             requests_ = points.says(rule, names, self.asked.one, self.asked.request)
             kind.append(split(self.side.axes.source, [(Members(bits), requests_)]))

@@ -21,6 +21,7 @@ from ringfence.policy.algebra.ports import NO_NAMES, Names, Ports
 from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Effective, Outcome
 from ringfence.policy.ends import End
+from ringfence.policy.reasoning import sent
 from ringfence.policy.reasoning.kinds import names_of
 from ringfence.policy.reasoning.points import open_to_tunnels, says
 from ringfence.policy.transport import transport_of
@@ -185,10 +186,13 @@ def _judged(calls: _Calls, policy: EffectivePolicy, before: _Pieces, *, hopeful:
             pieces.take(none, Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS))
         if rule.builtin:
             pieces.by_rule(rule, calls, Reason.ALLOWED_BUILTIN)
-    for rule in governing:
-        if calls.told is not None and _unclear(rule, calls.told):
-            on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, calls.names))])
-            pieces.take(intersect(on_ports, _HTTP), Outcome(allowed=False, reason=Reason.REQUEST_UNCLEAR))
+    asked = [rule for rule in governing if rule.requests is not None and rule.suspended_by is None]
+    seen = sent.looked_at(rule.requests for rule in asked) if not calls.whole else frozenset()
+    for rule in asked:
+        unclear = calls.told is not None and requests.unclear(calls.told, [rule.requests] if rule.requests else ())
+        refused = _HTTP if unclear else sent.unread(rule.requests, seen)
+        on_ports = cube([(dimensions.PORT, Ports.at(rule.ports, calls.names))])
+        pieces.take(intersect(on_ports, refused), Outcome(allowed=False, reason=Reason.REQUEST_UNCLEAR))
     _by_rules([rule for rule in governing if not rule.builtin], calls, pieces)
     if calls.unproven:
         for each in _judged(replace(calls, unproven=False), policy, before, hopeful=hopeful):
@@ -196,10 +200,6 @@ def _judged(calls: _Calls, policy: EffectivePolicy, before: _Pieces, *, hopeful:
                 pieces.take(each.requests, Outcome(False, Reason.NEEDS_MUTUAL_TLS, each.outcome.rule))
     pieces.take(EVERYTHING, Outcome(allowed=False, reason=Reason.NO_RULE_ALLOWS))
     return tuple(pieces.found)
-
-
-def _unclear(rule: EffectiveRule, told: Request) -> bool:
-    return rule.requests is not None and rule.suspended_by is None and requests.unclear(told, [rule.requests])
 
 
 def _by_rules(rules: Sequence[EffectiveRule], calls: _Calls, pieces: _Pieces) -> None:

@@ -14,7 +14,7 @@ from ringfence.model import hosts
 from ringfence.model.requests import CONNECT, HttpMatch, Requests, TimeCondition
 from ringfence.model.tokens import TokenMatch
 from ringfence.model.windows import MONDAY, WEEK, Window
-from ringfence.policy import spelling
+from ringfence.policy import requests, spelling
 from ringfence.policy.algebra import dimensions
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, Dimension, cube, intersect, union
 from ringfence.policy.algebra.paths import PathSet
@@ -139,6 +139,24 @@ def told_apart(asked: Requests | None, deny: bool) -> Diagram:
         also = tuple(each for each in asked.http if CONNECT in each.methods and not (each.paths or each.grpc))
     tunnels = intersect(named(replace(asked, http=also), deny), _TUNNEL) if also else NOTHING
     return union((found, tunnels))
+
+
+def looked_at(rules: Iterable[Requests | None]) -> frozenset[str]:
+    """The names of headers that any of some rules looks at."""
+    return frozenset(name for rule in rules if rule is not None for name in requests.looked_at(rule))
+
+
+def unread(rule: Requests | None, seen: frozenset[str]) -> Diagram:
+    """The requests that are refused because of the rule for a header of ``seen``, which other rules look at.
+
+    Of headers that no rule looks at sets know nothing.
+    """
+    there = Attribute(EVERY_TEXT, several=True)
+    names = seen.intersection(requests.unread(rule)) if rule is not None and seen else ()
+    return union(
+        cube([(dimensions.TRAFFIC, dimensions.HTTP), (dimensions.attribute(f"header:{name}"), there)])
+        for name in sorted(names)
+    )
 
 
 #: The windows behind each dimension of time, by its name: they say as much, in words.
