@@ -22,9 +22,10 @@ from ringfence.reconcile import staging
 from ringfence.reconcile.trust_bundle import PURPOSE
 
 from e2e.cluster.controlplane import ControlPlane
-from tests.component import cluster
+from tests.component import cluster, people
 from tests.component.certificates import identity, reason
-from tests.component.controller_rig import Plane
+from tests.component.controller_rig import OWN, Plane
+from tests.component.test_cli import deployment
 
 pytestmark = pytest.mark.component
 
@@ -50,7 +51,7 @@ def forged(namespace: str, **fields: Any) -> dict[str, Any]:
 
 def drive(plane: Plane, scenario: Callable[[client.Client], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        async with plane.writer() as api, asyncio.timeout(60):
+        async with plane.writer() as api, asyncio.timeout(180):
             await scenario(api)
 
     asyncio.run(main())
@@ -123,6 +124,43 @@ def test_of_pods_from_an_audited_time_a_closed_namespace_says_that_they_could_go
             await cluster.eventually(lambda: said(past), "the pod is named")
             await cluster.delete(api, resources.PODS, "audited", "loose")
             await cluster.eventually(lambda: said(staging.CLOSED), "nothing is left to say")
+
+    drive(plane, scenario)
+
+
+def test_who_enrols_has_them_restarted(plane: Plane) -> None:
+    """By the command, which says so before: of two Deployments the one whose pod is loose."""
+
+    async def owned(api: client.Client, name: str, *, fill: bool) -> None:
+        owner: dict[str, Any] = {}
+        for kind in ("Deployment", "ReplicaSet"):
+            made = deployment("before", name, "payments") | {"kind": kind}
+            made["metadata"] |= {"ownerReferences": [owner]} if owner else {}
+            made = await cluster.apply(api, made)
+            owner = {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": made["metadata"]["uid"]}
+            owner["controller"] = True
+        plain = cluster.pod("before", name, "payments")
+        plain["metadata"] |= {"ownerReferences": [owner]}
+        obj = dict(pods.injected(plain, HOW, proxy.FIRST_UID, fill=fill))
+        await api.request("POST", resources.PODS.path("before"), body=obj)
+
+    async def scenario(api: client.Client) -> None:
+        own = {"name": "ringfence-config", "namespace": OWN}
+        told = {"config.yaml": f"proxy: {{enabled: true, image: {HOW.settings.image!r}}}"}
+        await cluster.apply(api, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": own, "data": told})
+        await cluster.apply(api, cluster.namespace("before", "audit"))
+        await people.service_account(api, "before", "payments")
+        await cluster.apply(api, identity("before", "payments"))
+        await owned(api, "loose", fill=False)
+        await owned(api, "held", fill=True)
+        status, out, err = await people.ringfence(plane.writer_config, "enroll", "before", "--force")
+        assert status == 0, err
+        assert "Deployment loose is restarted by rollout" in out
+        assert "Deployment held" not in out
+        found = await api.request("GET", resources.DEPLOYMENTS.path("before"))
+        marks = {each["metadata"]["name"]: each["spec"]["template"]["metadata"] for each in found["items"]}
+        assert "annotations" in marks["loose"]
+        assert "annotations" not in marks["held"]
 
     drive(plane, scenario)
 

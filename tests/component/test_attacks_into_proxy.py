@@ -54,9 +54,9 @@ def test_sessions_into_programs_wait_for_nobody(alone: Rig, way: str) -> None:
     assert "ringfence" not in opened(alone, "plain", way, proxy.CONTAINER).replace(proxy.CONTAINER, "")
 
 
-def debug(rig: Rig, namespace: str, target: str) -> str:
-    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1000}
-    one = {"name": "debugger", "image": IMAGE, "securityContext": context, "targetContainerName": target}
+def debug(rig: Rig, namespace: str, target: str, *, user: int = 1000, **fields: object) -> str:
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": user}
+    one = {"name": "debugger", "image": IMAGE, "securityContext": context, "targetContainerName": target, **fields}
     path = f"/api/v1/namespaces/{namespace}/pods/p/ephemeralcontainers?dryRun=All"
     patch = {"spec": {"ephemeralContainers": [one]}}
     return rig.api.request("PATCH", path, patch, media="application/strategic-merge-patch+json").message
@@ -68,6 +68,20 @@ def test_without_webhooks_no_debug_container_shares_a_proxys_processes(alone: Ri
     message = debug(alone, namespace, proxy.CONTAINER)
     assert "'ringfence-pods'" in message
     assert "target another container" in message
+
+
+@pytest.mark.parametrize("namespace", ["shop", "audited"])
+def test_without_webhooks_no_debug_container_takes_what_is_the_proxys(alone: Rig, namespace: str) -> None:
+    """Its user, past whom the redirect does not lead, and the volume with its token."""
+    held = alone.api.request("GET", f"/api/v1/namespaces/{namespace}/pods/p").body["spec"]
+    user = held["initContainers"][0]["securityContext"]["runAsUser"]
+    message = debug(alone, namespace, "main", user=user)
+    assert "'ringfence-pods'" in message
+    assert "use another user" in message
+    mount = {"name": proxy.VOLUME, "mountPath": "/stolen"}
+    message = debug(alone, namespace, "main", volumeMounts=[mount])
+    assert "'ringfence-pods'" in message
+    assert "mount another" in message
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def _show(plan: Plan, namespace: Object, arguments: argparse.Namespace, console:
         verb = "stays as it is" if arguments.no_restart else "is restarted by rollout"
         console.print(f"  {owner} {verb}")
     for each in plan.left:
-        console.warn(f"{each} cannot be restarted by rollout: restart it yourself, or the network does not close")
+        console.warn(f"{each} cannot be restarted by rollout: restart it yourself; until then it is as it is")
     if plan.strangers and mode == "enforce":
         console.warn(
             f"NetworkPolicies that are not Ringfence's keep the network from closing: {listing(plan.strangers)}; "

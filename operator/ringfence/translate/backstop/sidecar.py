@@ -14,6 +14,7 @@ from ringfence.translate.backstop.form import Validation
 
 _NAME: Final = cel.literal(proxy.CONTAINER)
 _SPEC: Final = "dyn(object)[?'spec']"
+_EARLIER: Final = "dyn(oldObject)[?'spec'][?'ephemeralContainers']"
 
 
 def variables() -> dict[str, str]:
@@ -29,6 +30,9 @@ def variables() -> dict[str, str]:
         ),
         "beside": f"{_list(_field('containers'))} + {_list(_field('ephemeralContainers'))} + "
         f"variables.inits.filter(c, c.name != {_NAME} || c[?'restartPolicy'].orValue('') != 'Always')",
+        # Debug containers that a pod did not have before; nothing that is bound has an object of before.
+        "debuggers": f"oldObject == null || !variables.enrolled ? [] : {_list(_field('ephemeralContainers'))}"
+        f".filter(c, !(c.name in {_list(_EARLIER)}.map(o, o.name)))",
         "sidecars": f"variables.inits.filter(c, c.name == {_NAME})",
         "proxyUser": "variables.sidecars.size() == 1 "
         "? variables.sidecars[0][?'securityContext'][?'runAsUser'].orValue(0) : -1",
@@ -67,16 +71,16 @@ def validations(how: Injection) -> list[Validation]:
         ),
         Validation(
             cel.either(
-                "!variables.proxied",
-                "variables.beside.all(c, "
+                "!variables.proxied && variables.debuggers == []",
+                f"({_JUDGED}).all(c, "
                 "c[?'securityContext'][?'runAsUser'].orValue(variables.wholeUser) != variables.proxyUser)",
             ),
             "a container runs as the user of its pod's proxy, past which it could go; use another user",
         ),
         Validation(
             cel.either(
-                "!variables.proxied",
-                f"variables.beside.all(c, !{_MOUNTS}.exists(m, m.name in {volumes}))",
+                "!variables.proxied && variables.debuggers == []",
+                f"({_JUDGED}).all(c, !{_MOUNTS}.exists(m, m.name in {volumes}))",
             ),
             "a container mounts a volume of its pod's proxy; mount another",
         ),
@@ -107,5 +111,6 @@ def _field(name: str) -> str:
     return f"{_SPEC}[?'{name}']"
 
 
+_JUDGED: Final = "variables.proxied ? variables.beside : variables.debuggers"
 _SOURCES: Final = _list("v[?'projected'][?'sources']")
 _MOUNTS: Final = _list("c[?'volumeMounts']")
