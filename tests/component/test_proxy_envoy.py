@@ -44,13 +44,19 @@ def lines(log: Path) -> list[dict[str, Any]]:
 
 
 def answer(net: Net, port: int, request: str) -> tuple[int, str]:
-    """What a plain HTTP request from outside gets: status and body."""
+    """What a plain HTTP request from outside gets: status and body. It is read no further than its length says: the
+    proxy leaves connections open for a second after the last word.
+    """
     code = (
         "import socket,sys\n"
         f"c=socket.create_connection(('{POD}',{port}),10,('{WEB}',0))\n"
         "c.sendall(sys.argv[1].encode()+b' HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n')\n"
         "d=b''\n"
-        "while (x:=c.recv(65536)): d+=x\n"
+        "def whole():\n"
+        "  h,_,b=d.partition(b'\\r\\n\\r\\n')\n"
+        "  n=[int(l[15:]) for l in h.lower().split(b'\\r\\n') if l.startswith(b'content-length:')]\n"
+        "  return n and len(b)>=n[0]\n"
+        "while not whole() and (x:=c.recv(65536)): d+=x\n"
         "sys.stdout.buffer.write(d)\n"
     )
     found = proxy_net.run(*net.command("callers", sys.executable, "-c", code, request))
