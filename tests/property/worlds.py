@@ -297,6 +297,8 @@ REQUESTS = (
     Requests(token=TokenMatch(TOKENS, (("role", ("a", "b")),))),
     Requests((HttpMatch(paths=("/a/*",)),), token=TokenMatch(TOKENS)),
     Requests(token=TokenMatch(TOKENS, absent=True)),
+    Requests((HttpMatch(("CONNECT",)),)),
+    Requests((HttpMatch(("CONNECT",)), HttpMatch(("GET",), ("/b",)))),
 )
 
 

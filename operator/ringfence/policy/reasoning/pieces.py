@@ -22,7 +22,8 @@ from ringfence.policy.builtins import is_inside
 from ringfence.policy.decide import Effective, Outcome
 from ringfence.policy.ends import End
 from ringfence.policy.reasoning.kinds import names_of
-from ringfence.policy.reasoning.points import open_to_tunnels, says
+from ringfence.policy.reasoning.points import says
+from ringfence.policy.reasoning.side import open_to_tunnels
 from ringfence.policy.transport import transport_of
 
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
