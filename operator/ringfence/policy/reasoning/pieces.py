@@ -48,12 +48,13 @@ class Piece:
 class Between:
     """What both ends say of all that one may send to the other. The pieces of each end are disjoint and everything.
 
-    ``names`` are those that the target gives to its ports.
+    ``names`` are those that the target gives to its ports. ``apart``: the target tells CONNECT apart.
     """
 
     egress: tuple[Piece, ...]
     ingress: tuple[Piece, ...]
     names: Names
+    apart: bool = False
 
     def half(self, direction: Direction) -> tuple[Piece, ...]:
         """The pieces of one end."""
@@ -99,10 +100,12 @@ def between(
         ingress = direction is Direction.INGRESS
         unproven = plaintext and ingress and transport_of(policy, governed.labels) is MTLS.STRICT
         known = told if ingress else None
-        apart = (known is not None and known.tunnel) or any(r.requests and r.requests.tunnels for r in policy.rules)
         return _half(_Calls(world, direction, governed, other, names, unproven, known, whole, apart), policy)
 
-    return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names)
+    apart = told is not None and told.tunnel
+    if isinstance(target, Workload) and not target.host_network:
+        apart |= any(rule.requests is not None and rule.requests.tunnels for rule in effective(target.namespace).rules)
+    return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names, apart)
 
 
 @dataclass(frozen=True, slots=True)
