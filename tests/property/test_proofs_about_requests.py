@@ -31,6 +31,7 @@ SENT: tuple[Request, ...] = (
     Request("GET", "/a/x", headers={"x-env": ("prod",)}),
     Request("PUT", "/c", headers={"x-env": ("test",)}),
     Request("GET", "/a/x", upgrade="websocket"),
+    Request("CONNECT", "", "pay.shop:443"),
 )
 HTTP = (
     (HttpMatch(("GET",), ("/a/*",)),),

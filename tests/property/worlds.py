@@ -344,6 +344,8 @@ REQUESTS = (
     Requests(token=TokenMatch(TOKENS, (("role", ("a", "b")),))),
     Requests((HttpMatch(paths=("/a/*",)),), token=TokenMatch(TOKENS)),
     Requests(token=TokenMatch(TOKENS, absent=True)),
+    Requests((HttpMatch(("CONNECT",)),)),
+    Requests((HttpMatch(("CONNECT",)), HttpMatch(("GET",), ("/b",)))),
 )
 _MOSTLY = st.sampled_from((True, True, True, False))
 #: Of each pod: whether there is a proxy in it.

@@ -20,7 +20,7 @@ from ringfence.model.resources import PortSpec, Protocol
 from ringfence.model.spans import Spans
 from ringfence.model.verdict import Half, Reason, Verdict
 from ringfence.model.world import Workload
-from ringfence.policy import decide, ends
+from ringfence.policy import decide, ends, tunnels
 from ringfence.policy.algebra import diagram
 from ringfence.policy.algebra.diagram import NOTHING, Diagram
 from ringfence.policy.algebra.ports import EVERY_PORT, Names, Ports, protocol_of
@@ -329,7 +329,8 @@ class _Told:
         return said if said.reason in {Reason.REQUEST_REFUSED, Reason.REQUEST_UNCLEAR} else known
 
     def _says(self, rule: EffectiveRule, names: Names) -> Diagram:
-        return points.says(rule, names, None, self.asked.request)
+        asked = self.asked.request
+        return points.says(tunnels.told_apart(rule) if asked is not None and asked.tunnel else rule, names, None, asked)
 
     def _example(self, requests: Diagram, target: int) -> dict[str, Any]:
         """One of the calls to a target that a group is about (algebra.dimensions.point)."""

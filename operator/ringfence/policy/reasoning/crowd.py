@@ -18,7 +18,7 @@ from ringfence.policy.algebra.ports import EVERY_PORT, NO_NAMES, Names, Ports
 from ringfence.policy.algebra.values import Members
 from ringfence.policy.reasoning import points, saying, sent
 from ringfence.policy.reasoning.leaving import at
-from ringfence.policy.reasoning.side import SOURCE, Side, Stated
+from ringfence.policy.reasoning.side import SOURCE, Side, Stated, open_to_tunnels
 
 _NO_PORT: Final = Ports()
 
@@ -241,13 +241,13 @@ class _Crowd:
         if policy.enrolment is Enrolment.NONE:
             return NOTHING
         if stated is None:
-            return subtract(EVERYTHING, points.open_to_tunnels(policy, end.labels, names))
+            return subtract(EVERYTHING, open_to_tunnels(policy, end.labels, names))
         return union(_on(Ports.at(rule.ports, names)) for rule, _ in stated if rule.builtin)
 
     def _let_in(self, target: int, names: Names) -> Diagram:
         """What the target lets in, less what cannot be read in one way where a rule looks, or is refused."""
         stated, end = self.stated(target), self.side.ends[target]
-        found = EVERYTHING if stated is None else self._open(stated, names)
+        found = self.side.unruled(target) if stated is None else self._open(stated, names)
         told = self.asked.request
         if told is None or not isinstance(end, Workload):
             return found

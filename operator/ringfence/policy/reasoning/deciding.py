@@ -33,6 +33,8 @@ def half(
         return Half(direction, allowed=True, reason=Reason.NOT_GOVERNED)
     stated = side.stated(governed, direction)
     if stated is None:
+        if direction is Direction.INGRESS and not diagram.holds(side.unruled(governed), dimensions.point(request)):
+            return Half(direction, allowed=False, reason=Reason.REQUEST_REFUSED)
         enrolled = side.effective(end.namespace).enrolment is not Enrolment.NONE
         return Half(direction, allowed=True, reason=Reason.NOT_CLOSED if enrolled else Reason.NOT_ENROLLED)
     names = side.kinds.all[target].names

@@ -98,7 +98,9 @@ def _arrivals(old: Side, new: Side, target: int) -> int:
     there = (old.ends[target] is None, new.ends[target] is None)
     alike = old.there == new.there and there[0] is there[1]
     # Most targets have the same rules that name the same ends: no set need be made to see that.
-    if alike and old.stated(target, Direction.INGRESS) == new.stated(target, Direction.INGRESS):
+    stated = old.stated(target, Direction.INGRESS)
+    alike = alike and stated == new.stated(target, Direction.INGRESS)
+    if alike and (stated is not None or old.unruled(target) == new.unruled(target)):
         return 0
     before, after = _arriving(old, target), _arriving(new, target)
     return _sources(subtract(before, after), old) | _sources(subtract(after, before), new)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ringfence.model.effective import Direction
 from ringfence.model.requests import Opaque, Request
 from ringfence.model.verdict import Half, Reason, Verdict
+from ringfence.policy import tunnels
 from ringfence.policy.algebra.diagram import EVERYTHING, NOTHING, Diagram, intersect
 from ringfence.policy.decide import Outcome
 from ringfence.policy.reasoning import points, saying
@@ -54,6 +55,7 @@ def passing(both: Between, asked: About) -> Passing:
 def told(both: Between, requests: Diagram, asked: About) -> tuple[str, ...]:
     """What may be sent (``requests`` of ``passing``) in words, in terms of the rules that allow it."""
     rules = [each.rule for each in both.ingress if each.rule is not None and each.outcome and each.outcome.allowed]
+    rules = list(map(tunnels.told_apart, rules)) if both.apart else rules
     left = (each for rule in rules if (each := points.without_token(rule, asked.request)) is not None)
     return saying.sentences(requests, [asked.of(part) for rule in left for part in saying.written(rule, both.names)])
 

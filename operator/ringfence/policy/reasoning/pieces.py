@@ -23,7 +23,8 @@ from ringfence.policy.decide import Effective, Outcome
 from ringfence.policy.ends import End
 from ringfence.policy.reasoning import sent
 from ringfence.policy.reasoning.kinds import names_of
-from ringfence.policy.reasoning.points import open_to_tunnels, says
+from ringfence.policy.reasoning.points import says
+from ringfence.policy.reasoning.side import open_to_tunnels
 from ringfence.policy.transport import transport_of
 
 _HTTP: Final = cube([(dimensions.TRAFFIC, dimensions.HTTP)])
@@ -48,12 +49,13 @@ class Piece:
 class Between:
     """What both ends say of all that one may send to the other. The pieces of each end are disjoint and everything.
 
-    ``names`` are those that the target gives to its ports.
+    ``names`` are those that the target gives to its ports. ``apart``: the target tells CONNECT apart.
     """
 
     egress: tuple[Piece, ...]
     ingress: tuple[Piece, ...]
     names: Names
+    apart: bool = False
 
     def half(self, direction: Direction) -> tuple[Piece, ...]:
         """The pieces of one end."""
@@ -99,10 +101,12 @@ def between(
         ingress = direction is Direction.INGRESS
         unproven = plaintext and ingress and transport_of(policy, governed.labels) is MTLS.STRICT
         known = told if ingress else None
-        apart = (known is not None and known.tunnel) or any(r.requests and r.requests.tunnels for r in policy.rules)
         return _half(_Calls(world, direction, governed, other, names, unproven, known, whole, apart), policy)
 
-    return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names)
+    apart = told is not None and told.tunnel
+    if isinstance(target, Workload) and not target.host_network:
+        apart |= any(rule.requests is not None and rule.requests.tunnels for rule in effective(target.namespace).rules)
+    return Between(half(Direction.EGRESS, source, target), half(Direction.INGRESS, target, source), names, apart)
 
 
 @dataclass(frozen=True, slots=True)

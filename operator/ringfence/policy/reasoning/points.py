@@ -1,16 +1,15 @@
 """A concrete request as a point of the sets, and the part of one that a question names."""
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ringfence.model.effective import Direction, EffectivePolicy, EffectiveRule
+from ringfence.model.effective import Direction, EffectiveRule
 from ringfence.model.requests import Opaque, Request
 from ringfence.model.resources import Action
-from ringfence.policy import paths, queries, requests, tokens, tunnels
+from ringfence.policy import paths, queries, requests, tokens
 from ringfence.policy.algebra import diagram, dimensions
-from ringfence.policy.algebra.diagram import Diagram, cube, subtract, union
+from ringfence.policy.algebra.diagram import Diagram, cube
 from ringfence.policy.algebra.ports import Names, Ports
 from ringfence.policy.algebra.values import MISSING, SEVERAL, Methods
 from ringfence.policy.reasoning import bearing as bearing_
@@ -129,16 +128,6 @@ def without_token(rule: EffectiveRule, bearing: Request | None) -> EffectiveRule
     if not tokens.matches(asked.token, bearing, rule.action):
         return None
     return replace(rule, requests=replace(asked, token=None))
-
-
-def open_to_tunnels(policy: EffectivePolicy, labels: Mapping[str, str], names: Names) -> Diagram:
-    """The ports of a pod whose proxy passes CONNECT on where nothing is closed: those of rules that name it."""
-    governing = [r for r in policy.rules if r.direction is Direction.INGRESS and r.subject.matches(labels)]
-
-    def of(rules: Iterable[EffectiveRule]) -> Diagram:
-        return union(cube([(dimensions.PORT, Ports.at(rule.ports, names))]) for rule in rules)
-
-    return subtract(of(filter(tunnels.names, governing)), of(rule for rule in governing if rule.builtin))
 
 
 def _of_traffic(rule: EffectiveRule, names: Names, http: Methods) -> Diagram:

@@ -36,6 +36,7 @@ from ringfence.policy.reasoning.kinds import Kinds
 
 TARGET: Final = "target"
 SOURCE: Final = "source"
+_TUNNEL: Final = cube([(dimensions.METHOD, dimensions.TUNNEL)])
 
 #: What the rules of a pod say of its calls: (rule, bits of the other ends that it names).
 Stated = tuple[tuple[EffectiveRule, int], ...]
@@ -48,6 +49,16 @@ def requests_of(rule: EffectiveRule, names: Names) -> Diagram:
         on_ports = intersect(on_ports, sent.to_hosts(tuple(name for peer in rule.hosts for name in peer.hosts)))
     asked = sent.told_apart if rule.tunnels else sent.named
     return intersect(on_ports, asked(rule.requests, rule.action is Action.DENY))
+
+
+def open_to_tunnels(policy: EffectivePolicy, labels: Mapping[str, str], names: Names) -> Diagram:
+    """The ports of a pod whose proxy passes CONNECT on where nothing is closed: those of rules that name it."""
+    governing = [r for r in policy.rules if r.direction is Direction.INGRESS and r.subject.matches(labels)]
+
+    def of(rules: Iterable[EffectiveRule]) -> Diagram:
+        return union(cube([(dimensions.PORT, Ports.at(rule.ports, names))]) for rule in rules)
+
+    return subtract(of(filter(tunnels.names, governing)), of(rule for rule in governing if rule.builtin))
 
 
 def _parts(rule: EffectiveRule) -> tuple[EffectiveRule, ...]:
@@ -252,8 +263,20 @@ class Side:
         if number not in self._arriving:
             stated = self.stated(number, Direction.INGRESS)
             names = self.kinds.all[number].names
-            self._arriving[number] = EVERYTHING if stated is None else self._open(stated, self.axes.source, names)
+            found = self.unruled(number) if stated is None else self._open(stated, self.axes.source, names)
+            self._arriving[number] = found
         return self._arriving[number]
+
+    def unruled(self, number: int) -> Diagram:
+        """What pods take that no rule governs: where CONNECT is told apart, not those that their proxies refuse."""
+        end = self.ends[number]
+        if not self.kinds.named.tunnels or not isinstance(end, Workload):
+            return EVERYTHING
+        policy = self.effective(end.namespace)
+        if policy.enrolment is Enrolment.NONE:
+            return EVERYTHING
+        named = open_to_tunnels(policy, end.labels, self.kinds.all[number].names)
+        return subtract(EVERYTHING, subtract(_TUNNEL, named))
 
     def let_out(self, number: int, names: Names) -> Diagram:
         """Target and request of every call that the rules of a source let out, to targets with these names of ports."""
