@@ -180,12 +180,17 @@ def _without_certificates(obj: dict[str, Any]) -> Any:
     return content
 
 
+async def unguard(api: client.Client) -> None:
+    """Take away the webhooks and admission policies that a controller has left: nobody answers for them now."""
+    for resource in GUARDS:
+        await api.request("DELETE", resource.path(), query=MANAGED)
+
+
 async def reset(api: client.Client, *namespaces: str) -> None:
     """Take away all that the controller has written, and whoever holds the Lease."""
     free = {"spec": {"holderIdentity": ""}}
     await api.request("PATCH", resources.LEASES.path(OWN, lease.NAME), body=free, content_type=client.MERGE)
-    for resource in GUARDS:
-        await api.request("DELETE", resource.path(), query=MANAGED)
+    await unguard(api)
     await api.request("DELETE", resources.SECRETS.path(OWN))
     for namespace in (OWN, *namespaces):
         await cluster.delete(api, resources.CONFIG_MAPS, namespace, store.MARKER_NAME)

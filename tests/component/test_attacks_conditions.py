@@ -12,10 +12,10 @@ from ringfence.model.windows import Window
 
 from tests.component.proxy_net import Identities, Net
 from tests.component.request_rig import API, HTTP_PORT, OUTSIDE, TCP_PORT, WEB, Asked
-from tests.component.test_attacks_requests import ALL, Proxy, net, svids
+from tests.component.test_attacks_requests import ALL, NETWORK, Proxy
 from tests.unit.policy.making import allow, caller, deny
 
-__all__ = ("net", "svids")
+__all__ = ("NETWORK",)  # that of the fixture `net`
 
 pytestmark = pytest.mark.component
 

@@ -24,7 +24,7 @@ from ringfence.reconcile.trust_bundle import PURPOSE
 from e2e.cluster.controlplane import ControlPlane
 from tests.component import cluster, people
 from tests.component.certificates import identity, reason
-from tests.component.controller_rig import OWN, Plane
+from tests.component.controller_rig import OWN, Plane, unguard
 from tests.component.test_cli import deployment
 
 pytestmark = pytest.mark.component
@@ -102,6 +102,7 @@ def test_of_pods_from_an_audited_time_a_closed_namespace_says_that_they_could_go
         return dict(pods.injected(plain, HOW, proxy.FIRST_UID, fill=fill))
 
     async def scenario(api: client.Client) -> None:
+        await unguard(api)
         await cluster.apply(api, cluster.namespace("audited", "audit"))
         await cluster.apply(api, identity("audited", "payments"))
         account = {"name": "payments", "namespace": "audited"}
@@ -145,6 +146,7 @@ def test_who_enrols_has_them_restarted(plane: Plane) -> None:
         await api.request("POST", resources.PODS.path("before"), body=obj)
 
     async def scenario(api: client.Client) -> None:
+        await unguard(api)
         own = {"name": "ringfence-config", "namespace": OWN}
         told = {"config.yaml": f"proxy: {{enabled: true, image: {HOW.settings.image!r}}}"}
         await cluster.apply(api, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": own, "data": told})

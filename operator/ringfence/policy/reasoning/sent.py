@@ -182,7 +182,8 @@ def some_moment(values: Mapping[str, str]) -> int | None:
     bounds = {bound for each in windows for bound in (each.not_before, each.not_after) if bound is not None}
     near = sorted({0, *bounds, *(bound - 1 for bound in bounds)})
     edges = {edge for each in windows for span in each.spans() for edge in span}
-    weeks = {(moment + MONDAY) // WEEK * WEEK - MONDAY for moment in near}
+    # A bound falls somewhere into a week: the next day of a window may be in the one before or after it.
+    weeks = {((moment + MONDAY) // WEEK + by) * WEEK - MONDAY for moment in near for by in (-1, 0, 1)}
     moments = [*near, *sorted(week + edge for week in weeks for edge in edges)]
     fitting = (each for each in moments if each >= 0 and all(moment(name, each) == values[name] for name in values))
     return next(fitting, None)

@@ -217,3 +217,15 @@ def test_sets_of_many_rules_about_several_claims_stay_small() -> None:
     )
     whole = diagram.union(sent.named(Sent(token=each), False) for each in rules)
     assert len(list(diagram.cubes(whole))) == 100
+
+
+@pytest.mark.parametrize("day", range(7))
+@pytest.mark.parametrize("bounds", [{}, {"not_before": 400_000}, {"not_before": 500_000, "not_after": 1_200_000}])
+def test_every_day_of_the_week_has_a_moment(day: int, bounds: dict[str, int]) -> None:
+    """Time begins on a Thursday, so the first Monday is in the week after."""
+    window = Window((day,), 0, 86_400, 0, bounds.get("not_before"), bounds.get("not_after"))
+    rule = Sent(times=(TimeCondition((window,)),))
+    (name,) = (each for each in diagram.names(sent.named(rule, deny=False)) if each.startswith(dimensions.TIME))
+    found = sent.some_moment({name: dimensions.WITHIN.witness()})
+    assert found is not None
+    assert window.holds(found)
