@@ -67,7 +67,7 @@ class Webhook:
         except OSError:
             return 0, ""
 
-    def wait_ready(self, *, ready: bool = True, within: float = 60.0) -> None:
+    def wait_ready(self, *, ready: bool = True, within: float = 120.0) -> None:
         """Until /readyz says so."""
         self.wait(lambda: (self.get("/readyz")[0] == 200) == ready, within)
 
