@@ -57,11 +57,11 @@ class Rig:
         """What was computed by a pass after a change."""
         self.translator.computed.clear()
         self.classes.changed("")
+        done = asyncio.Event()
+        self.classes.passed = lambda _: done.set()
         task = asyncio.create_task(self.classes.run())
-        await asyncio.sleep(0.1)
-        # On a busy machine the pause before a pass may have ended just now; the pass itself waits for nobody.
-        for _ in range(100):
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):  # it compares in threads, which a busy machine lets wait
+            await done.wait()
         task.cancel()
         return list(self.translator.computed)
 
