@@ -261,7 +261,7 @@ async def _live(plane: Plane, place: Path) -> None:
             async def forgotten() -> bool:
                 return await cluster.get(api, resources.POLICY_REPORTS, "drifting", scan.NAME) is None
 
-            await cluster.eventually(forgotten, "its report is gone", 40)
+            await cluster.eventually(forgotten, "its report is gone", 120)
             await asyncio.sleep(2)
 
 
