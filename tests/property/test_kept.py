@@ -16,7 +16,8 @@ from ringfence.policy.resolve import resolve
 from ringfence.translate import network_policy
 
 from tests.property.judging import forget
-from tests.property.worlds import IDENTITIES, NAMESPACES, ZONES, floors, installations, pools, specs, subjects, worlds
+from tests.property.world_installations import installations
+from tests.property.worlds import IDENTITIES, NAMESPACES, ZONES, floors, pools, specs, subjects, worlds
 from tests.unit.policy import making
 from tests.unit.policy.making import allow, caller, deny, policy
 

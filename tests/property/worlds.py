@@ -41,15 +41,15 @@ from ringfence.model.tokens import Issuer, TokenMatch, cluster_key
 from ringfence.model.traffic import Asks as TrafficAsks
 from ringfence.model.traffic import Bound, By, HeaderChanges, Limit, NamedRate, Rate
 from ringfence.model.windows import Window
-from ringfence.model.world import ContainerPort, Installation, Namespace, OpenService, Workload, World
+from ringfence.model.world import ContainerPort, Namespace, Workload, World
+
+from tests.property.world_installations import API_SERVER, NODE, installations
 
 NAMESPACES = ("bank", "shop")
 ELSEWHERE = ("lab", "legacy", "kube-system")
 IDENTITIES = ("api", "web")
 ZONES = ("a", "b")
 APPS = ("blue", "green")
-NODE = "192.168.1.10"
-API_SERVER = "192.168.1.1"
 OUTSIDE = ("203.0.113.9", "198.51.100.1", "2001:db8::5", NODE, API_SERVER)
 CIDRS = (
     CidrPeer("0.0.0.0/0"),
@@ -69,24 +69,6 @@ PORTS = (
     (Protocol.TCP, 53),
     (Protocol.SCTP, 80),
 )
-POD_CIDRS = ("10.244.0.0/16",)
-
-
-@cache
-def installations() -> st.SearchStrategy[Installation]:
-    """Mostly the usual one; sometimes pods' ranges are not known or are named by cidr."""
-    usual = Installation(
-        pod_cidrs=POD_CIDRS,
-        api_server=((API_SERVER, 80),),
-        open_services=(
-            OpenService(
-                "dns", "kube-system", {"k8s-app": "kube-dns"}, ((Protocol.TCP, 53), (Protocol.UDP, 53)), (f"{NODE}/32",)
-            ),
-            OpenService("hub", "bank", {"app": "blue"}, ((Protocol.TCP, 9090),)),
-        ),
-    )
-    others = (usual, usual, replace(usual, cidr_covers_pods=True), replace(usual, pod_cidrs=()))
-    return st.sampled_from((usual, *others))
 
 
 @cache

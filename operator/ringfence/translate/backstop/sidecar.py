@@ -42,8 +42,12 @@ def variables() -> dict[str, str]:
 
 def validations(how: Injection) -> list[Validation]:
     """For the policy of pods."""
+    return [*_is_there(how), *_is_nobodys()]
+
+
+def _is_there(how: Injection) -> list[Validation]:
+    """The proxy is what Ringfence adds, first of all, and nothing else is called so."""
     first = "variables.inits[0]"
-    volumes = cel.literal(sorted(proxy.RESERVED_VOLUMES))
     return [
         Validation(
             cel.either(
@@ -69,6 +73,13 @@ def validations(how: Injection) -> list[Validation]:
             f"init container {proxy.CONTAINER} must come first, with image {how.settings.image}, as Ringfence's "
             "webhook adds it; while that is away no pod comes into an enrolled namespace: try again",
         ),
+    ]
+
+
+def _is_nobodys() -> list[Validation]:
+    """What is the proxy's no program takes: its user, volumes, processes and token."""
+    volumes = cel.literal(sorted(proxy.RESERVED_VOLUMES))
+    return [
         Validation(
             cel.either(
                 "!variables.proxied && variables.debuggers == []",
