@@ -1,6 +1,7 @@
 """The picture: the same bytes every time, safe whatever names say, with all that it has to show."""
 
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,28 @@ def test_an_estate_of_many_services_is_drawn_as_namespaces_and_as_identities(tmp
         assert len([each for each in texts(picture) if each.startswith("zone ")]) == 4
         assert picture.count('class="frametext ') == frames
         assert overlapping(picture) == []
+
+
+def test_a_graph_that_ends_graphviz_is_drawn_without_room_for_its_labels(tmp_path: Path) -> None:
+    """Twenty namespaces that call each other at random: an assertion of Graphviz' fails, which ends its process."""
+    out = tmp_path / "random.svg"
+    names = [(f"team-{n:02d}", f"svc-{i}") for n in range(20) for i in range(10)]
+    chosen = random.Random(4)  # noqa: S311
+    items: list[dict[str, Any]] = []
+    for number in range(20):
+        labels = {"ringfence.dev/enroll": "enforce", "ringfence.dev/zone": ("edge", "core", "data", "ops")[number % 4]}
+        metadata = {"name": f"team-{number:02d}", "labels": labels}
+        items.append({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    for namespace, name in names:
+        made = {"apiVersion": "ringfence.dev/v1alpha1", "metadata": {"name": name, "namespace": namespace}}
+        peers = [{"identity": {"namespace": a, "name": b}} for a, b in chosen.sample(names, 2)]
+        spec = {"appliesTo": {"identities": [name]}, "ingress": [{"name": "callers", "from": peers, "ports": [8080]}]}
+        items += [made | {"kind": "ServiceIdentity", "spec": {}}, made | {"kind": "SecurityPolicy", "spec": spec}]
+    (tmp_path / "random.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    assert draw("-f", str(tmp_path / "random.json"), "-o", str(out)) == 0
+    picture = out.read_text(encoding="utf-8")
+    assert picture.count(">8080") > 100
+    assert overlapping(picture) == []
 
 
 def overlapping(picture: str) -> list[tuple[str, str]]:

@@ -1,15 +1,27 @@
 """Where everything goes: asked of Graphviz, which the `pygraphviz` package brings along."""
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ringfence.cli.drawing import dot
 from ringfence.cli.drawing.plan import Plan
 from ringfence.model.errors import RingfenceError
 
 Place = tuple[float, float]
+
+#: The room for the label of an arrow, behind what comes before it.
+_LABEL: Final = re.compile(r'(id="[0-9]+", )label=<<TABLE.*?</TABLE>>, ')
+
+#: In a process of its own: an assertion of Graphviz' that fails ends the process that it runs in.
+_PROGRAM: Final = """
+import sys, pygraphviz
+sys.stdout.buffer.write(pygraphviz.AGraph(string=sys.stdin.read()).draw(format="json", prog="dot"))
+"""
 
 
 class NoLayout(RingfenceError):
@@ -77,12 +89,19 @@ def _ask(source: str) -> dict[str, Any]:
             "`apt install libx11-6 libxext6 libxrender1 libglib2.0-0 libexpat1`, or write to a file that ends in .dot "
             "or .json"
         ) from error
-    try:
-        answer = pygraphviz.AGraph(string=source).draw(format="json", prog="dot")
-        found: dict[str, Any] = json.loads(answer)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise NoLayout(f"Graphviz could not lay the graph out: {error}") from error
-    return found
+    del pygraphviz
+    # Some graphs it lays out only without room for the labels of arrows, which then lie on their middles.
+    for text in (source, _LABEL.sub(r"\1", source)):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM], input=text, capture_output=True, text=True, encoding="utf-8", check=False
+        )
+        if done.returncode == 0:
+            found: dict[str, Any] = json.loads(done.stdout)
+            return found
+    why = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
+    raise NoLayout(
+        f"Graphviz could not lay the graph out: {why}; draw it with --by namespace or zone, or write .dot or .json"
+    )
 
 
 def _line(edge: dict[str, Any], place: Any) -> Line:
